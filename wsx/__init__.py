@@ -1,0 +1,94 @@
+"""wsx: a WebSocket client for Twisted, written as a handler class and run as a supervised thing.
+
+Begin with :class:`Handler` and :func:`start`; ``docs/`` tells the rest.
+"""
+
+from wsx._version import __version__
+from wsx.backoff import Backoff, is_retryable
+from wsx.client import Client, cast, info, send_frame, start
+from wsx.conn import Conn
+from wsx.errors import (
+    AlreadyStartedError,
+    BadResponseError,
+    ClientEnded,
+    ConnError,
+    DataTimeout,
+    FrameEncodeError,
+    FrameError,
+    HandshakeError,
+    InvalidFrameError,
+    MailboxFullError,
+    MaxRestartsExceeded,
+    NotConnectedError,
+    PingTimeout,
+    RequestError,
+    SendTimeout,
+    UnknownNameError,
+    URLError,
+    WsxError,
+)
+from wsx.frames import (
+    Binary,
+    ConnectionDropped,
+    Disconnect,
+    Frame,
+    LocalClose,
+    Ping,
+    Pong,
+    RemoteClose,
+    Shutdown,
+    Text,
+)
+from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply
+from wsx.registry import Via, whereis
+from wsx.service import ClientService, start_link
+
+__all__ = [
+    "AlreadyStartedError",
+    "Backoff",
+    "BadResponseError",
+    "Binary",
+    "Client",
+    "ClientEnded",
+    "ClientService",
+    "Close",
+    "Conn",
+    "ConnError",
+    "ConnectionDropped",
+    "DataTimeout",
+    "Disconnect",
+    "Exit",
+    "Frame",
+    "FrameEncodeError",
+    "FrameError",
+    "Handler",
+    "HandshakeError",
+    "InvalidFrameError",
+    "LocalClose",
+    "MailboxFullError",
+    "MaxRestartsExceeded",
+    "NotConnectedError",
+    "Ok",
+    "Ping",
+    "PingTimeout",
+    "Pong",
+    "Reconnect",
+    "RemoteClose",
+    "Reply",
+    "RequestError",
+    "SendTimeout",
+    "Shutdown",
+    "Text",
+    "URLError",
+    "UnknownNameError",
+    "Via",
+    "WsxError",
+    "__version__",
+    "cast",
+    "info",
+    "is_retryable",
+    "send_frame",
+    "start",
+    "start_link",
+    "whereis",
+]

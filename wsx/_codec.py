@@ -1,0 +1,398 @@
+"""The wire: bytes to frames and frames to bytes (RFC 6455 section 5). Pure and fully typed.
+
+A :class:`Decoder` takes what one read gave and answers with the list of frames that it completed.
+Nothing here waits, writes or knows Twisted; the same source may be compiled.
+"""
+
+from __future__ import annotations
+
+import os
+from codecs import utf_8_decode
+from io import StringIO
+from struct import Struct
+from typing import Final, Protocol
+
+from wsx.errors import FrameError
+from wsx.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    INVALID_PAYLOAD,
+    MAX_CONTROL_PAYLOAD,
+    MESSAGE_TOO_BIG,
+    NO_STATUS_RECEIVED,
+    PING,
+    PONG,
+    PROTOCOL_ERROR,
+    TEXT,
+    Binary,
+    Frame,
+    Ping,
+    Pong,
+    Text,
+    is_wire_close_code,
+)
+
+FIN: Final = 0x80
+RSV1: Final = 0x40
+_RSV: Final = 0x70
+_OPCODE: Final = 0x0F
+_MASKED: Final = 0x80
+_LENGTH: Final = 0x7F
+_FINAL_TEXT: Final = FIN | TEXT
+_FINAL_BINARY: Final = FIN | BINARY
+
+_SHORT_HEADER: Final = Struct("!BB4s")
+_MEDIUM_HEADER: Final = Struct("!BBH4s")
+_LONG_HEADER: Final = Struct("!BBQ4s")
+
+_MASK_BATCH: Final = 1024
+
+
+class Inflater(Protocol):
+    """What a decoder needs of an extension that compresses messages (RFC 7692)."""
+
+    def begin(self) -> None:
+        """Starts a message."""
+
+    def inflate(self, data: bytes, room: int | None) -> bytes:
+        """Inflates a part of a message; FrameError past ``room`` bytes or when corrupt."""
+
+    def end(self) -> None:
+        """Ends the message."""
+
+
+class Received:
+    """A peer's close frame: its code (1005 for none, RFC 6455 section 7.1.5) and message."""
+
+    __slots__ = ("code", "message")
+
+    def __init__(self, code: int, message: str) -> None:
+        self.code = code
+        self.message = message
+
+
+class Decoder:
+    """Turns the bytes of one connection into frames.
+
+    Args:
+        max_message_size: bytes of one message, after inflation; None is no limit.
+        inflater: the negotiated compression, if any.
+
+    Attributes:
+        failure: set when the peer broke the protocol; nothing is decoded any more.
+        close: set when the peer's close frame came; nothing is decoded any more.
+        own_pongs: the payloads of pongs to our own pings; the caller empties it.
+    """
+
+    __slots__ = (
+        "_compressed",
+        "_final",
+        "_inflater",
+        "_limit",
+        "_message",
+        "_opcode",
+        "_own_pong",
+        "_remaining",
+        "_size",
+        "_tail",
+        "_text",
+        "_undecoded",
+        "close",
+        "failure",
+        "own_pongs",
+    )
+
+    def __init__(
+        self,
+        max_message_size: int | None = None,
+        inflater: Inflater | None = None,
+    ) -> None:
+        self.failure: FrameError | None = None
+        self.close: Received | None = None
+        self.own_pongs: list[bytes] = []
+        self._limit = max_message_size
+        self._inflater = inflater
+        self._own_pong: bytes | None = None
+        self._tail = b""  # the beginning of a frame of which too little is here
+        self._remaining = 0  # bytes still to come of a data frame's payload
+        self._final = False  # whether that frame ends its message
+        self._opcode = CONTINUATION  # of the message in progress; CONTINUATION for none
+        self._compressed = False
+        self._size = 0  # of the message in progress, inflated
+        self._message = bytearray()  # a binary message in progress
+        self._text = StringIO()  # a text message in progress
+        self._undecoded = b""  # the beginning of a code point
+
+    def expect_pongs(self, token: bytes) -> None:
+        """Has pongs whose payload begins with ``token`` collected in ``own_pongs``."""
+        self._own_pong = token
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Decodes what one read gave.
+
+        Returns:
+            the frames that are whole now, in order; those before a failure or a close frame too.
+        """
+        frames: list[Frame] = []
+        if self.failure is None and self.close is None:
+            try:
+                self._decode(data, frames)
+            except FrameError as error:
+                self.failure = error
+        return frames
+
+    def _decode(self, data: bytes, frames: list[Frame]) -> None:
+        pos = self._continue_payload(data, frames) if self._remaining else 0
+        if self._tail:
+            data = self._tail + data
+            self._tail = b""
+        end = len(data)
+        limit = self._limit
+        while end - pos >= 2:
+            first = data[pos]
+            length = data[pos + 1]
+            start = pos + 2
+            if length == 126 and end - pos >= 4:
+                length = data[pos + 2] << 8 | data[pos + 3]
+                start = pos + 4
+                if length < 126:
+                    start = end + 1  # not minimal: the careful path says so
+            stop = start + length
+            if (
+                stop <= end
+                and length < 65536
+                and data[pos + 1] < 127
+                and (limit is None or length <= limit)
+                and self._opcode == CONTINUATION
+            ):
+                if first == _FINAL_TEXT:
+                    try:
+                        frames.append(Text(str(data[start:stop], "utf-8")))
+                    except UnicodeDecodeError:
+                        raise _bad_utf8(TEXT) from None
+                    pos = stop
+                    continue
+                if first == _FINAL_BINARY:
+                    frames.append(Binary(data[start:stop]))
+                    pos = stop
+                    continue
+            after = self._decode_carefully(data, pos, frames)
+            if after < 0:
+                break
+            pos = after
+            if self.close is not None:
+                return
+        self._tail = data[pos:]
+
+    def _decode_carefully(self, data: bytes, pos: int, frames: list[Frame]) -> int:
+        """Decodes the frame at ``pos``: gives where it ends, or -1 where too little is here."""
+        first, second = data[pos], data[pos + 1]
+        self._check_first_bytes(first, second)
+        start, length = _payload_bounds(data, pos, second & _LENGTH, first & _OPCODE)
+        if start < 0:
+            return -1
+        opcode = first & _OPCODE
+        if opcode & 0x8:
+            stop = start + length
+            if stop > len(data):
+                return -1
+            self._control(opcode, data[start:stop], frames)
+            return stop
+        self._begin_data_frame(first, opcode, length)
+        stop = min(start + length, len(data))
+        self._absorb(data[start:stop], frames)
+        return stop
+
+    def _check_first_bytes(self, first: int, second: int) -> None:
+        """Applies the rules of RFC 6455 section 5.2 that two bytes are enough for."""
+        opcode = first & _OPCODE
+        if first & _RSV & ~RSV1 or (first & RSV1 and not self._may_be_compressed(opcode)):
+            raise FrameError("a reserved bit is set", opcode, PROTOCOL_ERROR)
+        if second & _MASKED:
+            raise FrameError("a server's frame is masked", opcode, PROTOCOL_ERROR)  # section 5.1
+        if opcode & 0x8:
+            self._check_control(first, second, opcode)
+        elif opcode > BINARY:
+            raise FrameError(f"opcode {opcode} is reserved", opcode, PROTOCOL_ERROR)
+        elif opcode == CONTINUATION and self._opcode == CONTINUATION:
+            raise FrameError("a continuation of nothing", opcode, PROTOCOL_ERROR)  # section 5.4
+        elif opcode != CONTINUATION and self._opcode != CONTINUATION:
+            raise FrameError("a message begins inside another", opcode, PROTOCOL_ERROR)
+
+    def _may_be_compressed(self, opcode: int) -> bool:
+        return self._inflater is not None and opcode in (TEXT, BINARY)  # RFC 7692 section 6
+
+    def _check_control(self, first: int, second: int, opcode: int) -> None:
+        if opcode > PONG:
+            raise FrameError(f"opcode {opcode} is reserved", opcode, PROTOCOL_ERROR)
+        if not first & FIN:
+            raise FrameError("a control frame is fragmented", opcode, PROTOCOL_ERROR)
+        if second > MAX_CONTROL_PAYLOAD:
+            raise FrameError("a control frame is over 125 bytes", opcode, PROTOCOL_ERROR)
+        if opcode == CLOSE and second == 1:
+            raise FrameError("a close frame has half a code", opcode, PROTOCOL_ERROR)
+
+    def _control(self, opcode: int, payload: bytes, frames: list[Frame]) -> None:
+        if opcode == PING:
+            frames.append(Ping(payload))
+        elif opcode == CLOSE:
+            self.close = _parse_close(payload)
+        elif self._own_pong is not None and payload.startswith(self._own_pong):
+            self.own_pongs.append(payload)
+        else:
+            frames.append(Pong(payload))
+
+    def _begin_data_frame(self, first: int, opcode: int, length: int) -> None:
+        if opcode != CONTINUATION:
+            self._opcode = opcode
+            self._size = 0
+            self._compressed = bool(first & RSV1)
+            if self._compressed and self._inflater is not None:
+                self._inflater.begin()
+        if not self._compressed:  # what inflation gives is only known later
+            self._check_size(self._size + length)
+        self._remaining = length
+        self._final = bool(first & FIN)
+
+    def _check_size(self, size: int) -> None:
+        if self._limit is not None and size > self._limit:
+            reason = f"the message is over {self._limit} bytes"
+            raise FrameError(reason, self._opcode, MESSAGE_TOO_BIG)
+
+    def _continue_payload(self, data: bytes, frames: list[Frame]) -> int:
+        """Takes the rest of a data frame's payload; gives where it ends."""
+        stop = min(self._remaining, len(data))
+        self._absorb(data if stop == len(data) else data[:stop], frames)
+        return stop
+
+    def _absorb(self, part: bytes, frames: list[Frame]) -> None:
+        """Takes a part of a data frame's payload into the message in progress."""
+        self._remaining -= len(part)
+        if self._compressed and self._inflater is not None:
+            room = None if self._limit is None else self._limit - self._size
+            part = self._inflater.inflate(part, room)
+        self._size += len(part)
+        if self._opcode == TEXT:
+            self._decode_text(part, False)
+        else:
+            self._message += part
+        if self._final and not self._remaining:
+            self._finish(frames)
+
+    def _decode_text(self, part: bytes, final: bool) -> None:
+        """Decodes at once, so that a bad message is refused as early as can be (section 8.1)."""
+        if self._undecoded:
+            part = self._undecoded + part
+        try:
+            text, consumed = utf_8_decode(part, "strict", final)
+        except UnicodeDecodeError:
+            raise _bad_utf8(TEXT) from None
+        self._undecoded = part[consumed:]
+        self._text.write(text)
+
+    def _finish(self, frames: list[Frame]) -> None:
+        if self._compressed and self._inflater is not None:
+            self._inflater.end()
+        if self._opcode == TEXT:
+            self._decode_text(b"", True)
+            frames.append(Text(self._text.getvalue()))
+            self._text = StringIO()
+        else:
+            frames.append(Binary(bytes(self._message)))
+            self._message = bytearray()
+        self._opcode = CONTINUATION
+
+
+def _bad_utf8(opcode: int) -> FrameError:
+    return FrameError("the text is not UTF-8", opcode, INVALID_PAYLOAD)
+
+
+def _payload_bounds(data: bytes, pos: int, length: int, opcode: int) -> tuple[int, int]:
+    """Gives where the payload starts and its length; -1 where the header is not whole."""
+    start = pos + 2
+    if length == 126:
+        start += 2
+        minimum = 126
+    elif length == 127:
+        start += 8
+        minimum = 65536
+    else:
+        return start, length
+    if start > len(data):
+        return -1, 0
+    length = int.from_bytes(data[pos + 2 : start], "big")
+    if length < minimum:  # RFC 6455 section 5.2: the minimal number of bytes
+        raise FrameError("the length is not in its shortest form", opcode, PROTOCOL_ERROR)
+    if length >> 63:
+        raise FrameError("the length has its highest bit set", opcode, PROTOCOL_ERROR)
+    return start, length
+
+
+def _parse_close(payload: bytes) -> Received:
+    """Reads a close frame's payload (RFC 6455 section 5.5.1)."""
+    if not payload:
+        return Received(NO_STATUS_RECEIVED, "")
+    code = payload[0] << 8 | payload[1]
+    if not is_wire_close_code(code):
+        raise FrameError(f"close code {code} may not be sent", CLOSE, PROTOCOL_ERROR)
+    try:
+        return Received(code, str(payload[2:], "utf-8"))
+    except UnicodeDecodeError:
+        raise _bad_utf8(CLOSE) from None
+
+
+class MaskSource:
+    """Fresh masking keys, unpredictable as RFC 6455 section 5.3 asks, fetched in batches."""
+
+    __slots__ = ("_next", "_pool")
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._next = 0
+
+    def take(self) -> bytes:
+        """Gives four random bytes."""
+        start = self._next
+        if start >= len(self._pool):
+            self._pool = os.urandom(4 * _MASK_BATCH)
+            start = 0
+        self._next = start + 4
+        return self._pool[start : start + 4]
+
+    def forget(self) -> None:
+        """Drops what is in stock: a forked process must not use its parent's."""
+        self._pool = b""
+        self._next = 0
+
+
+masks: Final = MaskSource()
+os.register_at_fork(after_in_child=masks.forget)
+
+
+def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
+    """Gives one masked frame.
+
+    Args:
+        opcode: RFC 6455 section 5.2.
+        payload: not yet masked.
+        mask: four bytes.
+        flags: FIN and the reserved bits.
+    """
+    length = len(payload)
+    first = flags | opcode
+    if length < 126:
+        header = _SHORT_HEADER.pack(first, _MASKED | length, mask)
+    elif length < 65536:
+        header = _MEDIUM_HEADER.pack(first, _MASKED | 126, length, mask)
+    else:
+        header = _LONG_HEADER.pack(first, _MASKED | 127, length, mask)
+    return header + apply_mask(payload, mask)
+
+
+def apply_mask(payload: bytes, mask: bytes) -> bytes:
+    """Masks or unmasks (RFC 6455 section 5.3): one XOR over the whole payload as a number."""
+    length = len(payload)
+    key = (mask * (length // 4 + 1))[:length]
+    number = int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")
+    return number.to_bytes(length, "little")

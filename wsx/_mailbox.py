@@ -1,0 +1,145 @@
+"""What may be delivered to a handler now, and in which order.
+
+Two kinds of things wait here. What belongs to a connection (its opening, its frames, its end) keeps
+its order and is always delivered. Casts and infos are delivered in order of arrival among those
+while the connection is open; while there is none they wait, and go after the next connection's
+``handle_connect``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from wsx.conn import Conn
+from wsx.errors import MailboxFullError
+from wsx.frames import Disconnect, Frame
+
+__all__ = ["Connected", "Frames", "Lost", "Mailbox", "Message"]
+
+
+@dataclass(slots=True)
+class Connected:
+    """A connection is open; ``answered`` is called once ``handle_connect`` has answered."""
+
+    conn: Conn
+    answered: Callable[[], None]
+
+
+@dataclass(slots=True)
+class Frames:
+    """Frames that came together."""
+
+    frames: list[Frame]
+
+
+@dataclass(slots=True)
+class Lost:
+    """A connection ended, or could not be made; ``status`` is asked for when it is delivered."""
+
+    status: Disconnect
+
+
+@dataclass(slots=True)
+class Message:
+    """A cast or an info, for the callback of that name."""
+
+    callback: str
+    message: Any
+
+
+Item = Connected | Frames | Lost | Message
+
+
+class Mailbox:
+    """The queue of one client.
+
+    Args:
+        limit: how many casts and infos may wait.
+    """
+
+    __slots__ = ("_batches", "_held", "_limit", "_messages", "_open", "_queue")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open = False
+        self._messages = 0  # casts and infos in both queues
+        self._batches = 0  # of frames
+        self._queue: deque[Item] = deque()  # what may be delivered
+        self._held: deque[Message] = deque()  # what waits for a connection
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def waiting(self) -> int:
+        """How many casts and infos wait."""
+        return self._messages
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether frames wait."""
+        return self._batches > 0
+
+    def connected(self, item: Connected) -> None:
+        """A connection is open: what waited for one goes after its ``handle_connect``."""
+        self._open = True
+        self._queue.append(item)
+        self._queue.extend(self._held)
+        self._held.clear()
+
+    def frames(self, frames: list[Frame]) -> None:
+        """Takes frames of the open connection."""
+        self._batches += 1
+        self._queue.append(Frames(frames))
+
+    def put_back(self, frames: list[Frame]) -> None:
+        """Takes back the rest of the frames that were taken last."""
+        self._batches += 1
+        self._queue.appendleft(Frames(frames))
+
+    def closing(self) -> None:
+        """The connection is open no more: from now on casts and infos wait for the next one."""
+        self._open = False
+        self._held.extend(item for item in self._queue if type(item) is Message)
+        self._queue = deque(item for item in self._queue if type(item) is not Message)
+
+    def lost(self, item: Lost) -> None:
+        """The connection has ended, or could not be made."""
+        self._queue.append(item)
+
+    def message(self, item: Message) -> None:
+        """Takes a cast or an info.
+
+        Raises:
+            MailboxFullError: too many wait already.
+        """
+        if self._messages >= self._limit:
+            raise MailboxFullError(self._limit)
+        self._messages += 1
+        if self._open:
+            self._queue.append(item)
+        else:
+            self._held.append(item)
+
+    def take(self) -> Item | None:
+        """Gives what is next, or None where nothing may be delivered."""
+        if not self._queue:
+            return None
+        item = self._queue.popleft()
+        if type(item) is Message:
+            self._messages -= 1
+        elif type(item) is Frames:
+            self._batches -= 1
+        return item
+
+    def clear(self) -> int:
+        """Drops everything; gives how many casts and infos that were."""
+        dropped = self._messages
+        self._queue.clear()
+        self._held.clear()
+        self._messages = 0
+        self._batches = 0
+        return dropped

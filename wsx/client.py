@@ -1,0 +1,901 @@
+"""The client: the one place where everything meets.
+
+It performs the actions of the lifecycle's table (:mod:`wsx._machine`), has the handler called
+(:mod:`wsx._delivery`), owns the present attempt or connection (:mod:`wsx._protocol`), and keeps the
+promises it gave: the Deferreds of ``start``, ``send_frame``, ``close``, ``stop`` and ``terminated``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Final, Generic, TypeVar
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from wsx import registry
+from wsx._delivery import Delivery
+from wsx._keepalive import Keepalive
+from wsx._machine import Action, Event, Machine, State
+from wsx._mailbox import Connected, Lost, Mailbox, Message
+from wsx._protocol import Attempt, Connection
+from wsx.backoff import Backoff
+from wsx.conn import CONN_OPTIONS, Conn
+from wsx.debug import Debug, parse_options
+from wsx.errors import (
+    ConnError,
+    FrameEncodeError,
+    FrameError,
+    InvalidFrameError,
+    MailboxFullError,
+    NotConnectedError,
+    PingTimeout,
+    SendTimeout,
+    WsxError,
+    as_exception,
+    describe,
+)
+from wsx.frames import (
+    GOING_AWAY,
+    INTERNAL_ERROR,
+    MAX_CLOSE_MESSAGE,
+    NORMAL_CLOSURE,
+    Binary,
+    ConnectionDropped,
+    Disconnect,
+    Frame,
+    LocalClose,
+    Ping,
+    RemoteClose,
+    Shutdown,
+    Text,
+    close_payload,
+    is_normal,
+)
+from wsx.handler import Handler, Reconnect
+from wsx.registry import Name
+
+__all__ = ["Client", "cast", "info", "send_frame", "start"]
+
+S = TypeVar("S")
+
+_log = Logger("wsx")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of :func:`start` that are not the connection's."""
+
+    async_: bool = False
+    handle_initial_conn_failure: bool = False
+    reconnect: Backoff | None = None
+    name: Name | None = None
+    debug: Iterable[Any] = ()
+    stable_after: float = 5.0
+    mailbox_limit: int = 10_000
+    reactor: Any = None
+
+    def __post_init__(self) -> None:
+        if self.reconnect is not None and not isinstance(self.reconnect, Backoff):
+            raise TypeError(f"reconnect is a Backoff or None, not {self.reconnect!r}")
+        if not self.stable_after >= 0:
+            raise ValueError("stable_after is not negative")
+        if self.mailbox_limit < 0:
+            raise ValueError("mailbox_limit is not negative")
+        if self.name is not None:
+            registry.check_name(self.name)
+
+
+START_OPTIONS: Final = frozenset(f.name for f in fields(Options))
+
+
+class Client(Generic[S]):
+    """A running client. Made by :func:`start`; its methods may be called at any time.
+
+    Attributes:
+        name: the name it was started with, or None.
+    """
+
+    def __init__(self, conn: Conn, handler: Handler[S], state: S, options: Options) -> None:
+        self.name = options.name
+        self._options = options
+        self._reactor = options.reactor
+        self._target = conn  # where the next attempt goes
+        self._conn = conn  # the same, or with the server's answer
+        self._machine = Machine()
+        self._mailbox = Mailbox(options.mailbox_limit)
+        self._delivery = Delivery(handler, state, self._mailbox, self._reactor, self)
+        self._attempt: Attempt | None = None
+        self._connection: Connection | None = None
+        self._keepalive: Keepalive | None = None
+        self._reading_paused = False
+        self._opened_at: float | None = None
+        self._ever_opened = False
+        self._answered = False  # handle_connect has, on this connection
+        self._healthy = False
+        self._failures = 0  # since the last healthy connection
+        self._outage: tuple[float, object] | None = None  # since when, and why
+        self._reason: object = None  # why the present connection ends
+        self._close_frame: tuple[int, str] = (NORMAL_CLOSURE, "")
+        self._close_timer: IDelayedCall | None = None
+        self._delay = 0.0
+        self._delay_timer: IDelayedCall | None = None
+        self._initialised = options.async_
+        self._ending = False
+        self._end_reason: object = None
+        self._started: Deferred[Client[S]] | None = None
+        self._opening: list[Deferred[Client[S]]] = []
+        self._terminated: list[Deferred[object]] = []
+        self._closed: list[Deferred[None]] = []
+        self._senders: list[Deferred[None]] = []
+        self._later: set[IDelayedCall] = set()
+        debug = parse_options(options.debug)
+        self._debug = Debug(self._trace_label, self._reactor, debug) if debug else None
+        handler.client = self
+
+    def __repr__(self) -> str:
+        name = "" if self.name is None else f" {self.name!r}"
+        kind = type(self._delivery.handler).__qualname__
+        return f"<wsx.Client{name} {kind} {self._target.parsed.redacted} {self.status}>"
+
+    # Looking at it
+
+    @property
+    def label(self) -> str:
+        """What log lines call it: its name, or handler and URL."""
+        if self.name is not None:
+            return repr(self.name)
+        kind = type(self._delivery.handler).__qualname__
+        return f"<{kind} {self._target.parsed.redacted}>"
+
+    def _trace_label(self) -> str:
+        return repr(self) if self.name is None else repr(self.name)
+
+    @property
+    def status(self) -> str:
+        """``"connecting"``, ``"open"``, ``"closing"``, ``"disconnected"`` or ``"terminated"``."""
+        return self._machine.state.status
+
+    @property
+    def conn(self) -> Conn:
+        """Where it is connected or connecting to; with the server's answer once it is open."""
+        return self._conn
+
+    @property
+    def handler(self) -> Handler[S]:
+        """The handler."""
+        return self._delivery.handler
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds of the last keepalive round trip on this connection, or None."""
+        return None if self._keepalive is None else self._keepalive.latency
+
+    # Talking to it
+
+    def cast(self, message: Any) -> None:
+        """Delivers a message to ``handle_cast``, in a later step.
+
+        Raises:
+            NotConnectedError: the client has ended, or is about to.
+            MailboxFullError: ``mailbox_limit`` messages wait already.
+        """
+        self._post("handle_cast", message)
+
+    def info(self, message: Any) -> None:
+        """Delivers a message to ``handle_info``, in a later step.
+
+        Raises:
+            NotConnectedError, MailboxFullError: as ``cast``.
+        """
+        self._post("handle_info", message)
+
+    def _post(self, callback: str, message: Any) -> None:
+        if self._ending:
+            raise NotConnectedError(self._connection_state())
+        self._mailbox.message(Message(callback, message))
+        if self._debug is not None:
+            self._debug.event("received {}: {!r}", callback.removeprefix("handle_"), message)
+        if self._mailbox:
+            self._delivery.wake()
+
+    def send_after(self, delay: float, message: Any) -> IDelayedCall:
+        """Delivers an info after that many seconds, unless the client ends before.
+
+        Returns:
+            the timer, which may be cancelled.
+        """
+
+        def deliver() -> None:
+            self._later.discard(call)
+            try:
+                self.info(message)
+            except MailboxFullError as error:
+                _log.error("{label}: send_after: {error}", label=self.label, error=error)
+
+        call: IDelayedCall = self._reactor.callLater(delay, deliver)
+        self._later = {later for later in self._later if later.active()}
+        self._later.add(call)
+        return call
+
+    def send_frame(self, frame: Frame, timeout: float | None = 5.0) -> Deferred[None]:
+        """Sends a frame; may be awaited anywhere, also inside a callback.
+
+        Args:
+            frame: what to send.
+            timeout: seconds for the write buffer to get below its high-water mark; None waits.
+
+        Returns:
+            a Deferred of None, once the frame is with the transport and the transport's write
+            buffer is below its high-water mark. It fails with :class:`NotConnectedError`,
+            :class:`InvalidFrameError`, :class:`FrameEncodeError`, :class:`ConnError` (the
+            connection ended while waiting) or :class:`SendTimeout`.
+        """
+        connection = self._connection
+        if connection is None or self._machine.state is not State.OPEN:
+            return fail(NotConnectedError(self._connection_state()))
+        try:
+            connection.gather([frame])
+        except (InvalidFrameError, FrameEncodeError) as error:
+            return fail(error)
+        if self._debug is not None:
+            self._debug.event("sending frame: {!r}", frame)
+        connection.flush()
+        return succeed(None) if connection.writable else self._wait_for_buffer(timeout)
+
+    def _wait_for_buffer(self, timeout: float | None) -> Deferred[None]:
+        sender: Deferred[None] = Deferred(self._senders.remove)
+        self._senders.append(sender)
+        if timeout is not None:
+            sender.addTimeout(timeout, self._reactor, lambda *_: _raise(SendTimeout()))
+        return sender
+
+    def close(self, code: int = NORMAL_CLOSURE, message: str = "") -> Deferred[None]:
+        """Starts the closing handshake, as if a callback had answered ``Close``.
+
+        While connecting, or waiting to, the attempt is given up and counts as lost with
+        ``LocalClose``. What follows is up to ``handle_disconnect``.
+
+        Returns:
+            a Deferred of the connection's end; it fails with :class:`FrameEncodeError` where the
+            code or the message may not be sent.
+        """
+        try:
+            close_payload(code, message)
+        except FrameEncodeError as error:
+            return fail(error)
+        self._close(code, message)
+        if self._connection is None:
+            return succeed(None)
+        closed: Deferred[None] = Deferred(self._closed.remove)
+        self._closed.append(closed)
+        return closed
+
+    def stop(self, detail: str = "") -> Deferred[object]:
+        """Ends the client for good, with ``terminate`` and without ``handle_disconnect``.
+
+        An open connection gets close frame 1001 and ``close_timeout`` seconds to answer it. A
+        pending callback is cancelled.
+
+        Returns:
+            a Deferred of the end, with its reason.
+        """
+        self._end(Shutdown(detail))
+        return self.terminated()
+
+    def terminated(self) -> Deferred[object]:
+        """Gives a Deferred of the reason with which the client ends; never an errback."""
+        if self._machine.state is State.TERMINATED:
+            return succeed(self._end_reason)
+        ended: Deferred[object] = Deferred(self._terminated.remove)
+        self._terminated.append(ended)
+        return ended
+
+    def when_open(self) -> Deferred[Client[S]]:
+        """Gives a Deferred of this client, once it is open and ``handle_connect`` has answered.
+
+        It fails with the reason (:class:`ClientEnded`, where that is no exception) once the client
+        has ended.
+        """
+        if self._machine.state is State.TERMINATED:
+            return fail(as_exception(self._end_reason))
+        if self._machine.state is State.OPEN and self._answered:
+            return succeed(self)
+        opening: Deferred[Client[S]] = Deferred(self._opening.remove)
+        self._opening.append(opening)
+        return opening
+
+    def mark_healthy(self) -> None:
+        """Says that this connection works: its loss will be attempt number 1."""
+        self._healthy = self._machine.state is State.OPEN
+
+    def reconnect_delay(self, status: Disconnect) -> float | None:
+        """Applies the ``reconnect`` policy; None to give up, and without a policy."""
+        policy = self._options.reconnect
+        return None if policy is None else policy.delay(status)
+
+    # Starting
+
+    def begin(self) -> Deferred[Client[S]]:
+        """Registers the name and makes the first attempt.
+
+        Returns:
+            the Deferred that :func:`start` gives.
+
+        Raises:
+            AlreadyStartedError: the name is taken.
+        """
+        if self.name is not None:
+            registry.register(self.name, self)
+        started: Deferred[Client[S]] = Deferred(self._start_cancelled)
+        if self._initialised:
+            started.callback(self)
+        else:
+            self._started = started
+        self._happen(Event.START)
+        return started
+
+    def _start_cancelled(self, _: Deferred[Client[S]]) -> None:
+        self._started = None
+        self._end(Shutdown("start was cancelled"))
+
+    def _connect_answered(self) -> None:
+        self._initialised = self._answered = True
+        started, self._started = self._started, None
+        opening, self._opening = self._opening, []
+        for promise in opening if started is None else [started, *opening]:
+            promise.callback(self)
+
+    # What the connection says (a wsx._protocol.Listener)
+
+    def opened(self, connection: Connection, conn: Conn) -> None:
+        """The opening handshake is complete."""
+        self._attempt = None
+        self._connection = connection
+        self._conn = conn
+        self._opened_at = self._reactor.seconds()
+        self._answered = self._healthy = False
+        self._reading_paused = False
+        self._keepalive = Keepalive(self._reactor, conn, self._send_ping, self._peer_is_gone)
+        connection.expect_pongs(self._keepalive.token)
+        self._keepalive.start()
+        self._log_opened()
+        self._ever_opened = True
+        self._happen(Event.OPENED)
+
+    def failed(self, error: WsxError) -> None:
+        """The attempt failed."""
+        self._attempt = None
+        self._reason = error
+        self._attempt_is_lost(Event.FAILED)
+
+    def received(self, frames: list[Frame]) -> None:
+        """One read."""
+        keepalive = self._keepalive
+        assert keepalive is not None
+        keepalive.heard = True
+        if not frames:
+            return
+        if keepalive.watches_data and any(isinstance(f, (Text, Binary)) for f in frames):
+            keepalive.data()
+        if self._debug is not None:
+            for frame in frames:
+                self._debug.event("received frame: {!r}", frame)
+        self._delivery.received(frames)
+
+    def own_pong(self, payload: bytes) -> None:
+        """An answer to one of our keepalive pings."""
+        if self._keepalive is not None:
+            self._keepalive.pong(payload)
+
+    def peer_closed(self, code: int, message: str) -> None:
+        """The peer's close frame."""
+        if self._machine.state is State.OPEN:
+            self._reason = RemoteClose(code, message)
+            self._note("closing with remote reason: {!r}", self._reason)
+            self._happen(Event.PEER_CLOSE)
+
+    def violated(self, error: FrameError) -> None:
+        """The peer broke the protocol."""
+        self._break(error, error.close_code, error.reason)
+
+    def writable(self) -> None:
+        """The write buffer has room again."""
+        senders, self._senders = self._senders, []
+        for sender in senders:
+            sender.callback(None)
+
+    def closed(self, reason: BaseException) -> None:
+        """TCP is at its end."""
+        if self._machine.state is State.OPEN:
+            self._reason = ConnectionDropped(reason)
+            self._note("connection dropped by the peer")
+        else:
+            self._note("connection closed")
+        self._connection = None
+        if self._keepalive is not None:
+            self._keepalive.stop()
+            self._keepalive = None
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+            self._close_timer = None
+        senders, self._senders = self._senders, []
+        closed, self._closed = self._closed, []
+        self._happen(Event.LOST)
+        for sender in senders:
+            sender.errback(ConnError(reason))
+        for waiter in closed:
+            waiter.callback(None)
+
+    def _send_ping(self, payload: bytes) -> None:
+        if self._connection is not None and self._machine.state is State.OPEN:
+            self._connection.gather([Ping(payload)])
+            self._connection.flush()
+
+    def _peer_is_gone(self, error: WsxError) -> None:
+        if isinstance(error, PingTimeout):
+            self._cut(error)
+        else:
+            self._break(error, GOING_AWAY, str(error))
+
+    # What the handler decides (a wsx._delivery.Owner)
+
+    def reply(self, callback: str, frames: list[object]) -> None:
+        """Sends a callback's frames; a connection that is open no more takes none."""
+        if self._connection is None or self._machine.state is not State.OPEN:
+            _log.debug("{label}: a reply of {callback} came too late", label=self, callback=callback)
+            return
+        try:
+            self._connection.gather(frames)
+        except (InvalidFrameError, FrameEncodeError) as error:
+            self._break(error, INTERNAL_ERROR, "the client's reply could not be encoded")
+            return
+        if self._debug is not None:
+            for frame in frames:
+                self._debug.event("replying from {} with {!r}", callback, frame)
+
+    def close_from_callback(self, code: int, message: str) -> None:
+        """Starts the closing handshake."""
+        try:
+            close_payload(code, message)
+        except FrameEncodeError as error:
+            self._break(error, INTERNAL_ERROR, "the client's close frame could not be encoded")
+        else:
+            self._close(code, message)
+
+    def disconnect_answered(self, status: Disconnect, decision: Reconnect[Any] | None) -> None:
+        """Goes on after ``handle_disconnect``."""
+        if decision is None:
+            self._log_lost(status, None)
+            self._ending = True
+            self._end_reason = status.reason
+            self._happen(Event.GIVE_UP)
+            return
+        if decision.conn is not None:
+            self._target = decision.conn.without_answer()
+        self._conn = self._target
+        self._delay = self._delay_of(status) if decision.after is None else float(decision.after)
+        self._log_lost(status, self._delay)
+        self._happen(Event.RECONNECT)
+
+    def _delay_of(self, status: Disconnect) -> float:
+        """The delay of a ``Reconnect`` without one: never a hot loop of attempts."""
+        policy = self._options.reconnect
+        if policy is not None:
+            delay = policy.delay(status)
+            return policy.maximum if delay is None else delay
+        return 0.0 if status.attempt_number == 1 else _gentle(status.attempt_number - 1)
+
+    def crashed(self, reason: object, failure: Failure | None) -> None:
+        """A callback raised, or answered nonsense; or it raised Exit."""
+        if failure is not None:
+            _log.failure("{label}: a callback failed", failure, label=self.label)
+        self._end(reason)
+
+    def flush(self) -> None:
+        """A batch of deliveries is done."""
+        if self._connection is not None:
+            self._connection.flush()
+
+    def pause_reading(self) -> None:
+        """Frames wait: hold the peer back."""
+        if not self._reading_paused and self._machine.state is State.OPEN:
+            assert self._connection is not None and self._keepalive is not None
+            self._reading_paused = True
+            self._keepalive.paused()
+            self._connection.pause_reading()
+
+    def resume_reading(self) -> None:
+        """No frames wait any more."""
+        if self._reading_paused:
+            self._reading_paused = False
+            if self._keepalive is not None:
+                self._keepalive.resumed()
+            if self._connection is not None:
+                self._connection.resume_reading()
+
+    # Events
+
+    def _happen(self, event: Event) -> None:
+        """Lets the machine make the transition, and performs its actions."""
+        was_open = self._machine.state is State.OPEN
+        actions = self._machine.handle(event)
+        if actions is None:
+            return
+        if was_open and self._machine.state is not State.OPEN:
+            self._mailbox.closing()
+        for action in actions:
+            _PERFORM[action](self)
+
+    def _close(self, code: int, message: str) -> None:
+        if self._machine.state is State.OPEN:
+            self._close_frame = (code, message)
+            self._reason = LocalClose(code, message)
+            self._note("closing with local reason: {!r}", self._reason)
+            self._happen(Event.CLOSE)
+        elif self._machine.state in (State.CONNECTING, State.WAITING):
+            self._reason = LocalClose(code, message)
+            self._attempt_is_lost(Event.CLOSE)
+
+    def _attempt_is_lost(self, event: Event) -> None:
+        """There will be no connection: whether anybody handles that depends on the options."""
+        if self._ever_opened or self._options.handle_initial_conn_failure:
+            self._happen(event)
+            return
+        self._log_lost(self._next_status(), None)
+        self._ending = True
+        self._end_reason = self._reason
+        self._happen(Event.FAILED_FOR_GOOD)
+
+    def _break(self, error: WsxError, code: int, message: str) -> None:
+        """Gives the connection up with a close frame (RFC 6455 section 7.1.7)."""
+        if self._machine.state is State.OPEN:
+            self._reason = error
+            self._close_frame = (code, _fit(message))
+            self._note("closing due to error: {!r}", error)
+            self._happen(Event.BREAK)
+
+    def _cut(self, error: WsxError) -> None:
+        """Gives the connection up without one: nobody is there to read it."""
+        if self._machine.state is State.OPEN:
+            self._reason = error
+            self._note("closing due to error: {!r}", error)
+            self._happen(Event.CUT)
+
+    def _end(self, reason: object) -> None:
+        """Begins the end of the client; the first reason counts."""
+        if self._ending:
+            return
+        self._ending = True
+        self._end_reason = reason
+        self._close_frame = (_close_code(reason), "")
+        self._happen(Event.END)
+
+    def _close_is_overdue(self) -> None:
+        self._close_timer = None
+        self._happen(Event.CLOSE_OVERDUE)
+
+    def _delay_is_over(self) -> None:
+        self._delay_timer = None
+        self._happen(Event.DUE)
+
+    # Actions
+
+    def _do_connect(self) -> None:
+        again = "reconnect" if self._ever_opened or self._failures else "connect"
+        self._note("attempting to {}", again)
+        self._attempt = Attempt(self._target, self._reactor, self)
+        self._attempt.start()
+
+    def _do_abandon(self) -> None:
+        if self._attempt is not None:
+            self._attempt.cancel()
+            self._attempt = None
+
+    def _do_call_connect(self) -> None:
+        self._mailbox.connected(Connected(self._conn, self._connect_answered))
+        self._delivery.deliver()
+
+    def _do_call_disconnect(self) -> None:
+        self._mailbox.lost(Lost(self._next_status()))
+        self._delivery.wake()
+
+    def _do_send_close(self) -> None:
+        assert self._connection is not None
+        code, message = self._close_frame
+        self._note("sending close frame: {!r}", self._close_frame)
+        self._connection.start_closing(code, message)
+
+    def _do_answer_close(self) -> None:
+        assert self._connection is not None and isinstance(self._reason, RemoteClose)
+        self._connection.answer_close(self._reason.code)
+
+    def _do_start_close_timer(self) -> None:
+        timeout = self._conn.close_timeout
+        self._close_timer = self._reactor.callLater(timeout, self._close_is_overdue)
+
+    def _do_cut(self) -> None:
+        assert self._connection is not None
+        if not isinstance(self._reason, PingTimeout):
+            self._note("connection cut: the peer took too long to close")
+        self._connection.cut()
+
+    def _do_wait(self) -> None:
+        self._delay_timer = self._reactor.callLater(self._delay, self._delay_is_over)
+
+    def _do_stop_waiting(self) -> None:
+        if self._delay_timer is not None:
+            self._delay_timer.cancel()
+            self._delay_timer = None
+
+    def _do_silence(self) -> None:
+        dropped = self._delivery.end()
+        if dropped:
+            _log.warn("{label}: {n} messages were not delivered", label=self.label, n=dropped)
+
+    def _do_call_terminate(self) -> None:
+        if self._initialised:
+            self._reactor.callLater(0, self._terminate)
+        else:
+            self._happen(Event.DONE)
+
+    def _terminate(self) -> None:
+        self._note("terminating: {!r}", self._end_reason)
+        ending = self._delivery.terminate(self._end_reason)
+        limit = self._reactor.callLater(self._conn.close_timeout, ending.cancel)
+
+        def done(reason: object) -> None:
+            if limit.active():
+                limit.cancel()
+            self._end_reason = reason
+            self._happen(Event.DONE)
+
+        ending.addCallback(done)
+
+    def _do_finish(self) -> None:
+        if self.name is not None:
+            registry.unregister(self.name)
+        for call in self._later:
+            if call.active():
+                call.cancel()
+        self._later.clear()
+        self._log_end()
+        if self._debug is not None:
+            self._debug.close()
+        started, self._started = self._started, None
+        opening, self._opening = self._opening, []
+        ended, self._terminated = self._terminated, []
+        for promise in opening if started is None else [started, *opening]:
+            promise.errback(as_exception(self._end_reason))
+        for waiter in ended:
+            waiter.callback(self._end_reason)
+
+    # Small things
+
+    def _next_status(self) -> Disconnect:
+        """Counts the loss (design: healthy means open for ``stable_after``, or marked so)."""
+        opened_at, self._opened_at = self._opened_at, None
+        now = self._reactor.seconds()
+        healthy = self._healthy or (
+            opened_at is not None and now - opened_at >= self._options.stable_after
+        )
+        self._healthy = False
+        self._failures = 1 if healthy else self._failures + 1
+        if healthy or self._outage is None:
+            self._outage = (now, self._reason)
+        return Disconnect(self._reason, self._failures, self._conn)
+
+    def _connection_state(self) -> str:
+        """The word that :class:`NotConnectedError` uses."""
+        return "opening" if self.status == "connecting" else self.status
+
+    def _note(self, what: str, *details: object) -> None:
+        if self._debug is not None:
+            self._debug.event(what, *details)
+
+    def _log_opened(self) -> None:
+        self._note("successfully {}", "reconnected" if self._ever_opened else "connected")
+        url = self._conn.parsed.redacted
+        if self._outage is None:
+            _log.info("{label}: connected to {url}", label=self.label, url=url)
+            return
+        since, reason = self._outage
+        _log.info(
+            "{label}: back at {url} after {seconds:.1f} s and {attempts} attempts; "
+            "the cause was: {reason}",
+            label=self.label,
+            url=url,
+            seconds=self._reactor.seconds() - since,
+            attempts=self._failures,
+            reason=describe(reason),
+        )
+
+    def _log_lost(self, status: Disconnect, delay: float | None) -> None:
+        what = "was lost" if self._ever_opened else "could not be made"
+        _log.info(
+            "{label}: connection to {url} {what} (attempt {n}): {reason}; {next}",
+            label=self.label,
+            url=status.conn.parsed.redacted,  # type: ignore[attr-defined]
+            what=what,
+            n=status.attempt_number,
+            reason=describe(status.reason),
+            next="giving up" if delay is None else f"connecting again in {delay:.1f} s",
+        )
+
+    def _log_end(self) -> None:
+        level = "info" if is_normal(self._end_reason) else "warn"
+        getattr(_log, level)(
+            "{label}: ended: {reason}", label=self.label, reason=describe(self._end_reason)
+        )
+
+
+_PERFORM: Final[dict[Action, Callable[[Client[Any]], None]]] = {
+    Action.CONNECT: Client._do_connect,
+    Action.ABANDON: Client._do_abandon,
+    Action.CALL_CONNECT: Client._do_call_connect,
+    Action.CALL_DISCONNECT: Client._do_call_disconnect,
+    Action.SEND_CLOSE: Client._do_send_close,
+    Action.ANSWER_CLOSE: Client._do_answer_close,
+    Action.START_CLOSE_TIMER: Client._do_start_close_timer,
+    Action.CUT: Client._do_cut,
+    Action.WAIT: Client._do_wait,
+    Action.STOP_WAITING: Client._do_stop_waiting,
+    Action.SILENCE: Client._do_silence,
+    Action.CALL_TERMINATE: Client._do_call_terminate,
+    Action.FINISH: Client._do_finish,
+}
+
+_default_backoff = Backoff()
+
+
+def _gentle(attempt_number: int) -> float:
+    return _default_backoff(attempt_number) or 0.0
+
+
+def _close_code(reason: object) -> int:
+    """The close code with which a client that ends for this reason closes its connection."""
+    if isinstance(reason, Shutdown):
+        return GOING_AWAY
+    return NORMAL_CLOSURE if is_normal(reason) else INTERNAL_ERROR
+
+
+def _fit(message: str) -> str:
+    """Cuts a message to what a close frame holds."""
+    return message.encode(errors="replace")[:MAX_CLOSE_MESSAGE].decode(errors="ignore")
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+def split_options(
+    conn_or_url: Conn | str, options: dict[str, Any]
+) -> tuple[Conn, Options]:
+    """Sorts the arguments of :func:`start` into those of the connection and the rest.
+
+    Raises:
+        URLError, ValueError, TypeError: an argument is wrong.
+    """
+    unknown = sorted(set(options) - CONN_OPTIONS - START_OPTIONS)
+    if unknown:
+        raise TypeError(f"unknown options: {', '.join(unknown)}")
+    for_conn = {name: value for name, value in options.items() if name in CONN_OPTIONS}
+    for_start = {name: value for name, value in options.items() if name in START_OPTIONS}
+    if not isinstance(conn_or_url, Conn):
+        conn = Conn(conn_or_url, **for_conn)
+    elif for_conn:
+        raise TypeError(f"a Conn has these options itself: {', '.join(sorted(for_conn))}")
+    else:
+        conn = conn_or_url.without_answer()
+    if for_start.get("reactor") is None:
+        from twisted.internet import reactor
+
+        for_start["reactor"] = reactor
+    return conn, Options(**for_start)
+
+
+def check_handler(handler: Any) -> type[Handler[Any]] | Handler[Any]:
+    """Refuses what is neither a Handler subclass nor an instance.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(handler, Handler) or (isinstance(handler, type) and issubclass(handler, Handler)):
+        return handler
+    raise TypeError(f"a handler is a subclass of wsx.Handler or an instance, not {handler!r}")
+
+
+def make_handler(handler: Any) -> Handler[Any]:
+    """Gives the instance for one client.
+
+    Raises:
+        TypeError: this is no handler.
+        ValueError: the instance has a running client already.
+    """
+    handler = check_handler(handler)
+    if isinstance(handler, type):
+        return handler()
+    present = getattr(handler, "client", None)
+    if present is not None and present.status != State.TERMINATED.status:
+        raise ValueError("this handler instance has a running client already")
+    return handler
+
+
+def make_client(
+    conn_or_url: Conn | str, handler: Any, state: Any, options: dict[str, Any]
+) -> Client[Any]:
+    """Makes a client that has not begun, out of the arguments of :func:`start`.
+
+    Raises:
+        URLError, ValueError, TypeError: an argument is wrong.
+    """
+    conn, start_options = split_options(conn_or_url, options)
+    return Client(conn, make_handler(handler), state, start_options)
+
+
+def start(
+    conn_or_url: Conn | str, handler: Any, state: Any = None, **options: Any
+) -> Deferred[Client[Any]]:
+    """Starts a client that is linked to nothing.
+
+    Args:
+        conn_or_url: a :class:`Conn`, or a URL.
+        handler: a subclass of :class:`Handler`, instantiated without arguments, or an instance.
+        state: the handler's first state.
+        **options: those of :class:`Conn`, when a URL is given, and:
+            ``async_`` (False): fire at once, before the client is connected;
+            ``handle_initial_conn_failure`` (False): a failing first connection goes to
+            ``handle_disconnect``;
+            ``reconnect`` (None): a :class:`Backoff` for the default ``handle_disconnect``;
+            ``name`` (None): a str or a :class:`Via`;
+            ``debug`` (()): any of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"``,
+            ``("log_to_file", path)``;
+            ``stable_after`` (5.0): seconds after which a connection counts as healthy;
+            ``mailbox_limit`` (10,000): how many casts and infos may wait;
+            ``reactor``: for time and connections.
+
+    Returns:
+        a Deferred of the client, once ``handle_connect`` has been answered. It fails with the
+        reason where that never happens; a reason that is no exception comes as
+        :class:`ClientEnded`. Cancelling it stops the attempt. A wrong argument fails it too, with
+        :class:`URLError`, :class:`AlreadyStartedError`, ValueError or TypeError.
+    """
+    return maybeDeferred(lambda: make_client(conn_or_url, handler, state, options).begin())
+
+
+def cast(client: Client[Any] | Name, message: Any) -> None:
+    """Delivers a message to ``handle_cast`` of a client or of the client with that name.
+
+    Raises:
+        UnknownNameError: nobody has that name.
+        NotConnectedError, MailboxFullError: as :meth:`Client.cast`.
+    """
+    registry.resolve(client).cast(message)
+
+
+def info(client: Client[Any] | Name, message: Any) -> None:
+    """Delivers a message to ``handle_info`` of a client or of the client with that name.
+
+    Raises:
+        UnknownNameError: nobody has that name.
+        NotConnectedError, MailboxFullError: as :meth:`Client.info`.
+    """
+    if isinstance(client, registry.Via):
+        registry.resolve(client)
+        client.registry.send(client.key, message)
+    else:
+        registry.resolve(client).info(message)
+
+
+def send_frame(
+    client: Client[Any] | Name, frame: Frame, timeout: float | None = 5.0
+) -> Deferred[None]:
+    """Sends a frame through a client or the client with that name.
+
+    Returns:
+        the Deferred of :meth:`Client.send_frame`; it fails with :class:`UnknownNameError` too.
+    """
+    return maybeDeferred(lambda: registry.resolve(client).send_frame(frame, timeout))

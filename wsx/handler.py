@@ -1,0 +1,198 @@
+"""What a user writes: :class:`Handler`, the results of its callbacks, and who judges them."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from wsx.conn import Conn
+from wsx.errors import BadResponseError
+from wsx.frames import (
+    NORMAL_CLOSURE,
+    Binary,
+    Disconnect,
+    Frame,
+    LocalClose,
+    Ping,
+    Pong,
+    Text,
+)
+
+if TYPE_CHECKING:
+    from wsx.client import Client
+
+__all__ = ["Close", "Exit", "Handler", "Ok", "Reconnect", "Reply"]
+
+S = TypeVar("S")
+
+
+@dataclass(slots=True)
+class Ok(Generic[S]):
+    """Go on with this state."""
+
+    state: S
+
+
+@dataclass(slots=True)
+class Reply(Generic[S]):
+    """Send one frame, or each of a list in order, then go on with this state."""
+
+    frame: Frame | Iterable[Frame]
+    state: S
+
+
+@dataclass(slots=True)
+class Close(Generic[S]):
+    """Start the closing handshake (RFC 6455 section 7.1.2) with this code and message."""
+
+    state: S
+    code: int = NORMAL_CLOSURE
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Reconnect(Generic[S]):
+    """Connect again, to ``conn`` where given, after that many seconds.
+
+    Without ``after`` the client's ``reconnect`` policy says how long; without one the loss of a
+    healthy connection is answered at once, and each failure after it waits as ``Backoff()`` says.
+    """
+
+    state: S
+    conn: Conn | None = None
+    after: float | None = None
+
+
+class Exit(Exception):  # noqa: N818 - it is no error; OTP's word
+    """Raised in a callback: end the client for this reason, without ``handle_disconnect``.
+
+    Attributes:
+        reason: what ``terminate`` and ``terminated()`` get. Default ``LocalClose(1000, "")``, the
+            normal one.
+    """
+
+    def __init__(self, reason: object = None) -> None:
+        super().__init__(reason)
+        self.reason: object = LocalClose() if reason is None else reason
+
+
+Result: TypeAlias = "Ok[S] | Reply[S] | Close[S] | Reconnect[S] | None"
+Answer: TypeAlias = "Result[S] | Deferred[Any] | Coroutine[Any, Any, Any]"
+
+MAY_REPLY = frozenset(
+    {
+        "handle_connect",
+        "handle_frame",
+        "handle_cast",
+        "handle_info",
+        "handle_ping",
+        "handle_pong",
+    }
+)
+
+
+class Handler(Generic[S]):
+    """The base class of every handler; generic in the type of its state.
+
+    Every callback gets the state and answers with a result that carries the next one: ``Ok``,
+    ``Reply``, ``Close``, ``Reconnect`` (only in ``handle_disconnect``), or None for "go on, state
+    unchanged". It may answer with a Deferred of a result, or be an ``async def``: nothing else is
+    delivered to this client until that is settled.
+
+    Attributes:
+        client: the handler's own client, set before the first callback.
+        version: whatever names this version of the class for a hot code change.
+    """
+
+    client: Client[S]
+    version: object = None
+    _log = Logger("wsx.handler")
+
+    def handle_connect(self, conn: Conn, state: S) -> Answer[S]:
+        """Called after each completed opening handshake, before any frame of that connection."""
+        return Ok(state)
+
+    def handle_frame(self, frame: Text | Binary, state: S) -> Answer[S]:
+        """Called for each whole message.
+
+        Raises:
+            NotImplementedError: the default; it ends the client.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} has no handle_frame for {frame!r}")
+
+    def handle_cast(self, message: Any, state: S) -> Answer[S]:
+        """Called for each ``cast``.
+
+        Raises:
+            NotImplementedError: the default; it ends the client.
+        """
+        raise NotImplementedError(
+            f"{type(self).__qualname__} has no handle_cast for a {type(message).__name__}"
+        )
+
+    def handle_info(self, message: Any, state: S) -> Answer[S]:
+        """Called for each ``info`` and ``send_after``; the default logs an error and goes on."""
+        self._log.error(
+            "{handler} has no handle_info for a {kind}",
+            handler=type(self).__qualname__,
+            kind=type(message).__name__,
+        )
+        return Ok(state)
+
+    def handle_ping(self, frame: Ping, state: S) -> Answer[S]:
+        """Called for each ping; the default answers as RFC 6455 section 5.5.2 asks."""
+        return Reply(Pong(frame.payload), state)
+
+    def handle_pong(self, frame: Pong, state: S) -> Answer[S]:
+        """Called for each pong that does not answer the client's own keepalive."""
+        return Ok(state)
+
+    def handle_disconnect(self, status: Disconnect, state: S) -> Answer[S]:
+        """Called when a connection ended, or could not be made.
+
+        The default follows the client's ``reconnect`` policy, and ends the client without one.
+        """
+        delay = self.client.reconnect_delay(status)
+        return Ok(state) if delay is None else Reconnect(state, after=delay)
+
+    def terminate(self, reason: Any, state: S) -> Any:
+        """Called once, when the client is about to end; what it answers is ignored."""
+
+
+def judge(handler: object, callback: str, arguments: tuple[object, ...], response: object) -> Any:
+    """Passes a callback's settled response on, or refuses it: the one place that decides.
+
+    Returns:
+        the response, which is a result that this callback may give.
+
+    Raises:
+        BadResponseError: it is none.
+    """
+    if response is None or type(response) is Ok:
+        return response
+    if callback in MAY_REPLY:
+        fits = isinstance(response, (Ok, Reply, Close))
+    else:
+        fits = isinstance(response, (Ok, Reconnect)) and _fits_disconnect(response)
+    if not fits:
+        raise BadResponseError(response, handler, callback, arguments)
+    return response
+
+
+def _fits_disconnect(response: object) -> bool:
+    if not isinstance(response, Reconnect):
+        return True
+    conn, after = response.conn, response.after
+    if conn is not None and not isinstance(conn, Conn):
+        return False
+    return after is None or (isinstance(after, (int, float)) and 0 <= after < float("inf"))
+
+
+def frames_of(reply: Reply[Any]) -> list[object]:
+    """Gives the frames of a reply as a list, one alone as well."""
+    frame = reply.frame
+    return list(frame) if isinstance(frame, (list, tuple)) else [frame]
