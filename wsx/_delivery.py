@@ -34,9 +34,7 @@ class Owner(Protocol):
     def close_from_callback(self, code: int, message: str) -> None:
         """Starts the closing handshake."""
 
-    def disconnect_answered(
-        self, status: Disconnect, decision: Reconnect[Any] | None
-    ) -> None:
+    def disconnect_answered(self, status: Disconnect, decision: Reconnect[Any] | None) -> None:
         """Goes on after ``handle_disconnect``: reconnects, or ends where it is None."""
 
     def crashed(self, reason: object, failure: Failure | None) -> None:

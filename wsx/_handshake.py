@@ -87,7 +87,7 @@ class Response:
         return [part.strip() for part in parts if part.strip()]
 
 
-class NotHTTP(Exception):  # noqa: N818 - becomes a HandshakeError or a ConnError
+class NotHTTP(Exception):
     """What came is no HTTP response, or one whose header is too long."""
 
     def __init__(self, reason: str, received: bytes) -> None:

@@ -159,7 +159,7 @@ class Attempt:
 
     def _connect_failed(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
-            self.fail(ConnError(failure.value))
+            self.fail(ConnError(_cause(failure)))
 
     def _finish(self) -> bool:
         """Says whether this is the first outcome."""
@@ -241,9 +241,9 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self.state = self.STATE_CLOSED
         self._decoder = None
         if connected:
-            self._listener.closed(reason.value)
+            self._listener.closed(_cause(reason))
         else:
-            self._attempt.fail(self.refusal() or ConnError(reason.value))
+            self._attempt.fail(self.refusal() or ConnError(_cause(reason)))
 
     # The opening handshake
 
@@ -459,6 +459,11 @@ class _Deflate:
         self._deflate.start_compress_message()
         head = self._deflate.compress_message_data(payload)
         return head + self._deflate.end_compress_message()  # type: ignore[no-any-return]
+
+
+def _cause(failure: Failure) -> BaseException:
+    assert failure.value is not None
+    return failure.value
 
 
 def _describe_address(address: IAddress) -> str:

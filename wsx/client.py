@@ -1,14 +1,17 @@
 """The client: the one place where everything meets.
 
 It performs the actions of the lifecycle's table (:mod:`wsx._machine`), has the handler called
-(:mod:`wsx._delivery`), owns the present attempt or connection (:mod:`wsx._protocol`), and keeps the
-promises it gave: the Deferreds of ``start``, ``send_frame``, ``close``, ``stop`` and ``terminated``.
+(:mod:`wsx._delivery`), owns the present attempt or connection (:mod:`wsx._protocol`), and keeps its
+promises: the Deferreds of ``start``, ``send_frame``, ``close``, ``stop`` and ``terminated``.
+
+The module is long because the class has four faces, each a section below: what users call, what a
+connection reports, what the handler decides, and the actions of the table. They share one state,
+so that dividing them would only hide who changes what.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -18,12 +21,14 @@ from twisted.python.failure import Failure
 
 from wsx import registry
 from wsx._delivery import Delivery
+from wsx._journal import Journal
 from wsx._keepalive import Keepalive
 from wsx._machine import Action, Event, Machine, State
 from wsx._mailbox import Connected, Lost, Mailbox, Message
+from wsx._options import Options, split_options
 from wsx._protocol import Attempt, Connection
 from wsx.backoff import Backoff
-from wsx.conn import CONN_OPTIONS, Conn
+from wsx.conn import Conn
 from wsx.debug import Debug, parse_options
 from wsx.errors import (
     ConnError,
@@ -36,7 +41,6 @@ from wsx.errors import (
     SendTimeout,
     WsxError,
     as_exception,
-    describe,
 )
 from wsx.frames import (
     GOING_AWAY,
@@ -65,33 +69,6 @@ S = TypeVar("S")
 _log = Logger("wsx")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of :func:`start` that are not the connection's."""
-
-    async_: bool = False
-    handle_initial_conn_failure: bool = False
-    reconnect: Backoff | None = None
-    name: Name | None = None
-    debug: Iterable[Any] = ()
-    stable_after: float = 5.0
-    mailbox_limit: int = 10_000
-    reactor: Any = None
-
-    def __post_init__(self) -> None:
-        if self.reconnect is not None and not isinstance(self.reconnect, Backoff):
-            raise TypeError(f"reconnect is a Backoff or None, not {self.reconnect!r}")
-        if not self.stable_after >= 0:
-            raise ValueError("stable_after is not negative")
-        if self.mailbox_limit < 0:
-            raise ValueError("mailbox_limit is not negative")
-        if self.name is not None:
-            registry.check_name(self.name)
-
-
-START_OPTIONS: Final = frozenset(f.name for f in fields(Options))
-
-
 class Client(Generic[S]):
     """A running client. Made by :func:`start`; its methods may be called at any time.
 
@@ -112,12 +89,8 @@ class Client(Generic[S]):
         self._connection: Connection | None = None
         self._keepalive: Keepalive | None = None
         self._reading_paused = False
-        self._opened_at: float | None = None
-        self._ever_opened = False
+        self._journal = Journal(self._reactor, options.stable_after)
         self._answered = False  # handle_connect has, on this connection
-        self._healthy = False
-        self._failures = 0  # since the last healthy connection
-        self._outage: tuple[float, object] | None = None  # since when, and why
         self._reason: object = None  # why the present connection ends
         self._close_frame: tuple[int, str] = (NORMAL_CLOSURE, "")
         self._close_timer: IDelayedCall | None = None
@@ -310,7 +283,8 @@ class Client(Generic[S]):
 
     def mark_healthy(self) -> None:
         """Says that this connection works: its loss will be attempt number 1."""
-        self._healthy = self._machine.state is State.OPEN
+        if self._machine.state is State.OPEN:
+            self._journal.mark_healthy()
 
     def reconnect_delay(self, status: Disconnect) -> float | None:
         """Applies the ``reconnect`` policy; None to give up, and without a policy."""
@@ -356,14 +330,12 @@ class Client(Generic[S]):
         self._attempt = None
         self._connection = connection
         self._conn = conn
-        self._opened_at = self._reactor.seconds()
-        self._answered = self._healthy = False
-        self._reading_paused = False
+        self._answered = self._reading_paused = False
         self._keepalive = Keepalive(self._reactor, conn, self._send_ping, self._peer_is_gone)
         connection.expect_pongs(self._keepalive.token)
         self._keepalive.start()
-        self._log_opened()
-        self._ever_opened = True
+        self._note("successfully {}", "reconnected" if self._journal.ever_opened else "connected")
+        self._journal.opened(self.label, conn)
         self._happen(Event.OPENED)
 
     def failed(self, error: WsxError) -> None:
@@ -446,7 +418,9 @@ class Client(Generic[S]):
     def reply(self, callback: str, frames: list[object]) -> None:
         """Sends a callback's frames; a connection that is open no more takes none."""
         if self._connection is None or self._machine.state is not State.OPEN:
-            _log.debug("{label}: a reply of {callback} came too late", label=self, callback=callback)
+            _log.debug(
+                "{label}: a reply of {callback} came too late", label=self, callback=callback
+            )
             return
         try:
             self._connection.gather(frames)
@@ -469,7 +443,7 @@ class Client(Generic[S]):
     def disconnect_answered(self, status: Disconnect, decision: Reconnect[Any] | None) -> None:
         """Goes on after ``handle_disconnect``."""
         if decision is None:
-            self._log_lost(status, None)
+            self._journal.decided(self.label, status, None)
             self._ending = True
             self._end_reason = status.reason
             self._happen(Event.GIVE_UP)
@@ -478,7 +452,7 @@ class Client(Generic[S]):
             self._target = decision.conn.without_answer()
         self._conn = self._target
         self._delay = self._delay_of(status) if decision.after is None else float(decision.after)
-        self._log_lost(status, self._delay)
+        self._journal.decided(self.label, status, self._delay)
         self._happen(Event.RECONNECT)
 
     def _delay_of(self, status: Disconnect) -> float:
@@ -542,10 +516,10 @@ class Client(Generic[S]):
 
     def _attempt_is_lost(self, event: Event) -> None:
         """There will be no connection: whether anybody handles that depends on the options."""
-        if self._ever_opened or self._options.handle_initial_conn_failure:
+        if self._journal.ever_opened or self._options.handle_initial_conn_failure:
             self._happen(event)
             return
-        self._log_lost(self._next_status(), None)
+        self._journal.decided(self.label, self._status_of_loss(), None)
         self._ending = True
         self._end_reason = self._reason
         self._happen(Event.FAILED_FOR_GOOD)
@@ -585,8 +559,7 @@ class Client(Generic[S]):
     # Actions
 
     def _do_connect(self) -> None:
-        again = "reconnect" if self._ever_opened or self._failures else "connect"
-        self._note("attempting to {}", again)
+        self._note("attempting to {}", "reconnect" if self._journal.retrying else "connect")
         self._attempt = Attempt(self._target, self._reactor, self)
         self._attempt.start()
 
@@ -600,7 +573,7 @@ class Client(Generic[S]):
         self._delivery.deliver()
 
     def _do_call_disconnect(self) -> None:
-        self._mailbox.lost(Lost(self._next_status()))
+        self._mailbox.lost(Lost(self._status_of_loss()))
         self._delivery.wake()
 
     def _do_send_close(self) -> None:
@@ -662,7 +635,7 @@ class Client(Generic[S]):
             if call.active():
                 call.cancel()
         self._later.clear()
-        self._log_end()
+        self._journal.ended(self.label, self._end_reason)
         if self._debug is not None:
             self._debug.close()
         started, self._started = self._started, None
@@ -675,18 +648,8 @@ class Client(Generic[S]):
 
     # Small things
 
-    def _next_status(self) -> Disconnect:
-        """Counts the loss (design: healthy means open for ``stable_after``, or marked so)."""
-        opened_at, self._opened_at = self._opened_at, None
-        now = self._reactor.seconds()
-        healthy = self._healthy or (
-            opened_at is not None and now - opened_at >= self._options.stable_after
-        )
-        self._healthy = False
-        self._failures = 1 if healthy else self._failures + 1
-        if healthy or self._outage is None:
-            self._outage = (now, self._reason)
-        return Disconnect(self._reason, self._failures, self._conn)
+    def _status_of_loss(self) -> Disconnect:
+        return self._journal.lost(self._reason, self._conn)
 
     def _connection_state(self) -> str:
         """The word that :class:`NotConnectedError` uses."""
@@ -695,41 +658,6 @@ class Client(Generic[S]):
     def _note(self, what: str, *details: object) -> None:
         if self._debug is not None:
             self._debug.event(what, *details)
-
-    def _log_opened(self) -> None:
-        self._note("successfully {}", "reconnected" if self._ever_opened else "connected")
-        url = self._conn.parsed.redacted
-        if self._outage is None:
-            _log.info("{label}: connected to {url}", label=self.label, url=url)
-            return
-        since, reason = self._outage
-        _log.info(
-            "{label}: back at {url} after {seconds:.1f} s and {attempts} attempts; "
-            "the cause was: {reason}",
-            label=self.label,
-            url=url,
-            seconds=self._reactor.seconds() - since,
-            attempts=self._failures,
-            reason=describe(reason),
-        )
-
-    def _log_lost(self, status: Disconnect, delay: float | None) -> None:
-        what = "was lost" if self._ever_opened else "could not be made"
-        _log.info(
-            "{label}: connection to {url} {what} (attempt {n}): {reason}; {next}",
-            label=self.label,
-            url=status.conn.parsed.redacted,  # type: ignore[attr-defined]
-            what=what,
-            n=status.attempt_number,
-            reason=describe(status.reason),
-            next="giving up" if delay is None else f"connecting again in {delay:.1f} s",
-        )
-
-    def _log_end(self) -> None:
-        level = "info" if is_normal(self._end_reason) else "warn"
-        getattr(_log, level)(
-            "{label}: ended: {reason}", label=self.label, reason=describe(self._end_reason)
-        )
 
 
 _PERFORM: Final[dict[Action, Callable[[Client[Any]], None]]] = {
@@ -771,32 +699,6 @@ def _raise(error: Exception) -> Any:
     raise error
 
 
-def split_options(
-    conn_or_url: Conn | str, options: dict[str, Any]
-) -> tuple[Conn, Options]:
-    """Sorts the arguments of :func:`start` into those of the connection and the rest.
-
-    Raises:
-        URLError, ValueError, TypeError: an argument is wrong.
-    """
-    unknown = sorted(set(options) - CONN_OPTIONS - START_OPTIONS)
-    if unknown:
-        raise TypeError(f"unknown options: {', '.join(unknown)}")
-    for_conn = {name: value for name, value in options.items() if name in CONN_OPTIONS}
-    for_start = {name: value for name, value in options.items() if name in START_OPTIONS}
-    if not isinstance(conn_or_url, Conn):
-        conn = Conn(conn_or_url, **for_conn)
-    elif for_conn:
-        raise TypeError(f"a Conn has these options itself: {', '.join(sorted(for_conn))}")
-    else:
-        conn = conn_or_url.without_answer()
-    if for_start.get("reactor") is None:
-        from twisted.internet import reactor
-
-        for_start["reactor"] = reactor
-    return conn, Options(**for_start)
-
-
 def check_handler(handler: Any) -> type[Handler[Any]] | Handler[Any]:
     """Refuses what is neither a Handler subclass nor an instance.
 
@@ -815,13 +717,13 @@ def make_handler(handler: Any) -> Handler[Any]:
         TypeError: this is no handler.
         ValueError: the instance has a running client already.
     """
-    handler = check_handler(handler)
-    if isinstance(handler, type):
-        return handler()
-    present = getattr(handler, "client", None)
+    checked = check_handler(handler)
+    if isinstance(checked, type):
+        return checked()
+    present = getattr(checked, "client", None)
     if present is not None and present.status != State.TERMINATED.status:
         raise ValueError("this handler instance has a running client already")
-    return handler
+    return checked
 
 
 def make_client(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import IO, Any, Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -20,35 +20,30 @@ _log = Logger("wsx.debug")
 _DEFAULT_DEPTH: Final = 10
 
 
-def parse_options(options: Iterable[object]) -> list[tuple[str, Any]]:
+def parse_options(options: Iterable[object]) -> dict[str, Any]:
     """Checks debug options; one that is none is ignored, with a line in the log.
 
     Args:
         options: of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"`` and
             ``("log_to_file", path)``.
+
+    Returns:
+        the names of the options with their values.
     """
-    parsed: list[tuple[str, Any]] = []
+    parsed: dict[str, Any] = {}
     for option in options:
-        if option in ("trace", "statistics"):
-            parsed.append((str(option), True))
-        elif option == "log":
-            parsed.append(("log", _DEFAULT_DEPTH))
-        elif _is_pair(option, "log", int) and option[1] > 0:  # type: ignore[index]
-            parsed.append(option)  # type: ignore[arg-type]
-        elif _is_pair(option, "log_to_file", str):
-            parsed.append(option)  # type: ignore[arg-type]
-        else:
-            _log.warn("debug option ignored: {option!r}", option=option)
+        match option:
+            case "trace" | "statistics":
+                parsed[str(option)] = True
+            case "log":
+                parsed["log"] = _DEFAULT_DEPTH
+            case ("log", int(depth)) if depth > 0 and depth is not True:
+                parsed["log"] = depth
+            case ("log_to_file", str(path)):
+                parsed["log_to_file"] = path
+            case _:
+                _log.warn("debug option ignored: {option!r}", option=option)
     return parsed
-
-
-def _is_pair(option: object, name: str, kind: type) -> bool:
-    return (
-        isinstance(option, tuple)
-        and len(option) == 2
-        and option[0] == name
-        and type(option[1]) is kind
-    )
 
 
 class Debug:
@@ -57,21 +52,22 @@ class Debug:
     Args:
         label: gives what trace lines call the client.
         reactor: for the time.
-        options: from :func:`parse_options`.
+        chosen: from :func:`parse_options`.
 
     Raises:
         OSError: the file to log to cannot be opened.
     """
 
     def __init__(
-        self, label: Callable[[], str], reactor: IReactorTime, options: Iterable[tuple[str, Any]]
+        self, label: Callable[[], str], reactor: IReactorTime, chosen: dict[str, Any]
     ) -> None:
-        chosen = dict(options)
         self._label = label
         self._reactor = reactor
         self._tracing = "trace" in chosen
         depth = chosen.get("log")
-        self._events: deque[tuple[float, str]] | None = None if depth is None else deque((), depth)
+        self._events: deque[tuple[float, str]] | None = (
+            None if depth is None else deque(maxlen=depth)
+        )
         self._counts: dict[str, int] | None = {} if "statistics" in chosen else None
         self._file: IO[str] | None = None
         if "log_to_file" in chosen:
@@ -91,7 +87,7 @@ class Debug:
             self._write(self._file, text)
 
     def _write(self, file: IO[str], text: str) -> None:
-        now = datetime.fromtimestamp(self._reactor.seconds(), timezone.utc)
+        now = datetime.fromtimestamp(self._reactor.seconds(), UTC)
         try:
             file.write(f"{now.isoformat(timespec='milliseconds')} {self._label()} {text}\n")
             file.flush()

@@ -56,7 +56,7 @@ def shorten(value: object, limit: int = 75) -> str:
     if len(text) <= limit:
         return text
     head = (limit - 3) // 2
-    return f"{text[:head]}...{text[len(text) - (limit - 3 - head):]}"
+    return f"{text[:head]}...{text[len(text) - (limit - 3 - head) :]}"
 
 
 class WsxError(Exception):

@@ -72,7 +72,7 @@ class Frame:
         name, payload = type(self).__name__, self.payload
         if isinstance(payload, (str, bytes)) and len(payload) > 2 * _REPR_LIMIT:
             # A short stand-in gives the same two ends without the repr of megabytes.
-            payload = payload[:_REPR_LIMIT] + payload[-_REPR_LIMIT:]
+            payload = payload[:_REPR_LIMIT] + payload[-_REPR_LIMIT:]  # type: ignore[operator]
         return f"{name}({shorten(payload, _REPR_LIMIT - len(name) - 2)})"
 
 

@@ -67,7 +67,7 @@ class Reconnect(Generic[S]):
     after: float | None = None
 
 
-class Exit(Exception):  # noqa: N818 - it is no error; OTP's word
+class Exit(Exception):
     """Raised in a callback: end the client for this reason, without ``handle_disconnect``.
 
     Attributes:

@@ -10,8 +10,9 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from wsx._options import split_options
 from wsx.backoff import Backoff
-from wsx.client import Client, check_handler, make_client, make_handler, split_options
+from wsx.client import Client, check_handler, make_client, make_handler
 from wsx.conn import Conn
 from wsx.errors import MaxRestartsExceeded, as_exception, describe
 from wsx.frames import Shutdown, is_normal
@@ -32,6 +33,11 @@ class _Link(Service):
     def stopService(self) -> Deferred[object]:
         super().stopService()
         return self._client.stop()
+
+    def leave(self, _: object) -> None:
+        """Leaves the parent: the client has ended."""
+        if self.parent is not None:
+            self.disownServiceParent()
 
 
 def start_link(
@@ -54,7 +60,7 @@ def start_link(
         started = client.begin()
         link = _Link(client)
         link.setServiceParent(collection)
-        client.terminated().addCallback(lambda _: link.disownServiceParent())
+        client.terminated().addCallback(link.leave)
         return started
 
     return maybeDeferred(begin)

@@ -1,0 +1,65 @@
+"""The options of ``start``: which there are, and which belong to the connection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from wsx.backoff import Backoff
+from wsx.conn import CONN_OPTIONS, Conn
+from wsx.registry import Name, check_name
+
+__all__ = ["START_OPTIONS", "Options", "split_options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of :func:`wsx.start` that are not the connection's."""
+
+    async_: bool = False
+    handle_initial_conn_failure: bool = False
+    reconnect: Backoff | None = None
+    name: Name | None = None
+    debug: Iterable[Any] = ()
+    stable_after: float = 5.0
+    mailbox_limit: int = 10_000
+    reactor: Any = None
+
+    def __post_init__(self) -> None:
+        if self.reconnect is not None and not isinstance(self.reconnect, Backoff):
+            raise TypeError(f"reconnect is a Backoff or None, not {self.reconnect!r}")
+        if not 0 <= self.stable_after < math.inf:
+            raise ValueError(f"stable_after is a number from 0 on, not {self.stable_after!r}")
+        if self.mailbox_limit < 0:
+            raise ValueError(f"mailbox_limit is not negative, unlike {self.mailbox_limit!r}")
+        if self.name is not None:
+            check_name(self.name)
+
+
+START_OPTIONS: Final = frozenset(f.name for f in fields(Options))
+
+
+def split_options(conn_or_url: Conn | str, options: dict[str, Any]) -> tuple[Conn, Options]:
+    """Sorts the options of :func:`wsx.start` into the connection's and the rest.
+
+    Raises:
+        URLError, ValueError, TypeError: an argument is wrong.
+    """
+    unknown = sorted(set(options) - CONN_OPTIONS - START_OPTIONS)
+    if unknown:
+        raise TypeError(f"unknown options: {', '.join(unknown)}")
+    for_conn = {name: value for name, value in options.items() if name in CONN_OPTIONS}
+    for_start = {name: value for name, value in options.items() if name in START_OPTIONS}
+    if not isinstance(conn_or_url, Conn):
+        conn = Conn(conn_or_url, **for_conn)
+    elif for_conn:
+        raise TypeError(f"a Conn has these options itself: {', '.join(sorted(for_conn))}")
+    else:
+        conn = conn_or_url.without_answer()
+    if for_start.get("reactor") is None:
+        from twisted.internet import reactor
+
+        for_start["reactor"] = reactor
+    return conn, Options(**for_start)
