@@ -66,9 +66,10 @@ def _base_endpoint(conn: Conn, reactor: Any) -> IStreamClientEndpoint:
     if conn.endpoint is None:
         target = conn.parsed if conn.proxy is None else parse_proxy(conn.proxy)
         return _tcp_endpoint(target, reactor, conn.socket_connect_timeout)
+    endpoint: IStreamClientEndpoint = conn.endpoint
     if isinstance(conn.endpoint, str):
-        return clientFromString(reactor, conn.endpoint)
-    return conn.endpoint  # type: ignore[no-any-return]
+        endpoint = clientFromString(reactor, conn.endpoint)
+    return endpoint
 
 
 def _tcp_endpoint(target: ParsedURL, reactor: Any, timeout: float) -> IStreamClientEndpoint:

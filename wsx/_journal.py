@@ -48,7 +48,7 @@ class Journal:
         if self._outage is None:
             _log.info("{label}: connected to {url}", label=label, url=url)
             return
-        since, reason = self._outage
+        (since, reason), self._outage = self._outage, None
         _log.info(
             "{label}: back at {url} after {seconds:.1f} s, attempt {n}; what happened: {reason}",
             label=label,
@@ -70,7 +70,7 @@ class Journal:
             self._marked_healthy or now - opened_at >= self._stable_after
         )
         self._failures = 1 if healthy else self._failures + 1
-        if healthy or self._outage is None:
+        if self._outage is None:  # what follows until the next connection is not the cause
             self._outage = (now, reason)
         return Disconnect(reason, self._failures, conn)
 

@@ -143,6 +143,11 @@ class Client(Generic[S]):
         return self._delivery.handler
 
     @property
+    def reactor(self) -> Any:
+        """What the client uses for time and connections; use it for your own timers."""
+        return self._reactor
+
+    @property
     def latency(self) -> float | None:
         """Seconds of the last keepalive round trip on this connection, or None."""
         return None if self._keepalive is None else self._keepalive.latency

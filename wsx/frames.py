@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from wsx.errors import FrameEncodeError, InvalidFrameError, shorten
+from wsx.errors import FrameEncodeError, InvalidFrameError, describe, shorten
 
 __all__ = [
     "Binary",
@@ -203,6 +203,9 @@ class LocalClose:
         """True for code 1000."""
         return self.code == NORMAL_CLOSURE
 
+    def __str__(self) -> str:
+        return f"closed by this side with {_code_and_message(self)}"
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteClose:
@@ -216,6 +219,14 @@ class RemoteClose:
         """True for code 1000."""
         return self.code == NORMAL_CLOSURE
 
+    def __str__(self) -> str:
+        return f"closed by the peer with {_code_and_message(self)}"
+
+
+def _code_and_message(close: LocalClose | RemoteClose) -> str:
+    """The message is the peer's: its repr keeps it on one line of the log."""
+    return f"{close.code} {close.message!r}" if close.message else str(close.code)
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionDropped:
@@ -228,6 +239,10 @@ class ConnectionDropped:
     original: BaseException | None = None
     normal: ClassVar[bool] = False
 
+    def __str__(self) -> str:
+        cause = "" if self.original is None else f" ({describe(self.original)})"
+        return f"dropped without a close frame{cause}"
+
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
@@ -235,6 +250,9 @@ class Shutdown:
 
     detail: str = ""
     normal: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return f"stopped: {self.detail}" if self.detail else "stopped"
 
 
 def is_normal(reason: object) -> bool:

@@ -21,7 +21,7 @@ __all__ = ["ClientService", "start_link"]
 
 _log = Logger("wsx")
 
-_RESTARTS: Final = ("permanent", "transient", "temporary")
+RESTARTS: Final = ("permanent", "transient", "temporary")
 
 
 class _Link(Service):
@@ -100,8 +100,8 @@ class ClientService(Service):
         max_seconds: float = 5.0,
         **options: Any,
     ) -> None:
-        if restart not in _RESTARTS:
-            raise ValueError(f"restart is one of {', '.join(_RESTARTS)}, not {restart!r}")
+        if restart not in RESTARTS:
+            raise ValueError(f"restart is one of {', '.join(RESTARTS)}, not {restart!r}")
         if max_restarts < 0 or not max_seconds > 0:
             raise ValueError("max_restarts is not negative, and max_seconds is above 0")
         defaults = {
