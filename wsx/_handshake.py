@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,9 +20,12 @@ from wsx.errors import HandshakeError, RequestError
 __all__ = ["HeaderReader", "Response", "accept_value", "make_key", "request"]
 
 MAX_BODY: Final = 64 * 1024  # of a refusal
+_MAX_CHUNK_LINE: Final = 4096
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _END_OF_HEADER: Final = b"\r\n\r\n"
 _NO_BODY: Final = frozenset({204, 304})
+_SPACE: Final = " \t"  # RFC 9110 section 5.6.3; str.strip() knows more, which are letters here
+_CONTROLS: Final = str.maketrans("\r\n\0", "   ")  # section 5.5
 
 
 def make_key() -> str:
@@ -76,6 +80,7 @@ class Response:
     status: int
     reason: str
     headers: Headers
+    version: str = "HTTP/1.1"
 
     def values(self, name: str) -> list[str]:
         """Gives the values of a header, in order; ``name`` in lower case."""
@@ -122,7 +127,8 @@ class HeaderReader:
         if not b"HTTP/".startswith(self._buffer[:5]):
             raise NotHTTP("the response is not HTTP", bytes(self._buffer))
         end = self._buffer.find(_END_OF_HEADER, seen)
-        if (end if end >= 0 else len(self._buffer)) > self._limit:
+        size = len(self._buffer) if end < 0 else end + len(_END_OF_HEADER)
+        if size > self._limit:
             raise NotHTTP(f"the header is over {self._limit} bytes", bytes(self._buffer))
         if end < 0:
             return None
@@ -136,21 +142,22 @@ def parse_header(header: bytes) -> Response:
     Raises:
         NotHTTP: it cannot be read.
     """
-    status_line, *fields = header.decode("latin-1").split("\r\n")
+    lines = header.decode("latin-1").split("\r\n")
+    status_line, *fields = (line.translate(_CONTROLS) for line in lines)
     version, _, rest = status_line.partition(" ")
-    code, _, reason = rest.strip().partition(" ")
+    code, _, reason = rest.strip(_SPACE).partition(" ")
     if version not in ("HTTP/1.1", "HTTP/1.0") or not (len(code) == 3 and code.isdecimal()):
         raise NotHTTP("the status line is not HTTP/1.1", header)
     headers: list[tuple[str, str]] = []
     for line in fields:
         name, colon, value = line.partition(":")
         if line[:1] in (" ", "\t") and headers:  # obsolete line folding, section 5.2
-            headers[-1] = (headers[-1][0], f"{headers[-1][1]} {line.strip()}")
-        elif colon and name and name == name.strip():
-            headers.append((name, value.strip()))
+            headers[-1] = (headers[-1][0], f"{headers[-1][1]} {line.strip(_SPACE)}")
+        elif colon and name and name == name.strip(_SPACE):
+            headers.append((name, value.strip(_SPACE)))
         else:
             raise NotHTTP("a header line has no name", header)
-    return Response(int(code), reason.strip(), tuple(headers))
+    return Response(int(code), reason.strip(_SPACE), tuple(headers), version)
 
 
 def check(response: Response, conn: Conn, key: str) -> str | None:
@@ -168,6 +175,8 @@ def check(response: Response, conn: Conn, key: str) -> str | None:
         values = response.values(name)
         return HandshakeError(challenge, ", ".join(values) if values else None, reason)
 
+    if response.version != "HTTP/1.1":
+        raise HandshakeError(challenge, response.version, "the response is not HTTP/1.1")
     if [value.lower() for value in response.elements("upgrade")] != ["websocket"]:
         raise refuse("the Upgrade header is missing or not websocket", "upgrade")
     if "upgrade" not in [value.lower() for value in response.elements("connection")]:
@@ -183,61 +192,85 @@ def check(response: Response, conn: Conn, key: str) -> str | None:
 
 
 class BodyReader:
-    """Collects the beginning of the body of a refusal (RFC 9112 section 6).
-
-    Attributes:
-        complete: whether the whole body, or as much as we keep of it, is here.
-    """
+    """Collects the beginning of the body of a refusal (RFC 9112 section 6)."""
 
     def __init__(self, response: Response) -> None:
         self._response = response
-        self._raw = bytearray()
-        self._chunked = "chunked" in [v.lower() for v in response.elements("transfer-encoding")]
-        self._length = MAX_BODY
-        lengths = response.values("content-length")
-        if not self._chunked and lengths and lengths[0].isdecimal():
-            self._length = min(int(lengths[0][:12]), MAX_BODY)
-        if response.status in _NO_BODY or response.status < 200:
-            self._length = 0
-            self._chunked = False
+        self._body = bytearray()
+        self._chunks: _Chunks | None = None
+        self._length = _body_length(response)
+        if "chunked" in [coding.lower() for coding in response.elements("transfer-encoding")]:
+            self._chunks = _Chunks()
 
     def feed(self, data: bytes) -> None:
-        """Takes bytes; past 128 KiB, framing included, it takes no more."""
-        self._raw += data[: 2 * MAX_BODY - len(self._raw)]
+        """Takes bytes; no more than we keep."""
+        if self._chunks is not None:
+            data = self._chunks.feed(data)
+        self._body += data[: self._length - len(self._body)]
 
     @property
     def complete(self) -> bool:
-        """Whether nothing more is to be waited for."""
-        if len(self._raw) >= 2 * MAX_BODY:
-            return True
-        if self._chunked:
-            body, ended = _dechunk(bytes(self._raw))
-            return ended or len(body) >= MAX_BODY
-        return len(self._raw) >= self._length
+        """Whether the whole body, or as much as we keep of it, is here."""
+        ended = self._chunks is not None and self._chunks.ended
+        return ended or len(self._body) >= self._length
 
     def error(self) -> RequestError:
         """Gives the refusal with what of the body is here."""
-        body = _dechunk(bytes(self._raw))[0] if self._chunked else bytes(self._raw[: self._length])
         response = self._response
-        return RequestError(response.status, response.reason, response.headers, body[:MAX_BODY])
+        return RequestError(response.status, response.reason, response.headers, bytes(self._body))
 
 
-def _dechunk(raw: bytes) -> tuple[bytes, bool]:
-    """Decodes as much of a chunked body as is whole (RFC 9112 section 7.1).
+def _has_body(response: Response) -> bool:
+    return response.status >= 200 and response.status not in _NO_BODY
 
-    Returns:
-        the body so far, and whether it is at its end (or past understanding).
+
+def _body_length(response: Response) -> int:
+    """How much of the body to wait for: what Content-Length says, up to what we keep."""
+    if not _has_body(response):
+        return 0
+    lengths = response.values("content-length")
+    chunked = response.values("transfer-encoding")
+    if chunked or not lengths or not lengths[0].isdecimal():
+        return MAX_BODY
+    return min(int(lengths[0].lstrip("0")[:12] or "0"), MAX_BODY)
+
+
+class _Chunks:
+    """Takes the framing off a chunked body (RFC 9112 section 7.1).
+
+    Attributes:
+        ended: the last chunk was here, or something that is no chunk.
     """
-    body = bytearray()
-    pos = 0
-    while (line_end := raw.find(b"\r\n", pos)) >= 0:
-        try:
-            size = int(raw[pos:line_end].partition(b";")[0], 16)
-        except ValueError:
-            return bytes(body), True
-        if size <= 0:
-            return bytes(body), True
-        start = line_end + 2
-        body += raw[start : start + size]
-        pos = start + size + 2
-    return bytes(body), False
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._line = b""  # of a chunk's size, not whole yet
+        self._left = 0  # of a chunk's data and the line end after it
+
+    def feed(self, data: bytes) -> bytes:
+        """Takes bytes; gives those of the body."""
+        body = bytearray()
+        data, self._line = self._line + data, b""
+        pos = 0
+        while pos < len(data) and not self.ended:
+            if self._left:
+                part = data[pos : pos + self._left]
+                body += part[: max(0, self._left - 2)]
+                self._left -= len(part)
+                pos += len(part)
+                continue
+            line_end = data.find(b"\r\n", pos)
+            if line_end < 0:
+                self._line = data[pos:]
+                self.ended = len(self._line) > _MAX_CHUNK_LINE
+                break
+            self._begin_chunk(data[pos:line_end])
+            pos = line_end + 2
+        return bytes(body)
+
+    def _begin_chunk(self, line: bytes) -> None:
+        size = line.partition(b";")[0].strip()
+        if not re.fullmatch(rb"[0-9A-Fa-f]{1,16}", size) or int(size, 16) == 0:
+            self.ended = True
+        else:
+            self._left = int(size, 16) + 2

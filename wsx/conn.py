@@ -337,7 +337,7 @@ def _check_header(name: str | bytes, value: str | bytes) -> tuple[str, str]:
         value.encode("latin-1")
     except UnicodeEncodeError:
         raise ValueError(f"the value of header {name} is not ISO-8859-1") from None
-    return name, value.strip()
+    return name, value.strip(" \t")
 
 
 def _to_text(value: object) -> str:

@@ -368,6 +368,6 @@ def describe(reason: object) -> str:
     if isinstance(reason, WsxError):
         return str(reason)
     if isinstance(reason, BaseException):
-        text = " ".join(str(reason).split())
+        text = " ".join(str(reason).split()).rstrip(".")
         return f"{type(reason).__name__}: {text}" if text else type(reason).__name__
     return shorten(reason) if type(reason).__str__ is object.__str__ else str(reason)

@@ -195,7 +195,7 @@ class Options(usage.Options):
             data_timeout=self["data-timeout"],
             socket_connect_timeout=self["connect-timeout"],
         )
-        if conn.parsed.secure:
+        if conn.parsed.secure or conn.ssl_options or conn.cacerts:
             tls_creator(conn)  # reads the PEM files: now, rather than at the first attempt
         if conn.endpoint is not None:
             from twisted.internet import reactor
@@ -251,7 +251,8 @@ def _refusing(prefix: str, function: Callable[[], Any]) -> Any:
     except usage.UsageError:
         raise
     except Exception as error:
-        raise usage.UsageError(f"{prefix}{describe(error)}") from error
+        text = describe(error) if prefix else str(error)
+        raise usage.UsageError(f"{prefix}{text}") from error
 
 
 class Runner(MultiService):
