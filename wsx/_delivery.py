@@ -104,7 +104,7 @@ class Delivery(Generic[S]):
         if self._busy or self._pending is not None or len(self._mailbox):
             self._mailbox.frames(frames)
             self._owner.pause_reading()
-            self.deliver()
+            self.wake()
         else:
             self._busy = True
             try:

@@ -109,11 +109,10 @@ class Attempt:
         """Begins; may fail at once."""
         self._expect("connecting", self.conn.socket_connect_timeout)
         try:
-            endpoint = endpoint_for(self.conn, self._reactor)
-        except (OSError, ValueError) as error:
+            self._connecting = endpoint_for(self.conn, self._reactor).connect(_Factory(self))
+        except Exception as error:  # a user's endpoint, or an option that only shows now
             self.fail(ConnError(error))
             return
-        self._connecting = endpoint.connect(_Factory(self))
         self._connecting.addErrback(self._connect_failed)
 
     def cancel(self) -> None:
@@ -229,6 +228,8 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self.transport.write(_handshake.request(self._conn, self._key, offer, _USER_AGENT))
 
     def dataReceived(self, data: bytes) -> None:
+        if self._deaf:
+            return
         if self._decoder is not None:
             self._receive_frames(self._decoder, data)
         elif self._refusal is not None:
@@ -321,8 +322,6 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
             self._decoder.expect_pongs(token)
 
     def _receive_frames(self, decoder: Decoder, data: bytes) -> None:
-        if self._deaf:
-            return
         self._listener.received(decoder.feed(data))
         if decoder.own_pongs:
             for payload in decoder.own_pongs:

@@ -191,6 +191,8 @@ class Client(Generic[S]):
             self._later.discard(call)
             try:
                 self.info(message)
+            except NotConnectedError:
+                return  # it is ending: dropped, as promised
             except MailboxFullError as error:
                 _log.error("{label}: send_after: {error}", label=self.label, error=error)
 
@@ -575,7 +577,7 @@ class Client(Generic[S]):
 
     def _do_call_connect(self) -> None:
         self._mailbox.connected(Connected(self._conn, self._connect_answered))
-        self._delivery.deliver()
+        self._delivery.wake()
 
     def _do_call_disconnect(self) -> None:
         self._mailbox.lost(Lost(self._status_of_loss()))
@@ -634,8 +636,7 @@ class Client(Generic[S]):
         ending.addCallback(done)
 
     def _do_finish(self) -> None:
-        if self.name is not None:
-            registry.unregister(self.name)
+        self._free_name()
         for call in self._later:
             if call.active():
                 call.cancel()
@@ -650,6 +651,14 @@ class Client(Generic[S]):
             promise.errback(as_exception(self._end_reason))
         for waiter in ended:
             waiter.callback(self._end_reason)
+
+    def _free_name(self) -> None:
+        if self.name is None:
+            return
+        try:
+            registry.unregister(self.name)
+        except Exception:  # a registry of the user's own: the end must be told all the same
+            _log.failure("{label}: its registry did not free the name", label=self.label)
 
     # Small things
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -41,7 +41,7 @@ class Ok(Generic[S]):
 class Reply(Generic[S]):
     """Send one frame, or each of a list in order, then go on with this state."""
 
-    frame: Frame | Iterable[Frame]
+    frame: Frame | Sequence[Frame]
     state: S
 
 
@@ -161,6 +161,14 @@ class Handler(Generic[S]):
 
     def terminate(self, reason: Any, state: S) -> Any:
         """Called once, when the client is about to end; what it answers is ignored."""
+
+    def code_change(self, old_version: Any, state: S, extra: Any) -> Answer[S]:
+        """Called when the handler's class was replaced at run time; converts the state."""
+        return Ok(state)
+
+    def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
+        """Called to edit what a look at the client's status shows."""
+        return status
 
 
 def judge(handler: object, callback: str, arguments: tuple[object, ...], response: object) -> Any:
