@@ -58,8 +58,8 @@ class Inflater(Protocol):
     def inflate(self, data: bytes, room: int | None) -> bytes:
         """Inflates a part of a message; FrameError past ``room`` bytes or when corrupt."""
 
-    def end(self) -> None:
-        """Ends the message."""
+    def end(self, room: int | None) -> bytes:
+        """Ends the message; gives what was still to come of it."""
 
 
 class Received:
@@ -83,11 +83,13 @@ class Decoder:
         failure: set when the peer broke the protocol; nothing is decoded any more.
         close: set when the peer's close frame came; nothing is decoded any more.
         own_pongs: the payloads of pongs to our own pings; the caller empties it.
+        joined: those of the returned frames that came in fragments; the caller empties it.
     """
 
     __slots__ = (
         "_compressed",
         "_final",
+        "_fragmented",
         "_inflater",
         "_limit",
         "_message",
@@ -100,6 +102,7 @@ class Decoder:
         "_undecoded",
         "close",
         "failure",
+        "joined",
         "own_pongs",
     )
 
@@ -111,6 +114,7 @@ class Decoder:
         self.failure: FrameError | None = None
         self.close: Received | None = None
         self.own_pongs: list[bytes] = []
+        self.joined: list[Frame] = []
         self._limit = max_message_size
         self._inflater = inflater
         self._own_pong: bytes | None = None
@@ -119,6 +123,7 @@ class Decoder:
         self._final = False  # whether that frame ends its message
         self._opcode = CONTINUATION  # of the message in progress; CONTINUATION for none
         self._compressed = False
+        self._fragmented = False
         self._size = 0  # of the message in progress, inflated
         self._message = bytearray()  # a binary message in progress
         self._text = StringIO()  # a text message in progress
@@ -244,6 +249,7 @@ class Decoder:
             frames.append(Pong(payload))
 
     def _begin_data_frame(self, first: int, opcode: int, length: int) -> None:
+        self._fragmented = opcode == CONTINUATION
         if opcode != CONTINUATION:
             self._opcode = opcode
             self._size = 0
@@ -270,15 +276,20 @@ class Decoder:
         """Takes a part of a data frame's payload into the message in progress."""
         self._remaining -= len(part)
         if self._compressed and self._inflater is not None:
-            room = None if self._limit is None else self._limit - self._size
-            part = self._inflater.inflate(part, room)
+            part = self._inflater.inflate(part, self._room())
+        self._take(part)
+        if self._final and not self._remaining:
+            self._finish(frames)
+
+    def _room(self) -> int | None:
+        return None if self._limit is None else self._limit - self._size
+
+    def _take(self, part: bytes) -> None:
         self._size += len(part)
         if self._opcode == TEXT:
             self._decode_text(part, False)
         else:
             self._message += part
-        if self._final and not self._remaining:
-            self._finish(frames)
 
     def _decode_text(self, part: bytes, final: bool) -> None:
         """Decodes at once, so that a bad message is refused as early as can be (section 8.1)."""
@@ -293,14 +304,18 @@ class Decoder:
 
     def _finish(self, frames: list[Frame]) -> None:
         if self._compressed and self._inflater is not None:
-            self._inflater.end()
+            self._take(self._inflater.end(self._room()))
+        frame: Frame
         if self._opcode == TEXT:
             self._decode_text(b"", True)
-            frames.append(Text(self._text.getvalue()))
+            frame = Text(self._text.getvalue())
             self._text = StringIO()
         else:
-            frames.append(Binary(bytes(self._message)))
+            frame = Binary(bytes(self._message))
             self._message = bytearray()
+        frames.append(frame)
+        if self._fragmented:
+            self.joined.append(frame)
         self._opcode = CONTINUATION
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from inspect import iscoroutine
 from typing import Any, Generic, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx._mailbox import Connected, Frames, Lost, Mailbox, Message
@@ -23,6 +24,8 @@ from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, j
 __all__ = ["Delivery", "Owner"]
 
 S = TypeVar("S")
+
+_log = Logger("wsx")
 
 
 class Owner(Protocol):
@@ -101,6 +104,8 @@ class Delivery(Generic[S]):
 
     def received(self, frames: list[Frame]) -> None:
         """Delivers frames that just arrived; called from the reactor."""
+        if self._ended:
+            return
         if self._busy or self._pending is not None or len(self._mailbox):
             self._mailbox.frames(frames)
             self._owner.pause_reading()
@@ -169,15 +174,18 @@ class Delivery(Generic[S]):
             ``terminate`` replaces the given one. Cancelling it cancels ``terminate``.
         """
         outcome: Deferred[Any] = maybeDeferred(self._call_terminate, reason)
-        return outcome.addCallbacks(lambda _: reason, self._terminate_raised)
+        return outcome.addCallbacks(lambda _: reason, self._terminate_raised, errbackArgs=(reason,))
 
     def _call_terminate(self, reason: object) -> Any:
         answer = self.handler.terminate(reason, self.state)
         return Deferred.fromCoroutine(answer) if iscoroutine(answer) else answer
 
-    def _terminate_raised(self, failure: Failure) -> object:
+    def _terminate_raised(self, failure: Failure, reason: object) -> object:
         if isinstance(failure.value, Exit):
             return failure.value.reason
+        if failure.check(CancelledError):
+            _log.warn("terminate took too long and was cancelled")
+            return reason
         self._owner.crashed(failure.value, failure)
         return failure.value
 
@@ -256,14 +264,16 @@ class Delivery(Generic[S]):
             lambda result: self._settled(call, result),
             lambda failure: self._settled(call, failure),
         )
-        if self._ended and not response.called:
+        if self._ended and self._pending is call:
             self._pending = None
             response.cancel()
 
     def _settled(self, call: _Call, outcome: object) -> None:
         """The awaited answer is there; in a later step unless the Deferred had it already."""
-        if self._pending is not call:
-            return  # the client ended meanwhile
+        if self._pending is not call:  # the client ended meanwhile, and this was cancelled
+            if isinstance(outcome, Failure) and not outcome.check(CancelledError, Exit):
+                _log.failure("a cancelled {callback} failed", outcome, callback=call.callback)
+            return
         self._pending = None
         if isinstance(outcome, Failure):
             self._crash(outcome)
@@ -275,6 +285,8 @@ class Delivery(Generic[S]):
     def _conclude(self, call: _Call, response: object) -> None:
         """Takes over the new state and has the rest carried out."""
         if self._ended:
+            if isinstance(response, (Ok, Reply, Close, Reconnect)):
+                self.state = response.state
             return
         arguments = (call.argument, self.state)
         try:

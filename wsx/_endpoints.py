@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from OpenSSL.crypto import FILETYPE_PEM, load_privatekey
 from OpenSSL.SSL import Connection
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
@@ -58,7 +59,7 @@ def endpoint_for(conn: Conn, reactor: Any) -> IStreamClientEndpoint:
     if conn.proxy is not None:
         endpoint = ProxyEndpoint(endpoint, conn)
     if conn.parsed.secure:
-        endpoint = wrapClientTLS(tls_creator(conn), endpoint)
+        endpoint = wrapClientTLS(tls_creator(conn), endpoint, clock=reactor)
     return endpoint
 
 
@@ -125,12 +126,15 @@ class _UnverifiedCreator:
                 "privateKey": private.privateKey.original,
                 "certificate": private.original,
             }
-        options = CertificateOptions(acceptableProtocols=alpn or None, **extra)
+        options = CertificateOptions(**extra)
         self._context = options.getContext()
         self._hostname = hostname
+        self._alpn = alpn
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> Connection:
         connection = Connection(self._context, None)
+        if self._alpn:
+            connection.set_alpn_protos(self._alpn)
         if not (":" in self._hostname or re.fullmatch(r"[0-9.]+", self._hostname)):
             # RFC 6066 section 3: no addresses here
             connection.set_tlsext_host_name(self._hostname.encode("ascii"))
@@ -148,7 +152,7 @@ def _client_certificate(
     first, *chain = _split_pem(pem)
     try:
         private = PrivateCertificate.fromCertificateAndKeyPair(
-            Certificate.loadPEM(first), KeyPair.load(key, 1)
+            Certificate.loadPEM(first), KeyPair(load_privatekey(FILETYPE_PEM, key, b""))
         )
     except Exception as error:
         raise ValueError(f"the certificate and its key cannot be used: {error}") from None
@@ -242,7 +246,7 @@ class _Tunnel(Protocol):
         if self._inner is not None:
             self._inner.connectionLost(reason)
         elif self._refusal is not None:
-            self.failed(Failure(self._refusal.error()))
+            self._refused()
         else:
             self.failed(reason)
 
@@ -265,7 +269,13 @@ class _Tunnel(Protocol):
         assert self._refusal is not None
         self._refusal.feed(data)
         if self._refusal.complete:
-            self.failed(Failure(self._refusal.error()))
+            self._refused()
+
+    def _refused(self) -> None:
+        assert self._refusal is not None
+        error = self._refusal.error()
+        error.who = "the proxy"
+        self.failed(Failure(error))
 
     def _hand_over(self) -> None:
         assert self.transport is not None

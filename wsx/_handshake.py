@@ -270,7 +270,7 @@ class _Chunks:
 
     def _begin_chunk(self, line: bytes) -> None:
         size = line.partition(b";")[0].strip()
-        if not re.fullmatch(rb"[0-9A-Fa-f]{1,16}", size) or int(size, 16) == 0:
+        if not re.fullmatch(rb"[0-9A-Fa-f]+", size) or int(size, 16) == 0:
             self.ended = True
         else:
             self._left = int(size, 16) + 2

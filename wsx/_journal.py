@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
+from wsx.backoff import Backoff
 from wsx.conn import Conn
 from wsx.errors import describe
 from wsx.frames import Disconnect, is_normal
@@ -12,6 +15,8 @@ from wsx.frames import Disconnect, is_normal
 __all__ = ["Journal"]
 
 _log = Logger("wsx")
+_gentle = Backoff()
+_LEAST_PERIOD: Final = 1.0  # seconds
 
 
 class Journal:
@@ -29,8 +34,9 @@ class Journal:
         self.ever_opened = False
         self._reactor = reactor
         self._stable_after = stable_after
+        self._tried_at: float | None = None
         self._opened_at: float | None = None
-        self._marked_healthy = False
+        self._healthy = False  # of the connection that is open, or was the last
         self._failures = 0  # since the last healthy connection
         self._outage: tuple[float, object] | None = None  # since when, and why
 
@@ -39,11 +45,26 @@ class Journal:
         """Whether the next attempt is not the first."""
         return self.ever_opened or self._failures > 0
 
+    def trying(self) -> None:
+        """An attempt begins."""
+        self._tried_at = self._reactor.seconds()
+
+    def gentle_delay(self) -> float:
+        """The delay before the next attempt, where nobody says one.
+
+        The loss of a healthy connection is answered at once, each failure after it later; and
+        there is at most one attempt a second.
+        """
+        backoff = 0.0 if self._failures <= 1 else _gentle(self._failures - 1) or 0.0
+        if self._tried_at is None:
+            return backoff
+        return max(backoff, self._tried_at + _LEAST_PERIOD - self._reactor.seconds())
+
     def opened(self, label: str, conn: Conn) -> None:
         """A connection is open: says so, and what ended the one before."""
         self.ever_opened = True
         self._opened_at = self._reactor.seconds()
-        self._marked_healthy = False
+        self._healthy = False
         url = conn.parsed.redacted
         if self._outage is None:
             _log.info("{label}: connected to {url}", label=label, url=url)
@@ -60,18 +81,21 @@ class Journal:
 
     def mark_healthy(self) -> None:
         """The open connection works."""
-        self._marked_healthy = True
+        self._healthy = True
+
+    def closing(self) -> None:
+        """The connection is open no more; the time that its closing takes does not count."""
+        if self._opened_at is not None:
+            open_for = self._reactor.seconds() - self._opened_at
+            self._healthy = self._healthy or open_for >= self._stable_after
+            self._opened_at = None
 
     def lost(self, reason: object, conn: Conn) -> Disconnect:
         """A connection ended, or could not be made: counts it."""
-        now = self._reactor.seconds()
-        opened_at, self._opened_at = self._opened_at, None
-        healthy = opened_at is not None and (
-            self._marked_healthy or now - opened_at >= self._stable_after
-        )
-        self._failures = 1 if healthy else self._failures + 1
+        self._failures = 1 if self._healthy else self._failures + 1
+        self._healthy = False
         if self._outage is None:  # what follows until the next connection is not the cause
-            self._outage = (now, reason)
+            self._outage = (self._reactor.seconds(), reason)
         return Disconnect(reason, self._failures, conn)
 
     def decided(self, label: str, status: Disconnect, delay: float | None) -> None:

@@ -15,6 +15,7 @@ from wsx.errors import DataTimeout, PingTimeout, WsxError
 __all__ = ["Keepalive"]
 
 _COUNTER: Final = Struct("!I")
+_MOST_OUTSTANDING: Final = 16  # a peer that lives but never answers pings costs no more than this
 
 
 class Keepalive:
@@ -52,7 +53,7 @@ class Keepalive:
         self._gone = gone
         self._paused = False
         self._pings = 0
-        self._sent_at = 0.0
+        self._sent_at: dict[bytes, float] = {}  # the pings whose pong is still to come
         self._data_at = 0.0
         self._interval_timer: IDelayedCall | None = None
         self._pong_timer: IDelayedCall | None = None
@@ -78,8 +79,13 @@ class Keepalive:
 
     def pong(self, payload: bytes) -> None:
         """Takes a pong to one of our pings."""
-        if payload == self.token + _COUNTER.pack(self._pings):
-            self.latency = self._reactor.seconds() - self._sent_at
+        sent_at = self._sent_at.get(payload)
+        if sent_at is None:
+            return
+        self.latency = self._reactor.seconds() - sent_at
+        # RFC 6455 section 5.5.3: the peer may answer only the latest of several pings.
+        for older in [ping for ping, at in self._sent_at.items() if at <= sent_at]:
+            del self._sent_at[older]
 
     def paused(self) -> None:
         """Says that we read no more for now."""
@@ -100,10 +106,13 @@ class Keepalive:
     def _ping(self) -> None:
         self._schedule_ping()
         self._pings = (self._pings + 1) & 0xFFFFFFFF
-        self._sent_at = self._reactor.seconds()
+        payload = self.token + _COUNTER.pack(self._pings)
+        if len(self._sent_at) >= _MOST_OUTSTANDING:
+            self._sent_at.clear()
+        self._sent_at[payload] = self._reactor.seconds()
         if self._pong_timer is None:
             self._expect_life()
-        self._send_ping(self.token + _COUNTER.pack(self._pings))
+        self._send_ping(payload)
 
     def _expect_life(self) -> None:
         if self._conn.ping_timeout is not None:

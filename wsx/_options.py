@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ class Options:
     handle_initial_conn_failure: bool = False
     reconnect: Backoff | None = None
     name: Name | None = None
-    debug: Iterable[Any] = ()
+    debug: Any = ()
     stable_after: float = 5.0
     mailbox_limit: int = 10_000
     reactor: Any = None

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from autobahn.exception import PayloadCorruptError, PayloadExceededError
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from autobahn.websocket.compress import (
     PerMessageDeflate,
@@ -34,14 +33,13 @@ from zope.interface import implementer
 
 from wsx import _handshake
 from wsx._codec import FIN, RSV1, Decoder, encode, masks
+from wsx._deflate import Inflater
 from wsx._endpoints import endpoint_for
 from wsx._version import __version__
 from wsx.conn import Conn
 from wsx.errors import ConnError, FrameError, HandshakeError, WsxError
 from wsx.frames import (
     BINARY,
-    INVALID_PAYLOAD,
-    MESSAGE_TOO_BIG,
     NO_STATUS_RECEIVED,
     TEXT,
     Frame,
@@ -68,8 +66,8 @@ class Listener(Protocol):
     def failed(self, error: WsxError) -> None:
         """There will be no connection."""
 
-    def received(self, frames: list[Frame]) -> None:
-        """One read, and the frames it completed; there may be none."""
+    def received(self, frames: list[Frame], joined: list[Frame]) -> None:
+        """One read, the frames it completed, if any, and those of them that were fragmented."""
 
     def own_pong(self, payload: bytes) -> None:
         """A pong whose payload begins with the token given to ``expect_pongs``."""
@@ -203,7 +201,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self._key = _handshake.make_key()
         self._header = _handshake.HeaderReader(attempt.conn.max_header_size)
         self._refusal: _handshake.BodyReader | None = None
-        self._deflate: _Deflate | None = None
+        self._deflate: PerMessageDeflate | None = None
         self._decoder: Decoder | None = None
         self._deaf = False
         self._outgoing: list[bytes] = []
@@ -293,14 +291,14 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
             deflate = PerMessageDeflate.create_from_response_accept(False, accept)
         except Exception as error:  # Autobahn raises nothing more special here
             raise refuse(f"the extension's parameters are wrong: {error}") from None
-        self._deflate = _Deflate(deflate)
+        self._deflate = deflate
         return (header,)
 
     def _open(
         self, response: _handshake.Response, subprotocol: str | None, extensions: tuple[str, ...]
     ) -> None:
         self.state = self.STATE_OPEN
-        decoder = self._decoder = Decoder(self._conn.max_message_size, self._deflate)
+        decoder = self._decoder = Decoder(self._conn.max_message_size, self._inflater())
         rest, self._header.rest = self._header.rest, b""
         conn = self._conn.replace(
             resp_headers=response.headers,
@@ -311,8 +309,14 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         )
         self.transport.registerProducer(self, True)
         self._attempt.succeed(self, conn)
-        if rest:
+        if rest and not self._deaf:
             self._receive_frames(decoder, rest)
+
+    def _inflater(self) -> Inflater | None:
+        deflate = self._deflate
+        if deflate is None:
+            return None
+        return Inflater(deflate.server_max_window_bits, not deflate.server_no_context_takeover)
 
     # The open connection
 
@@ -322,7 +326,9 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
             self._decoder.expect_pongs(token)
 
     def _receive_frames(self, decoder: Decoder, data: bytes) -> None:
-        self._listener.received(decoder.feed(data))
+        self._listener.received(decoder.feed(data), decoder.joined)
+        if decoder.joined:
+            decoder.joined.clear()
         if decoder.own_pongs:
             for payload in decoder.own_pongs:
                 self._listener.own_pong(payload)
@@ -350,10 +356,12 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
             self.transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
 
     def _encode(self, opcode: int, payload: bytes) -> bytes:
-        if self._deflate is not None and opcode in (TEXT, BINARY):
-            payload = self._deflate.deflate(payload)
-            return encode(opcode, payload, masks.take(), FIN | RSV1)
-        return encode(opcode, payload, masks.take())
+        if self._deflate is None or opcode not in (TEXT, BINARY):
+            return encode(opcode, payload, masks.take())
+        self._deflate.start_compress_message()
+        payload = self._deflate.compress_message_data(payload)
+        payload += self._deflate.end_compress_message()
+        return encode(opcode, payload, masks.take(), FIN | RSV1)
 
     def sendFrame(self, opcode: int, payload: bytes = b"", **_: Any) -> None:
         """Sends one frame; Autobahn's closing handshake calls it."""
@@ -424,40 +432,6 @@ class _Factory(WebSocketClientFactory):  # type: ignore[misc]
         connection = Connection(self._attempt)
         connection.factory = self
         return connection
-
-
-class _Deflate:
-    """permessage-deflate (RFC 7692), done by Autobahn, with our limits and errors."""
-
-    def __init__(self, deflate: Any) -> None:
-        self._deflate = deflate
-
-    def begin(self) -> None:
-        self._deflate.start_decompress_message()
-
-    def inflate(self, data: bytes, room: int | None) -> bytes:
-        try:
-            return self._deflate.decompress_message_data(data, room)  # type: ignore[no-any-return]
-        except PayloadExceededError:
-            raise FrameError("the inflated message is too big", TEXT, MESSAGE_TOO_BIG) from None
-        except PayloadCorruptError:
-            raise FrameError("the message cannot be inflated", TEXT, INVALID_PAYLOAD) from None
-
-    def end(self) -> None:
-        try:
-            self._deflate.end_decompress_message()
-        except PayloadCorruptError:
-            raise FrameError("the message cannot be inflated", TEXT, INVALID_PAYLOAD) from None
-        if self._deflate._decompressor.eof:
-            # A final block ends zlib's stream (RFC 7692 section 7.2.3.4): Autobahn would find
-            # every later message empty.
-            self._deflate._decompressor = None
-
-    def deflate(self, payload: bytes) -> bytes:
-        """Deflates a whole message."""
-        self._deflate.start_compress_message()
-        head = self._deflate.compress_message_data(payload)
-        return head + self._deflate.end_compress_message()  # type: ignore[no-any-return]
 
 
 def _cause(failure: Failure) -> BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -45,8 +46,8 @@ class Backoff:
         max_attempts: int | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        if not 0 <= initial <= maximum < float("inf"):
-            raise ValueError("0 <= initial <= maximum does not hold")
+        if not (0 <= initial < float("inf") and 0 <= maximum < float("inf")):
+            raise ValueError("initial and maximum are seconds, and not negative")
         if not 1 <= factor < float("inf"):
             raise ValueError("factor is at least 1")
         if not 0 <= jitter <= 1:
@@ -72,7 +73,7 @@ class Backoff:
         try:
             return float(min(self.maximum, self.initial * self.factor ** (attempt_number - 1)))
         except OverflowError:  # after a thousand attempts or so
-            return self.maximum
+            return self.maximum if self.initial else 0.0
 
     def delay(self, status: Disconnect) -> float | None:
         """Applies the policy to a disconnect: the seconds to wait, or None to give up.
@@ -136,6 +137,9 @@ def _parse_retry_after(value: str, now: float) -> float:
     if value.isascii() and value.isdigit():
         return float(value[:10])
     try:
-        return parsedate_to_datetime(value).timestamp() - now
+        date = parsedate_to_datetime(value)
+        if date.tzinfo is None:  # HTTP knows no time but GMT, section 5.6.7
+            date = date.replace(tzinfo=UTC)
+        return date.timestamp() - now
     except (ValueError, OverflowError):
         return 0.0  # a malformed header asks for nothing

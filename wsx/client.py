@@ -27,7 +27,6 @@ from wsx._machine import Action, Event, Machine, State
 from wsx._mailbox import Connected, Lost, Mailbox, Message
 from wsx._options import Options, split_options
 from wsx._protocol import Attempt, Connection
-from wsx.backoff import Backoff
 from wsx.conn import Conn
 from wsx.debug import Debug, parse_options
 from wsx.errors import (
@@ -41,6 +40,7 @@ from wsx.errors import (
     SendTimeout,
     WsxError,
     as_exception,
+    describe,
 )
 from wsx.frames import (
     GOING_AWAY,
@@ -105,8 +105,7 @@ class Client(Generic[S]):
         self._closed: list[Deferred[None]] = []
         self._senders: list[Deferred[None]] = []
         self._later: set[IDelayedCall] = set()
-        debug = parse_options(options.debug)
-        self._debug = Debug(self._trace_label, self._reactor, debug) if debug else None
+        self._debug: Debug | None = None
         handler.client = self
 
     def __repr__(self) -> str:
@@ -176,7 +175,7 @@ class Client(Generic[S]):
             raise NotConnectedError(self._connection_state())
         self._mailbox.message(Message(callback, message))
         if self._debug is not None:
-            self._debug.event("received {}: {!r}", callback.removeprefix("handle_"), message)
+            self._debug.event(f"received {callback.removeprefix('handle_')}: {{!r}}", message)
         if self._mailbox:
             self._delivery.wake()
 
@@ -308,9 +307,18 @@ class Client(Generic[S]):
 
         Raises:
             AlreadyStartedError: the name is taken.
+            OSError: the file to log to cannot be opened.
         """
-        if self.name is not None:
-            registry.register(self.name, self)
+        debug = parse_options(self._options.debug)
+        if debug:
+            self._debug = Debug(self._trace_label, self._reactor, debug)
+        try:
+            if self.name is not None:
+                registry.register(self.name, self)
+        except Exception:
+            if self._debug is not None:
+                self._debug.close()
+            raise
         started: Deferred[Client[S]] = Deferred(self._start_cancelled)
         if self._initialised:
             started.callback(self)
@@ -351,7 +359,7 @@ class Client(Generic[S]):
         self._reason = error
         self._attempt_is_lost(Event.FAILED)
 
-    def received(self, frames: list[Frame]) -> None:
+    def received(self, frames: list[Frame], joined: list[Frame]) -> None:
         """One read."""
         keepalive = self._keepalive
         assert keepalive is not None
@@ -361,8 +369,7 @@ class Client(Generic[S]):
         if keepalive.watches_data and any(isinstance(f, (Text, Binary)) for f in frames):
             keepalive.data()
         if self._debug is not None:
-            for frame in frames:
-                self._debug.event("received frame: {!r}", frame)
+            self._debug.received(frames, joined)
         self._delivery.received(frames)
 
     def own_pong(self, payload: bytes) -> None:
@@ -468,7 +475,7 @@ class Client(Generic[S]):
         if policy is not None:
             delay = policy.delay(status)
             return policy.maximum if delay is None else delay
-        return 0.0 if status.attempt_number == 1 else _gentle(status.attempt_number - 1)
+        return self._journal.gentle_delay()
 
     def crashed(self, reason: object, failure: Failure | None) -> None:
         """A callback raised, or answered nonsense; or it raised Exit."""
@@ -508,6 +515,7 @@ class Client(Generic[S]):
             return
         if was_open and self._machine.state is not State.OPEN:
             self._mailbox.closing()
+            self._journal.closing()
         for action in actions:
             _PERFORM[action](self)
 
@@ -536,14 +544,14 @@ class Client(Generic[S]):
         if self._machine.state is State.OPEN:
             self._reason = error
             self._close_frame = (code, _fit(message))
-            self._note("closing due to error: {!r}", error)
+            self._note("closing due to error: {}", error)
             self._happen(Event.BREAK)
 
     def _cut(self, error: WsxError) -> None:
         """Gives the connection up without one: nobody is there to read it."""
         if self._machine.state is State.OPEN:
             self._reason = error
-            self._note("closing due to error: {!r}", error)
+            self._note("closing due to error: {}", error)
             self._happen(Event.CUT)
 
     def _end(self, reason: object) -> None:
@@ -567,6 +575,7 @@ class Client(Generic[S]):
 
     def _do_connect(self) -> None:
         self._note("attempting to {}", "reconnect" if self._journal.retrying else "connect")
+        self._journal.trying()
         self._attempt = Attempt(self._target, self._reactor, self)
         self._attempt.start()
 
@@ -623,7 +632,9 @@ class Client(Generic[S]):
             self._happen(Event.DONE)
 
     def _terminate(self) -> None:
-        self._note("terminating: {!r}", self._end_reason)
+        reason = self._end_reason  # an exception's repr may show headers
+        shown = describe(reason) if isinstance(reason, BaseException) else repr(reason)
+        self._note("terminating: {}", shown)
         ending = self._delivery.terminate(self._end_reason)
         limit = self._reactor.callLater(self._conn.close_timeout, ending.cancel)
 
@@ -689,12 +700,6 @@ _PERFORM: Final[dict[Action, Callable[[Client[Any]], None]]] = {
     Action.CALL_TERMINATE: Client._do_call_terminate,
     Action.FINISH: Client._do_finish,
 }
-
-_default_backoff = Backoff()
-
-
-def _gentle(attempt_number: int) -> float:
-    return _default_backoff(attempt_number) or 0.0
 
 
 def _close_code(reason: object) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
+from types import MappingProxyType, NoneType
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
@@ -33,12 +35,13 @@ _OWN_HEADERS: Final = {
     "upgrade",
 }
 _SSL_OPTIONS: Final = {"certificate", "private_key", "server_name", "minimum_version", "alpn"}
+_SHOWN_SSL_OPTIONS: Final = {"server_name", "minimum_version", "alpn"}
 _HIDDEN: Final = "..."
 
 Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ParsedURL:
     """The parts of a WebSocket URL (RFC 6455 section 3).
 
@@ -55,7 +58,10 @@ class ParsedURL:
     port: int
     resource: str
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ParsedURL({self.redacted!r})"
 
     @property
     def secure(self) -> bool:
@@ -105,17 +111,21 @@ def parse_url(url: object) -> ParsedURL:
     if _UNSAFE_IN_URL.search(url):
         raise URLError(url, "it has spaces or control characters")
     try:
+        url.encode()
         parts = urlsplit(url)
+    except ValueError:  # its text may quote a password
+        raise URLError(url, "it cannot be taken apart") from None
+    try:
         port = parts.port
-    except ValueError as error:
-        raise URLError(url, str(error)) from None
+    except ValueError:
+        raise URLError(url, "the port is no number from 1 to 65535") from None
     if parts.scheme not in _SCHEMES:
-        raise URLError(url, f"scheme {parts.scheme!r} is none of ws, wss, http, https")
+        raise URLError(url, "its scheme is none of ws, wss, http, https")
     if "#" in url:
         raise URLError(url, "it has a fragment")  # RFC 6455 section 3
     scheme = _SCHEMES[parts.scheme]
     if port == 0:
-        raise URLError(url, "port 0 cannot be connected to")
+        raise URLError(url, "the port is no number from 1 to 65535")
     return ParsedURL(
         scheme,
         _parse_host(url, parts.hostname, parts.netloc),
@@ -129,7 +139,10 @@ def parse_url(url: object) -> ParsedURL:
 def _parse_host(url: str, host: str | None, netloc: str) -> str:
     if not host:
         raise URLError(url, "it has no host")
-    if netloc.rpartition("@")[2].startswith("["):
+    location = netloc.rpartition("@")[2]
+    if "[" in location:
+        if not re.fullmatch(r"\[[^\[\]]*\](:[0-9]*)?", location):
+            raise URLError(url, "bad IPv6 address")
         return _parse_ipv6(url, unquote(host))
     try:
         return str(ip_address(host))
@@ -137,8 +150,8 @@ def _parse_host(url: str, host: str | None, netloc: str) -> str:
         pass  # not a literal: a name
     try:
         name = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
-    except idna.IDNAError as error:
-        raise URLError(url, f"bad host name: {error}") from None
+    except idna.IDNAError:
+        raise URLError(url, "bad host name") from None
     if not re.fullmatch(r"[A-Za-z0-9._\-]+", name):
         raise URLError(url, "bad host name")
     return name.lower()
@@ -158,7 +171,10 @@ def _request_target(path: str, query: str) -> str:
 
 
 def _credential(url: str, text: str) -> str:
-    decoded = unquote(text)
+    try:
+        decoded = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise URLError(url, "user name or password is not UTF-8") from None
     if _UNSAFE_IN_HEADER.search(decoded):
         raise URLError(url, "user name or password has control characters")
     return decoded
@@ -232,7 +248,12 @@ class Conn:
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name))
         _check_number("max_header_size", self.max_header_size)
-        _check_ssl_options(self.ssl_options)
+        if not isinstance(self.insecure, bool):
+            raise ValueError(f"insecure is True or False, not {self.insecure!r}")
+        self._set("cacerts", _check_cacerts(self.cacerts))
+        self._set("ssl_options", _check_ssl_options(self.ssl_options))
+        if not (isinstance(self.endpoint, (str, NoneType)) or hasattr(self.endpoint, "connect")):
+            raise ValueError("endpoint is a str or has a connect method")
         if self.proxy is not None:
             parse_proxy(self.proxy)
         if self.compression not in (None, "deflate"):
@@ -257,6 +278,8 @@ class Conn:
             TypeError: there is no such field.
             URLError, ValueError: as at construction.
         """
+        if "parsed" in changes:
+            raise TypeError("'parsed' follows from the URL")
         return dataclasses.replace(self, **changes)
 
     def without_answer(self) -> Conn:
@@ -302,9 +325,12 @@ def _redact_option(name: str, value: object) -> str:
     if name in ("extra_headers", "resp_headers"):
         return repr(tuple(_redact_header(*pair) for pair in value))  # type: ignore[attr-defined]
     if name == "proxy":
-        return repr(parse_proxy(str(value)).redacted)
+        return repr(parse_proxy(str(value)).redacted.replace("ws:", "http:", 1))
     if name == "ssl_options" and isinstance(value, Mapping):
-        return repr({k: _HIDDEN if k == "private_key" else v for k, v in value.items()})
+        shown = {k: v if k in _SHOWN_SSL_OPTIONS else _HIDDEN for k, v in value.items()}
+        return repr(shown)
+    if name == "cacerts":
+        return _HIDDEN
     return repr(value)
 
 
@@ -360,9 +386,22 @@ def _check_subprotocols(subprotocols: Iterable[str]) -> tuple[str, ...]:
     return offered
 
 
-def _check_ssl_options(options: object) -> None:
+def _check_cacerts(cacerts: Any) -> Any:
+    """Gives what it was given; of a list a copy, as a Conn is immutable."""
+    if cacerts is None or isinstance(cacerts, (bytes, str, os.PathLike)):
+        return cacerts
+    if isinstance(cacerts, Iterable):
+        sources = tuple(cacerts)
+        if all(isinstance(source, (bytes, str, os.PathLike)) for source in sources):
+            return sources
+    raise ValueError("cacerts is PEM as bytes or a path, or a list of them")
+
+
+def _check_ssl_options(options: Any) -> Any:
+    if options is None or hasattr(options, "clientConnectionForTLS"):
+        return options
     if not isinstance(options, Mapping):
-        return
+        raise ValueError("ssl_options is a mapping or an IOpenSSLClientConnectionCreator")
     unknown = sorted(set(options) - _SSL_OPTIONS)
     if unknown:
         raise ValueError(f"unknown ssl_options: {', '.join(map(str, unknown))}")
@@ -370,3 +409,4 @@ def _check_ssl_options(options: object) -> None:
         raise ValueError("minimum_version is 'TLSv1.2' or 'TLSv1.3'")
     if ("private_key" in options) and ("certificate" not in options):
         raise ValueError("private_key needs certificate")
+    return MappingProxyType(dict(options))

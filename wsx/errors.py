@@ -52,7 +52,10 @@ __all__ = [
 
 def shorten(value: object, limit: int = 75) -> str:
     """Gives the ``repr`` of a value, cut in the middle past ``limit`` characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception as error:  # a user's own class; an error's text must not raise
+        text = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
     if len(text) <= limit:
         return text
     head = (limit - 3) // 2
@@ -103,6 +106,7 @@ class RequestError(WsxError):
         message: the reason phrase.
         headers: pairs of names and values, in the order of the response.
         body: the first 64 KiB of the body, or what of it came in time.
+        who: who answered so: ``"the server"`` or ``"the proxy"``.
     """
 
     def __init__(
@@ -118,8 +122,10 @@ class RequestError(WsxError):
         self.headers = tuple(headers)
         self.body = body
 
+    who = "the server"
+
     def __str__(self) -> str:
-        return f"the server answered {self.code} {self.message}".rstrip()
+        return f"{self.who} answered {self.code} {self.message}".rstrip()
 
 
 class HandshakeError(WsxError):

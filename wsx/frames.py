@@ -176,7 +176,7 @@ def close_payload(code: object, message: object) -> bytes:
         FrameEncodeError: the code may not be sent, or the message is not a str of at most
             123 bytes in UTF-8.
     """
-    if type(code) is not int or not is_wire_close_code(code):
+    if not isinstance(code, int) or not is_wire_close_code(code):
         raise FrameEncodeError(f"close code {code!r} may not be sent", "close", message, code)
     if not isinstance(message, str):
         raise FrameEncodeError("the message is not a str", "close", message, code)

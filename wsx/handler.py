@@ -184,8 +184,10 @@ def judge(handler: object, callback: str, arguments: tuple[object, ...], respons
         return response
     if callback in MAY_REPLY:
         fits = isinstance(response, (Ok, Reply, Close))
-    else:
+    elif callback == "handle_disconnect":
         fits = isinstance(response, (Ok, Reconnect)) and _fits_disconnect(response)
+    else:
+        fits = isinstance(response, Ok)
     if not fits:
         raise BadResponseError(response, handler, callback, arguments)
     return response

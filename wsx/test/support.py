@@ -240,6 +240,12 @@ class Recorder(wsx.Handler[Any]):
 class MemoryCase(SynchronousTestCase):
     """Tests of a client against an in-memory server, with a clock."""
 
+    @classmethod
+    def setUpClass(cls) -> None:
+        # Every test collects garbage at its end, and need not look at what was imported.
+        gc.collect()
+        gc.freeze()
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.server = MemoryServer(self.clock)

@@ -845,10 +845,11 @@ class FakeInflater:
             raise FrameError("too big", TEXT, MESSAGE_TOO_BIG)
         return inflated
 
-    def end(self) -> None:
+    def end(self, room: int | None) -> bytes:
         self.calls.append("end")
         if self._bad_end:
             raise FrameError("corrupt", TEXT, INVALID_PAYLOAD)
+        return b""
 
 
 class InflaterTests(DecoderCase):

@@ -1,0 +1,485 @@
+"""Tests of the house: imports go down only, the face is a face, and everything says what it is."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import wsx
+
+PACKAGE = Path(wsx.__file__).resolve().parent
+ROOT = PACKAGE.parent
+
+# The floors of docs/architecture, from the ground up. A module may import from every floor below
+# its own, and from its own floor what NEIGHBOURS says.
+FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"errors", "frames", "conn", "handler", "backoff", "_codec", "_deflate", "_version"}),
+    frozenset(
+        {
+            "_machine",
+            "_mailbox",
+            "_delivery",
+            "_handshake",
+            "_endpoints",
+            "_keepalive",
+            "_journal",
+            "_options",
+            "registry",
+            "telemetry",
+        }
+    ),
+    frozenset({"_protocol", "debug"}),
+    frozenset({"client"}),
+    frozenset({"service"}),
+    frozenset({"tap", "_console", "_demo", "testing"}),
+)
+
+NEIGHBOURS: dict[str, frozenset[str]] = {
+    "frames": frozenset({"errors"}),
+    "conn": frozenset({"errors"}),
+    "backoff": frozenset({"errors", "frames"}),
+    "_codec": frozenset({"errors", "frames"}),
+    "_deflate": frozenset({"errors", "frames"}),
+    "handler": frozenset({"errors", "frames", "conn"}),
+    "_delivery": frozenset({"_mailbox"}),
+    "_endpoints": frozenset({"_handshake"}),
+    "_options": frozenset({"registry"}),
+    "tap": frozenset({"_console", "_demo"}),
+}
+
+# Annotations name who is above; nothing is imported for them at run time.
+FOR_TYPES_ONLY: dict[str, frozenset[str]] = {
+    "handler": frozenset({"client"}),
+    "registry": frozenset({"client"}),
+    "telemetry": frozenset({"client"}),
+}
+
+# Modules that stay pure: nothing but the standard library and wsx itself.
+PURE = frozenset(
+    {
+        "errors",
+        "frames",
+        "backoff",
+        "_codec",
+        "_deflate",
+        "_version",
+        "_machine",
+        "_mailbox",
+        "_handshake",
+    }
+)
+
+AUTOBAHN = frozenset({"autobahn", "txaio"})
+USES_AUTOBAHN = frozenset({"_protocol"})
+EMBEDS_A_SERVER = frozenset({"tap", "_demo", "testing"})
+
+LONGEST = 500
+
+
+def sources() -> dict[str, Path]:
+    """The library's modules, without the face and the tests."""
+    return {path.stem: path for path in sorted(PACKAGE.glob("*.py")) if path.stem != "__init__"}
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    """Gives a module's syntax tree."""
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def resolve(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """Gives the dotted names that an import statement may stand for.
+
+    ``from a import b`` is a module ``a``, and perhaps a module ``a.b``: both are given.
+    """
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    base = node.module or ""
+    if node.level:
+        base = f"wsx.{base}".rstrip(".")
+    return [base, *(f"{base}.{alias.name}" for alias in node.names)]
+
+
+def for_types(node: ast.AST) -> bool:
+    """Says whether this is ``if TYPE_CHECKING:``."""
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def imports(
+    node: ast.AST, *, typing: bool = False, deep: bool = True
+) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Gives the imports below a node.
+
+    Args:
+        node: where to look.
+        typing: those for type checkers alone, and only those.
+        deep: those in functions too, which do not run with the module.
+    """
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.Import, ast.ImportFrom)):
+            if not typing:
+                yield child
+        elif for_types(child):
+            assert isinstance(child, ast.If)
+            if typing:
+                yield from imports(ast.Module(child.body, []))
+            yield from imports(ast.Module(child.orelse, []), typing=typing, deep=deep)
+        elif deep or not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield from imports(child, typing=typing, deep=deep)
+
+
+def names(tree: ast.AST, **which: bool) -> set[str]:
+    """Gives the dotted names of the imports of a module."""
+    return {name for node in imports(tree, **which) for name in resolve(node)}
+
+
+def modules_of_wsx(dotted: set[str]) -> set[str]:
+    """Gives the modules of wsx among dotted names; "" is the face."""
+    found = {name.split(".")[1] for name in dotted if name.startswith("wsx.")} & set(sources())
+    through_face = {
+        name for name in dotted if name.startswith("wsx.") and name.split(".")[1] not in sources()
+    }
+    return found | ({""} if through_face else set())
+
+
+def foreign(dotted: set[str]) -> set[str]:
+    """Gives the top-level packages among dotted names that are neither wsx nor the library's."""
+    return {name.partition(".")[0] for name in dotted} - {"wsx"} - set(sys.stdlib_module_names)
+
+
+def allowed(module: str) -> set[str]:
+    """Gives the modules of wsx that a module may import."""
+    floor = next((n for n, modules in enumerate(FLOORS) if module in modules), 0)
+    below: set[str] = set().union(*FLOORS[:floor])
+    return below | NEIGHBOURS.get(module, frozenset())
+
+
+def imports_reactor(dotted: set[str]) -> bool:
+    """Says whether one of these names is the global reactor."""
+    return any(
+        name == "twisted.internet.reactor" or name.startswith("twisted.internet.reactor.")
+        for name in dotted
+    )
+
+
+def is_public(name: str) -> bool:
+    """Says whether a name is for everybody."""
+    return not name.startswith("_")
+
+
+def undocumented(module: str, tree: ast.Module) -> list[str]:
+    """Gives the public functions, classes and methods that say nothing of themselves."""
+    silent: list[str] = []
+
+    def visit(body: list[ast.stmt], owner: str) -> None:
+        for node in body:
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                if not is_public(node.name) or is_setter(node):
+                    continue
+                place = f"{owner}.{node.name}" if owner else node.name
+                if not ast.get_docstring(node) and not inherited_docstring(module, place):
+                    silent.append(f"{module}.{place}")
+                if isinstance(node, ast.ClassDef):
+                    visit(node.body, place)
+
+    visit(tree.body, "")
+    return silent
+
+
+def is_setter(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Says whether a property's getter documents this function already."""
+    return any(
+        isinstance(decorator, ast.Attribute) and decorator.attr in ("setter", "deleter")
+        for decorator in node.decorator_list
+    )
+
+
+def inherited_docstring(module: str, place: str) -> str | None:
+    """Gives what the base class says of a method that is overridden; None for all else."""
+    cls_name, dot, method = place.rpartition(".")
+    if not dot:
+        return None
+    cls: Any = importlib.import_module(f"wsx.{module}")
+    for part in cls_name.split("."):
+        cls = getattr(cls, part)
+    above = [vars(base)[method] for base in cls.__mro__[1:] if method in vars(base)]
+    declared = [spec[method].getDoc() for spec in interfaces(cls) if method in spec]
+    return next((doc for doc in [*map(inspect.getdoc, above), *declared] if doc), None)
+
+
+def interfaces(cls: type) -> list[Any]:
+    """Gives the zope interfaces that a class implements."""
+    implemented = getattr(cls, "__implemented__", None)
+    return [] if implemented is None else list(implemented.flattened())
+
+
+def run_python(script: str) -> Any:
+    """Runs a script in a fresh interpreter and gives what it printed as JSON."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode:
+        raise AssertionError(done.stderr)
+    return json.loads(done.stdout)
+
+
+FRESH = """
+import json, random, sys
+random.seed(1)
+before = random.getstate()
+for name in {modules!r}:
+    __import__(name)
+print(json.dumps({{
+    "reactor": "twisted.internet.reactor" in sys.modules,
+    "random": random.getstate() == before,
+    "test": sorted(name for name in sys.modules if name.startswith("wsx.test")),
+}}))
+"""
+
+
+class ImportTests(SynchronousTestCase):
+    """Imports go down only."""
+
+    def test_every_module_has_a_floor(self) -> None:
+        """Every module stands on exactly one floor of the table."""
+        for module in sources():
+            floors = [n for n, modules in enumerate(FLOORS) if module in modules]
+            self.assertEqual(len(floors), 1, f"wsx.{module} is not in the table of floors")
+
+    def test_arrows(self) -> None:
+        """No module imports one that the table does not allow it."""
+        for module, path in sources().items():
+            arrows = modules_of_wsx(names(parse(path)))
+            self.assertEqual(arrows - allowed(module), set(), f"wsx.{module} may not import these")
+
+    def test_arrows_for_types(self) -> None:
+        """What is imported for type checkers alone is in a table too."""
+        for module, path in sources().items():
+            arrows = modules_of_wsx(names(parse(path), typing=True))
+            known = allowed(module) | FOR_TYPES_ONLY.get(module, frozenset())
+            self.assertEqual(arrows - known, set(), f"wsx.{module} may not import these")
+
+    def test_nobody_imports_the_face(self) -> None:
+        """No library module imports from ``wsx`` itself; the edges may."""
+        for module, path in sources().items():
+            if module not in FLOORS[-1]:
+                found = names(parse(path)) | names(parse(path), typing=True)
+                self.assertNotIn("", modules_of_wsx(found), f"wsx.{module} imports the face")
+
+    def test_nobody_imports_the_test_kit(self) -> None:
+        """No library module imports ``wsx.testing`` or ``wsx.test``."""
+        for module, path in sources().items():
+            found = names(parse(path)) | names(parse(path), typing=True)
+            if module != "testing":
+                self.assertNotIn("wsx.testing", found, f"wsx.{module} imports the test kit")
+            self.assertNotIn("wsx.test", found, f"wsx.{module} imports the tests")
+
+    def test_pure_modules(self) -> None:
+        """The lowest modules need nothing but the standard library."""
+        for module in PURE & set(sources()):
+            found = foreign(names(parse(sources()[module])))
+            self.assertEqual(found, set(), f"wsx.{module} imports these")
+
+    def test_autobahn(self) -> None:
+        """Only ``_protocol`` imports Autobahn, and an embedded server on the edges."""
+        for module, path in sources().items():
+            if module not in USES_AUTOBAHN | EMBEDS_A_SERVER:
+                found = foreign(names(parse(path)) | names(parse(path), typing=True))
+                self.assertEqual(found & AUTOBAHN, set(), f"wsx.{module} imports these")
+
+    def test_autobahn_of_the_edges(self) -> None:
+        """What the edges import of Autobahn is a server, no client."""
+        for module in EMBEDS_A_SERVER & set(sources()):
+            clients = {name for name in names(parse(sources()[module])) if "Client" in name}
+            found = {name for name in clients if name.partition(".")[0] in AUTOBAHN}
+            self.assertEqual(found, set(), f"wsx.{module} imports these")
+
+    def test_no_reactor(self) -> None:
+        """No module installs the global reactor by being imported."""
+        plugins = (ROOT / "twisted" / "plugins").glob("wsx*.py")
+        for path in [*PACKAGE.rglob("*.py"), *plugins]:
+            found = names(parse(path), deep=False)
+            self.assertFalse(imports_reactor(found), f"{path} imports the reactor")
+
+
+class CheckTests(SynchronousTestCase):
+    """The checks above see what they look for."""
+
+    def test_finds_each_kind_of_import(self) -> None:
+        """Every way to write an import of the client is one."""
+        for source in (
+            "import wsx.client",
+            "from wsx import client",
+            "from wsx.client import start",
+            "from . import client",
+            "from .client import start",
+            "def f():\n    from wsx.client import start",
+            "try:\n    import wsx.client\nexcept ImportError:\n    pass",
+        ):
+            self.assertEqual(modules_of_wsx(names(ast.parse(source))), {"client"}, source)
+
+    def test_tells_types_apart(self) -> None:
+        """Imports for type checkers are seen apart from the others."""
+        tree = ast.parse("if TYPE_CHECKING:\n    import wsx.client\nelse:\n    import wsx.conn")
+        self.assertEqual(modules_of_wsx(names(tree)), {"conn"})
+        self.assertEqual(modules_of_wsx(names(tree, typing=True)), {"client"})
+
+    def test_finds_the_face(self) -> None:
+        """An import from the face is seen."""
+        self.assertEqual(modules_of_wsx(names(ast.parse("from wsx import Text"))), {""})
+
+    def test_finds_the_reactor(self) -> None:
+        """Every way to import the reactor with a module is seen; one in a function is not."""
+        for source in (
+            "from twisted.internet import reactor",
+            "import twisted.internet.reactor",
+            "from twisted.internet.reactor import callLater",
+            "class A:\n    from twisted.internet import reactor",
+            "if True:\n    from twisted.internet import reactor",
+        ):
+            found = names(ast.parse(source), deep=False)
+            self.assertTrue(imports_reactor(found), source)
+        inside = ast.parse("def f():\n    from twisted.internet import reactor")
+        self.assertFalse(imports_reactor(names(inside, deep=False)))
+
+    def test_finds_what_says_nothing(self) -> None:
+        """A public function without a docstring is seen; a private one is left alone."""
+        tree = ast.parse("def f(): pass\ndef _g(): pass\nasync def h():\n    'Says it.'")
+        self.assertEqual(undocumented("errors", tree), ["errors.f"])
+
+
+class FreshTests(SynchronousTestCase):
+    """What importing does to a fresh interpreter."""
+
+    def check(self, modules: list[str]) -> None:
+        """Checks an interpreter that imports these."""
+        seen = run_python(FRESH.format(modules=modules))
+        self.assertFalse(seen["reactor"], "the reactor is installed by the import")
+        self.assertTrue(seen["random"], "the shared random generator is changed by the import")
+        self.assertEqual(seen["test"], [], "the tests are imported")
+
+    def test_import_wsx(self) -> None:
+        """``import wsx`` installs no reactor and leaves the shared random generator alone."""
+        self.check(["wsx"])
+
+    def test_import_each_module(self) -> None:
+        """Nor does any other module of the library."""
+        self.check([f"wsx.{module}" for module in sources()])
+
+
+class FaceTests(SynchronousTestCase):
+    """``wsx/__init__.py`` is a face: re-exports and ``__all__``."""
+
+    def face(self) -> ast.Module:
+        """Its syntax tree."""
+        return parse(PACKAGE / "__init__.py")
+
+    def test_nothing_else(self) -> None:
+        """It has a docstring, imports, ``__all__``, and nothing more."""
+        self.assertTrue(ast.get_docstring(self.face()))
+        for node in self.face().body[1:]:
+            is_all = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+            self.assertTrue(
+                is_all or isinstance(node, (ast.Import, ast.ImportFrom)), ast.unparse(node)
+            )
+
+    def test_imports_no_private_module(self) -> None:
+        """It re-exports public modules' names alone, its version apart."""
+        private = {name for name in modules_of_wsx(names(self.face())) if name.startswith("_")}
+        self.assertEqual(private - {"_version"}, set())
+
+    def test_names_exist(self) -> None:
+        """Every name of ``__all__`` is there."""
+        for name in wsx.__all__:
+            self.assertTrue(hasattr(wsx, name), name)
+
+    def test_names_are_sorted(self) -> None:
+        """``__all__`` is sorted, and names nothing twice."""
+        self.assertEqual(list(wsx.__all__), sorted(set(wsx.__all__)))
+
+    def test_names_are_public(self) -> None:
+        """No private name is re-exported, ``__version__`` apart."""
+        private = [name for name in wsx.__all__ if not is_public(name)]
+        self.assertEqual(private, ["__version__"])
+
+    def test_names_are_no_private_modules(self) -> None:
+        """A module that is re-exported is a public one."""
+        for name in wsx.__all__:
+            value = getattr(wsx, name)
+            if inspect.ismodule(value):
+                self.assertTrue(is_public(value.__name__.rpartition(".")[2]), name)
+
+    def test_everything_imported_is_named(self) -> None:
+        """Whatever the face imports stands in ``__all__``."""
+        imported = {
+            alias.asname or alias.name
+            for node in imports(self.face())
+            for alias in node.names
+            if getattr(node, "module", "") != "__future__"
+        }
+        self.assertEqual(imported - set(wsx.__all__), set())
+
+    def test_names_have_docstrings(self) -> None:
+        """Every class, function and module of ``__all__`` says what it is, in its own words."""
+        for name in wsx.__all__:
+            value = getattr(wsx, name)
+            if inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value):
+                doc = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
+                self.assertTrue(doc, name)
+                # what @dataclass writes where nobody did
+                self.assertFalse(doc.startswith(f"{name}("), name)
+
+    def test_names_of_modules_exist(self) -> None:
+        """So with the ``__all__`` of each module that has one: it is sound and public."""
+        for module in sources():
+            loaded = importlib.import_module(f"wsx.{module}")
+            exported = getattr(loaded, "__all__", [])
+            for name in exported:
+                self.assertTrue(hasattr(loaded, name), f"{module}.{name}")
+                self.assertTrue(is_public(name) or module == "_version", f"{module}.{name}")
+
+
+class DocstringTests(SynchronousTestCase):
+    """Everything says what it is."""
+
+    def test_modules(self) -> None:
+        """Every module has a docstring."""
+        silent = [name for name, path in sources().items() if not ast.get_docstring(parse(path))]
+        self.assertEqual(silent, [])
+
+    def test_public_names(self) -> None:
+        """Every public function, class and method has a docstring, its own or its base's."""
+        silent = [
+            place
+            for module, path in sources().items()
+            for place in undocumented(module, parse(path))
+        ]
+        self.assertEqual(silent, [])
+
+    def test_long_modules(self) -> None:
+        """A module past 500 lines says in its docstring why it is so long."""
+        for module, path in sources().items():
+            if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST:
+                doc = ast.get_docstring(parse(path)) or ""
+                self.assertTrue(
+                    re.search(r"\b(long|length|lines|split)\b", doc),
+                    f"wsx.{module} is past {LONGEST} lines and does not say why",
+                )

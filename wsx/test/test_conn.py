@@ -1,0 +1,866 @@
+"""Tests of wsx.conn: the rules for URLs, every option's validation, and what ``repr`` hides."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from typing import Any
+
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+import wsx
+from wsx import _handshake
+from wsx.conn import parse_proxy
+from wsx.test.support import MemoryCase, Recorder
+from wsx.test.test_errors import case
+
+URL = "ws://h.test/"
+SECRET = "s3cr3t"
+
+
+DEFAULTS = {
+    "extra_headers": (),
+    "subprotocols": (),
+    "socket_connect_timeout": 6.0,
+    "socket_recv_timeout": 5.0,
+    "close_timeout": 5.0,
+    "insecure": False,
+    "cacerts": None,
+    "ssl_options": None,
+    "endpoint": None,
+    "proxy": None,
+    "compression": None,
+    "max_message_size": 16 * 1024 * 1024,
+    "max_header_size": 64 * 1024,
+    "ping_interval": 20.0,
+    "ping_timeout": 20.0,
+    "data_timeout": None,
+}
+NUMBERS = (
+    "socket_connect_timeout",
+    "socket_recv_timeout",
+    "close_timeout",
+    "max_message_size",
+    "max_header_size",
+    "ping_interval",
+    "ping_timeout",
+    "data_timeout",
+)
+MAY_BE_NONE = ("max_message_size", "ping_interval", "ping_timeout", "data_timeout")
+
+
+def request_of(conn: wsx.Conn) -> tuple[str, list[tuple[str, str]]]:
+    """Gives the request line and the headers with which a Conn would open its connection."""
+    head = _handshake.request(conn, "a key", None, "an agent").decode("latin-1")
+    line, *fields = head.removesuffix("\r\n\r\n").split("\r\n")
+    return line, [(name, value) for name, _, value in (f.partition(": ") for f in fields)]
+
+
+def header_of(conn: wsx.Conn, wanted: str) -> list[str]:
+    """Gives the values of one header of the request."""
+    return [value for name, value in request_of(conn)[1] if name.lower() == wanted.lower()]
+
+
+def target_of(url: str) -> str:
+    """Gives the request target that a URL leads to."""
+    return request_of(wsx.Conn(url))[0].removeprefix("GET ").removesuffix(" HTTP/1.1")
+
+
+def credentials_of(url: str) -> list[bytes]:
+    """Gives what the Basic Authorization headers of the request say."""
+    values = header_of(wsx.Conn(url), "authorization")
+    return [base64.b64decode(value.removeprefix("Basic ")) for value in values]
+
+
+class URLCase(SynchronousTestCase):
+    """What both kinds of URL tests need."""
+
+    def assert_bad(self, *urls: Any) -> None:
+        """Each of these is a URLError that has the URL, however it comes to us."""
+        for url in urls:
+            with case(url):
+                error = self.assertRaises(wsx.URLError, wsx.Conn.parse_url, url)
+                self.assertIs(error.url, url)
+                self.assertRaises(wsx.URLError, wsx.Conn, url)
+
+    def assert_place(self, cases: dict[str, tuple[str, int]]) -> None:
+        """Each URL leads to this host and port."""
+        for url, place in cases.items():
+            with case(url):
+                parsed = wsx.Conn(url).parsed
+                self.assertEqual((parsed.host, parsed.port), place)
+
+
+class BadURLTests(URLCase):
+    """[S3] what is no WebSocket URL is a URLError."""
+
+    def test_unknown_scheme(self) -> None:
+        """[S3] schemes are ws, wss, http and https."""
+        self.assert_bad("ftp://h", "wsss://h", "file:///h", "mailto:h", "ws+unix://h", "s://h")
+
+    def test_no_scheme(self) -> None:
+        """[S3] a URL has a scheme."""
+        self.assert_bad("", "h.test", "h.test/path", "//h.test", "/path", "h.test:80", "://h")
+
+    def test_no_host(self) -> None:
+        """[S3] a URL has a host."""
+        self.assert_bad("ws://", "ws:///path", "ws://:80/", "ws://u:p@/", "ws://?q", "ws:h", "ws:")
+
+    def test_fragment(self) -> None:
+        """[S3] a URL has no fragment, not even an empty one."""
+        self.assert_bad("ws://h/#a", "ws://h#a", "ws://h/#", "ws://h#", "ws://h/?q#", "ws://h/?q#a")
+
+    def test_port_out_of_range(self) -> None:
+        """[S3] ports are from 1 to 65535."""
+        self.assert_bad("ws://h:0", "ws://h:65536", "ws://h:99999/", "ws://[::1]:0", "wss://h:00/")
+
+    def test_port_that_is_no_number(self) -> None:
+        """[S3] ports are decimal."""
+        self.assert_bad("ws://h:abc", "ws://h:-1", "ws://h:+80", "ws://h:8 0", "ws://h:0x50")
+        self.assert_bad("ws://h:80:80", "ws://h:\u0663", "ws://h:8_0")
+
+    def test_spaces(self) -> None:
+        """[S3] a URL has no spaces, also none around it."""
+        self.assert_bad("ws://h/a b", "ws://h t/", " ws://h", "ws://h ", "ws://h/?a b", "ws: //h")
+
+    def test_control_characters(self) -> None:
+        """[S3] a URL has no control characters, wherever they stand."""
+        for character in [*map(chr, range(0x20)), "\x7f"]:
+            self.assert_bad(
+                f"ws://h{character}",
+                f"ws://h/a{character}b",
+                f"{character}ws://h",
+                f"ws{character}://h",
+            )
+
+    def test_header_injection(self) -> None:
+        """[S3] CR and LF in path or query do not get through."""
+        self.assert_bad("ws://h/\r\nX: y", "ws://h/?\r\n\r\n", "ws://h\r\nX:y/")
+
+    def test_bad_host(self) -> None:
+        """[S3] characters that no host name has."""
+        self.assert_bad(
+            "ws://a%20b/", "ws://a<b/", "ws://a,b/", "ws://h%2e/", "ws://a|b", "ws://%68/"
+        )
+
+    def test_bad_international_name(self) -> None:
+        """[S3] a name that IDNA does not allow."""
+        self.assert_bad(
+            "ws://\u00ad/", "ws://a\u200b\u2028b/", f"ws://{'ä' * 64}.test/", "ws://\ud800/"
+        )
+
+    def test_bad_ipv6(self) -> None:
+        """[S3] in brackets stands an IPv6 address and nothing else."""
+        self.assert_bad(
+            "ws://[::1", "ws://::1]/", "ws://::1/", "ws://[]/", "ws://[1:2]/", "ws://[h]/"
+        )
+        self.assert_bad("ws://[127.0.0.1]/", "ws://[v1.a]/", "ws://[::g]/", "ws://[::1%25]/")
+
+    def test_rest_around_brackets(self) -> None:
+        """[S3] before the brackets stands nothing, after them a port or nothing."""
+        self.assert_bad("ws://[::1]x/", "ws://x[::1]/", "ws://[::1]80/", "ws://[::1][::2]/")
+
+    def test_not_a_str(self) -> None:
+        """[S3] a URL is a str."""
+        self.assert_bad(None, 5, b"ws://h", ["ws://h"], object())
+
+    def test_lone_surrogates(self) -> None:
+        """[S3] what is no Unicode text is a bad URL in path and query as well."""
+        self.assert_bad("ws://h/\ud800", "ws://h/?\udfff")
+
+    def test_lone_surrogates_in_credentials(self) -> None:
+        """[S3] nor can user name or password be without Unicode text."""
+        self.assert_bad("ws://u\ud800@h/", "ws://u:\ud800@h/")
+
+    def test_text_hides_a_misplaced_password(self) -> None:
+        """A password with characters that must be encoded is not in the error's text either."""
+        for url in (
+            f"ws://u:{SECRET}/x@h/",
+            f"ws://u:{SECRET}?x@h/",
+            f"ws://u:{SECRET}#x@h/",
+            f"ws://u:{SECRET}\u2100@h/",
+            f"ws://u:[{SECRET}]@h/",
+            f"ws://u:{SECRET} @h/",
+            f"ws://u:{SECRET}@h:0/",
+            f"ws://u:{SECRET}@h:x/",
+            f"ws://u:{SECRET}@/",
+            f"ftp://u:{SECRET}@h/",
+        ):
+            with case(url):
+                error = self.assertRaises(wsx.URLError, wsx.Conn.parse_url, url)
+                self.assertNotIn(SECRET, str(error))
+
+    def test_also_a_value_error(self) -> None:
+        """[S3] who catches ValueError catches it."""
+        self.assertRaises(ValueError, wsx.Conn, "nonsense")
+
+
+class BadURLStartTests(MemoryCase):
+    """[S3] nothing is started with a bad URL."""
+
+    def test_nothing_started(self) -> None:
+        """[S3] the Deferred fails with URLError; no attempt, no callback, no name."""
+        handler = Recorder()
+        started = self.start(handler, url="ws://h/#fragment", name="conn-s3")
+        self.step()
+        self.failureResultOf(started, wsx.URLError)
+        self.assertEqual(self.server.attempts, 0)
+        self.assertEqual(handler.names, [])
+        self.assertIsNone(wsx.whereis("conn-s3"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class GoodURLTests(URLCase):
+    """Where URLs lead to."""
+
+    def test_default_ports(self) -> None:
+        """[S4] ws means port 80, wss port 443, also with an empty port."""
+        self.assert_place(
+            {
+                "ws://h": ("h", 80),
+                "wss://h": ("h", 443),
+                "ws://h:": ("h", 80),
+                "wss://h:/path": ("h", 443),
+                "ws://[::1]:": ("::1", 80),
+            }
+        )
+
+    def test_given_ports(self) -> None:
+        """Ports that are not the default, up to the last one."""
+        self.assert_place(
+            {
+                "ws://h:1": ("h", 1),
+                "ws://h:443": ("h", 443),
+                "wss://h:80": ("h", 80),
+                "ws://h:65535/x": ("h", 65535),
+                "ws://[::1]:8080": ("::1", 8080),
+            }
+        )
+
+    def test_default_path(self) -> None:
+        """[S4] no path means ``/``."""
+        cases = {"ws://h": "/", "ws://h/": "/", "ws://h?a=b": "/?a=b", "ws://h:81": "/"}
+        for url, target in cases.items():
+            with case(url):
+                self.assertEqual(target_of(url), target)
+
+    def test_synonyms(self) -> None:
+        """[S5] http is ws, https is wss: ports and TLS."""
+        cases = {
+            "ws://h/p": (False, 80, "h"),
+            "http://h/p": (False, 80, "h"),
+            "wss://h/p": (True, 443, "h"),
+            "https://h/p": (True, 443, "h"),
+            "http://h:443/p": (False, 443, "h:443"),
+            "https://h:80/p": (True, 80, "h:80"),
+        }
+        for url, expected in cases.items():
+            with case(url):
+                conn = wsx.Conn(url)
+                found = (conn.parsed.secure, conn.parsed.port, header_of(conn, "host")[0])
+                self.assertEqual(found, expected)
+                self.assertEqual(target_of(url), "/p")
+
+    def test_case(self) -> None:
+        """Scheme and host may be in capitals; path and query keep theirs."""
+        self.assert_place({"WSS://EXAMPLE.Test/": ("example.test", 443), "Http://H": ("h", 80)})
+        self.assertEqual(target_of("WS://H/Path?Query"), "/Path?Query")
+
+    def test_ipv4(self) -> None:
+        """IPv4 literals."""
+        self.assert_place(
+            {"ws://127.0.0.1/": ("127.0.0.1", 80), "ws://10.0.0.1:81": ("10.0.0.1", 81)}
+        )
+
+    def test_ipv6(self) -> None:
+        """IPv6 literals lose their brackets."""
+        self.assert_place(
+            {
+                "ws://[::1]": ("::1", 80),
+                "ws://[2001:db8::7]:81/": ("2001:db8::7", 81),
+                "wss://[2001:DB8:0:0::7]/": ("2001:db8::7", 443),
+                "ws://u:p@[::1]:81/": ("::1", 81),
+            }
+        )
+
+    def test_ipv6_zone(self) -> None:
+        """A zone stays with the address, percent-encoded (RFC 6874) or plain, in its own case."""
+        self.assert_place(
+            {
+                "ws://[fe80::1%25eth0]/": ("fe80::1%eth0", 80),
+                "ws://[fe80::1%eth0]:81/": ("fe80::1%eth0", 81),
+                "ws://[FE80::1%25Eth0]/": ("fe80::1%Eth0", 80),
+            }
+        )
+
+    def test_international_name(self) -> None:
+        """International names are connected to in their ASCII form."""
+        self.assert_place(
+            {
+                "ws://bücher.example/": ("xn--bcher-kva.example", 80),
+                "wss://BÜCHER.Example:81": ("xn--bcher-kva.example", 81),
+                "ws://xn--bcher-kva.example/": ("xn--bcher-kva.example", 80),
+                "ws://例え.テスト": ("xn--r8jz45g.xn--zckzah", 80),
+            }
+        )
+
+    def test_other_names(self) -> None:
+        """Names that are common without being DNS names by the letter."""
+        self.assert_place(
+            {
+                "ws://localhost:81": ("localhost", 81),
+                "ws://my_service:81": ("my_service", 81),
+                "ws://h.test./": ("h.test.", 80),
+                "ws://a-b.c1/": ("a-b.c1", 80),
+            }
+        )
+
+
+class HostHeaderTests(SynchronousTestCase):
+    """The Host header is right in each case."""
+
+    def assert_host(self, cases: dict[str, str]) -> None:
+        """Each URL gives one Host header with this value."""
+        for url, value in cases.items():
+            with case(url):
+                self.assertEqual(header_of(wsx.Conn(url), "host"), [value])
+
+    def test_default_port_is_left_out(self) -> None:
+        """The scheme's own port is not in it, given or not."""
+        self.assert_host({"ws://h": "h", "ws://h:80": "h", "wss://h": "h", "wss://h:443": "h"})
+        self.assert_host({"http://h:80": "h", "https://h:443": "h", "ws://h:": "h"})
+
+    def test_other_port(self) -> None:
+        """Any other port is, the other scheme's default too."""
+        self.assert_host({"ws://h:81": "h:81", "ws://h:443": "h:443", "wss://h:80": "h:80"})
+
+    def test_ipv6(self) -> None:
+        """An IPv6 literal has its brackets, with and without port."""
+        self.assert_host({"ws://[::1]": "[::1]", "ws://[::1]:80": "[::1]"})
+        self.assert_host({"ws://[::1]:81": "[::1]:81", "wss://[2001:db8::7]": "[2001:db8::7]"})
+
+    def test_ipv6_zone(self) -> None:
+        """A zone means nothing to the server (RFC 6874 section 4)."""
+        self.assert_host({"ws://[fe80::1%25eth0]": "[fe80::1]"})
+        self.assert_host({"ws://[fe80::1%eth0]:81": "[fe80::1]:81"})
+
+    def test_international_name(self) -> None:
+        """An international name is in its ASCII form."""
+        self.assert_host({"ws://bücher.example": "xn--bcher-kva.example"})
+        self.assert_host({"ws://bücher.example:81": "xn--bcher-kva.example:81"})
+
+    def test_no_credentials(self) -> None:
+        """User name and password are not in it."""
+        self.assert_host({"ws://u:p@h/": "h", "ws://u@h:81/": "h:81", "ws://u:p@[::1]": "[::1]"})
+
+
+class CredentialsTests(SynchronousTestCase):
+    """User name and password in the URL."""
+
+    def test_basic_authorization(self) -> None:
+        """They are sent as one Basic Authorization header, and nowhere else."""
+        conn = wsx.Conn(f"ws://user:{SECRET}@h/path?q")
+        self.assertEqual(credentials_of(conn.url), [f"user:{SECRET}".encode()])
+        line, headers = request_of(conn)
+        self.assertNotIn(SECRET, line + repr(headers))
+
+    def test_none(self) -> None:
+        """A URL without them sends none."""
+        self.assertEqual(header_of(wsx.Conn(URL), "authorization"), [])
+
+    def test_percent_decoded(self) -> None:
+        """Characters that have a meaning in URLs are percent-decoded, once."""
+        cases = {
+            "ws://us%40er:p%3Aw@h/": b"us@er:p:w",
+            "ws://u:a%2Fb%3Fc%23d@h/": b"u:a/b?c#d",
+            "ws://u:%2520@h/": b"u:%20",
+            "ws://u:a%20b@h/": b"u:a b",
+            "ws://u:%5B%5D@h/": b"u:[]",
+            "ws://u:%C3%A9@h/": "u:é".encode(),
+        }
+        for url, expected in cases.items():
+            with case(url):
+                self.assertEqual(credentials_of(url), [expected])
+
+    def test_special_characters(self) -> None:
+        """Characters that need no encoding there stay as they are."""
+        cases = {
+            "ws://u:a+b@h/": b"u:a+b",
+            "ws://u:a:b:c@h/": b"u:a:b:c",
+            "ws://u:!$&'()*,;=-._~@h/": b"u:!$&'()*,;=-._~",
+            "ws://a@b:c@h/": b"a@b:c",
+            "ws://ü:é@h/": "ü:é".encode(),
+        }
+        for url, expected in cases.items():
+            with case(url):
+                self.assertEqual(credentials_of(url), [expected])
+
+    def test_parts_left_out(self) -> None:
+        """A name without a password, an empty password, a password without a name."""
+        cases = {"ws://u@h/": b"u:", "ws://u:@h/": b"u:", "ws://:p@h/": b":p"}
+        for url, expected in cases.items():
+            with case(url):
+                self.assertEqual(credentials_of(url), [expected])
+
+    def test_bytes_outside_utf8(self) -> None:
+        """A percent-encoded byte that is no UTF-8 is sent, or refused, but never replaced."""
+        try:
+            sent = credentials_of("ws://u:%FF@h/")
+        except wsx.URLError:
+            return
+        self.assertEqual(sent, [b"u:\xff"])
+
+    def test_own_authorization_wins(self) -> None:
+        """With an Authorization header of the user's own, there is only that one."""
+        conn = wsx.Conn("ws://u:p@h/", extra_headers={"authorization": "Bearer x"})
+        self.assertEqual(header_of(conn, "authorization"), ["Bearer x"])
+
+
+class RequestTargetTests(SynchronousTestCase):
+    """Path and query as they are asked for."""
+
+    def assert_targets(self, cases: dict[str, str]) -> None:
+        """Each URL gives this request target."""
+        for url, target in cases.items():
+            with case(url):
+                self.assertEqual(target_of(url), target)
+
+    def test_kept(self) -> None:
+        """What is encoded already, or needs it not, is not touched."""
+        for target in (
+            "/a/b.c",
+            "/a%2Fb%20c",
+            "/a;b=c,d",
+            "/?a=b&c=d",
+            "/p?x=%C3%A9",
+            "/~user/-_.!$&'()*+,;=:@",
+            "/?a=/?:@",
+            "//a//b",
+            "/a/../b",
+            "/?a=b=c&&",
+        ):
+            with case(target):
+                self.assertEqual(target_of(f"ws://h{target}"), target)
+
+    def test_international(self) -> None:
+        """Characters outside ASCII are percent-encoded as UTF-8."""
+        self.assert_targets(
+            {"ws://h/é": "/%C3%A9", "ws://h/?q=€": "/?q=%E2%82%AC", "ws://h/\u00a0": "/%C2%A0"}
+        )
+
+    def test_not_allowed_in_a_request_line(self) -> None:
+        """Characters that may not stand there are percent-encoded."""
+        self.assert_targets({'ws://h/"<>{}|\\^`': "/%22%3C%3E%7B%7D%7C%5C%5E%60"})
+
+    def test_empty_query(self) -> None:
+        """An empty query is none (RFC 6455 section 3)."""
+        self.assert_targets({"ws://h/p?": "/p", "ws://h?": "/"})
+
+    def test_request_is_ascii(self) -> None:
+        """A request line is ASCII and has exactly two spaces, whatever the URL."""
+        line = request_of(wsx.Conn("ws://bücher.example/ü%20€?ß=\u2028"))[0]
+        self.assertTrue(line.isascii())
+        self.assertEqual(line.count(" "), 2)
+
+
+class HeaderTests(SynchronousTestCase):
+    """``extra_headers``."""
+
+    def test_forms(self) -> None:
+        """Pairs, a mapping, an iterator and bytes come to the same."""
+        pairs = [("X-A", "1"), ("X-B", "2")]
+        forms: list[Any] = [
+            pairs,
+            tuple(pairs),
+            dict(pairs),
+            iter(pairs),
+            [list(pair) for pair in pairs],
+            [(b"X-A", b"1"), ("X-B", b"2")],
+            {b"X-A": b"1", b"X-B": "2"},
+        ]
+        for form in forms:
+            with case(form):
+                sent = request_of(wsx.Conn(URL, extra_headers=form))[1]
+                self.assertEqual([pair for pair in sent if pair[0].startswith("X-")], pairs)
+
+    def test_default(self) -> None:
+        """Without any, none is added."""
+        self.assertEqual(wsx.Conn(URL).extra_headers, ())
+
+    def test_duplicates(self) -> None:
+        """A header may be given twice; both are sent, in order."""
+        conn = wsx.Conn(URL, extra_headers=[("X-A", "1"), ("X-B", "2"), ("X-A", "3")])
+        self.assertEqual(header_of(conn, "x-a"), ["1", "3"])
+
+    def test_latin_1(self) -> None:
+        """Bytes and characters of ISO-8859-1 are sent as they are."""
+        conn = wsx.Conn(URL, extra_headers=[("X-A", "é"), ("X-B", b"\xe9")])
+        head = _handshake.request(conn, "a key", None, "an agent")
+        self.assertIn(b"X-A: \xe9\r\n", head)
+        self.assertIn(b"X-B: \xe9\r\n", head)
+
+    def test_injection(self) -> None:
+        """A name or value with CR, LF or NUL is a ValueError, as str and as bytes."""
+        for character in ("\r", "\n", "\0", "\r\n", "\r\nX-B: y"):
+            for text in (f"a{character}b", f"{character}b", f"a{character}"):
+                for pair in (
+                    (text, "v"),
+                    ("N", text),
+                    (text.encode(), b"v"),
+                    (b"N", text.encode()),
+                ):
+                    with case(pair):
+                        self.assertRaises(ValueError, wsx.Conn, URL, extra_headers=[pair])
+                        self.assertRaises(ValueError, wsx.Conn, URL, extra_headers=dict([pair]))
+
+    def test_bad_names(self) -> None:
+        """A name is a token (RFC 9110 section 5.1)."""
+        for name in ("", "a b", "a:", "é", " a", "a\t", "(a)", "a,b", b"\xe9"):
+            with case(name):
+                self.assertRaises(ValueError, wsx.Conn, URL, extra_headers=[(name, "v")])
+
+    def test_bad_types(self) -> None:
+        """Names and values are str or bytes."""
+        for pair in (("a", 1), ("a", None), (1, "a"), ("a", ["b"])):
+            with case(pair):
+                self.assertRaises(ValueError, wsx.Conn, URL, extra_headers=[pair])
+
+    def test_outside_latin_1(self) -> None:
+        """A value that ISO-8859-1 cannot say is a ValueError at construction, not later."""
+        self.assertRaises(ValueError, wsx.Conn, URL, extra_headers={"X-A": "€"})
+
+    def test_error_hides_the_value(self) -> None:
+        """The error for a bad value names the header and not the value."""
+        for value in (f"{SECRET}\r\n", f"{SECRET}€", f"{SECRET}\0"):
+            with case(value):
+                error = self.assertRaises(
+                    ValueError, wsx.Conn, URL, extra_headers={"Authorization": value}
+                )
+                self.assertIn("Authorization", str(error))
+                self.assertNotIn(SECRET, str(error))
+
+
+class OptionTests(SynchronousTestCase):
+    """The options' defaults and what they refuse."""
+
+    def assert_refused(self, **option: Any) -> None:
+        """A ValueError at construction and by replace()."""
+        with case(option):
+            self.assertRaises(ValueError, wsx.Conn, URL, **option)
+            self.assertRaises(ValueError, wsx.Conn(URL).replace, **option)
+
+    def test_defaults(self) -> None:
+        """Every option of the design, with its default."""
+        conn = wsx.Conn(URL)
+        self.assertEqual({name: getattr(conn, name) for name in DEFAULTS}, DEFAULTS)
+
+    def test_accepted(self) -> None:
+        """Every option takes what the design says."""
+        creator = optionsForClientTLS("h.test")
+        values: dict[str, list[Any]] = {
+            "subprotocols": [["a", "b"], ("a",), ["v1.json+x"]],
+            "socket_connect_timeout": [0.1, 1, 600],
+            "socket_recv_timeout": [0.1, 1],
+            "close_timeout": [0.1, 1],
+            "insecure": [True, False],
+            "cacerts": [b"PEM", "/a/path", None],
+            "ssl_options": [None, {}, {"server_name": "x"}, creator],
+            "endpoint": ["tcp:h.test:80", TCP4ClientEndpoint(Clock(), "h.test", 80), None],
+            "proxy": ["http://p:1", "http://u:p@p:1", "http://[::1]:1", None],
+            "compression": ["deflate", None],
+            "max_message_size": [1, 2**40, None],
+            "max_header_size": [1000],
+            "ping_interval": [0.5, 1, None],
+            "ping_timeout": [0.5, 1, None],
+            "data_timeout": [0.5, 1, None],
+        }
+        for name, accepted in values.items():
+            for value in accepted:
+                with case((name, value)):
+                    found = getattr(wsx.Conn(URL, **{name: value}), name)
+                    self.assertEqual(found, tuple(value) if name == "subprotocols" else value)
+
+    def test_bad_numbers(self) -> None:
+        """Times and sizes are finite numbers above 0."""
+        for name in NUMBERS:
+            for value in (-1, -0.5, float("nan"), float("inf"), "5", True, [5], b"5"):
+                self.assert_refused(**{name: value})
+
+    def test_zero(self) -> None:
+        """No time at all makes no sense where something is waited for or limited."""
+        for name in NUMBERS:
+            if name != "close_timeout":
+                self.assert_refused(**{name: 0})
+
+    def test_none(self) -> None:
+        """None is for the options that can be off."""
+        for name in NUMBERS:
+            with case(name):
+                if name in MAY_BE_NONE:
+                    self.assertIsNone(getattr(wsx.Conn(URL, **{name: None}), name))
+                else:
+                    self.assertRaises(ValueError, wsx.Conn, URL, **{name: None})
+
+    def test_unknown_option(self) -> None:
+        """An option that there is not is a TypeError."""
+        self.assertRaises(TypeError, wsx.Conn, URL, timeout=5)
+
+    def test_bad_subprotocols(self) -> None:
+        """Subprotocols are distinct tokens (RFC 6455 section 4.1)."""
+        for value in ("chat", [""], ["a b"], ["a,b"], ["a\r\nX: y"], ["é"], [b"a"], [1]):
+            self.assert_refused(subprotocols=value)
+        self.assert_refused(subprotocols=["a", "b", "a"])
+
+    def test_subprotocols_in_order(self) -> None:
+        """They are offered in the order given."""
+        conn = wsx.Conn(URL, subprotocols=["b", "a"])
+        self.assertEqual(header_of(conn, "sec-websocket-protocol"), ["b, a"])
+
+    def test_compression(self) -> None:
+        """The only compression is deflate."""
+        for value in ("gzip", "", True, "DEFLATE", ["deflate"]):
+            self.assert_refused(compression=value)
+
+    def test_ssl_options(self) -> None:
+        """The keys of the design, together."""
+        options = {
+            "certificate": "/cert.pem",
+            "private_key": b"PEM",
+            "server_name": "other.test",
+            "minimum_version": "TLSv1.3",
+            "alpn": ["http/1.1"],
+        }
+        self.assertEqual(dict(wsx.Conn(URL, ssl_options=options).ssl_options), options)
+        wsx.Conn(URL, ssl_options={"minimum_version": "TLSv1.2"})
+
+    def test_bad_ssl_options(self) -> None:
+        """An unknown key, another version, a key without its certificate."""
+        for value in (
+            {"verify": False},
+            {"server_name": "x", "cert": "y"},
+            {"minimum_version": "TLSv1.1"},
+            {"minimum_version": "SSLv3"},
+            {"minimum_version": None},
+            {"private_key": b"PEM"},
+        ):
+            self.assert_refused(ssl_options=value)
+
+    def test_ssl_options_of_another_type(self) -> None:
+        """What is neither a mapping nor a connection creator is refused at once."""
+        for value in (5, "TLSv1.3", ["server_name"], object()):
+            with case(value):
+                self.assertRaises((TypeError, ValueError), wsx.Conn, URL, ssl_options=value)
+
+    def test_bad_proxy(self) -> None:
+        """A proxy is ``http://[user:password@]host:port``."""
+        for value in (
+            "p:3128",
+            "https://p:1",
+            "ws://p:1",
+            "socks5://p:1",
+            "http://",
+            "http://p:0",
+            "http://p:x",
+            "http://p:1/path",
+            "http://p:1/?q",
+            "http://p:1#f",
+            "",
+            5,
+            b"http://p:1",
+        ):
+            with case(value):
+                error = self.assertRaises(wsx.URLError, wsx.Conn, URL, proxy=value)
+                self.assertEqual(error.url, value)
+
+    def test_proxy_parts(self) -> None:
+        """A proxy's parts are read like those of a URL."""
+        parsed = parse_proxy("http://us%40er:p%3Aw@[::1]:3128")
+        self.assertEqual((parsed.host, parsed.port), ("::1", 3128))
+        self.assertEqual((parsed.username, parsed.password), ("us@er", "p:w"))
+
+
+class ImmutabilityTests(SynchronousTestCase):
+    """A Conn never changes."""
+
+    def test_fields(self) -> None:
+        """No field can be set or deleted, nor a new one added."""
+        conn = wsx.Conn(URL)
+        names = [f.name for f in dataclasses.fields(conn)]
+        for name in [*names, "other"]:
+            with case(name):
+                self.assertRaises(AttributeError, setattr, conn, name, "x")
+        for name in names:
+            with case(name):
+                self.assertRaises(AttributeError, delattr, conn, name)
+
+    def test_sequences_are_copied(self) -> None:
+        """Changing the headers or subprotocols afterwards changes nothing."""
+        headers, mapping, names = [("X-A", "1")], {"X-A": "1"}, ["a"]
+        conns = [
+            wsx.Conn(URL, extra_headers=headers, subprotocols=names),
+            wsx.Conn(URL, extra_headers=mapping, subprotocols=names),
+        ]
+        headers.clear()
+        mapping.clear()
+        names.clear()
+        for conn in conns:
+            self.assertEqual(conn.extra_headers, (("X-A", "1"),))
+            self.assertEqual(tuple(conn.subprotocols), ("a",))
+
+    def test_ssl_options_are_copied(self) -> None:
+        """Changing the ``ssl_options`` afterwards changes nothing."""
+        options = {"server_name": "a.test"}
+        conn = wsx.Conn(URL, ssl_options=options)
+        options["server_name"] = "b.test"
+        self.assertEqual(conn.ssl_options["server_name"], "a.test")
+
+    def test_cacerts_are_copied(self) -> None:
+        """Changing the list of ``cacerts`` afterwards changes nothing."""
+        cacerts = [b"PEM"]
+        conn = wsx.Conn(URL, cacerts=cacerts)
+        cacerts.clear()
+        self.assertEqual(list(conn.cacerts), [b"PEM"])
+
+    def test_replace(self) -> None:
+        """``replace`` gives a changed copy and leaves the original."""
+        conn = wsx.Conn(URL, ping_interval=7.0, extra_headers={"X-A": "1"})
+        changed = conn.replace(url="wss://other.test:81/x", close_timeout=1.0)
+        self.assertIsNot(changed, conn)
+        self.assertEqual((changed.url, changed.close_timeout), ("wss://other.test:81/x", 1.0))
+        self.assertEqual((changed.ping_interval, changed.extra_headers), (7.0, (("X-A", "1"),)))
+        self.assertEqual((conn.url, conn.close_timeout), (URL, 5.0))
+
+    def test_replace_reads_the_new_url(self) -> None:
+        """Everything that follows from the URL follows from the new one."""
+        changed = wsx.Conn("ws://u:p@a.test/x").replace(url="wss://b.test:81/y")
+        self.assertEqual((changed.parsed.host, changed.parsed.port), ("b.test", 81))
+        self.assertEqual(header_of(changed, "host"), ["b.test:81"])
+        self.assertEqual(header_of(changed, "authorization"), [])
+
+    def test_replace_without_changes(self) -> None:
+        """A copy without changes is equal."""
+        conn = wsx.Conn(URL, subprotocols=["a"], compression="deflate")
+        self.assertEqual(conn.replace(), conn)
+        self.assertNotEqual(conn.replace(compression=None), conn)
+
+    def test_replace_checks(self) -> None:
+        """``replace`` refuses what construction refuses."""
+        conn = wsx.Conn(URL)
+        self.assertRaises(wsx.URLError, conn.replace, url="nonsense")
+        self.assertRaises(ValueError, conn.replace, extra_headers={"X": "\r\n"})
+        self.assertRaises(TypeError, conn.replace, nonsense=1)
+
+
+class AnswerTests(SynchronousTestCase):
+    """What a Conn knows of the server's answer."""
+
+    HEADERS = (("Set-Cookie", "a"), ("X-A", "é"), ("set-cookie", "b"))
+
+    def test_nothing_before_the_handshake(self) -> None:
+        """A new Conn knows of no answer."""
+        conn = wsx.Conn(URL)
+        known = (conn.resp_headers, conn.resp_status, conn.subprotocol, conn.extensions, conn.peer)
+        self.assertEqual(known, ((), None, None, (), None))
+
+    def test_resp_header(self) -> None:
+        """Headers are found whatever their case; one that is not there is None."""
+        conn = wsx.Conn(URL).replace(resp_headers=self.HEADERS, resp_status=101)
+        for name in ("x-a", "X-A", "x-A"):
+            self.assertEqual(conn.resp_header(name), "é")
+        self.assertEqual(conn.resp_header("SET-COOKIE"), "a")
+        self.assertIsNone(conn.resp_header("X-B"))
+
+    def test_resp_headers(self) -> None:
+        """Order and duplicates are kept."""
+        conn = wsx.Conn(URL).replace(resp_headers=self.HEADERS, resp_status=101)
+        self.assertEqual(tuple(conn.resp_headers), self.HEADERS)
+
+    def test_without_answer(self) -> None:
+        """The Conn for the next attempt knows nothing of the last answer."""
+        conn = wsx.Conn(URL, ping_interval=7.0)
+        answered = conn.replace(
+            resp_headers=self.HEADERS, resp_status=101, subprotocol="a", extensions=("x",), peer="p"
+        )
+        self.assertEqual(answered.without_answer(), conn)
+
+
+class ReprTests(SynchronousTestCase):
+    """What ``repr`` shows, and what it never does."""
+
+    def assert_hidden(self, conn: wsx.Conn, *shown: str) -> None:
+        """The secret is in no text of the Conn; the other parts are."""
+        for text in (repr(conn), str(conn), f"{conn}", f"{conn!r:>5}"):
+            self.assertNotIn(SECRET, text)
+            for part in shown:
+                self.assertIn(part, text)
+
+    def test_password(self) -> None:
+        """The URL's password is hidden, the rest of it is shown."""
+        self.assert_hidden(
+            wsx.Conn(f"wss://user:{SECRET}@h.test:81/path"), "user", "h.test:81/path"
+        )
+
+    def test_encoded_password(self) -> None:
+        """Neither the encoded nor the decoded password is shown."""
+        text = repr(wsx.Conn("ws://user:%73ecret%40@h.test/"))
+        for part in ("%73", "ecret"):
+            self.assertNotIn(part, text)
+
+    def test_query_values(self) -> None:
+        """Query values are hidden, their names are shown."""
+        conn = wsx.Conn(f"ws://h.test/p?token={SECRET}&user={SECRET}={SECRET}&x=")
+        self.assert_hidden(conn, "h.test/p", "token", "user")
+
+    def test_query_without_names(self) -> None:
+        """A query that is no list of pairs is a value."""
+        for query in (SECRET, f"a&{SECRET}", f"a=b;c={SECRET}", f"={SECRET}", f"?{SECRET}"):
+            with case(query):
+                self.assert_hidden(wsx.Conn(f"ws://h.test/?{query}"), "h.test")
+
+    def test_secret_headers(self) -> None:
+        """Authorization, Cookie and Proxy-Authorization, in any case, as str and as bytes."""
+        for name in ("Authorization", "Cookie", "Proxy-Authorization"):
+            for spelling in (name, name.lower(), name.upper(), name.encode()):
+                for headers in ({spelling: f"Bearer {SECRET}"}, [(spelling, SECRET.encode())]):
+                    with case(headers):
+                        self.assert_hidden(wsx.Conn(URL, extra_headers=headers), "h.test")
+
+    def test_other_headers(self) -> None:
+        """Other headers are shown."""
+        self.assertIn("visible", repr(wsx.Conn(URL, extra_headers={"X-A": "visible"})))
+
+    def test_response_cookies(self) -> None:
+        """The server's cookies are hidden in the copy that ``handle_connect`` gets."""
+        headers = (("Set-Cookie", SECRET), ("Server", "visible"))
+        conn = wsx.Conn(URL).replace(resp_headers=headers, resp_status=101)
+        self.assert_hidden(conn, "visible")
+
+    def test_proxy_password(self) -> None:
+        """The proxy's password is hidden."""
+        conn = wsx.Conn(URL, proxy=f"http://user:{SECRET}@p.test:3128")
+        self.assert_hidden(conn, "user:", "p.test:3128")
+
+    def test_private_key(self) -> None:
+        """The private key is hidden, the name is shown."""
+        options = {"certificate": "/c.pem", "private_key": SECRET.encode(), "server_name": "x.test"}
+        self.assert_hidden(wsx.Conn(URL, ssl_options=options), "x.test")
+
+    def test_private_key_in_the_certificate(self) -> None:
+        """One PEM with certificate and key is hidden as well."""
+        pem = f"-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n{SECRET}".encode()
+        self.assert_hidden(wsx.Conn(URL, ssl_options={"certificate": pem}), "h.test")
+
+    def test_parsed_url(self) -> None:
+        """What ``parse_url`` gives hides the same."""
+        parsed = wsx.Conn.parse_url(f"ws://user:{SECRET}@h.test/?token={SECRET}")
+        self.assertNotIn(SECRET, repr(parsed))
+
+    def test_options(self) -> None:
+        """Options that are not at their default are shown, the others are not."""
+        text = repr(wsx.Conn(URL, ping_interval=7.5, compression="deflate"))
+        self.assertIn("ping_interval=7.5", text)
+        self.assertIn("compression='deflate'", text)
+        self.assertNotIn("ping_timeout", text)

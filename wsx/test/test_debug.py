@@ -1,0 +1,419 @@
+"""Tests of wsx.debug: the debug options of a client, and what comes out of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+import wsx
+from wsx.debug import Debug, parse_options
+from wsx.test.support import MemoryCase, Recorder, close, server_frame, text
+from wsx.test.test_errors import case
+
+NAME = "wsx.test.test_debug"
+SECRET = "s3cr3t"
+
+
+class DebugCase(MemoryCase):
+    """A client with debug options, and its standard output."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.output = StringIO()
+        self.patch(sys, "stdout", self.output)
+
+    def tearDown(self) -> None:
+        client = wsx.whereis(NAME)
+        if client is not None:
+            client.stop()
+            self.clock.advance(60)
+            self.step()
+        super().tearDown()
+
+    def traced(self, handler: Any = None, debug: Any = ("trace",), **options: Any) -> Any:
+        """Opens a client with a name and debug options."""
+        return self.open(handler or Recorder(), name=NAME, debug=debug, **options)
+
+    def lines(self) -> list[str]:
+        """Gives the events of the trace so far; every line must be one of this client's."""
+        prefix = f"*DBG* {NAME!r} "
+        lines = self.output.getvalue().splitlines()
+        for line in lines:
+            self.assertTrue(line.startswith(prefix), line)
+        return [line.removeprefix(prefix) for line in lines]
+
+    def assert_line(self, beginning: str, *parts: str) -> None:
+        """There is one line that begins so and has these parts."""
+        found = [line for line in self.lines() if line.startswith(beginning)]
+        self.assertEqual(len(found), 1, f"{beginning!r} in {self.lines()}")
+        for part in parts:
+            self.assertIn(part, found[0])
+
+
+class TraceTests(DebugCase):
+    """[Y5] the lines of the trace, as design section 5 words them."""
+
+    def test_off(self) -> None:
+        """[Y5] without the option nothing is printed."""
+        client = self.traced(debug=())
+        client.cast("x")
+        self.peer.send(text("Hello"))
+        self.step()
+        self.assertEqual(self.output.getvalue(), "")
+
+    def test_connect(self) -> None:
+        """[Y5] a first connection."""
+        self.traced()
+        self.assertEqual(self.lines(), ["attempting to connect", "successfully connected"])
+
+    def test_reconnect(self) -> None:
+        """[Y5] a dropped connection and the next one."""
+
+        def again(status: Any, state: Any) -> Any:
+            return wsx.Reconnect(state, after=1.0)
+
+        self.traced(Recorder(handle_disconnect=again))
+        self.peer.drop()
+        self.step()
+        self.clock.advance(1.0)
+        self.peer.answer()
+        self.step()
+        expected = [
+            "connection dropped by the peer",
+            "attempting to reconnect",
+            "successfully reconnected",
+        ]
+        self.assertEqual([line for line in self.lines() if line in expected], expected)
+
+    def test_unnamed(self) -> None:
+        """[Y5] a client without a name goes by its repr."""
+        client = self.open(Recorder(), debug=["trace"])
+        client.cast("x")
+        line = self.output.getvalue().splitlines()[-1]
+        self.assertEqual(line, f"*DBG* {client!r} received cast: 'x'")
+
+    def test_received_frame(self) -> None:
+        """[Y5] a message."""
+        self.traced()
+        self.peer.send(text("Hello"))
+        self.assertEqual(self.lines()[2:], ["received frame: Text('Hello')"])
+
+    def test_fragmented_frame(self) -> None:
+        """[Y5] a message that came in fragments."""
+        self.traced()
+        self.peer.send(server_frame(1, b"Hel", flags=0))
+        self.peer.send(server_frame(0, b"lo"))
+        self.assert_line("completed fragmented frame: Text('Hello')")
+
+    def test_cast_and_info(self) -> None:
+        """[Y5] messages to the handler."""
+        client = self.traced()
+        client.cast({"a": 1})
+        client.info("note")
+        self.assertEqual(self.lines()[2:], ["received cast: {'a': 1}", "received info: 'note'"])
+
+    def test_reply(self) -> None:
+        """[Y5] a callback's reply, with the callback's name."""
+        reply = wsx.Reply(wsx.Text("Hi"), None)
+        client = self.traced(Recorder(handle_frame=reply, handle_ping=reply, handle_cast=reply))
+        self.peer.send(text("x"))
+        self.peer.send(server_frame(9))
+        client.cast("x")
+        self.step()
+        for callback in ("handle_frame", "handle_ping", "handle_cast"):
+            self.assert_line(f"replying from {callback} with Text('Hi')")
+
+    def test_send_frame(self) -> None:
+        """[Y5] a frame of ``send_frame``."""
+        self.successResultOf(self.traced().send_frame(wsx.Binary(b"x")))
+        self.assertEqual(self.lines()[2:], ["sending frame: Binary(b'x')"])
+
+    def test_local_close(self) -> None:
+        """[Y5] our closing, its close frame, and the end of TCP."""
+        self.traced().close(4000, "bye")
+        self.step()
+        self.assert_line("closing with local reason: ", "4000", "bye")
+        self.assert_line("sending close frame: ", "4000", "bye")
+        self.peer.send(close(4000))
+        self.peer.drop()
+        self.step()
+        self.assert_line("connection closed")
+        self.assertNotIn("connection dropped by the peer", self.lines())
+
+    def test_remote_close(self) -> None:
+        """[Y5] the peer's closing."""
+        self.traced()
+        self.peer.send(close(1001, "away"))
+        self.step()
+        self.assert_line("closing with remote reason: ", "1001", "away")
+        self.peer.drop()
+        self.step()
+        self.assert_line("connection closed")
+
+    def test_error(self) -> None:
+        """[Y5] a protocol error of the peer."""
+        self.traced()
+        self.peer.send(server_frame(3, b""))
+        self.step()
+        self.assert_line("closing due to error: ")
+
+    def test_dropped(self) -> None:
+        """[Y5] a connection that ends without a close frame."""
+        self.traced()
+        self.peer.drop()
+        self.step()
+        self.assert_line("connection dropped by the peer")
+
+    def test_cut(self) -> None:
+        """[Y5] a peer that does not answer our close frame."""
+        self.traced(close_timeout=3.0).close()
+        self.clock.advance(2.9)
+        self.assertFalse([line for line in self.lines() if line.startswith("connection cut")])
+        self.clock.advance(0.1)
+        self.assert_line("connection cut: the peer took too long to close")
+
+    def test_terminating(self) -> None:
+        """[Y5] the end, with its reason."""
+        client = self.traced()
+        client.stop("for the test")
+        self.clock.advance(60)
+        self.step()
+        self.assert_line("terminating: ", "Shutdown", "for the test")
+
+    def test_one_line_per_event(self) -> None:
+        """[Y5] long payloads are cut, so that a line stays one."""
+        client = self.traced()
+        self.peer.send(text("x" * 100_000))
+        self.successResultOf(client.send_frame(wsx.Text("y" * 100_000)))
+        for line in self.lines():
+            self.assertLess(len(line), 120)
+
+    def test_no_header_values(self) -> None:
+        """[Y5] a refusal's header values and body stay out of the trace."""
+        self.start(Recorder(), name=NAME, debug=["trace"], async_=True)
+        head = f"HTTP/1.1 401 No\r\nSet-Cookie: {SECRET}\r\nContent-Length: {len(SECRET)}\r\n\r\n"
+        self.peer.send(f"{head}{SECRET}".encode())
+        self.step()
+        self.assert_line("terminating: ", "401")
+        self.assertNotIn(SECRET, self.output.getvalue())
+
+    def test_message_without_repr(self) -> None:
+        """[Y5] a message whose repr fails harms neither the caller nor the delivery."""
+
+        class Odd:
+            def __repr__(self) -> str:
+                raise ValueError("on purpose")
+
+        handler = Recorder()
+        message = Odd()
+        self.traced(handler).cast(message)
+        self.step()
+        self.assertEqual(handler.names[1:], ["handle_cast"])
+        self.assertIs(handler.arguments("handle_cast")[0], message)
+
+    def test_output_that_fails(self) -> None:
+        """[Y5] a standard output that cannot be written to does not disturb the client."""
+
+        class Broken(StringIO):
+            def write(self, s: str) -> int:
+                raise BrokenPipeError("on purpose")
+
+        handler = Recorder()
+        client = self.traced(handler)
+        self.patch(sys, "stdout", Broken())
+        client.cast("x")
+        self.step()
+        self.assertEqual(handler.arguments("handle_cast"), ["x"])
+
+
+class OptionTests(DebugCase):
+    """[Y5] which debug options there are."""
+
+    BAD: tuple[Any, ...] = (
+        "nonsense",
+        "Trace",
+        "",
+        None,
+        5,
+        {},
+        (),
+        ("log",),
+        ("log", 0),
+        ("log", -1),
+        ("log", "5"),
+        ("log", 2.5),
+        ("log", None),
+        ("log", 5, 6),
+        ("trace", True),
+        ("log_to_file",),
+        ("log_to_file", 5),
+        ("log_to_file", None),
+        "log_to_file",
+    )
+
+    def warnings(self, options: Any) -> list[str]:
+        """Gives the log lines that parsing these options writes."""
+        with capturedLogs() as events:
+            parse_options(options)
+        return [str(event["log_format"].format(**event)) for event in events]
+
+    def test_good(self) -> None:
+        """[Y5] the five options are taken without a word."""
+        options = ("trace", "log", ("log", 5), "statistics", ("log_to_file", "/a/path"))
+        self.assertEqual(self.warnings(options), [])
+        self.assertEqual(len(parse_options(["trace", "statistics", ("log", 5)])), 3)
+
+    def test_path_object(self) -> None:
+        """[Y5] the path of ``log_to_file`` may be a Path."""
+        path = Path(self.mktemp())
+        self.traced(debug=[("log_to_file", path)])
+        self.assertIn("successfully connected", path.read_text())
+
+    def test_bad(self) -> None:
+        """[Y5] a bad option is ignored with one log line that names it."""
+        for option in self.BAD:
+            with case(option):
+                lines = self.warnings([option])
+                self.assertEqual(len(lines), 1, lines)
+                self.assertIn(repr(option), lines[0])
+                self.assertFalse(parse_options([option]))
+
+    def test_bad_beside_good(self) -> None:
+        """[Y5] a bad option changes nothing about the others, nor about the client."""
+        client = self.traced(debug=[*self.BAD, "trace"])
+        self.assertEqual(client.status, "open")
+        self.assertEqual(self.lines(), ["attempting to connect", "successfully connected"])
+
+
+class LogTests(DebugCase):
+    """[Y5] ``"log"`` and ``"statistics"``."""
+
+    def debug_of(self, client: wsx.Client[Any]) -> Debug:
+        """The debug object of a client that has one."""
+        debug = client._debug
+        assert debug is not None
+        return debug
+
+    def test_log(self) -> None:
+        """[Y5] the log has the events of the trace, with their times."""
+        self.clock.advance(1234.5)
+        client = self.traced(debug=["log"])
+        client.cast("x")
+        log = list(self.debug_of(client).events or ())
+        for what, entry in zip(
+            ("attempting to connect", "successfully connected", "received cast: 'x'"),
+            log,
+            strict=True,
+        ):
+            self.assertIn(what, repr(entry).replace("\\", ""))
+            self.assertIn("1234.5", repr(entry))
+
+    def test_depth(self) -> None:
+        """[Y5] ``("log", n)`` keeps the last n events."""
+        client = self.traced(debug=[("log", 3)])
+        for n in range(100, 110):
+            client.cast(n)
+        log = list(self.debug_of(client).events or ())
+        self.assertEqual(len(log), 3)
+        for n, entry in zip((107, 108, 109), log, strict=True):
+            self.assertIn(f"received cast: {n}", repr(entry))
+
+    def test_log_does_not_print(self) -> None:
+        """[Y5] neither the log nor the statistics go to standard output."""
+        self.traced(debug=["log", "statistics"]).cast("x")
+        self.assertEqual(self.output.getvalue(), "")
+
+    def test_statistics(self) -> None:
+        """[Y5] statistics are there with the option, and not without."""
+        with_them = self.traced(debug=["statistics"])
+        counts = self.debug_of(with_them).counts
+        self.assertEqual(counts, {"attempting to": 1, "successfully": 1})
+        self.assertNotIn("received frame", counts or {})
+
+
+class FileTests(DebugCase):
+    """[Y5] ``("log_to_file", path)``."""
+
+    def test_events(self) -> None:
+        """[Y5] the file has the events, at once, and standard output nothing."""
+        path = self.mktemp()
+        client = self.traced(debug=[("log_to_file", path)])
+        client.cast("grüße")
+        written = Path(path).read_text(encoding="utf-8").splitlines()
+        expected = ["attempting to connect", "successfully connected", "received cast: 'grüße'"]
+        self.assertEqual(len(written), len(expected), written)
+        for line, what in zip(written, expected, strict=True):
+            self.assertIn(what, line)
+        self.assertEqual(self.output.getvalue(), "")
+
+    def test_until_the_end(self) -> None:
+        """[Y5] the last line is about the end, and the file is closed then."""
+        path = self.mktemp()
+        client = self.traced(debug=[("log_to_file", path)])
+        client.stop()
+        self.clock.advance(60)
+        self.step()
+        self.assertIn("terminating: ", Path(path).read_text().splitlines()[-1])
+        self.assert_closed(path)
+
+    def assert_closed(self, path: str) -> None:
+        """This process does not have the file open."""
+        open_files = [os.path.realpath(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")]
+        self.assertNotIn(os.path.realpath(path), open_files)
+
+    def test_start_that_fails(self) -> None:
+        """[Y5] a client that was never started (its name is taken) leaves no file open."""
+        self.traced(debug=())
+        path = self.mktemp()
+        started = self.start(Recorder(), name=NAME, debug=[("log_to_file", path)])
+        self.failureResultOf(started, wsx.AlreadyStartedError)
+        self.assert_closed(path)
+
+    def test_with_trace(self) -> None:
+        """[Y5] file and trace go together."""
+        path = self.mktemp()
+        self.traced(debug=["trace", ("log_to_file", path)])
+        self.assertEqual(self.lines(), ["attempting to connect", "successfully connected"])
+        self.assertEqual(len(Path(path).read_text().splitlines()), 2)
+
+    def test_cannot_be_written(self) -> None:
+        """[Y5] a file that fails later is one log line and the end of logging."""
+        if not os.path.exists("/dev/full"):
+            self.skipTest("there is no /dev/full here")
+        handler = Recorder()
+        with capturedLogs() as events:
+            client = self.traced(handler, debug=["trace", ("log_to_file", "/dev/full")])
+            client.cast("x")
+            self.step()
+        failed = [event for event in events if event["log_level"].name in ("error", "critical")]
+        self.assertEqual(len(failed), 1, failed)
+        self.assertEqual(handler.arguments("handle_cast"), ["x"])
+        self.assertIn("received cast: 'x'", self.lines())
+
+
+class DebugTests(SynchronousTestCase):
+    """The class by itself."""
+
+    def test_file_that_cannot_be_opened(self) -> None:
+        """[Y5] a file that cannot be opened is an OSError."""
+        options = parse_options([("log_to_file", os.path.join(self.mktemp(), "missing", "file"))])
+        self.assertRaises(OSError, Debug, lambda: "'x'", Clock(), options)
+
+    def test_close_twice(self) -> None:
+        """Closing what is closed does nothing, and later events are not written."""
+        path = self.mktemp()
+        debug = Debug(lambda: "'x'", Clock(), parse_options([("log_to_file", path)]))
+        debug.event("one")
+        debug.close()
+        debug.close()
+        debug.event("two")
+        written = Path(path).read_text()
+        self.assertIn("one", written)
+        self.assertNotIn("two", written)

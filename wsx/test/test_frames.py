@@ -1,0 +1,359 @@
+"""Tests of wsx.frames: frame values, close codes, close reasons, and what may be sent."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import wsx
+from wsx.frames import close_payload, is_normal, is_wire_close_code, wire_payload
+from wsx.test.test_errors import case
+
+KINDS: list[tuple[type[Any], Any]] = [
+    (wsx.Text, "payload"),
+    (wsx.Binary, b"payload"),
+    (wsx.Ping, b"payload"),
+    (wsx.Pong, b"payload"),
+]
+BYTES_KINDS = (wsx.Binary, wsx.Ping, wsx.Pong)
+CONTROL_KINDS = (wsx.Ping, wsx.Pong)
+
+# RFC 6455 section 7.4.1 and the IANA registry.
+SENDABLE = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014)
+SENDABLE += (3000, 3999, 4000, 4999)
+UNSENDABLE = (-1, 0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2000, 2999, 5000, 65535, 65536)
+
+
+class FrameValueTests(SynchronousTestCase):
+    """Frames are values."""
+
+    def test_payload(self) -> None:
+        """A frame's one attribute is its payload."""
+        for kind, payload in KINDS:
+            with case(kind):
+                self.assertEqual(kind(payload).payload, payload)
+                self.assertIs(type(kind(payload).payload), type(payload))
+
+    def test_empty(self) -> None:
+        """Text and Binary may be empty."""
+        self.assertEqual(wsx.Text("").payload, "")
+        self.assertEqual(wsx.Binary(b"").payload, b"")
+
+    def test_control_frames_default_to_empty(self) -> None:
+        """``Ping()`` and ``Pong()`` have no payload."""
+        for kind in CONTROL_KINDS:
+            self.assertEqual(kind().payload, b"")
+
+    def test_messages_have_no_default(self) -> None:
+        """``Text()`` and ``Binary()`` are mistakes."""
+        for kind in (wsx.Text, wsx.Binary):
+            self.assertRaises(TypeError, kind)
+
+    def test_bytes_like(self) -> None:
+        """Binary, Ping and Pong take any bytes-like object, and have bytes."""
+        numbers = array("H", [1, 2])
+        likes = [
+            (bytearray(b"abc"), b"abc"),
+            (memoryview(b"abc"), b"abc"),
+            (memoryview(b"a-b-c")[::2], b"abc"),
+            (numbers, numbers.tobytes()),
+        ]
+        for kind in BYTES_KINDS:
+            for like, expected in likes:
+                with case((kind, like)):
+                    frame = kind(like)
+                    self.assertIs(type(frame.payload), bytes)
+                    self.assertEqual(frame.payload, expected)
+
+    def test_copy_of_a_mutable_payload(self) -> None:
+        """Changing a bytearray afterwards does not change the frame."""
+        payload = bytearray(b"abc")
+        frame = wsx.Binary(payload)
+        payload[0] = 0
+        self.assertEqual(frame.payload, b"abc")
+
+    def test_equality(self) -> None:
+        """Frames of the same type and payload are equal, and hash alike."""
+        for kind, payload in KINDS:
+            with case(kind):
+                self.assertEqual(kind(payload), kind(payload))
+                self.assertEqual(hash(kind(payload)), hash(kind(payload)))
+                self.assertNotEqual(kind(payload), kind(payload + payload))
+
+    def test_bytes_like_equality(self) -> None:
+        """A frame made of a bytearray is equal to the one made of bytes, and hashable."""
+        self.assertEqual(wsx.Binary(bytearray(b"a")), wsx.Binary(b"a"))
+        self.assertEqual(hash(wsx.Binary(bytearray(b"a"))), hash(wsx.Binary(b"a")))
+
+    def test_types_differ(self) -> None:
+        """Frames of different types are never equal, nor is a frame its payload."""
+        for kind, payload in KINDS:
+            for other, other_payload in KINDS:
+                if kind is not other:
+                    self.assertNotEqual(kind(payload), other(other_payload))
+            self.assertNotEqual(kind(payload), payload)
+
+    def test_set_of_frames(self) -> None:
+        """Frames may be members of sets and keys."""
+        frames = {wsx.Ping(b"a"), wsx.Ping(b"a"), wsx.Pong(b"a"), wsx.Binary(b"a")}
+        self.assertEqual(len(frames), 3)
+
+    def test_match(self) -> None:
+        """Frames are matched by position."""
+        for kind, payload in KINDS:
+            match kind(payload):
+                case wsx.Text(found) | wsx.Binary(found) | wsx.Ping(found) | wsx.Pong(found):
+                    self.assertEqual(found, payload)
+                case _:
+                    self.fail(f"{kind} does not match by position")
+
+    def test_match_of_another_type(self) -> None:
+        """A Pong does not match as a Ping, nor Text("a") as Text("b")."""
+        match wsx.Pong(b"x"):
+            case wsx.Ping(_):
+                self.fail("a Pong matches as a Ping")
+        match wsx.Text("a"):
+            case wsx.Text("b"):
+                self.fail("the payload is not matched")
+
+    def test_no_other_attributes(self) -> None:
+        """A frame takes no attribute but its payload."""
+        for kind, payload in KINDS:
+            with self.assertRaises(AttributeError):
+                kind(payload).extra = 1
+
+
+class FrameReprTests(SynchronousTestCase):
+    """``repr`` of frames."""
+
+    def test_short(self) -> None:
+        """A short frame's repr is its constructor call."""
+        cases = [
+            (wsx.Text("hi"), "Text('hi')"),
+            (wsx.Text("it's"), 'Text("it\'s")'),
+            (wsx.Binary(b"\x00a"), "Binary(b'\\x00a')"),
+            (wsx.Ping(), "Ping(b'')"),
+            (wsx.Pong(b"x"), "Pong(b'x')"),
+        ]
+        for frame, expected in cases:
+            self.assertEqual(repr(frame), expected)
+
+    def test_boundary(self) -> None:
+        """A repr of 75 characters is whole, a longer one is cut to 75."""
+        fits = "x" * (75 - len("Text('')"))
+        self.assertEqual(repr(wsx.Text(fits)), f"Text('{fits}')")
+        cut = repr(wsx.Text(fits + "x"))
+        self.assertEqual(len(cut), 75)
+        self.assertIn("...", cut)
+
+    def test_cut_in_the_middle(self) -> None:
+        """A long payload, of whatever length, is seen by its beginning and its end."""
+        for length in (80, 149, 150, 151, 1000, 1_000_000):
+            for frame in (
+                wsx.Text("begin" + "x" * length + "end"),
+                wsx.Binary(b"begin" + b"\xff" * length + b"end"),
+            ):
+                text = repr(frame)
+                with case((length, text)):
+                    self.assertLessEqual(len(text), 75)
+                    self.assertRegex(text, r"^(Text\('|Binary\(b')begin.*\.\.\..*end'\)$")
+
+
+class WirePayloadTests(SynchronousTestCase):
+    """[F13] what may be sent, and what not."""
+
+    def test_text(self) -> None:
+        """Text goes out as UTF-8."""
+        self.assertEqual(wire_payload(wsx.Text("grüße €")), "grüße €".encode())
+
+    def test_bytes(self) -> None:
+        """Binary, Ping and Pong go out as they are."""
+        for kind in BYTES_KINDS:
+            self.assertEqual(wire_payload(kind(b"\x00\xff")), b"\x00\xff")
+
+    def test_empty(self) -> None:
+        """Every kind may be empty."""
+        for kind, payload in KINDS:
+            self.assertEqual(wire_payload(kind(payload[:0])), b"")
+
+    def test_subclass(self) -> None:
+        """A user's subclass of a frame is a frame."""
+
+        class Note(wsx.Text):
+            pass
+
+        self.assertEqual(wire_payload(Note("x")), b"x")
+
+    def test_control_payload_limit(self) -> None:
+        """[F13] a control frame of 125 bytes goes out, one of 126 is a FrameEncodeError."""
+        for kind, name in ((wsx.Ping, "ping"), (wsx.Pong, "pong")):
+            with case(kind):
+                self.assertEqual(wire_payload(kind(b"x" * 125)), b"x" * 125)
+                error = self.assertRaises(wsx.FrameEncodeError, wire_payload, kind(b"x" * 126))
+                self.assertEqual(error.frame_type, name)
+                self.assertEqual(error.frame_payload, b"x" * 126)
+                self.assertIsNone(error.close_code)
+
+    def test_messages_have_no_such_limit(self) -> None:
+        """[F13] the limit of control frames is not one of messages."""
+        self.assertEqual(len(wire_payload(wsx.Binary(b"x" * 70_000))), 70_000)
+        self.assertEqual(len(wire_payload(wsx.Text("x" * 70_000))), 70_000)
+
+    def test_lone_surrogate(self) -> None:
+        """[F13] text that is no Unicode text is a FrameEncodeError."""
+        error = self.assertRaises(wsx.FrameEncodeError, wire_payload, wsx.Text("a\ud800"))
+        self.assertEqual(error.frame_type, "text")
+        self.assertEqual(error.frame_payload, "a\ud800")
+
+    def test_not_a_frame(self) -> None:
+        """[F13] what is not a frame is an InvalidFrameError that has it."""
+        things: list[Any] = [None, "text", b"bytes", 5, ("text", "hi"), [wsx.Text("a")], object()]
+        things += [wsx.Text, wsx.Frame(), wsx.LocalClose(), wsx.Ok(None)]
+        for thing in things:
+            with case(type(thing)):
+                error = self.assertRaises(wsx.InvalidFrameError, wire_payload, thing)
+                self.assertIs(error.frame, thing)
+
+    def test_wrong_payload_type(self) -> None:
+        """[F13] a payload of the wrong type is an InvalidFrameError that has the frame."""
+        wrong: list[tuple[type[Any], list[Any]]] = [
+            (wsx.Text, [b"bytes", bytearray(b"x"), None, 5, ["x"]]),
+            (wsx.Binary, ["text", None, 5, [1, 2]]),
+            (wsx.Ping, ["text", None, 5, [1, 2]]),
+            (wsx.Pong, ["text", None, 5, [1, 2]]),
+        ]
+        for kind, payloads in wrong:
+            for payload in payloads:
+                with case((kind, payload)):
+                    frame = kind(payload)
+                    error = self.assertRaises(wsx.InvalidFrameError, wire_payload, frame)
+                    self.assertIs(error.frame, frame)
+                    self.assertTrue(str(error))
+
+
+class ClosePayloadTests(SynchronousTestCase):
+    """[F13] what may stand in a close frame."""
+
+    def test_codes_that_may_be_sent(self) -> None:
+        """[F13] each close code that RFC 6455 and IANA allow goes out."""
+        for code in SENDABLE:
+            with case(code):
+                self.assertTrue(is_wire_close_code(code))
+                self.assertEqual(close_payload(code, "bye"), code.to_bytes(2, "big") + b"bye")
+
+    def test_codes_that_may_not(self) -> None:
+        """[F13] a close code out of range is a FrameEncodeError that has it."""
+        for code in UNSENDABLE:
+            with case(code):
+                self.assertFalse(is_wire_close_code(code))
+                error = self.assertRaises(wsx.FrameEncodeError, close_payload, code, "bye")
+                self.assertEqual(error.frame_type, "close")
+                self.assertEqual(error.close_code, code)
+                self.assertEqual(error.frame_payload, "bye")
+
+    def test_code_of_another_type(self) -> None:
+        """[F13] a close code is an int."""
+        for code in ("1000", 1000.0, None, True, b"\x03\xe8"):
+            with case(code):
+                self.assertRaises(wsx.FrameEncodeError, close_payload, code, "")
+
+    def test_empty_message(self) -> None:
+        """A close frame needs no message."""
+        self.assertEqual(close_payload(1000, ""), b"\x03\xe8")
+
+    def test_message_limit(self) -> None:
+        """[F13] a message of 123 bytes goes out, one of 124 is a FrameEncodeError."""
+        self.assertEqual(len(close_payload(1000, "x" * 123)), 125)
+        error = self.assertRaises(wsx.FrameEncodeError, close_payload, 1000, "x" * 124)
+        self.assertEqual((error.frame_type, error.close_code), ("close", 1000))
+
+    def test_message_limit_is_in_bytes(self) -> None:
+        """[F13] the message is counted in bytes of UTF-8, not in characters."""
+        self.assertEqual(len(close_payload(1000, "€" * 41)), 125)
+        self.assertRaises(wsx.FrameEncodeError, close_payload, 1000, "€" * 41 + "x")
+
+    def test_message_of_another_type(self) -> None:
+        """[F13] a message is a str."""
+        for message in (b"bye", None, 5):
+            with case(message):
+                self.assertRaises(wsx.FrameEncodeError, close_payload, 1000, message)
+
+    def test_message_with_lone_surrogate(self) -> None:
+        """[F13] a message that is no Unicode text is a FrameEncodeError."""
+        self.assertRaises(wsx.FrameEncodeError, close_payload, 1000, "\udfff")
+
+
+class ReasonTests(SynchronousTestCase):
+    """Close reasons, and which of them are normal."""
+
+    def test_defaults(self) -> None:
+        """The defaults are the normal close, the code for none, and no detail."""
+        self.assertEqual(wsx.LocalClose(), wsx.LocalClose(1000, ""))
+        self.assertEqual(wsx.RemoteClose(), wsx.RemoteClose(1005, ""))
+        self.assertEqual(wsx.Shutdown(), wsx.Shutdown(""))
+
+    def test_values(self) -> None:
+        """Reasons of the same kind and values are equal, others are not."""
+        self.assertEqual(wsx.RemoteClose(1001, "x"), wsx.RemoteClose(1001, "x"))
+        self.assertNotEqual(wsx.RemoteClose(1001, "x"), wsx.RemoteClose(1001, "y"))
+        self.assertNotEqual(wsx.RemoteClose(1000, ""), wsx.LocalClose(1000, ""))
+
+    def test_immutable(self) -> None:
+        """Reasons and statuses cannot be changed."""
+        with self.assertRaises(AttributeError):
+            wsx.LocalClose().code = 1001  # type: ignore[misc]
+        with self.assertRaises(AttributeError):
+            wsx.Disconnect(None, 1, None).reason = 1  # type: ignore[misc]
+
+    def test_normal(self) -> None:
+        """Closes with code 1000 and Shutdown are normal, whatever their message."""
+        normal: list[Any] = [wsx.LocalClose(), wsx.LocalClose(1000, "bye")]
+        normal += [wsx.RemoteClose(1000), wsx.RemoteClose(1000, "x")]
+        normal += [wsx.Shutdown(), wsx.Shutdown("stopped")]
+        for reason in normal:
+            with case(reason):
+                self.assertIs(reason.normal, True)
+                self.assertTrue(is_normal(reason))
+
+    def test_abnormal(self) -> None:
+        """Any other code, and a dropped connection, are not."""
+        abnormal: list[Any] = [wsx.LocalClose(1001), wsx.LocalClose(4000, "x")]
+        abnormal += [wsx.RemoteClose(), wsx.RemoteClose(1001), wsx.RemoteClose(3000)]
+        abnormal += [wsx.ConnectionDropped(None), wsx.ConnectionDropped(OSError())]
+        for reason in abnormal:
+            with case(reason):
+                self.assertIs(reason.normal, False)
+                self.assertFalse(is_normal(reason))
+
+    def test_reason_without_normal_is_abnormal(self) -> None:
+        """Errors, and reasons of the user's own without ``normal``, are abnormal."""
+        for reason in (None, "crash", ValueError(), wsx.PingTimeout(), wsx.ConnError(OSError())):
+            with case(reason):
+                self.assertFalse(is_normal(reason))
+
+    def test_own_reason_may_be_normal(self) -> None:
+        """A reason of the user's own is normal where its ``normal`` is true."""
+
+        class Done:
+            normal = True
+
+        class Not:
+            normal = False
+
+        self.assertTrue(is_normal(Done()))
+        self.assertFalse(is_normal(Not()))
+
+    def test_dropped_has_its_original(self) -> None:
+        """ConnectionDropped tells how the transport put it."""
+        error = OSError()
+        self.assertIs(wsx.ConnectionDropped(error).original, error)
+
+    def test_disconnect(self) -> None:
+        """Disconnect has reason, attempt number and Conn, in this order."""
+        conn = wsx.Conn("ws://h")
+        status = wsx.Disconnect(wsx.RemoteClose(), 3, conn)
+        self.assertEqual(status.reason, wsx.RemoteClose())
+        self.assertEqual(status.attempt_number, 3)
+        self.assertIs(status.conn, conn)

@@ -1,0 +1,340 @@
+"""Tests of the handler's defaults, of the results, and of the one function that judges them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import LogLevel, capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from wsx.backoff import Backoff
+from wsx.conn import Conn
+from wsx.errors import BadResponseError, RequestError
+from wsx.frames import Binary, ConnectionDropped, Disconnect, LocalClose, Ping, Pong, Text
+from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, judge
+from wsx.test.support import MemoryCase
+
+CONN = Conn("ws://example.test/")
+STATUS = Disconnect(ConnectionDropped(), 1, CONN)
+
+REPLYING = (
+    "handle_connect",
+    "handle_frame",
+    "handle_cast",
+    "handle_info",
+    "handle_ping",
+    "handle_pong",
+)
+
+# Design section 1, the table of results: what each callback may answer with.
+FITS: dict[str, tuple[object, ...]] = {
+    **dict.fromkeys(
+        REPLYING,
+        (
+            None,
+            Ok(1),
+            Reply(Text("hi"), 1),
+            Reply([Text("a"), Ping()], 1),
+            Reply([], 1),
+            Close(1),
+            Close(1, 4000, "bye"),
+        ),
+    ),
+    "handle_disconnect": (
+        None,
+        Ok(1),
+        Reconnect(1),
+        Reconnect(1, CONN),
+        Reconnect(1, CONN, 0),
+        Reconnect(1, None, 2.5),
+    ),
+    "code_change": (None, Ok(1)),
+}
+
+# ... and what it may not, beyond nonsense.
+MISFITS: dict[str, tuple[object, ...]] = {
+    **dict.fromkeys(REPLYING, (Reconnect(1), Reconnect(1, CONN, 1.0))),
+    "handle_disconnect": (
+        Reply(Text("hi"), 1),
+        Close(1),
+        Reconnect(1, 42),  # type: ignore[arg-type]
+        Reconnect(1, None, "soon"),  # type: ignore[arg-type]
+        Reconnect(1, None, -1.0),
+        Reconnect(1, None, float("nan")),
+        Reconnect(1, None, float("inf")),
+    ),
+    "code_change": (Reply(Text("hi"), 1), Close(1), Reconnect(1)),
+}
+
+NONSENSE: tuple[object, ...] = (
+    0,
+    False,
+    True,
+    "ok",
+    b"",
+    (),
+    ("ok", 1),
+    [Ok(1)],
+    Ok,
+    Reply,
+    object(),
+    Text("hi"),
+    LocalClose(),
+    (n for n in ()),
+)
+
+
+class Plain(Handler[Any]):
+    """A handler with all the defaults."""
+
+
+class DefaultTests(MemoryCase):
+    """[C10] What a callback does that nobody wrote."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.handler = Plain()
+
+    def test_handle_connect(self) -> None:
+        """[C10] handle_connect goes on."""
+        self.assertEqual(self.handler.handle_connect(CONN, "s"), Ok("s"))
+
+    def test_handle_frame(self) -> None:
+        """[C10] handle_frame raises: there is no clause for this frame."""
+        for frame in (Text("hi"), Binary(b"hi")):
+            error = self.assertRaises(NotImplementedError, self.handler.handle_frame, frame, "s")
+            self.assertIn("handle_frame", str(error))
+            self.assertIn("Plain", str(error))
+
+    def test_handle_cast(self) -> None:
+        """[C10] handle_cast raises likewise."""
+        error = self.assertRaises(NotImplementedError, self.handler.handle_cast, "hi", "s")
+        self.assertIn("handle_cast", str(error))
+        self.assertIn("Plain", str(error))
+
+    def test_handle_info(self) -> None:
+        """[C10] handle_info logs an error, and goes on."""
+        with capturedLogs() as events:
+            self.assertEqual(self.handler.handle_info("hi", "s"), Ok("s"))
+        [event] = events
+        self.assertIs(event["log_level"], LogLevel.error)
+        self.assertEqual(event["handler"], "Plain")
+
+    def test_handle_ping(self) -> None:
+        """[C10, C11] handle_ping answers with a pong of the same payload, or of none."""
+        for payload in (b"", b"payload", b"x" * 125):
+            answer = self.handler.handle_ping(Ping(payload), "s")
+            self.assertEqual(answer, Reply(Pong(payload), "s"))
+
+    def test_handle_pong(self) -> None:
+        """[C10, C11] handle_pong goes on, with a payload or without."""
+        for payload in (b"", b"payload"):
+            self.assertEqual(self.handler.handle_pong(Pong(payload), "s"), Ok("s"))
+
+    def test_terminate(self) -> None:
+        """[C10] terminate does nothing."""
+        self.assertIsNone(self.handler.terminate(LocalClose(), "s"))
+
+    def test_code_change(self) -> None:
+        """code_change goes on with the state."""
+        self.assertEqual(self.handler.code_change(None, "s", None), Ok("s"))
+
+    def test_format_status(self) -> None:
+        """format_status leaves the status as it is."""
+        status = {"name": None, "state": "s"}
+        self.assertIs(self.handler.format_status(status), status)
+        self.assertEqual(status, {"name": None, "state": "s"})
+
+    def test_version(self) -> None:
+        """The class has no version unless it says so."""
+        self.assertIsNone(Plain.version)
+
+    def test_handle_disconnect(self) -> None:
+        """[C10] handle_disconnect ends the client where there is no policy."""
+        self.open(self.handler, "s")
+        self.assertEqual(self.handler.handle_disconnect(STATUS, "s"), Ok("s"))
+
+    def test_handle_disconnect_with_a_policy(self) -> None:
+        """[C10] handle_disconnect reconnects with the delays of the ``reconnect`` policy."""
+        policy = Backoff(initial=3.0, jitter=0.0, max_attempts=2)
+        self.open(self.handler, "s", reconnect=policy)
+        for attempt, after in ((1, 3.0), (2, 6.0)):
+            status = Disconnect(ConnectionDropped(), attempt, CONN)
+            answer = self.handler.handle_disconnect(status, "s")
+            self.assertEqual(answer, Reconnect("s", None, after))
+
+    def test_handle_disconnect_gives_up(self) -> None:
+        """[C10] handle_disconnect ends the client where the policy gives up."""
+        policy = Backoff(max_attempts=2)
+        self.open(self.handler, "s", reconnect=policy)
+        refused = RequestError(403, "Forbidden", (), b"")
+        for reason, attempt in ((ConnectionDropped(), 3), (LocalClose(), 1), (refused, 1)):
+            answer = self.handler.handle_disconnect(Disconnect(reason, attempt, CONN), "s")
+            self.assertEqual(answer, Ok("s"), (reason, attempt))
+
+    def test_each_default_fits(self) -> None:
+        """[C10] No default answers with what its callback may not."""
+        self.open(self.handler, "s")
+        arguments = (CONN, None, None, "info", Ping(), Pong())
+        for callback, argument in zip(REPLYING, arguments, strict=True):
+            if argument is not None:
+                with capturedLogs():
+                    response = getattr(self.handler, callback)(argument, "s")
+                judge(self.handler, callback, (argument, "s"), response)
+
+    def test_client_before_the_first_callback(self) -> None:
+        """``handler.client`` is the handler's own client, set before the first callback."""
+        seen: list[object] = []
+
+        class Curious(Handler[Any]):
+            def handle_connect(self, conn: Conn, state: Any) -> None:
+                seen.append(self.client)
+
+        client = self.open(Curious)
+        self.assertEqual(seen, [client])
+
+    def test_generic(self) -> None:
+        """``Handler`` is generic in its state, also at run time."""
+
+        class Counting(Handler[int]):
+            pass
+
+        self.assertIsInstance(Counting(), Handler)
+
+
+class JudgeTests(SynchronousTestCase):
+    """The table of results, design section 1."""
+
+    def setUp(self) -> None:
+        self.handler = Plain()
+
+    def test_accepts(self) -> None:
+        """[C2] What a callback may answer with comes back as it is."""
+        for callback, responses in FITS.items():
+            for response in responses:
+                judged = judge(self.handler, callback, ("argument", "s"), response)
+                self.assertIs(judged, response, (callback, response))
+
+    def refuse(self, callback: str, response: object) -> None:
+        """Checks that this response is refused, and what the error knows."""
+        arguments = ("argument", "s")
+        try:
+            judge(self.handler, callback, arguments, response)
+        except BadResponseError as error:
+            self.assertIs(error.response, response)
+            self.assertIs(error.handler, self.handler)
+            self.assertEqual(error.callback, callback)
+            self.assertEqual(error.arguments, arguments)
+        else:
+            self.fail(f"{callback} may answer with {response!r}")
+
+    def test_refuses_nonsense(self) -> None:
+        """[C6] What is no result is a BadResponseError everywhere."""
+        for callback in FITS:
+            for response in NONSENSE:
+                self.refuse(callback, response)
+
+    def test_refuses_results_of_other_callbacks(self) -> None:
+        """[C6] handle_disconnect neither replies nor closes, and only it reconnects."""
+        for callback in (*REPLYING, "handle_disconnect"):
+            for response in MISFITS[callback]:
+                self.refuse(callback, response)
+
+    def test_refuses_results_of_other_callbacks_in_code_change(self) -> None:
+        """code_change answers with Ok or None alone."""
+        for response in MISFITS["code_change"]:
+            self.refuse("code_change", response)
+
+    def test_error_names_the_place(self) -> None:
+        """The error's text says which callback of which handler answered what."""
+        error = self.assertRaises(
+            BadResponseError, judge, self.handler, "handle_cast", (), "nonsense"
+        )
+        for part in ("Plain", "handle_cast", "'nonsense'"):
+            self.assertIn(part, str(error))
+
+
+class ResultTests(SynchronousTestCase):
+    """The results as values."""
+
+    def test_ok_by_position(self) -> None:
+        """Ok is matched by position."""
+        match Ok("s"):
+            case Ok("s"):
+                pass
+            case _:
+                self.fail("no match")
+
+    def test_reply_by_position(self) -> None:
+        """Reply is matched as frame and state."""
+        match Reply(Text("hi"), "s"):
+            case Reply(Text(payload), state):
+                self.assertEqual((payload, state), ("hi", "s"))
+            case _:
+                self.fail("no match")
+
+    def test_close_by_position(self) -> None:
+        """Close is matched as state, code and message."""
+        match Close("s", 4000, "bye"):
+            case Close(state, code, message):
+                self.assertEqual((state, code, message), ("s", 4000, "bye"))
+            case _:
+                self.fail("no match")
+
+    def test_reconnect_by_position(self) -> None:
+        """Reconnect is matched as state, conn and after."""
+        match Reconnect("s", CONN, 2.0):
+            case Reconnect(state, conn, after):
+                self.assertEqual((state, conn, after), ("s", CONN, 2.0))
+            case _:
+                self.fail("no match")
+
+    def test_close_defaults(self) -> None:
+        """[C4] Close without more is code 1000 without a message."""
+        result = Close("s")
+        self.assertEqual((result.code, result.message), (1000, ""))
+
+    def test_reconnect_defaults(self) -> None:
+        """Reconnect without more goes to the same place."""
+        result = Reconnect("s")
+        self.assertEqual((result.conn, result.after), (None, None))
+
+    def test_keywords(self) -> None:
+        """The names of the design work as keywords."""
+        self.assertEqual(Ok(state=1), Ok(1))
+        self.assertEqual(Close(state=1, code=4000, message="bye"), Close(1, 4000, "bye"))
+        self.assertEqual(Reconnect(state=1, conn=CONN, after=1.0), Reconnect(1, CONN, 1.0))
+
+    def test_state_may_be_anything(self) -> None:
+        """A result carries its state as it is."""
+        for state in (None, [], {}, object(), Ok(1)):
+            for result in (Ok(state), Reply([], state), Close(state), Reconnect(state)):
+                self.assertIs(result.state, state)
+
+    def test_frames_of_a_reply(self) -> None:
+        """A reply has one frame, or each of a list in order."""
+        self.assertEqual(frames_of(Reply(Text("a"), 1)), [Text("a")])
+        self.assertEqual(frames_of(Reply([Text("a"), Ping()], 1)), [Text("a"), Ping()])
+        self.assertEqual(frames_of(Reply([], 1)), [])
+
+    def test_frames_of_a_reply_with_none(self) -> None:
+        """What is no frame is left for the encoder to refuse, not lost."""
+        for wrong in (None, "text", b"bytes", 1):
+            self.assertEqual(frames_of(Reply(wrong, 1)), [wrong])  # type: ignore[arg-type]
+
+
+class ExitTests(SynchronousTestCase):
+    """``Exit``."""
+
+    def test_default_reason(self) -> None:
+        """[C6] Without a reason it is a normal exit."""
+        self.assertEqual(Exit().reason, LocalClose(1000, ""))
+
+    def test_reason(self) -> None:
+        """[C6] It carries any reason as it is."""
+        for reason in ("enough", ValueError("x"), LocalClose(4000, "bye"), 0, False, ""):
+            self.assertIs(Exit(reason).reason, reason)
+
+    def test_is_an_exception(self) -> None:
+        """It is raised, and is no error of wsx's family: nothing failed."""
+        self.assertIsInstance(Exit(), Exception)

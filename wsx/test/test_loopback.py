@@ -1,0 +1,790 @@
+"""Tests over real loopback sockets, against servers that nobody here wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import socket
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ClassVar
+
+import aiohttp.web
+import trustme
+import websockets.asyncio.server
+import websockets.exceptions
+from twisted.internet.defer import Deferred, DeferredList, DeferredQueue
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.error import ConnectionRefusedError, DNSLookupError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import PrivateCertificate
+from twisted.python.failure import Failure
+
+import wsx
+from wsx import (
+    Binary,
+    ConnectionDropped,
+    ConnError,
+    Disconnect,
+    LocalClose,
+    NotConnectedError,
+    Ok,
+    Ping,
+    Pong,
+    Reconnect,
+    RemoteClose,
+    RequestError,
+    SendTimeout,
+    Shutdown,
+    Text,
+    _handshake,
+    is_retryable,
+)
+from wsx.test.support import LoopbackCase, text
+
+
+def global_reactor() -> Any:
+    """The reactor that trial runs; wsx never imports it at module level, nor do its tests."""
+    from twisted.internet import reactor
+
+    return reactor
+
+
+HOST = "127.0.0.1"
+BODY = "closed for lunch"
+
+
+class Probe(wsx.Handler[None]):
+    """A handler whose callbacks can be waited for."""
+
+    def __init__(self, again: bool = False) -> None:
+        self.again = again
+        self.names: list[str] = []
+        self.connected: DeferredQueue[wsx.Conn] = DeferredQueue()
+        self.frames: DeferredQueue[wsx.Frame] = DeferredQueue()
+        self.lost: DeferredQueue[Disconnect] = DeferredQueue()
+
+    def handle_connect(self, conn: wsx.Conn, state: None) -> None:
+        self.names.append("handle_connect")
+        self.connected.put(conn)
+
+    def handle_frame(self, frame: wsx.Frame, state: None) -> None:
+        self.names.append("handle_frame")
+        self.frames.put(frame)
+
+    def handle_pong(self, frame: Pong, state: None) -> None:
+        self.frames.put(frame)
+
+    def handle_disconnect(self, status: Disconnect, state: None) -> Any:
+        self.names.append("handle_disconnect")
+        self.lost.put(status)
+        return Reconnect(state, after=0) if self.again else Ok(state)
+
+    def terminate(self, reason: object, state: None) -> None:
+        self.names.append("terminate")
+
+
+class Server:
+    """An asyncio server in a thread of its own, on a free port.
+
+    It echoes messages. ``/404`` and ``/503`` refuse with a body; the text ``header NAME`` is
+    answered with that header of the request, ``close CODE MESSAGE`` closes, ``drop`` ends TCP.
+
+    Attributes:
+        closes: the close codes of connections that ended, a queue.
+        port: where it listens.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.closes: DeferredQueue[int | None] = DeferredQueue()
+        self.tls = tls
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.port: int = self.run(self.listen())
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Runs a coroutine in the server's thread; waits for its result."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def close(self) -> None:
+        """Ends server and thread."""
+        self.run(self.unlisten())
+        self.run(self._cancel_tasks())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _cancel_tasks(self) -> None:
+        """Ends what is under way, such as a TLS handshake with a client that went away."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def url(self, path: str = "/") -> str:
+        """A URL that leads here."""
+        return f"{'wss' if self.tls else 'ws'}://{HOST}:{self.port}{path}"
+
+    def note_close(self, code: int | None) -> None:
+        """Called in the server's thread."""
+        global_reactor().callFromThread(self.closes.put, code)
+
+    async def listen(self) -> int:
+        """Starts; gives the port."""
+        raise NotImplementedError
+
+    async def unlisten(self) -> None:
+        """Stops."""
+        raise NotImplementedError
+
+    async def drop_all(self) -> None:
+        """Ends every TCP connection at once."""
+        raise NotImplementedError
+
+    async def obey(
+        self,
+        message: str | bytes,
+        headers: Any,
+        send: Callable[[Any], Awaitable[Any]],
+        close: Callable[[int, str], Awaitable[Any]],
+    ) -> None:
+        """Does what a message asks for."""
+        words = message.split(" ", 2) if isinstance(message, str) else [""]
+        if words[0] == "header":
+            await send(headers.get(words[1], "none"))
+        elif words[0] == "close":
+            await close(int(words[1]), words[2])
+        elif words[0] == "drop":
+            await self.drop_all()
+        else:
+            await send(message)
+
+
+class WebsocketsServer(Server):
+    """The ``websockets`` library's server."""
+
+    async def listen(self) -> int:
+        self._server = await websockets.asyncio.server.serve(
+            self._serve,
+            HOST,
+            0,
+            ssl=self.tls,
+            process_request=self._refuse,
+            select_subprotocol=lambda _, offered: "chat" if "chat" in offered else None,
+            close_timeout=0.2,
+        )
+        return int(next(iter(self._server.sockets)).getsockname()[1])
+
+    async def unlisten(self) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def drop_all(self) -> None:
+        for connection in list(self._server.connections):
+            connection.transport.abort()
+
+    def _refuse(self, connection: Any, request: Any) -> Any:
+        status = request.path.strip("/")
+        return connection.respond(int(status), BODY) if status else None
+
+    async def _serve(self, connection: Any) -> None:
+        try:
+            async for message in connection:
+                await self.obey(
+                    message, connection.request.headers, connection.send, connection.close
+                )
+        except websockets.exceptions.ConnectionClosedError:
+            pass
+        self.note_close(connection.close_code)
+
+
+class AiohttpServer(Server):
+    """aiohttp's server."""
+
+    async def listen(self) -> int:
+        self._transports: set[Any] = set()
+        app = aiohttp.web.Application()
+        app.router.add_get("/", self._serve)
+        app.router.add_get("/{status}", self._refuse)
+        self._runner = aiohttp.web.AppRunner(app, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await aiohttp.web.TCPSite(self._runner, HOST, 0, ssl_context=self.tls).start()
+        return int(self._runner.addresses[0][1])
+
+    async def unlisten(self) -> None:
+        await self._runner.cleanup()
+
+    async def drop_all(self) -> None:
+        for transport in self._transports:
+            transport.abort()
+
+    async def _refuse(self, request: aiohttp.web.Request) -> aiohttp.web.Response:
+        return aiohttp.web.Response(status=int(request.match_info["status"]), text=BODY)
+
+    async def _serve(self, request: aiohttp.web.Request) -> aiohttp.web.WebSocketResponse:
+        response = aiohttp.web.WebSocketResponse(protocols=["news", "chat"])
+        await response.prepare(request)
+        self._transports.add(request.transport)
+
+        async def send(message: str | bytes) -> None:
+            await (
+                response.send_str(message)
+                if isinstance(message, str)
+                else response.send_bytes(message)
+            )
+
+        async def close(code: int, message: str) -> None:
+            await response.close(code=code, message=message.encode())
+
+        async for message in response:
+            await self.obey(message.data, request.headers, send, close)
+        self._transports.discard(request.transport)
+        self.note_close(response.close_code)
+        return response
+
+
+class SocketCase(LoopbackCase):
+    """Tests with servers and clients that are ended afterwards."""
+
+    ca: ClassVar[trustme.CA] = trustme.CA()
+    leaf: ClassVar[trustme.LeafCert] = ca.issue_cert(HOST, "localhost")
+
+    def server_context(self, leaf: trustme.LeafCert | None = None) -> ssl.SSLContext:
+        """TLS for a server, with a certificate of ours by default."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        (leaf or self.leaf).configure_cert(context)
+        return context
+
+    def serve(
+        self, kind: type[Server] = WebsocketsServer, tls: ssl.SSLContext | None = None
+    ) -> Server:
+        """Starts a server."""
+        server = kind(tls)
+        self.addCleanup(server.close)
+        return server
+
+    def listen(self, protocol: Callable[[], Protocol], tls: bool = False) -> int:
+        """Starts a server written with Twisted; gives its port."""
+        factory = Factory.forProtocol(protocol)  # type: ignore[arg-type]
+        factory.noisy = False
+        if tls:
+            pem = self.leaf.private_key_and_cert_chain_pem.bytes()
+            options = PrivateCertificate.loadPEM(pem).options()
+            port: IListeningPort = global_reactor().listenSSL(0, factory, options, interface=HOST)
+        else:
+            port = global_reactor().listenTCP(0, factory, interface=HOST)
+        self.addCleanup(port.stopListening)
+        return int(port.getHost().port)
+
+    def start(self, url: str, handler: Probe | None = None, **options: Any) -> Deferred[Any]:
+        """Starts a client that trusts our CA; it is stopped at the end of the test."""
+        options = {"cacerts": self.ca.cert_pem.bytes()} | options
+        started = wsx.start(url, handler or Probe(), **options)
+
+        def stop_later(client: wsx.Client[Any]) -> wsx.Client[Any]:
+            self.addCleanup(client.stop)
+            return client
+
+        return started.addCallback(stop_later)
+
+    async def failure(self, url: str, **options: Any) -> Any:
+        """The error with which a client fails to start."""
+        try:
+            await self.start(url, **options)
+        except wsx.WsxError as error:
+            return error
+        raise self.failureException(f"a client of {url} started")
+
+
+class ServerTests:
+    """What must work with every server, plain and by TLS; mixed into a case for each server."""
+
+    kind: type[Server]
+    tls: bool
+
+    async def open(
+        self: Any, path: str = "/", **options: Any
+    ) -> tuple[wsx.Client[Any], Probe, Server]:
+        """Starts a server and a client that is connected to it."""
+        server = self.serve(self.kind, self.server_context() if self.tls else None)
+        probe = options.pop("handler", None) or Probe()
+        client = await self.start(server.url(path), probe, **options)
+        return client, probe, server
+
+    async def test_echo(self: Any) -> None:
+        """[S1][F1][N1] Text, binary, empty and large messages come back as they were sent."""
+        client, probe, _ = await self.open()
+        large = bytes(range(256)) * 4000
+        sent = [Text("h\xe9llo \U0001f600"), Binary(b"\x00\xff"), Text(""), Binary(large)]
+        for frame in [*sent, Text("x" * 65536), Binary(bytes(126))]:
+            await client.send_frame(frame)
+            got = await probe.frames.get()
+            self.assertEqual(type(got), type(frame))
+            self.assertTrue(got == frame, f"{got!r} is not {frame!r}")
+
+    async def test_ping(self: Any) -> None:
+        """[N1][C11] A ping of ours is answered with its payload."""
+        client, probe, _ = await self.open()
+        await client.send_frame(Ping(b"are you there?"))
+        self.assertEqual(await probe.frames.get(), Pong(b"are you there?"))
+
+    async def test_deflate(self: Any) -> None:
+        """``compression="deflate"`` is agreed upon; messages of all sizes survive it."""
+        client, probe, _ = await self.open(compression="deflate")
+        self.assertIn("permessage-deflate", client.conn.extensions[0])
+        for frame in (Text("abc" * 70_000), Text(""), Text("abc" * 10), Binary(bytes(1_000_000))):
+            await client.send_frame(frame)
+            self.assertTrue(await probe.frames.get() == frame, repr(frame))
+
+    async def test_subprotocol(self: Any) -> None:
+        """A subprotocol that both know is chosen; the first of the client's choice is offered."""
+        client, _, _ = await self.open(subprotocols=["unknown", "chat"])
+        self.assertEqual(client.conn.subprotocol, "chat")
+
+    async def test_headers(self: Any) -> None:
+        """[S15][S16] Request headers arrive, response headers are seen; so is the peer."""
+        client, probe, server = await self.open(extra_headers={"X-Token": "s3cret"})
+        await client.send_frame(Text("header X-Token"))
+        self.assertEqual(await probe.frames.get(), Text("s3cret"))
+        await client.send_frame(Text("header Host"))
+        self.assertEqual(await probe.frames.get(), Text(f"{HOST}:{server.port}"))
+        conn = await probe.connected.get()
+        self.assertEqual((conn.resp_status, conn.peer), (101, f"{HOST}:{server.port}"))
+        self.assertEqual(conn.resp_header("UPGRADE"), "websocket")
+
+    async def test_server_closes(self: Any) -> None:
+        """[D1] The server's close code and message are the reason."""
+        client, probe, _ = await self.open()
+        await client.send_frame(Text("close 4001 good bye"))
+        status = await probe.lost.get()
+        self.assertEqual(status.reason, RemoteClose(4001, "good bye"))
+        self.assertEqual(await client.terminated(), status.reason)
+        self.assertEqual(probe.names, ["handle_connect", "handle_disconnect", "terminate"])
+
+    async def test_client_closes(self: Any) -> None:
+        """[D1] Our close code reaches the server, and our reason is LocalClose."""
+        client, probe, server = await self.open()
+        await client.close(4000, "done")
+        self.assertEqual((await probe.lost.get()).reason, LocalClose(4000, "done"))
+        self.assertEqual(await server.closes.get(), 4000)
+
+    async def test_stop(self: Any) -> None:
+        """``stop`` closes with 1001, without ``handle_disconnect``."""
+        client, probe, server = await self.open()
+        self.assertEqual(await client.stop("bye"), Shutdown("bye"))
+        self.assertEqual(await server.closes.get(), 1001)
+        self.assertEqual(probe.names, ["handle_connect", "terminate"])
+
+    async def test_drop_and_reconnect(self: Any) -> None:
+        """[D1][D3] A server that drops TCP is ConnectionDropped; then the client reconnects."""
+        client, probe, _ = await self.open(handler=Probe(again=True))
+        for _ in range(2):
+            await probe.connected.get()
+            client.mark_healthy()
+            await client.send_frame(Text("drop"))
+            status = await probe.lost.get()
+            self.assertIsInstance(status.reason, ConnectionDropped)
+            self.assertEqual(status.attempt_number, 1)
+        await probe.connected.get()
+        await client.send_frame(Text("back again"))
+        self.assertEqual(await probe.frames.get(), Text("back again"))
+
+    async def test_found_dead_while_sending(self: Any) -> None:
+        """[N4] Sending on a connection that is dead already leads to ``handle_disconnect``."""
+        client, probe, server = await self.open()
+        server.run(server.drop_all())  # the reactor waits for it, so the client knows nothing yet
+        sent = client.send_frame(Text("into the void"))
+        sent.addErrback(lambda failure: failure.trap(ConnError))
+        self.assertIsInstance((await probe.lost.get()).reason, ConnectionDropped)
+        await sent
+        await client.terminated()
+        try:
+            await client.send_frame(Text("later"))
+        except NotConnectedError as error:
+            self.assertEqual(error.connection_state, "terminated")
+        else:
+            self.fail("a frame was sent by an ended client")
+
+    async def test_refused(self: Any) -> None:
+        """[S8] HTTP 404 and 503 are RequestErrors with their headers and bodies."""
+        server = self.serve(self.kind, self.server_context() if self.tls else None)
+        for status, retryable in [(404, False), (503, True)]:
+            error = await self.failure(server.url(f"/{status}"))
+            self.assertIsInstance(error, RequestError)
+            self.assertEqual(error.code, status)
+            self.assertEqual(error.body.strip(), BODY.encode())
+            self.assertIn("content-length", [name.lower() for name, _ in error.headers])
+            self.assertEqual(is_retryable(error), retryable)
+
+
+class WebsocketsTests(ServerTests, SocketCase):
+    """The ``websockets`` library."""
+
+    kind = WebsocketsServer
+    tls = False
+
+
+class WebsocketsTLSTests(ServerTests, SocketCase):
+    """The ``websockets`` library, by TLS."""
+
+    kind = WebsocketsServer
+    tls = True
+
+
+class AiohttpTests(ServerTests, SocketCase):
+    """aiohttp."""
+
+    kind = AiohttpServer
+    tls = False
+
+
+class AiohttpTLSTests(ServerTests, SocketCase):
+    """aiohttp, by TLS."""
+
+    kind = AiohttpServer
+    tls = True
+
+
+class FailureTests(SocketCase):
+    """[S8] Connections that cannot be made."""
+
+    async def test_refused_port(self) -> None:
+        """[S8] A port where nobody listens."""
+        with socket.socket() as unused:
+            unused.bind((HOST, 0))
+            port = unused.getsockname()[1]
+        for scheme in ("ws", "wss"):
+            error = await self.failure(f"{scheme}://{HOST}:{port}/")
+            self.assertIsInstance(error, ConnError)
+            self.assertIsInstance(error.original, ConnectionRefusedError)
+            self.assertTrue(is_retryable(error))
+
+    async def test_unknown_host(self) -> None:
+        """[S8] A host that does not exist."""
+        error = await self.failure("ws://no-such-host.invalid/")
+        self.assertIsInstance(error, ConnError)
+        self.assertIsInstance(error.original, DNSLookupError)
+
+    async def test_hang_up(self) -> None:
+        """[S8] A server that hangs up at once."""
+
+        class Rude(Protocol):
+            def connectionMade(self) -> None:
+                assert self.transport is not None
+                self.transport.loseConnection()
+
+        error = await self.failure(f"ws://{HOST}:{self.listen(Rude)}/")
+        self.assertIsInstance(error, ConnError)
+
+    async def test_silence(self) -> None:
+        """[S8][S17] A server that says nothing: plain it is the response, by TLS the handshake."""
+        port = self.listen(Protocol)
+        for url, options in [
+            (f"ws://{HOST}:{port}/", {"socket_recv_timeout": 0.1}),
+            (f"wss://{HOST}:{port}/", {"socket_connect_timeout": 0.1}),
+        ]:
+            error = await self.failure(url, **options)
+            self.assertIsInstance(error, ConnError, url)
+            self.assertIsInstance(error.original, TimeoutError, url)
+
+    async def test_wrong_scheme(self) -> None:
+        """[S8] TLS to a plain server, and no TLS to one that wants it, fail."""
+        plain, secure = self.serve(), self.serve(tls=self.server_context())
+        self.assertIsInstance(await self.failure(f"wss://{HOST}:{plain.port}/"), ConnError)
+        error = await self.failure(f"ws://{HOST}:{secure.port}/")
+        self.assertIsInstance(error, (ConnError, wsx.HandshakeError))
+
+
+class TrustTests(SocketCase):
+    """[S18] Whom a client trusts."""
+
+    def secure(self, leaf: trustme.LeafCert | None = None) -> str:
+        """Starts a TLS server; gives its URL."""
+        return self.serve(tls=self.server_context(leaf)).url()
+
+    async def refuse(self, url: str, **options: Any) -> None:
+        """The server's certificate is refused, for good."""
+        error = await self.failure(url, **options)
+        self.assertIsInstance(error, ConnError)
+        self.assertNotIsInstance(error.original, TimeoutError)
+        self.assertFalse(is_retryable(error), repr(error))
+
+    async def test_custom_ca(self) -> None:
+        """[S18] A CA of the user's own is trusted, for a name and for an address."""
+        url = self.secure()
+        for host in (HOST, "localhost"):
+            await self.start(url.replace(HOST, host), endpoint=f"tcp:{url[6:-1]}")
+
+    async def test_unknown_ca(self) -> None:
+        """[S18] Another CA, or only the platform's, is not enough."""
+        url = self.secure()
+        await self.refuse(url, cacerts=trustme.CA().cert_pem.bytes())
+        await self.refuse(url, cacerts=None)
+
+    async def test_wrong_host(self) -> None:
+        """[S18] A certificate for another host, name or address, is refused."""
+        await self.refuse(self.secure(self.ca.issue_cert("other.test", "127.0.0.2")))
+        url = self.secure()
+        address = url[6:-1]
+        await self.refuse(url.replace(HOST, "other.test"), endpoint=f"tcp:{address}")
+
+    async def test_expired(self) -> None:
+        """[S18] A certificate of yesterday is refused."""
+        yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+        await self.refuse(self.secure(self.ca.issue_cert(HOST, not_after=yesterday)))
+
+    async def test_insecure(self) -> None:
+        """[S18] ``insecure=True`` connects to each of them."""
+        yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+        for leaf in (
+            trustme.CA().issue_cert(HOST),
+            self.ca.issue_cert("other.test"),
+            self.ca.issue_cert(HOST, not_after=yesterday),
+        ):
+            client = await self.start(self.secure(leaf), insecure=True, cacerts=None)
+            self.assertEqual(client.status, "open")
+
+    async def test_client_certificate(self) -> None:
+        """[S18] A server that wants our certificate gets it; without one it fails."""
+        context = self.server_context()
+        context.verify_mode = ssl.CERT_REQUIRED
+        self.ca.configure_trust(context)
+        url = self.serve(tls=context).url()
+        pem = self.ca.issue_cert("me@example.test").private_key_and_cert_chain_pem.bytes()
+        client = await self.start(url, ssl_options={"certificate": pem})
+        self.assertEqual(client.status, "open")
+        self.assertIsInstance(await self.failure(url), ConnError)
+
+
+class Greeter(Protocol):
+    """A WebSocket server that greets in the same write as its 101, and then reads no more."""
+
+    greeting = text("one") + text("two")
+    paused = False
+    made: ClassVar[list[Greeter]] = []
+
+    def __init__(self) -> None:
+        self.gone: Deferred[None] = Deferred()
+        self.made.append(self)
+        self._request = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self._request += data
+        if self._request.endswith(b"\r\n\r\n"):
+            fields = dict(
+                line.split(": ", 1) for line in self._request.decode().split("\r\n")[1:-2]
+            )
+            accept = _handshake.accept_value(fields["Sec-WebSocket-Key"])
+            head = (
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                f"Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+            )
+            assert self.transport is not None
+            self.transport.write(head.encode() + self.greeting)
+            if self.paused:
+                self.transport.pauseProducing()  # type: ignore[attr-defined]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.gone.callback(None)
+
+
+class Deaf(Greeter):
+    """A WebSocket server that never reads a frame."""
+
+    greeting = b""
+    paused = True
+    made: ClassVar[list[Greeter]] = []
+
+
+class OneWriteTests(SocketCase):
+    """Servers whose timing matters."""
+
+    def tearDown(self) -> Any:
+        super().tearDown()
+        Greeter.made.clear()
+        Deaf.made.clear()
+
+    def greet(self, kind: type[Greeter], tls: bool = False) -> int:
+        """Starts a server whose connections are cut at the end of the test."""
+        port = self.listen(kind, tls)
+        made = kind.made
+
+        def cut() -> Any:
+            for server in made:
+                if not server.gone.called:
+                    server.transport.abortConnection()  # type: ignore[union-attr]
+            return DeferredList([server.gone for server in made])
+
+        self.addCleanup(cut)
+        return port
+
+    async def test_frames_with_the_response(self) -> None:
+        """[S19] Frames written with the 101 come after ``handle_connect``; plain and by TLS."""
+        for tls in (False, True):
+            probe = Probe()
+            scheme = "wss" if tls else "ws"
+            port = self.greet(Greeter, tls)
+            await self.start(f"{scheme}://{HOST}:{port}/", probe, close_timeout=0.1)
+            self.assertEqual(await probe.frames.get(), Text("one"))
+            self.assertEqual(await probe.frames.get(), Text("two"))
+            self.assertEqual(probe.names, ["handle_connect", "handle_frame", "handle_frame"])
+
+    async def test_drop_with_a_full_buffer(self) -> None:
+        """[N4] A frame that waits for the write buffer fails with ConnError when TCP ends."""
+        for tls in (False, True):
+            probe = Probe()
+            port = self.greet(Deaf, tls)
+            scheme = "wss" if tls else "ws"
+            client = await self.start(f"{scheme}://{HOST}:{port}/", probe)
+            sending = client.send_frame(Binary(bytes(16 * 1024 * 1024)))
+            self.assertNoResult(sending)
+            Deaf.made[-1].transport.abortConnection()  # type: ignore[union-attr]
+            try:
+                await sending
+            except ConnError:
+                pass
+            else:
+                self.fail("the frame counts as sent")
+            self.assertIsInstance((await probe.lost.get()).reason, ConnectionDropped)
+
+    async def test_send_timeout(self) -> None:
+        """[N4] A peer that does not read: ``send_frame`` fails with SendTimeout in its time."""
+        client = await self.start(f"ws://{HOST}:{self.greet(Deaf)}/", close_timeout=0.1)
+        try:
+            await client.send_frame(Binary(bytes(16 * 1024 * 1024)), timeout=0.1)
+        except SendTimeout:
+            pass
+        else:
+            self.fail("the frame counts as sent")
+        self.assertEqual(client.status, "open")
+
+
+class ConnectProxy(Protocol):
+    """An HTTP proxy that knows CONNECT alone."""
+
+    def __init__(self, case: ProxyTests) -> None:
+        self._case = case
+        self._request = b""
+        self._other: Any = None
+        self.gone: Deferred[None] = Deferred()
+        case.ends.append(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._other is not None:
+            self._other.transport.write(data)
+            return
+        self._request += data
+        if self._request.endswith(b"\r\n\r\n"):
+            self._case.requests.append(self._request.decode())
+            self._connect()
+
+    def _connect(self) -> None:
+        transport: Any = self.transport
+        lines = self._request.decode().split("\r\n")
+        if self._case.credentials not in lines:
+            transport.write(b"HTTP/1.1 407 Who?\r\nContent-Length: 6\r\n\r\nlog in")
+            return
+        host, _, port = lines[0].split()[1].rpartition(":")
+        assert host == HOST
+        transport.pauseProducing()
+        other = Far(self._case, self)
+        endpoint = TCP4ClientEndpoint(global_reactor(), host, int(port))
+        endpoint.connect(Factory.forProtocol(lambda: other))
+
+    def pipe(self, other: Far) -> None:
+        """The server is there."""
+        transport: Any = self.transport
+        self._other = other
+        transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        transport.resumeProducing()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.gone.callback(None)
+        if self._other is not None:
+            self._other.transport.loseConnection()
+
+
+class Far(Protocol):
+    """The proxy's connection to the server."""
+
+    def __init__(self, case: ProxyTests, near: ConnectProxy) -> None:
+        self._near = near
+        self.gone: Deferred[None] = Deferred()
+        case.ends.append(self)
+
+    def connectionMade(self) -> None:
+        self._near.pipe(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self._near.transport is not None
+        self._near.transport.write(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.gone.callback(None)
+        assert self._near.transport is not None
+        self._near.transport.loseConnection()
+
+
+class ProxyTests(SocketCase):
+    """Through an HTTP proxy.
+
+    Attributes:
+        credentials: the header line that the proxy insists on; the empty line is always there.
+        requests: what the proxy was asked.
+        ends: its connections, to clients and to servers.
+    """
+
+    def setUp(self) -> None:
+        self.credentials = ""
+        self.requests: list[str] = []
+        self.ends: list[ConnectProxy | Far] = []
+        self.addCleanup(lambda: DeferredList([end.gone for end in self.ends]))
+        self.proxy = f"{HOST}:{self.listen(lambda: ConnectProxy(self))}"
+
+    async def assert_tunnel(self, server: Server, proxy: str) -> None:
+        """A client reaches the server through the proxy, and ends in order."""
+        probe = Probe()
+        client = await self.start(server.url(), probe, proxy=proxy)
+        for frame in (Text("through the tunnel"), Binary(bytes(300_000))):
+            await client.send_frame(frame)
+            self.assertTrue(await probe.frames.get() == frame, repr(frame))
+        self.assertTrue(self.requests[-1].startswith(f"CONNECT {HOST}:{server.port} HTTP/1.1\r\n"))
+        await client.close(4000)
+        self.assertEqual(await server.closes.get(), 4000)
+
+    async def test_plain_and_tls(self) -> None:
+        """``ws`` and ``wss`` go through a proxy by CONNECT."""
+        for tls in (None, self.server_context()):
+            await self.assert_tunnel(self.serve(tls=tls), f"http://{self.proxy}")
+
+    async def test_credentials(self) -> None:
+        """A proxy that wants credentials gets them, for ``ws`` and ``wss``."""
+        self.credentials = "Proxy-Authorization: Basic bWU6cEBzcw=="
+        for tls in (None, self.server_context()):
+            await self.assert_tunnel(self.serve(tls=tls), f"http://me:p%40ss@{self.proxy}")
+
+    async def test_refused(self) -> None:
+        """[S8] A proxy that refuses is a ConnError with the refusal and its body."""
+        self.credentials = "Proxy-Authorization: Basic bWU6cEBzcw=="
+        error = await self.failure(f"ws://{HOST}:1/", proxy=f"http://{self.proxy}")
+        self.assertIsInstance(error, ConnError)
+        self.assertIsInstance(error.original, RequestError)
+        self.assertEqual((error.original.code, error.original.body), (407, b"log in"))
+
+    async def test_certificate_behind_the_proxy(self) -> None:
+        """[S18] It is the server's certificate that is verified, not the proxy's word."""
+        server = self.serve(tls=self.server_context(trustme.CA().issue_cert(HOST)))
+        error = await self.failure(server.url(), proxy=f"http://{self.proxy}")
+        self.assertIsInstance(error, ConnError)
+        self.assertFalse(is_retryable(error), repr(error))
+
+    async def test_drop(self) -> None:
+        """[D1] A server that drops TCP behind the proxy is ConnectionDropped."""
+        server = self.serve()
+        probe = Probe()
+        client = await self.start(server.url(), probe, proxy=f"http://{self.proxy}")
+        await client.send_frame(Text("drop"))
+        self.assertIsInstance((await probe.lost.get()).reason, ConnectionDropped)
