@@ -197,7 +197,7 @@ class DeliveryCase(SynchronousTestCase):
         self.clock = Clock()
 
     def tearDown(self) -> None:
-        gc.collect()  # an error lost in a dropped Deferred or coroutine must be seen
+        collect_garbage()
 
     def room(self, **answers: Any) -> Room:
         """Gives a room with a handler that answers so."""
