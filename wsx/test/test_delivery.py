@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from wsx.conn import Conn
 from wsx.errors import BadResponseError
 from wsx.frames import Binary, ConnectionDropped, Disconnect, LocalClose, Ping, Pong, Text
 from wsx.handler import Close, Exit, Ok, Reconnect, Reply
-from wsx.test.support import Recorder
+from wsx.test.support import Recorder, collect_garbage
 
 CONN = Conn("ws://example.test/")
 STATUS = Disconnect(ConnectionDropped(), 1, CONN)
