@@ -15,12 +15,12 @@ from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
     clientFromString,
-    wrapClientTLS,
 )
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IProtocol,
     IProtocolFactory,
+    IReactorTime,
     IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -33,7 +33,7 @@ from twisted.internet.ssl import (
     optionsForClientTLS,
     trustRootFromCertificates,
 )
-from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -59,7 +59,7 @@ def endpoint_for(conn: Conn, reactor: Any) -> IStreamClientEndpoint:
     if conn.proxy is not None:
         endpoint = ProxyEndpoint(endpoint, conn)
     if conn.parsed.secure:
-        endpoint = wrapClientTLS(tls_creator(conn), endpoint, clock=reactor)
+        endpoint = TLSEndpoint(endpoint, tls_creator(conn), reactor)
     return endpoint
 
 
@@ -184,6 +184,39 @@ def _read_pem(source: Any) -> bytes:
 
 def _as_bytes(name: str | bytes) -> bytes:
     return name if isinstance(name, bytes) else name.encode("ascii")
+
+
+@implementer(IStreamClientEndpoint)
+class TLSEndpoint:
+    """Makes TLS on top of another endpoint, as Twisted's ``wrapClientTLS`` does.
+
+    That one buffers writes with the global reactor; its ``clock`` argument is too new to rely on.
+
+    Args:
+        endpoint: leads to the server.
+        creator: makes the TLS side of a connection.
+        clock: for the time.
+    """
+
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        creator: IOpenSSLClientConnectionCreator,
+        clock: IReactorTime,
+    ) -> None:
+        self._endpoint = endpoint
+        self._creator = creator
+        self._clock = clock
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connects; the TLS handshake is still to come then.
+
+        Returns:
+            a Deferred of the protocol above TLS.
+        """
+        factory = TLSMemoryBIOFactory(self._creator, True, protocolFactory, self._clock)
+        connecting: Deferred[Any] = self._endpoint.connect(factory)
+        return connecting.addCallback(lambda tls: tls.wrappedProtocol)
 
 
 @implementer(IStreamClientEndpoint)
