@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from OpenSSL.SSL import TLS1_2_VERSION
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint
@@ -24,7 +25,6 @@ from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
     PrivateCertificate,
-    TLSVersion,
     optionsForClientTLS,
     trustRootFromCertificates,
 )
@@ -45,15 +45,23 @@ PROXY = "http://proxy.test:3128"
 
 @implementer(IHandshakeListener)
 class Side(Protocol):
-    """One side of a connection: notes what happens to it."""
+    """One side of a connection: notes what happens to it.
 
-    def __init__(self) -> None:
+    Args:
+        greeting: is sent as soon as TLS is there.
+    """
+
+    def __init__(self, greeting: bytes = b"") -> None:
+        self.greeting = greeting
         self.received = bytearray()
         self.secured = False
         self.lost: BaseException | None = None
 
     def handshakeCompleted(self) -> None:
         self.secured = True
+        if self.greeting:
+            assert self.transport is not None
+            self.transport.write(self.greeting)
 
     def dataReceived(self, data: bytes) -> None:
         self.received += data
@@ -403,7 +411,7 @@ class TLSCase(SynchronousTestCase):
         clock = Clock()
         self.secure = SecureServer(clock, server or server_options(self.leaf))
         creator = tls_creator(Conn(url, **options))
-        client = Side()
+        client = Side(b"secret")
         factory = Factory.forProtocol(lambda: client)
         self.secure.connect(TLSMemoryBIOFactory(creator, True, factory, clock=clock))
         self.secure.flush()
@@ -419,8 +427,9 @@ class TLSCase(SynchronousTestCase):
 
     def assert_refuses(self, message: object = None, **options: Any) -> BaseException:
         """The client does not go on; gives why."""
-        client, _ = self.handshake(**options)
-        self.assertFalse(client.secured, message)
+        client, server = self.handshake(**options)
+        # Twisted before 26.4 says "completed" and aborts all the same: what counts is what got out.
+        self.assertEqual(bytes(server.received), b"", message)
         assert client.lost is not None
         return client.lost
 
@@ -518,7 +527,8 @@ class OptionTests(TLSCase):
 
     def test_minimum_version(self) -> None:
         """[S18] ``minimum_version`` is TLS 1.2 by default; 1.3 refuses a server without it."""
-        old = server_options(self.leaf, lowerMaximumSecurityTo=TLSVersion.TLSv1_2)
+        old = server_options(self.leaf)
+        old.getContext().set_max_proto_version(TLS1_2_VERSION)
         for options in (None, {"minimum_version": "TLSv1.2"}):
             self.assert_connects(options, server=old, ssl_options=options, **self.trust)
         new = {"minimum_version": "TLSv1.3"}

@@ -1,0 +1,30 @@
+"""Tests that every row of WebSockex's behaviour has a test, and that the documentation says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from wsx.test import parity
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "parity.md"
+
+
+class ParityTests(SynchronousTestCase):
+    """The table of docs/parity.md."""
+
+    def test_every_row_has_a_test(self) -> None:
+        """A row that no test names is not done."""
+        found = parity.tests_by_row()
+        self.assertEqual([row for row in parity.ROWS if not found[row]], [])
+
+    def test_the_page_is_fresh(self) -> None:
+        """The page is what the tests say today."""
+        if not PAGE.exists():
+            raise SkipTest("wsx is installed without its documentation")
+        self.assertEqual(PAGE.read_text(), parity.page())
+
+    def test_differences_have_rows(self) -> None:
+        """What is said of a difference belongs to a row."""
+        self.assertEqual(set(parity.DIFFERENCES) - set(parity.ROWS), set())
