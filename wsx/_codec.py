@@ -52,8 +52,8 @@ _MASK_BATCH: Final = 1024
 class Inflater(Protocol):
     """What a decoder needs of an extension that compresses messages (RFC 7692)."""
 
-    def begin(self) -> None:
-        """Starts a message."""
+    def begin(self, opcode: int) -> None:
+        """Starts a message of that opcode."""
 
     def inflate(self, data: bytes, room: int | None) -> bytes:
         """Inflates a part of a message; FrameError past ``room`` bytes or when corrupt."""
@@ -255,7 +255,7 @@ class Decoder:
             self._size = 0
             self._compressed = bool(first & RSV1)
             if self._compressed and self._inflater is not None:
-                self._inflater.begin()
+                self._inflater.begin(opcode)
         if not self._compressed:  # what inflation gives is only known later
             self._check_size(self._size + length)
         self._remaining = length

@@ -15,6 +15,7 @@ from wsx.frames import INVALID_PAYLOAD, MESSAGE_TOO_BIG, TEXT
 
 __all__ = ["Inflater"]
 
+_MOST_FINAL_BLOCKS: Final = 256
 _TAIL: Final = b"\x00\x00\xff\xff"  # what the sender left out, section 7.2.2
 
 
@@ -30,9 +31,13 @@ class Inflater:
         self._window_bits = window_bits
         self._keep_context = keep_context
         self._stream = zlib.decompressobj(-window_bits)
+        self._opcode = TEXT  # of the message in progress, for its errors
+        self._final_blocks = 0
 
-    def begin(self) -> None:
-        """Starts a message."""
+    def begin(self, opcode: int) -> None:
+        """Starts a message of that opcode."""
+        self._opcode = opcode
+        self._final_blocks = 0
         if not self._keep_context:
             self._renew()
 
@@ -51,14 +56,16 @@ class Inflater:
                 if room is not None:
                     room -= len(part)
                     if room < 0:
-                        raise FrameError("the inflated message is too big", TEXT, MESSAGE_TOO_BIG)
+                        reason = "the inflated message is too big"
+                        raise FrameError(reason, self._opcode, MESSAGE_TOO_BIG)
                 if not self._stream.eof:
                     break
                 data = self._stream.unused_data
+                self._count_final_block()
                 self._renew()
         except zlib.error as error:
             reason = f"the message cannot be inflated ({error})"
-            raise FrameError(reason, TEXT, INVALID_PAYLOAD) from None
+            raise FrameError(reason, self._opcode, INVALID_PAYLOAD) from None
         return b"".join(parts)
 
     def end(self, room: int | None) -> bytes:
@@ -68,6 +75,12 @@ class Inflater:
             FrameError: as ``inflate``.
         """
         return self.inflate(_TAIL, room)
+
+    def _count_final_block(self) -> None:
+        """Bounds what a message of nothing but empty final blocks can cost."""
+        self._final_blocks += 1
+        if self._final_blocks > _MOST_FINAL_BLOCKS:
+            raise FrameError("too many final blocks", self._opcode, INVALID_PAYLOAD)
 
     def _renew(self) -> None:
         self._stream = zlib.decompressobj(-self._window_bits)

@@ -35,6 +35,7 @@ class Journal:
         self._reactor = reactor
         self._stable_after = stable_after
         self._tried_at: float | None = None
+        self._was_open = False  # the attempt that began last
         self._opened_at: float | None = None
         self._healthy = False  # of the connection that is open, or was the last
         self._failures = 0  # since the last healthy connection
@@ -48,6 +49,7 @@ class Journal:
     def trying(self) -> None:
         """An attempt begins."""
         self._tried_at = self._reactor.seconds()
+        self._was_open = False
 
     def gentle_delay(self) -> float:
         """The delay before the next attempt, where nobody says one.
@@ -61,8 +63,9 @@ class Journal:
         return max(backoff, self._tried_at + _LEAST_PERIOD - self._reactor.seconds())
 
     def opened(self, label: str, conn: Conn) -> None:
-        """A connection is open: says so, and what ended the one before."""
-        self.ever_opened = True
+        """A connection is open: says so, and what happened before."""
+        what = "back at" if self.ever_opened else "connected to"
+        self.ever_opened = self._was_open = True
         self._opened_at = self._reactor.seconds()
         self._healthy = False
         url = conn.parsed.redacted
@@ -71,8 +74,9 @@ class Journal:
             return
         (since, reason), self._outage = self._outage, None
         _log.info(
-            "{label}: back at {url} after {seconds:.1f} s, attempt {n}; what happened: {reason}",
+            "{label}: {what} {url} after {seconds:.1f} s, attempt {n}; what happened: {reason}",
             label=label,
+            what=what,
             url=url,
             seconds=self._opened_at - since,
             n=self._failures,
@@ -103,7 +107,7 @@ class Journal:
         _log.info(
             "{label}: {what} (attempt {n}): {reason}; {next}",
             label=label,
-            what="the connection ended" if self.ever_opened else "no connection",
+            what="the connection ended" if self._was_open else "no connection",
             n=status.attempt_number,
             reason=describe(status.reason),
             next="giving up" if delay is None else f"connecting again in {delay:.1f} s",

@@ -106,7 +106,6 @@ class Client(Generic[S]):
         self._senders: list[Deferred[None]] = []
         self._later: set[IDelayedCall] = set()
         self._debug: Debug | None = None
-        handler.client = self
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f" {self.name!r}"
@@ -319,6 +318,7 @@ class Client(Generic[S]):
             if self._debug is not None:
                 self._debug.close()
             raise
+        self.handler.client = self
         started: Deferred[Client[S]] = Deferred(self._start_cancelled)
         if self._initialised:
             started.callback(self)

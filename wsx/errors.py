@@ -376,4 +376,6 @@ def describe(reason: object) -> str:
     if isinstance(reason, BaseException):
         text = " ".join(str(reason).split()).rstrip(".")
         return f"{type(reason).__name__}: {text}" if text else type(reason).__name__
-    return shorten(reason) if type(reason).__str__ is object.__str__ else str(reason)
+    if type(reason).__str__ is object.__str__:
+        return shorten(reason)
+    return " ".join(str(reason).split())

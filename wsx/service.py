@@ -55,11 +55,14 @@ def start_link(
     """
 
     def begin() -> Deferred[Client[Any]]:
-        collection = IServiceCollection(parent)
         client = make_client(conn_or_url, handler, state, options)
-        started = client.begin()
         link = _Link(client)
-        link.setServiceParent(collection)
+        link.setServiceParent(IServiceCollection(parent))
+        try:
+            started = client.begin()
+        except Exception:
+            link.leave(None)
+            raise
         client.terminated().addCallback(link.leave)
         return started
 
@@ -102,7 +105,7 @@ class ClientService(Service):
     ) -> None:
         if restart not in RESTARTS:
             raise ValueError(f"restart is one of {', '.join(RESTARTS)}, not {restart!r}")
-        if max_restarts < 0 or not max_seconds > 0:
+        if not (max_restarts >= 0 and max_seconds > 0):
             raise ValueError("max_restarts is not negative, and max_seconds is above 0")
         defaults = {
             "async_": True,
@@ -116,18 +119,23 @@ class ClientService(Service):
         self._restart = restart
         self._intensity = Intensity(max_restarts, max_seconds)
         self._timer: IDelayedCall | None = None
-        self._stopping = False
+        self._leaving: Client[Any] | None = None  # stopped, but not at its end yet
+        self._ever_started = False
+        self._watched: Client[Any] | None = None
         self._over = False
         self._reason: object = None
         self._connected: list[Deferred[Client[Any]]] = []
         self._terminated: list[Deferred[object]] = []
 
     def startService(self) -> None:
-        """Starts the client."""
+        """Starts the client; after a stop, once the client before has ended."""
+        if self.running and not self._over:
+            return
         super().startService()
-        self._stopping = self._over = False
+        self._over = self._ever_started = False
         self._intensity.forget()
-        self._start_client()
+        if self._leaving is None:
+            self._start_client()
 
     def stopService(self) -> Deferred[object]:
         """Stops the client.
@@ -136,14 +144,24 @@ class ClientService(Service):
             a Deferred that fires when it has ended.
         """
         super().stopService()
-        self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.client is not None:
-            return self.client.stop()
+        client, self.client = self.client, None
+        if client is not None:
+            self._leaving = client
+            return client.stop().addCallback(self._left)
+        if self._leaving is not None:
+            return self._leaving.terminated()
         self._finish(Shutdown())
         return succeed(None)
+
+    def _left(self, _: object) -> None:
+        self._leaving = None
+        if self.running:
+            self._start_client()
+        else:
+            self._finish(Shutdown())
 
     def whenConnected(self) -> Deferred[Client[Any]]:
         """Gives a Deferred of the client, once it is open and ``handle_connect`` has answered.
@@ -179,47 +197,67 @@ class ClientService(Service):
             )
             started = client.begin()
         except Exception as error:  # a handler that cannot be made, a name that is taken
-            _log.failure("the client of a ClientService could not be started")
+            _log.failure("{name}: the client could not be started", name=self._label)
             self._ended(error)
             return
         self.client = client
-        client.terminated().addCallback(self._ended)
-        started.addErrback(lambda _: None)  # terminated() tells the same
+        started.addCallbacks(self._started, lambda _: None)  # terminated() tells of a failure
+        client.terminated().addCallback(self._client_ended, client)
         if self._connected:
             self._watch(client)
 
+    def _started(self, _: Client[Any]) -> None:
+        self._ever_started = True
+
     def _watch(self, client: Client[Any]) -> None:
-        client.when_open().addCallbacks(self._opened, lambda _: None)  # _ended looks after the rest
+        if self._watched is not client:
+            self._watched = client
+            client.when_open().addCallbacks(self._opened, lambda _: None)  # _ended sees to the rest
 
     def _opened(self, client: Client[Any]) -> None:
+        self._watched = None
         waiters, self._connected = self._connected, []
         for waiter in waiters:
             waiter.callback(client)
 
+    def _client_ended(self, reason: object, client: Client[Any]) -> None:
+        if client is self.client:  # else it was stopped
+            self.client = None
+            self._ended(reason)
+
     def _ended(self, reason: object) -> None:
         """Applies the restart type and the intensity (OTP's supervisor)."""
-        self.client = None
-        again = self._restart == "permanent" or (
+        wanted = self._restart == "permanent" or (
             self._restart == "transient" and not is_normal(reason)
         )
-        if self._stopping or not again:
+        if not (wanted and self._ever_started):  # a first start that fails is the end, as in OTP
             self._finish(reason)
             return
-        reactor, policy = self._start_options.reactor, self._start_options.reconnect
-        restarts = self._intensity.add(reactor.seconds())
+        restarts = self._intensity.add(self._start_options.reactor.seconds())
         if restarts is None:
             self._finish(self._intensity.exceeded(reason))
-            return
-        delay = None if policy is None else policy(restarts)
+        else:
+            self._restart_later(restarts, reason)
+
+    def _restart_later(self, restarts: int, reason: object) -> None:
+        reactor, policy = self._start_options.reactor, self._start_options.reconnect
+        delay = 0.0
+        if policy is not None:
+            chosen = policy(restarts)
+            delay = policy.maximum if chosen is None else chosen
         _log.info(
             "{name}: the client ended ({reason}); restart {n} in {delay:.1f} s",
-            name=self._start_options.name or type(self).__name__,
+            name=self._label,
             reason=describe(reason),
             n=restarts,
-            delay=delay or 0.0,
+            delay=delay,
         )
-        self._intensity.pause(delay or 0.0)
-        self._timer = reactor.callLater(delay or 0.0, self._start_client)
+        self._intensity.pause(delay)
+        self._timer = reactor.callLater(delay, self._start_client)
+
+    @property
+    def _label(self) -> str:
+        return repr(self._start_options.name or type(self).__name__)
 
     def _finish(self, reason: object) -> None:
         if self._over:

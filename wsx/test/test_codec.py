@@ -831,7 +831,7 @@ class FakeInflater:
         self.rooms: list[int | None] = []
         self._bad_end = bad_end
 
-    def begin(self) -> None:
+    def begin(self, opcode: int) -> None:
         self.calls.append("begin")
 
     def inflate(self, data: bytes, room: int | None) -> bytes:

@@ -1,0 +1,195 @@
+"""Tests of the options of ``start``: which there are, what they default to, what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+import wsx
+from wsx._options import START_OPTIONS, Options, split_options
+from wsx.conn import CONN_OPTIONS
+from wsx.test.support import URL
+
+# Design, section 4; the reactor's default is the global one, and has tests of its own.
+DEFAULTS: dict[str, Any] = {
+    "async_": False,
+    "handle_initial_conn_failure": False,
+    "reconnect": None,
+    "name": None,
+    "debug": (),
+    "stable_after": 5.0,
+    "mailbox_limit": 10_000,
+}
+
+# Design, section 3.
+OF_CONN: dict[str, Any] = {
+    "extra_headers": (),
+    "subprotocols": (),
+    "socket_connect_timeout": 6.0,
+    "socket_recv_timeout": 5.0,
+    "close_timeout": 5.0,
+    "insecure": False,
+    "cacerts": None,
+    "ssl_options": None,
+    "endpoint": None,
+    "proxy": None,
+    "compression": None,
+    "max_message_size": 16 * 1024 * 1024,
+    "max_header_size": 64 * 1024,
+    "ping_interval": 20.0,
+    "ping_timeout": 20.0,
+    "data_timeout": None,
+}
+
+
+class NamesTests(SynchronousTestCase):
+    """Which options there are."""
+
+    def test_of_start(self) -> None:
+        """Those that the design lists."""
+        self.assertEqual(START_OPTIONS, {*DEFAULTS, "reactor"})
+
+    def test_of_conn(self) -> None:
+        """Every option of a Conn, and nothing that only a server's answer gives."""
+        self.assertEqual(CONN_OPTIONS, set(OF_CONN))
+
+    def test_disjoint(self) -> None:
+        """None belongs to both."""
+        self.assertEqual(START_OPTIONS & CONN_OPTIONS, frozenset())
+
+
+class SplitTests(SynchronousTestCase):
+    """Which option goes where."""
+
+    def test_defaults(self) -> None:
+        """Without options, all have their defaults."""
+        conn, options = split_options(URL, {})
+        self.assertEqual({name: getattr(options, name) for name in DEFAULTS}, DEFAULTS)
+        self.assertEqual({name: getattr(conn, name) for name in OF_CONN}, OF_CONN)
+        self.assertEqual(conn.url, URL)
+
+    def test_given(self) -> None:
+        """A given one is taken as it is, and no other changes."""
+        policy, name, clock = wsx.Backoff(), wsx.Via(object(), "key"), Clock()  # type: ignore[arg-type]
+        given: dict[str, Any] = {
+            "async_": True,
+            "handle_initial_conn_failure": True,
+            "reconnect": policy,
+            "name": name,
+            "debug": ("trace",),
+            "stable_after": 0,
+            "mailbox_limit": 0,
+        }
+        for option, value in given.items():
+            _, options = split_options(URL, {option: value, "reactor": clock})
+            expected = DEFAULTS | {option: value, "reactor": clock}
+            self.assertEqual({key: getattr(options, key) for key in expected}, expected, option)
+
+    def test_of_both_kinds(self) -> None:
+        """Each goes to its owner."""
+        conn, options = split_options(
+            URL, {"close_timeout": 1.5, "name": "feed", "ping_interval": None, "async_": True}
+        )
+        self.assertEqual((conn.close_timeout, conn.ping_interval), (1.5, None))
+        self.assertEqual((options.name, options.async_), ("feed", True))
+
+    def test_arguments_are_left_alone(self) -> None:
+        """The mapping of the caller is not changed."""
+        given = {"close_timeout": 1.5, "name": "feed"}
+        split_options(URL, given)
+        self.assertEqual(given, {"close_timeout": 1.5, "name": "feed"})
+
+    def test_conn(self) -> None:
+        """A Conn is taken as it is, with options of ``start`` beside it."""
+        given = wsx.Conn(URL, close_timeout=1.5)
+        conn, options = split_options(given, {"name": "feed"})
+        self.assertEqual(conn, given)
+        self.assertEqual(options.name, "feed")
+
+    def test_conn_with_an_answer(self) -> None:
+        """What a server answered an earlier connection is not taken over."""
+        answered = wsx.Conn(URL, close_timeout=1.5).replace(
+            resp_headers=[("Set-Cookie", "a=b")], resp_status=101, subprotocol="chat"
+        )
+        conn, _ = split_options(answered, {})
+        self.assertEqual(conn, wsx.Conn(URL, close_timeout=1.5))
+        self.assertEqual((conn.resp_status, conn.resp_headers, conn.subprotocol), (None, (), None))
+
+    def test_reactor(self) -> None:
+        """The reactor is the global one, where none is given."""
+        from twisted.internet import reactor
+
+        clock = Clock()
+        self.assertIs(split_options(URL, {})[1].reactor, reactor)
+        self.assertIs(split_options(URL, {"reactor": None})[1].reactor, reactor)
+        self.assertIs(split_options(URL, {"reactor": clock})[1].reactor, clock)
+
+
+class RefusedTests(SynchronousTestCase):
+    """What is refused, and how it is said."""
+
+    def test_unknown(self) -> None:
+        """Unknown options are a TypeError that names them all, in order, and only them."""
+        for target in (URL, wsx.Conn(URL)):
+            error = self.assertRaises(
+                TypeError, split_options, target, {"size": 1, "name": "feed", "colour": 2}
+            )
+            self.assertIn("colour, size", str(error))
+            self.assertNotIn("name", str(error))
+
+    def test_answers_are_no_options(self) -> None:
+        """What only a server's answer gives is no option."""
+        for name in ("resp_headers", "resp_status", "subprotocol", "extensions", "peer", "url"):
+            error = self.assertRaises(TypeError, split_options, URL, {name: None})
+            self.assertIn(name, str(error))
+
+    def test_options_of_conn_beside_a_conn(self) -> None:
+        """A Conn has its own: each option of it beside one is a TypeError that names it."""
+        for name, value in OF_CONN.items():
+            error = self.assertRaises(TypeError, split_options, wsx.Conn(URL), {name: value})
+            self.assertIn(name, str(error))
+
+    def test_url(self) -> None:
+        """A bad URL is a URLError, and neither a Conn nor a str is one too."""
+        for url in ("", "example.test", "ftp://example.test", b"ws://example.test", None, 5):
+            self.assertRaises(wsx.URLError, split_options, url, {})
+
+    def test_value_of_conn(self) -> None:
+        """A bad value of an option of Conn is refused as Conn does."""
+        for name, value in (("close_timeout", -1), ("compression", "gzip"), ("proxy", "nonsense")):
+            self.assertRaises((ValueError, TypeError), split_options, URL, {name: value})
+
+    def test_reconnect(self) -> None:
+        """A policy that is no Backoff is a TypeError."""
+        for value in (True, 1.0, wsx.Backoff, lambda n: 1.0, "always"):
+            error = self.assertRaises(TypeError, Options, reconnect=value)
+            self.assertIn("Backoff", str(error))
+
+    def test_stable_after(self) -> None:
+        """stable_after is a number of seconds, from 0 on."""
+        for value in (-1, -0.001, float("inf"), float("nan")):
+            error = self.assertRaises(ValueError, Options, stable_after=value)
+            self.assertIn("stable_after", str(error))
+        for odd in ("5", None, []):
+            self.assertRaises((TypeError, ValueError), Options, stable_after=odd)
+
+    def test_mailbox_limit(self) -> None:
+        """mailbox_limit is a number from 0 on."""
+        for value in (-1, -10_000):
+            error = self.assertRaises(ValueError, Options, mailbox_limit=value)
+            self.assertIn("mailbox_limit", str(error))
+        for odd in ("5", None, []):
+            self.assertRaises((TypeError, ValueError), Options, mailbox_limit=odd)
+
+    def test_name(self) -> None:
+        """A name is a str that is not empty, or a Via."""
+        self.assertRaises(ValueError, Options, name="")
+        for value in (b"feed", 5, ("feed",), object()):
+            self.assertRaises(TypeError, Options, name=value)
+
+    def test_frozen(self) -> None:
+        """Options do not change once they are made."""
+        with self.assertRaises(AttributeError):
+            Options().async_ = True  # type: ignore[misc]
