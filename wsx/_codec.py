@@ -62,7 +62,7 @@ class Inflater(Protocol):
         """Ends the message; gives what was still to come of it."""
 
 
-class Received:
+class PeerClose:
     """A peer's close frame: its code (1005 for none, RFC 6455 section 7.1.5) and message."""
 
     __slots__ = ("code", "message")
@@ -112,7 +112,7 @@ class Decoder:
         inflater: Inflater | None = None,
     ) -> None:
         self.failure: FrameError | None = None
-        self.close: Received | None = None
+        self.close: PeerClose | None = None
         self.own_pongs: list[bytes] = []
         self.joined: list[Frame] = []
         self._limit = max_message_size
@@ -344,15 +344,15 @@ def _payload_bounds(data: bytes, pos: int, length: int, opcode: int) -> tuple[in
     return start, length
 
 
-def _parse_close(payload: bytes) -> Received:
+def _parse_close(payload: bytes) -> PeerClose:
     """Reads a close frame's payload (RFC 6455 section 5.5.1)."""
     if not payload:
-        return Received(NO_STATUS_RECEIVED, "")
+        return PeerClose(NO_STATUS_RECEIVED, "")
     code = payload[0] << 8 | payload[1]
     if not is_wire_close_code(code):
         raise FrameError(f"close code {code} may not be sent", CLOSE, PROTOCOL_ERROR)
     try:
-        return Received(code, str(payload[2:], "utf-8"))
+        return PeerClose(code, str(payload[2:], "utf-8"))
     except UnicodeDecodeError:
         raise _bad_utf8(CLOSE) from None
 

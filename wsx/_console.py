@@ -15,8 +15,8 @@ from zope.interface import implementer
 
 from wsx.conn import Conn
 from wsx.errors import InvalidFrameError, NotConnectedError, describe
-from wsx.frames import Binary, Text
-from wsx.handler import Handler, Ok
+from wsx.frames import Binary, Disconnect, Text
+from wsx.handler import Answer, Close, Handler, Ok
 
 __all__ = ["Console", "log_to_stderr"]
 
@@ -61,19 +61,23 @@ class Lines(LineReceiver):
 class Console(Handler[Any]):
     """Prints each message, and sends each line.
 
-    Input is read no faster than the server takes it, and not at all while there is no connection,
-    so that no line is lost before it was sent.
+    One instance serves every restart of the client, as there is one standard input. It is read no
+    faster than the server takes it, and not at all while there is no connection, so that no line is
+    lost before it was sent.
     """
 
     def __init__(self) -> None:
         self._lines: Lines | None = None
         self._unsent: deque[str] = deque()
         self._sending = False
-        self._ended = False
+        self._ended = False  # the input has
+        self._output_ended = False
         self._quiet_timer: IDelayedCall | None = None
 
-    def handle_connect(self, conn: Conn, state: Any) -> Ok[Any]:
+    def handle_connect(self, conn: Conn, state: Any) -> Ok[Any] | Close[Any]:
         """Begins to read, or goes on."""
+        if self._output_ended:
+            return Close(state)
         if self._lines is None:
             self._lines = Lines(self)
             StandardIO(self._lines, reactor=self.client.reactor)
@@ -86,6 +90,11 @@ class Console(Handler[Any]):
         self._lines.transport.write(render(frame, sys.__stdout__).encode("utf-8", "replace"))
         self._wait_for_quiet()
         return Ok(state)
+
+    def handle_disconnect(self, status: Disconnect, state: Any) -> Answer[Any]:
+        """Reads no more for now, and follows the policy."""
+        self._pause()
+        return super().handle_disconnect(status, state)
 
     def terminate(self, reason: Any, state: Any) -> None:
         """Says which lines were never sent."""
@@ -104,8 +113,8 @@ class Console(Handler[Any]):
 
     def end_of_output(self) -> None:
         """Nobody listens: there is nothing more to do."""
-        if self.client.status != "terminated":
-            self.client.close()
+        self._output_ended = True
+        self.client.close()
 
     def _send_next(self) -> None:
         """Sends line after line, each once the one before is with the transport."""
@@ -118,6 +127,8 @@ class Console(Handler[Any]):
         self._sending = True
         sent = self.client.send_frame(Text(self._unsent[0]), timeout=None)
         sent.addCallbacks(self._sent, self._not_sent)
+        if self._sending:
+            self._pause()
 
     def _sent(self, _: None) -> None:
         self._unsent.popleft()
@@ -147,7 +158,10 @@ class Console(Handler[Any]):
         if self._quiet_timer is not None and self._quiet_timer.active():
             self._quiet_timer.reset(_QUIET)
         else:
-            self._quiet_timer = self.client.reactor.callLater(_QUIET, self.client.close)
+            self._quiet_timer = self.client.reactor.callLater(_QUIET, self._close)
+
+    def _close(self) -> None:
+        self.client.close()
 
 
 def render(frame: Text | Binary, output: IO[str] | None) -> str:

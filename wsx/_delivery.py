@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from inspect import iscoroutine
+from operator import length_hint
 from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -79,6 +80,7 @@ class Delivery(Generic[S]):
 
     Attributes:
         handler, state: as they are now; the state before a pending callback's answer.
+        held: the caller of ``start`` is on the stack: nothing is delivered in this step.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Delivery(Generic[S]):
         self._mailbox = mailbox
         self._reactor = reactor
         self._owner = owner
+        self.held = False
         self._busy = False  # a delivery is on the stack
         self._ended = False
         self._pending: _Call | None = None
@@ -109,11 +112,11 @@ class Delivery(Generic[S]):
         if self._busy or self._pending is not None or len(self._mailbox):
             self._mailbox.frames(frames)
             self._owner.pause_reading()
-            self.wake()
+            self.deliver()
         else:
             self._busy = True
             try:
-                self._deliver_frames(frames)
+                self._deliver_frames(iter(frames))
             finally:
                 self._busy = False
             self._rest()
@@ -133,7 +136,9 @@ class Delivery(Generic[S]):
         What comes meanwhile waits for the next step, so that a handler that casts to itself
         does not starve the reactor.
         """
-        if self._busy or self._pending is not None or self._ended:
+        if self.held:
+            self.wake()
+        if self.held or self._busy or self._pending is not None or self._ended:
             return
         self._busy = True
         try:
@@ -184,8 +189,7 @@ class Delivery(Generic[S]):
         if isinstance(failure.value, Exit):
             return failure.value.reason
         if failure.check(CancelledError):
-            _log.warn("terminate took too long and was cancelled")
-            return reason
+            return reason  # it took too long; the owner says so
         self._owner.crashed(failure.value, failure)
         return failure.value
 
@@ -209,10 +213,10 @@ class Delivery(Generic[S]):
         elif type(item) is Lost:
             self._invoke("handle_disconnect", item.status)
 
-    def _deliver_frames(self, frames: list[Frame]) -> None:
+    def _deliver_frames(self, batch: Iterator[Frame]) -> None:
         """The hot loop: a callback that answers None or Ok costs nothing beyond its call."""
         handler = self.handler
-        self._batch = batch = iter(frames)
+        self._batch = batch
         for frame in batch:
             kind = type(frame)
             try:
@@ -225,8 +229,8 @@ class Delivery(Generic[S]):
                 else:
                     callback = "handle_pong"
                     response = handler.handle_pong(frame, self.state)  # type: ignore[arg-type]
-            except Exception:
-                self._crash(Failure())
+            except BaseException as error:
+                self._raised(error)
                 return
             if response is None:
                 continue
@@ -236,9 +240,8 @@ class Delivery(Generic[S]):
             self._take(_Call(callback, frame, None), response)
             if self._pending is not None:
                 break
-        rest = list(batch)
-        if rest:
-            self._mailbox.put_back(rest)
+        if length_hint(batch):
+            self._mailbox.put_back(batch)
             self._owner.pause_reading()
 
     def _invoke(
@@ -246,10 +249,16 @@ class Delivery(Generic[S]):
     ) -> None:
         try:
             response = getattr(self.handler, callback)(argument, self.state)
-        except Exception:
-            self._crash(Failure())
+        except BaseException as error:
+            self._raised(error)
         else:
             self._take(_Call(callback, argument, answered), response)
+
+    def _raised(self, error: BaseException) -> None:
+        """A callback raised; what is no Exception (SystemExit) goes on to the reactor as well."""
+        self._crash(Failure(error))
+        if not isinstance(error, Exception):
+            raise error
 
     def _take(self, call: _Call, response: object) -> None:
         """Takes a callback's response, or waits for it."""

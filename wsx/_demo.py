@@ -94,12 +94,12 @@ class DemoHandler(Handler[int]):
 
     def handle_disconnect(self, status: Disconnect, state: int) -> Answer[int]:
         """Follows the policy, as it would without this method."""
-        _show(f"-- cut off: {status.reason!r}")
+        _show(f"-- cut off: {status.reason}")
         return super().handle_disconnect(status, state)
 
     def terminate(self, reason: Any, state: int) -> None:
         """Says how much came."""
-        _show(f"-- the end, after {state} readings: {reason!r}")
+        _show(f"-- the end, after {state} readings: {reason}")
 
 
 def _show(line: str) -> None:

@@ -120,7 +120,9 @@ TRANSITIONS: Final[dict[tuple[State, Event], Transition]] = {
 _ON_THE_WAY_OUT = (State.CLOSING, State.ENDING, State.TERMINATING, State.TERMINATED)
 
 IGNORED: Final[frozenset[tuple[State, Event]]] = frozenset(
-    {(state, Event.CLOSE) for state in (*_ON_THE_WAY_OUT, State.DISCONNECTED)}
+    # A registry may stop the client that it is given to register.
+    {(state, Event.START) for state in (State.TERMINATING, State.TERMINATED)}
+    | {(state, Event.CLOSE) for state in (*_ON_THE_WAY_OUT, State.DISCONNECTED)}
     | {(state, Event.END) for state in (State.ENDING, State.TERMINATING, State.TERMINATED)}
     | {
         (state, event)

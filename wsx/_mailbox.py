@@ -9,7 +9,7 @@ while the connection is open; while there is none they wait, and go after the ne
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,14 +30,14 @@ class Connected:
 
 @dataclass(slots=True)
 class Frames:
-    """Frames that came together."""
+    """Frames that came together, those that were delivered already left out."""
 
-    frames: list[Frame]
+    frames: Iterator[Frame]
 
 
 @dataclass(slots=True)
 class Lost:
-    """A connection ended, or could not be made; ``status`` is asked for when it is delivered."""
+    """A connection ended, or could not be made."""
 
     status: Disconnect
 
@@ -93,9 +93,9 @@ class Mailbox:
     def frames(self, frames: list[Frame]) -> None:
         """Takes frames of the open connection."""
         self._batches += 1
-        self._queue.append(Frames(frames))
+        self._queue.append(Frames(iter(frames)))
 
-    def put_back(self, frames: list[Frame]) -> None:
+    def put_back(self, frames: Iterator[Frame]) -> None:
         """Takes back the rest of the frames that were taken last."""
         self._batches += 1
         self._queue.appendleft(Frames(frames))

@@ -18,7 +18,6 @@ from autobahn.websocket.compress import (
     PerMessageDeflateResponse,
     PerMessageDeflateResponseAccept,
 )
-from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -28,6 +27,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -49,6 +49,7 @@ from wsx.frames import (
 
 __all__ = ["Attempt", "Connection", "Listener"]
 
+_log = Logger("wsx")
 _USER_AGENT = f"wsx/{__version__}"
 
 
@@ -108,10 +109,10 @@ class Attempt:
         self._expect("connecting", self.conn.socket_connect_timeout)
         try:
             self._connecting = endpoint_for(self.conn, self._reactor).connect(_Factory(self))
+            self._connecting.addErrback(self._connect_failed)
         except Exception as error:  # a user's endpoint, or an option that only shows now
+            self._connecting = None
             self.fail(ConnError(error))
-            return
-        self._connecting.addErrback(self._connect_failed)
 
     def cancel(self) -> None:
         """Ends the attempt; the listener hears no more of it."""
@@ -155,8 +156,7 @@ class Attempt:
         self.fail(ConnError(timeout) if refusal is None else refusal)
 
     def _connect_failed(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self.fail(ConnError(_cause(failure)))
+        self.fail(ConnError(_cause(failure)))
 
     def _finish(self) -> bool:
         """Says whether this is the first outcome."""
@@ -167,7 +167,10 @@ class Attempt:
 
     def _clear_away(self) -> None:
         if self._connecting is not None:
-            self._connecting.cancel()
+            try:
+                self._connecting.cancel()
+            except Exception:  # of a user's endpoint
+                _log.failure("an endpoint could not be cancelled")
         if self._connection is not None:
             self._connection.cut()
 
@@ -203,7 +206,8 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self._refusal: _handshake.BodyReader | None = None
         self._deflate: PerMessageDeflate | None = None
         self._decoder: Decoder | None = None
-        self._deaf = False
+        self._deaf = False  # what arrives is thrown away
+        self._cut = False
         self._outgoing: list[bytes] = []
         self.writable = True
 
@@ -309,7 +313,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         )
         self.transport.registerProducer(self, True)
         self._attempt.succeed(self, conn)
-        if rest and not self._deaf:
+        if rest and not self._cut:  # these came before any close frame that opened() sent
             self._receive_frames(decoder, rest)
 
     def _inflater(self) -> Inflater | None:
@@ -387,7 +391,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
 
     def cut(self) -> None:
         """Drops TCP at once."""
-        self._deaf = True
+        self._deaf = self._cut = True
         if self.transport is not None:
             self.transport.abortConnection()
 

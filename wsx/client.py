@@ -41,6 +41,7 @@ from wsx.errors import (
     WsxError,
     as_exception,
     describe,
+    shorten,
 )
 from wsx.frames import (
     GOING_AWAY,
@@ -53,6 +54,7 @@ from wsx.frames import (
     Frame,
     LocalClose,
     Ping,
+    Pong,
     RemoteClose,
     Shutdown,
     Text,
@@ -67,6 +69,8 @@ __all__ = ["Client", "cast", "info", "send_frame", "start"]
 S = TypeVar("S")
 
 _log = Logger("wsx")
+
+_LATER_AT_LEAST: Final = 64  # pending send_after calls before cancelled ones are looked for
 
 
 class Client(Generic[S]):
@@ -94,6 +98,7 @@ class Client(Generic[S]):
         self._reason: object = None  # why the present connection ends
         self._close_frame: tuple[int, str] = (NORMAL_CLOSURE, "")
         self._close_timer: IDelayedCall | None = None
+        self._close_wanted: tuple[int, str] | None = None  # while handle_disconnect is asked
         self._delay = 0.0
         self._delay_timer: IDelayedCall | None = None
         self._initialised = options.async_
@@ -104,11 +109,13 @@ class Client(Generic[S]):
         self._terminated: list[Deferred[object]] = []
         self._closed: list[Deferred[None]] = []
         self._senders: list[Deferred[None]] = []
+        self._late_pong: list[object] = []  # to be sent when there is room
         self._later: set[IDelayedCall] = set()
+        self._prune_at = _LATER_AT_LEAST
         self._debug: Debug | None = None
 
     def __repr__(self) -> str:
-        name = "" if self.name is None else f" {self.name!r}"
+        name = "" if self.name is None else f" {shorten(self.name)}"
         kind = type(self._delivery.handler).__qualname__
         return f"<wsx.Client{name} {kind} {self._target.parsed.redacted} {self.status}>"
 
@@ -118,12 +125,12 @@ class Client(Generic[S]):
     def label(self) -> str:
         """What log lines call it: its name, or handler and URL."""
         if self.name is not None:
-            return repr(self.name)
+            return shorten(self.name)
         kind = type(self._delivery.handler).__qualname__
         return f"<{kind} {self._target.parsed.redacted}>"
 
     def _trace_label(self) -> str:
-        return repr(self) if self.name is None else repr(self.name)
+        return repr(self) if self.name is None else shorten(self.name)
 
     @property
     def status(self) -> str:
@@ -195,7 +202,9 @@ class Client(Generic[S]):
                 _log.error("{label}: send_after: {error}", label=self.label, error=error)
 
         call: IDelayedCall = self._reactor.callLater(delay, deliver)
-        self._later = {later for later in self._later if later.active()}
+        if len(self._later) >= self._prune_at:  # of cancelled ones nobody tells us
+            self._later = {later for later in self._later if later.active()}
+            self._prune_at = 2 * len(self._later) + _LATER_AT_LEAST
         self._later.add(call)
         return call
 
@@ -212,6 +221,8 @@ class Client(Generic[S]):
             :class:`InvalidFrameError`, :class:`FrameEncodeError`, :class:`ConnError` (the
             connection ended while waiting) or :class:`SendTimeout`.
         """
+        if timeout is not None and not timeout >= 0:
+            return fail(ValueError(f"timeout is not negative, unlike {timeout!r}"))
         connection = self._connection
         if connection is None or self._machine.state is not State.OPEN:
             return fail(NotConnectedError(self._connection_state()))
@@ -225,7 +236,7 @@ class Client(Generic[S]):
         return succeed(None) if connection.writable else self._wait_for_buffer(timeout)
 
     def _wait_for_buffer(self, timeout: float | None) -> Deferred[None]:
-        sender: Deferred[None] = Deferred(self._senders.remove)
+        sender: Deferred[None] = Deferred(lambda sender: _discard(self._senders, sender))
         self._senders.append(sender)
         if timeout is not None:
             sender.addTimeout(timeout, self._reactor, lambda *_: _raise(SendTimeout()))
@@ -248,7 +259,7 @@ class Client(Generic[S]):
         self._close(code, message)
         if self._connection is None:
             return succeed(None)
-        closed: Deferred[None] = Deferred(self._closed.remove)
+        closed: Deferred[None] = Deferred(lambda closed: _discard(self._closed, closed))
         self._closed.append(closed)
         return closed
 
@@ -268,7 +279,7 @@ class Client(Generic[S]):
         """Gives a Deferred of the reason with which the client ends; never an errback."""
         if self._machine.state is State.TERMINATED:
             return succeed(self._end_reason)
-        ended: Deferred[object] = Deferred(self._terminated.remove)
+        ended: Deferred[object] = Deferred(lambda ended: _discard(self._terminated, ended))
         self._terminated.append(ended)
         return ended
 
@@ -282,7 +293,7 @@ class Client(Generic[S]):
             return fail(as_exception(self._end_reason))
         if self._machine.state is State.OPEN and self._answered:
             return succeed(self)
-        opening: Deferred[Client[S]] = Deferred(self._opening.remove)
+        opening: Deferred[Client[S]] = Deferred(lambda opening: _discard(self._opening, opening))
         self._opening.append(opening)
         return opening
 
@@ -308,6 +319,9 @@ class Client(Generic[S]):
             AlreadyStartedError: the name is taken.
             OSError: the file to log to cannot be opened.
         """
+        started: Deferred[Client[S]] = Deferred(self._start_cancelled)
+        if not self._initialised:
+            self._started = started
         debug = parse_options(self._options.debug)
         if debug:
             self._debug = Debug(self._trace_label, self._reactor, debug)
@@ -315,16 +329,16 @@ class Client(Generic[S]):
             if self.name is not None:
                 registry.register(self.name, self)
         except Exception:
+            self._started = None
             if self._debug is not None:
                 self._debug.close()
             raise
         self.handler.client = self
-        started: Deferred[Client[S]] = Deferred(self._start_cancelled)
         if self._initialised:
             started.callback(self)
-        else:
-            self._started = started
+        self._delivery.held = True  # an endpoint may connect, and its server answer, at once
         self._happen(Event.START)
+        self._delivery.held = False
         return started
 
     def _start_cancelled(self, _: Deferred[Client[S]]) -> None:
@@ -332,11 +346,16 @@ class Client(Generic[S]):
         self._end(Shutdown("start was cancelled"))
 
     def _connect_answered(self) -> None:
-        self._initialised = self._answered = True
-        started, self._started = self._started, None
-        opening, self._opening = self._opening, []
-        for promise in opening if started is None else [started, *opening]:
-            promise.callback(self)
+        self._initialised = True
+        promises = [] if self._started is None else [self._started]
+        self._started = None
+        if self._machine.state is State.OPEN:
+            self._answered = True
+            promises += self._opening
+            self._opening = []
+        for promise in promises:
+            if not promise.called:  # the one before may have cancelled it
+                promise.callback(self)
 
     # What the connection says (a wsx._protocol.Listener)
 
@@ -346,6 +365,7 @@ class Client(Generic[S]):
         self._connection = connection
         self._conn = conn
         self._answered = self._reading_paused = False
+        self._late_pong = []
         self._keepalive = Keepalive(self._reactor, conn, self._send_ping, self._peer_is_gone)
         connection.expect_pongs(self._keepalive.token)
         self._keepalive.start()
@@ -390,9 +410,14 @@ class Client(Generic[S]):
 
     def writable(self) -> None:
         """The write buffer has room again."""
+        pong, self._late_pong = self._late_pong, []
+        if pong:
+            self.reply("handle_ping", pong)
+            self.flush()
         senders, self._senders = self._senders, []
         for sender in senders:
-            sender.callback(None)
+            if not sender.called:
+                sender.callback(None)
 
     def closed(self, reason: BaseException) -> None:
         """TCP is at its end."""
@@ -412,9 +437,11 @@ class Client(Generic[S]):
         closed, self._closed = self._closed, []
         self._happen(Event.LOST)
         for sender in senders:
-            sender.errback(ConnError(reason))
+            if not sender.called:
+                sender.errback(ConnError(reason))
         for waiter in closed:
-            waiter.callback(None)
+            if not waiter.called:
+                waiter.callback(None)
 
     def _send_ping(self, payload: bytes) -> None:
         if self._connection is not None and self._machine.state is State.OPEN:
@@ -435,6 +462,11 @@ class Client(Generic[S]):
             _log.debug(
                 "{label}: a reply of {callback} came too late", label=self, callback=callback
             )
+            return
+        if not self._connection.writable and all(isinstance(frame, Pong) for frame in frames):
+            # RFC 6455 section 5.5.3 allows to answer the latest ping only: a peer that pings and
+            # does not read cannot fill our memory.
+            self._late_pong = frames[-1:]
             return
         try:
             self._connection.gather(frames)
@@ -468,6 +500,9 @@ class Client(Generic[S]):
         self._delay = self._delay_of(status) if decision.after is None else float(decision.after)
         self._journal.decided(self.label, status, self._delay)
         self._happen(Event.RECONNECT)
+        wanted, self._close_wanted = self._close_wanted, None
+        if wanted is not None:
+            self._close(*wanted)
 
     def _delay_of(self, status: Disconnect) -> float:
         """The delay of a ``Reconnect`` without one: never a hot loop of attempts."""
@@ -528,13 +563,15 @@ class Client(Generic[S]):
         elif self._machine.state in (State.CONNECTING, State.WAITING):
             self._reason = LocalClose(code, message)
             self._attempt_is_lost(Event.CLOSE)
+        elif self._machine.state is State.DISCONNECTED:
+            self._close_wanted = (code, message)  # should handle_disconnect answer Reconnect
 
     def _attempt_is_lost(self, event: Event) -> None:
         """There will be no connection: whether anybody handles that depends on the options."""
         if self._journal.ever_opened or self._options.handle_initial_conn_failure:
             self._happen(event)
             return
-        self._journal.decided(self.label, self._status_of_loss(), None)
+        self._journal.decided(self.label, self._count_loss(), None)
         self._ending = True
         self._end_reason = self._reason
         self._happen(Event.FAILED_FOR_GOOD)
@@ -586,10 +623,10 @@ class Client(Generic[S]):
 
     def _do_call_connect(self) -> None:
         self._mailbox.connected(Connected(self._conn, self._connect_answered))
-        self._delivery.wake()
+        self._delivery.deliver()
 
     def _do_call_disconnect(self) -> None:
-        self._mailbox.lost(Lost(self._status_of_loss()))
+        self._mailbox.lost(Lost(self._count_loss()))
         self._delivery.wake()
 
     def _do_send_close(self) -> None:
@@ -633,18 +670,24 @@ class Client(Generic[S]):
 
     def _terminate(self) -> None:
         reason = self._end_reason  # an exception's repr may show headers
-        shown = describe(reason) if isinstance(reason, BaseException) else repr(reason)
+        shown = describe(reason) if isinstance(reason, BaseException) else shorten(reason)
         self._note("terminating: {}", shown)
         ending = self._delivery.terminate(self._end_reason)
-        limit = self._reactor.callLater(self._conn.close_timeout, ending.cancel)
+        limit = self._reactor.callLater(self._conn.close_timeout, self._terminate_overdue, ending)
 
         def done(reason: object) -> None:
             if limit.active():
                 limit.cancel()
-            self._end_reason = reason
-            self._happen(Event.DONE)
+                self._end_reason = reason
+                self._happen(Event.DONE)
 
         ending.addCallback(done)
+
+    def _terminate_overdue(self, ending: Deferred[object]) -> None:
+        """Ends all the same, also where ``terminate`` does not mind being cancelled."""
+        _log.warn("{label}: terminate took too long and was cancelled", label=self.label)
+        ending.cancel()
+        self._happen(Event.DONE)
 
     def _do_finish(self) -> None:
         self._free_name()
@@ -655,13 +698,15 @@ class Client(Generic[S]):
         self._journal.ended(self.label, self._end_reason)
         if self._debug is not None:
             self._debug.close()
-        started, self._started = self._started, None
-        opening, self._opening = self._opening, []
+        promises = self._opening if self._started is None else [self._started, *self._opening]
         ended, self._terminated = self._terminated, []
-        for promise in opening if started is None else [started, *opening]:
-            promise.errback(as_exception(self._end_reason))
+        self._started, self._opening = None, []
+        for promise in promises:
+            if not promise.called:  # the one before may have cancelled it
+                promise.errback(as_exception(self._end_reason))
         for waiter in ended:
-            waiter.callback(self._end_reason)
+            if not waiter.called:
+                waiter.callback(self._end_reason)
 
     def _free_name(self) -> None:
         if self.name is None:
@@ -673,7 +718,7 @@ class Client(Generic[S]):
 
     # Small things
 
-    def _status_of_loss(self) -> Disconnect:
+    def _count_loss(self) -> Disconnect:
         return self._journal.lost(self._reason, self._conn)
 
     def _connection_state(self) -> str:
@@ -718,6 +763,12 @@ def _raise(error: Exception) -> Any:
     raise error
 
 
+def _discard(promises: list[Any], cancelled: Any) -> None:
+    """Forgets a Deferred that was cancelled, if it is still waited for."""
+    if cancelled in promises:
+        promises.remove(cancelled)
+
+
 def check_handler(handler: Any) -> type[Handler[Any]] | Handler[Any]:
     """Refuses what is neither a Handler subclass nor an instance.
 
@@ -758,8 +809,11 @@ def make_client(
 
 
 def start(
-    conn_or_url: Conn | str, handler: Any, state: Any = None, **options: Any
-) -> Deferred[Client[Any]]:
+    conn_or_url: Conn | str,
+    handler: type[Handler[S]] | Handler[S],
+    state: S = None,  # type: ignore[assignment]
+    **options: Any,
+) -> Deferred[Client[S]]:
     """Starts a client that is linked to nothing.
 
     Args:

@@ -6,10 +6,11 @@ import dataclasses
 import math
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
-from types import MappingProxyType, NoneType
+from types import NoneType
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
@@ -244,10 +245,12 @@ class Conn:
         self._set("subprotocols", _check_subprotocols(self.subprotocols))
         for name in ("socket_connect_timeout", "socket_recv_timeout", "close_timeout"):
             _check_number(name, getattr(self, name))
-        for name in ("ping_interval", "ping_timeout", "data_timeout", "max_message_size"):
+        for name in ("ping_interval", "ping_timeout", "data_timeout"):
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name))
-        _check_number("max_header_size", self.max_header_size)
+        if self.max_message_size is not None:
+            _check_size("max_message_size", self.max_message_size)
+        _check_size("max_header_size", self.max_header_size)
         if not isinstance(self.insecure, bool):
             raise ValueError(f"insecure is True or False, not {self.insecure!r}")
         self._set("cacerts", _check_cacerts(self.cacerts))
@@ -258,6 +261,9 @@ class Conn:
             parse_proxy(self.proxy)
         if self.compression not in (None, "deflate"):
             raise ValueError(f"compression is None or 'deflate', not {self.compression!r}")
+
+    def __hash__(self) -> int:
+        return hash(self.url)  # some options cannot be hashed
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)  # the only way around frozen, during construction
@@ -315,8 +321,10 @@ def parse_proxy(proxy: str) -> ParsedURL:
     Raises:
         URLError: it cannot be used.
     """
+    if not (isinstance(proxy, str) and proxy.startswith("http://")):
+        raise URLError(proxy, "a proxy is http://[user:password@]host:port")
     parsed = parse_url(proxy)
-    if not proxy.startswith("http://") or parsed.resource != "/":
+    if parsed.resource != "/":
         raise URLError(proxy, "a proxy is http://[user:password@]host:port")
     return parsed
 
@@ -345,9 +353,19 @@ def _check_number(name: str, value: object) -> None:
         raise ValueError(f"{name} is a number above 0, not {value!r}")
 
 
+def _check_size(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < sys.maxsize:
+        raise ValueError(f"{name} is a number of bytes, not {value!r}")
+
+
 def _check_headers(headers: Any) -> Headers:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return tuple(_check_header(*pair) for pair in pairs)
+    if isinstance(headers, Mapping):
+        headers = headers.items()
+    try:
+        pairs = [(name, value) for name, value in headers]
+    except (TypeError, ValueError):
+        raise ValueError("extra_headers are pairs of name and value, or a mapping") from None
+    return tuple(_check_header(name, value) for name, value in pairs)
 
 
 def _check_header(name: str | bytes, value: str | bytes) -> tuple[str, str]:
@@ -409,4 +427,4 @@ def _check_ssl_options(options: Any) -> Any:
         raise ValueError("minimum_version is 'TLSv1.2' or 'TLSv1.3'")
     if ("private_key" in options) and ("certificate" not in options):
         raise ValueError("private_key needs certificate")
-    return MappingProxyType(dict(options))
+    return dict(options)

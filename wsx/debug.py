@@ -14,14 +14,15 @@ from typing import IO, Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.reflect import safe_repr
 
+from wsx.errors import shorten
 from wsx.frames import Frame
 
 __all__ = ["Debug", "parse_options"]
 
 _log = Logger("wsx.debug")
 _DEFAULT_DEPTH: Final = 10
+_LONGEST: Final = 200  # characters of a message
 
 
 def parse_options(options: Iterable[object] | None) -> dict[str, Any]:
@@ -106,7 +107,9 @@ class Debug:
 
     def _print(self, text: str) -> None:
         try:
-            print(f"*DBG* {self._label()} {text}", file=sys.stdout)
+            line = f"*DBG* {self._label()} {text}"
+            encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+            print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
         except (OSError, ValueError) as error:  # ValueError: it is closed
             self._tracing = False
             _log.error("{label}: tracing ended: {error}", label=self._label(), error=error)
@@ -137,7 +140,7 @@ class _Shown:
         self._detail = detail
 
     def __repr__(self) -> str:
-        return str(safe_repr(self._detail))
+        return shorten(self._detail, _LONGEST)
 
     def __str__(self) -> str:
         return str(self._detail)

@@ -26,7 +26,7 @@ No message holds a header value, a credential or a whole payload: they may reach
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 __all__ = [
     "AlreadyStartedError",
@@ -52,18 +52,27 @@ __all__ = [
 
 def shorten(value: object, limit: int = 75) -> str:
     """Gives the ``repr`` of a value, cut in the middle past ``limit`` characters."""
-    try:
-        text = repr(value)
-    except Exception as error:  # a user's own class; an error's text must not raise
-        text = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+    text = _safely(repr, value)
     if len(text) <= limit:
         return text
     head = (limit - 3) // 2
     return f"{text[:head]}...{text[len(text) - (limit - 3 - head) :]}"
 
 
+def _safely(function: Callable[[object], str], value: object) -> str:
+    """Calls ``repr`` or ``str``; a user's class may raise there, what we tell of it may not."""
+    try:
+        return function(value)
+    except Exception as error:
+        return f"<{type(value).__name__} whose {function.__name__} raises {type(error).__name__}>"
+
+
 class WsxError(Exception):
     """The base of every exception that wsx raises."""
+
+    def __repr__(self) -> str:
+        # Its text, not its arguments: those may be URLs with passwords, headers, payloads.
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class URLError(WsxError, ValueError):
@@ -374,8 +383,8 @@ def describe(reason: object) -> str:
     if isinstance(reason, WsxError):
         return str(reason)
     if isinstance(reason, BaseException):
-        text = " ".join(str(reason).split()).rstrip(".")
+        text = " ".join(_safely(str, reason).split()).rstrip(".")
         return f"{type(reason).__name__}: {text}" if text else type(reason).__name__
     if type(reason).__str__ is object.__str__:
         return shorten(reason)
-    return " ".join(str(reason).split())
+    return " ".join(_safely(str, reason).split())

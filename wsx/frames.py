@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from wsx.errors import FrameEncodeError, InvalidFrameError, describe, shorten
+
+if TYPE_CHECKING:
+    from wsx.conn import Conn
 
 __all__ = [
     "Binary",
@@ -257,7 +260,10 @@ class Shutdown:
 
 def is_normal(reason: object) -> bool:
     """Tells whether a client that ended for this reason ended normally."""
-    return getattr(reason, "normal", False) is True
+    try:
+        return getattr(reason, "normal", False) is True
+    except Exception:  # a property of the user's own reason: without an answer it is abnormal
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +277,6 @@ class Disconnect:
         conn: the :class:`wsx.Conn` of that connection.
     """
 
-    reason: object
+    reason: Any
     attempt_number: int
-    conn: object
+    conn: Conn

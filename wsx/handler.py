@@ -28,41 +28,45 @@ if TYPE_CHECKING:
 __all__ = ["Close", "Exit", "Handler", "Ok", "Reconnect", "Reply"]
 
 S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+
+_log = Logger("wsx.handler")
 
 
 @dataclass(slots=True)
-class Ok(Generic[S]):
+class Ok(Generic[S_co]):
     """Go on with this state."""
 
-    state: S
+    state: S_co
 
 
 @dataclass(slots=True)
-class Reply(Generic[S]):
+class Reply(Generic[S_co]):
     """Send one frame, or each of a list in order, then go on with this state."""
 
     frame: Frame | Sequence[Frame]
-    state: S
+    state: S_co
 
 
 @dataclass(slots=True)
-class Close(Generic[S]):
+class Close(Generic[S_co]):
     """Start the closing handshake (RFC 6455 section 7.1.2) with this code and message."""
 
-    state: S
+    state: S_co
     code: int = NORMAL_CLOSURE
     message: str = ""
 
 
 @dataclass(slots=True)
-class Reconnect(Generic[S]):
+class Reconnect(Generic[S_co]):
     """Connect again, to ``conn`` where given, after that many seconds.
 
     Without ``after`` the client's ``reconnect`` policy says how long; without one the loss of a
-    healthy connection is answered at once, and each failure after it waits as ``Backoff()`` says.
+    healthy connection is answered at once, and each failure after it waits as ``Backoff()`` says,
+    with at most one attempt a second.
     """
 
-    state: S
+    state: S_co
     conn: Conn | None = None
     after: float | None = None
 
@@ -81,7 +85,7 @@ class Exit(Exception):
 
 
 Result: TypeAlias = "Ok[S] | Reply[S] | Close[S] | Reconnect[S] | None"
-Answer: TypeAlias = "Result[S] | Deferred[Any] | Coroutine[Any, Any, Any]"
+Answer: TypeAlias = "Result[S] | Deferred[Any] | Coroutine[Any, Any, Result[S]]"
 
 MAY_REPLY = frozenset(
     {
@@ -110,7 +114,6 @@ class Handler(Generic[S]):
 
     client: Client[S]
     version: object = None
-    _log = Logger("wsx.handler")
 
     def handle_connect(self, conn: Conn, state: S) -> Answer[S]:
         """Called after each completed opening handshake, before any frame of that connection."""
@@ -136,7 +139,7 @@ class Handler(Generic[S]):
 
     def handle_info(self, message: Any, state: S) -> Answer[S]:
         """Called for each ``info`` and ``send_after``; the default logs an error and goes on."""
-        self._log.error(
+        _log.error(
             "{handler} has no handle_info for a {kind}",
             handler=type(self).__qualname__,
             kind=type(message).__name__,
@@ -205,4 +208,5 @@ def _fits_disconnect(response: object) -> bool:
 def frames_of(reply: Reply[Any]) -> list[object]:
     """Gives the frames of a reply as a list, one alone as well."""
     frame = reply.frame
-    return list(frame) if isinstance(frame, (list, tuple)) else [frame]
+    several = isinstance(frame, Sequence) and not isinstance(frame, (str, bytes, bytearray))
+    return list(frame) if several else [frame]  # type: ignore[arg-type]

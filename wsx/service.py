@@ -150,7 +150,7 @@ class ClientService(Service):
         client, self.client = self.client, None
         if client is not None:
             self._leaving = client
-            return client.stop().addCallback(self._left)
+            client.stop().addCallback(self._left)
         if self._leaving is not None:
             return self._leaving.terminated()
         self._finish(Shutdown())

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.interfaces import IReactorCore
@@ -20,7 +20,7 @@ from wsx._demo import DemoHandler, DemoServer
 from wsx._endpoints import endpoint_for, tls_creator
 from wsx._version import __version__
 from wsx.backoff import Backoff
-from wsx.conn import Conn
+from wsx.conn import Conn, parse_proxy
 from wsx.errors import describe
 from wsx.frames import is_normal
 from wsx.handler import Handler
@@ -29,18 +29,19 @@ from wsx.service import RESTARTS, ClientService
 __all__ = ["Options", "makeService"]
 
 
-def _number(text: str) -> float:
-    return float(text)
-
-
-_number.coerceDoc = "seconds"  # type: ignore[attr-defined]
-
-
 def _seconds_or_none(text: str) -> float | None:
     return None if text == "none" else float(text)
 
 
-_seconds_or_none.coerceDoc = "seconds, or 'none'"  # type: ignore[attr-defined]
+_NUMBERS: Final[dict[str, Callable[[str], float | None]]] = {
+    "max-attempts": int,
+    "ping-interval": _seconds_or_none,
+    "ping-timeout": _seconds_or_none,
+    "data-timeout": _seconds_or_none,
+    "connect-timeout": float,
+    "max-restarts": int,
+    "max-seconds": float,
+}
 
 
 class Options(usage.Options):
@@ -52,10 +53,12 @@ class Options(usage.Options):
 
     synopsis = "[options] (--url URL | --demo) [--handler module.Class]"
 
-    longdesc = """Keeps a WebSocket connection open and hands what comes to your handler class.
-    Without --handler it is a console: what is received is printed, and each line read from standard
-    input is sent; after the end of the input it waits until nothing has come for a second, and
-    closes."""
+    longdesc = (
+        "Keeps a WebSocket connection open and hands what comes to your handler class. Without "
+        "--handler it is a console: what is received is printed, and each line read from standard "
+        "input is sent; after the end of the input it waits until nothing has come for a second, "
+        "and closes."
+    )
 
     optFlags: ClassVar[list[Any]] = [
         ["demo", None, "Start a server on a free loopback port first, and connect to it."],
@@ -74,16 +77,16 @@ class Options(usage.Options):
         ["endpoint", None, None, "A Twisted client endpoint to connect through."],
         ["compression", None, None, "'deflate' offers permessage-deflate."],
         ["name", None, None, "The client's name."],
-        ["max-attempts", None, None, "Give up after so many attempts in a row.", int],
-        ["ping-interval", None, 20.0, "Between two keepalive pings.", _seconds_or_none],
-        ["ping-timeout", None, 20.0, "From a ping to a sign of life.", _seconds_or_none],
-        ["data-timeout", None, None, "Without a message.", _seconds_or_none],
-        ["connect-timeout", None, 6.0, "For DNS, TCP, proxy and TLS.", _number],
+        ["max-attempts", None, None, "Give up after so many attempts in a row."],
+        ["ping-interval", None, "20", "Seconds between two keepalive pings, or 'none'."],
+        ["ping-timeout", None, "20", "Seconds from a ping to a sign of life, or 'none'."],
+        ["data-timeout", None, None, "Give a connection up after so long without a message."],
+        ["connect-timeout", None, "6", "Seconds for DNS, TCP, proxy and TLS."],
         ["debug", None, None, "Any of trace, log, log:N, statistics, with commas between."],
         ["log-to-file", None, None, "Write the client's events to this file."],
         ["restart", None, "transient", f"When the client ends: {', '.join(RESTARTS)}."],
-        ["max-restarts", None, 3, "Give up with more restarts than this...", int],
-        ["max-seconds", None, 5.0, "...within this time.", _number],
+        ["max-restarts", None, "3", "Give up with more restarts than this..."],
+        ["max-seconds", None, "5", "...within so many seconds."],
     ]
 
     def __init__(self) -> None:
@@ -142,20 +145,22 @@ class Options(usage.Options):
             raise usage.UsageError("give one of --url and --demo")
         if self["reconnect"] and self["no-reconnect"]:
             raise usage.UsageError("give one of --reconnect and --no-reconnect")
+        self._parse_numbers()
         # One set of arguments for the service; --demo gets its port later.
-        self["handler_class"] = self._handler_class()
+        self["chosen_handler"] = self._chosen_handler()
         self["initial_state"] = self._initial_state()
         self["conn"] = _refusing("", self._conn)
         self["client_options"] = _refusing("", self._client_options)
         _refusing("", lambda: self.make_service(self["conn"]))
-        if self["handler_class"] is Console:
+        self._open_log_file()
+        if isinstance(self["chosen_handler"], Console):
             self._keep_standard_output_for_the_console()
 
     def make_service(self, conn: Conn) -> ClientService:
         """Makes the service of the one client."""
         return ClientService(
             conn,
-            self["handler_class"],
+            self["chosen_handler"],
             self["initial_state"],
             restart=self["restart"],
             max_restarts=self["max-restarts"],
@@ -163,10 +168,19 @@ class Options(usage.Options):
             **self["client_options"],
         )
 
-    def _handler_class(self) -> type[Handler[Any]]:
+    def _parse_numbers(self) -> None:
+        for name, parse in _NUMBERS.items():
+            if self[name] is not None:
+                text = self[name]
+                try:
+                    self[name] = parse(text)
+                except ValueError:
+                    raise usage.UsageError(f"--{name} is a number, not {text!r}") from None
+
+    def _chosen_handler(self) -> type[Handler[Any]] | Console:
         name = self["handler"]
         if name is None:
-            return DemoHandler if self["demo"] else Console
+            return DemoHandler if self["demo"] else Console()
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())  # as "python -m" does, unlike console scripts
         found = _refusing(f"--handler {name} cannot be imported: ", lambda: namedAny(name))
@@ -180,6 +194,8 @@ class Options(usage.Options):
         return _refusing("--state is not JSON: ", lambda: json.loads(self["state"]))
 
     def _conn(self) -> Conn:
+        if self["proxy"] is not None:
+            _refusing("--proxy: ", lambda: parse_proxy(self["proxy"]))
         conn = Conn(
             "ws://127.0.0.1:1" if self["url"] is None else self["url"],
             extra_headers=self["headers"],
@@ -195,12 +211,13 @@ class Options(usage.Options):
             data_timeout=self["data-timeout"],
             socket_connect_timeout=self["connect-timeout"],
         )
+        # Reads the PEM files now, rather than at the first attempt.
         if conn.parsed.secure or conn.ssl_options or conn.cacerts:
-            tls_creator(conn)  # reads the PEM files: now, rather than at the first attempt
+            tls_creator(conn.replace(insecure=False))
         if conn.endpoint is not None:
             from twisted.internet import reactor
 
-            endpoint_for(conn, reactor)
+            _refusing("--endpoint: ", lambda: endpoint_for(conn, reactor))
         return conn
 
     def _ssl_options(self) -> dict[str, str] | None:
@@ -229,9 +246,13 @@ class Options(usage.Options):
             elif word.strip():
                 raise usage.UsageError(f"--debug has no {word.strip()!r}")
         if self["log-to-file"] is not None:
-            with open(self["log-to-file"], "a"):
-                chosen.append(("log_to_file", os.path.abspath(self["log-to-file"])))
+            chosen.append(("log_to_file", os.path.abspath(self["log-to-file"])))
         return chosen
+
+    def _open_log_file(self) -> None:
+        """Finds out now whether it can be written, once nothing else can be wrong."""
+        if self["log-to-file"] is not None:
+            _refusing("--log-to-file: ", lambda: open(self["log-to-file"], "a").close())
 
     def _keep_standard_output_for_the_console(self) -> None:
         """Sends twistd's log to standard error, unless the user said where it goes."""
@@ -239,7 +260,7 @@ class Options(usage.Options):
         if (
             twistd is not None
             and twistd["nodaemon"]
-            and not (twistd["logfile"] or twistd["logger"])
+            and not (twistd["logfile"] or twistd["logger"] or twistd.get("syslog"))
         ):
             twistd["logger"] = f"{log_to_stderr.__module__}.{log_to_stderr.__qualname__}"
 
@@ -250,7 +271,7 @@ def _refusing(prefix: str, function: Callable[[], Any]) -> Any:
         return function()
     except usage.UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a handler's module may exit when it is imported
         text = describe(error) if prefix else str(error)
         raise usage.UsageError(f"{prefix}{text}") from error
 

@@ -61,6 +61,7 @@ NEIGHBOURS: dict[str, frozenset[str]] = {
 
 # Annotations name who is above; nothing is imported for them at run time.
 FOR_TYPES_ONLY: dict[str, frozenset[str]] = {
+    "frames": frozenset({"conn"}),
     "handler": frozenset({"client"}),
     "registry": frozenset({"client"}),
     "telemetry": frozenset({"client"}),

@@ -365,7 +365,7 @@ class ClientLogTests(MemoryCase):
         found = self.life(self.again(), name="feed")
         beginnings = [
             "'feed': no connection (attempt 1): ",
-            f"'feed': connected to {URL} after 2.0 s, attempt 1; what happened: the server answered ",
+            f"'feed': connected to {URL} after 2.0 s, attempt 1; what happened: the ",
             "'feed': the connection ended (attempt 1): dropped without a close frame",
             f"'feed': back at {URL} after 3.0 s, attempt 1; what happened: dropped ",
             "'feed': ended: stopped",

@@ -528,10 +528,11 @@ class OrderTests(ProtocolCase):
         self.assertEqual(self.log.names, ["opened", "closed"])
 
     def test_closing_in_opened(self) -> None:
-        """A listener that closes in ``opened`` gets no frame that came with the 101."""
+        """A listener that closes in ``opened`` gets the frames that came with the 101, no others."""
         self.log.on_opened = lambda connection: connection.start_closing(1000, "")
         self.open(text("one"))
-        self.assertEqual(self.log.names, ["opened"])
+        self.peer.send(text("two"))
+        self.assertEqual(self.log.events, [("opened",), ("frame", Text("one"))])
 
     def test_closed_comes_once_and_last(self) -> None:
         """``closed`` comes at the end of TCP, after the frames that were whole."""

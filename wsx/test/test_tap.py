@@ -1,0 +1,997 @@
+"""Tests of wsx.tap and the twistd plugin: the command line, the service, and real processes."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twisted.application.service import IService, IServiceMaker
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import IProcessTransport
+from twisted.internet.protocol import ProcessProtocol, Protocol
+from twisted.internet.task import Clock, deferLater
+from twisted.plugin import getPlugins
+from twisted.python.failure import Failure
+from twisted.scripts.twistd import ServerOptions
+from twisted.trial.unittest import SynchronousTestCase
+
+import twisted
+import twisted.plugins
+import wsx
+from wsx import tap
+from wsx._console import Console
+from wsx._demo import DemoHandler
+from wsx._version import __version__
+from wsx.test.support import URL, MemoryCase, close, text
+from wsx.test.test_loopback import HOST, SocketCase, global_reactor
+
+HERE = "wsx.test.test_tap"
+REPOSITORY = str(Path(wsx.__file__).parents[1])
+RUN = "from twisted.scripts.twistd import run; run()"
+NAME = "wsx.test.test_tap"
+IN_USE = ["--url", URL]
+
+PROBE = """
+import atexit
+import sys
+import wsx
+
+atexit.register(print, "probe is cleaned up", file=sys.__stdout__)
+
+class Probe(wsx.Handler):
+    def handle_connect(self, conn, state):
+        print("probe connected with", state)
+
+    def handle_frame(self, frame, state):
+        if frame == wsx.Text("crash"):
+            raise ValueError("as told")
+        print("probe received", frame)
+        if frame == wsx.Text("bye"):
+            return wsx.Close(state)
+
+    def handle_disconnect(self, status, state):
+        print("probe lost", status.reason)
+        return super().handle_disconnect(status, state)
+
+    def terminate(self, reason, state):
+        print(f"probe terminated with {reason!r}")
+
+class Patient(Probe):
+    def handle_connect(self, conn, state):
+        super().handle_connect(conn, state)
+        return wsx.Reply(wsx.Text("drop"), state)
+
+    def handle_disconnect(self, status, state):
+        print("probe waits")
+        return wsx.Reconnect(state, after=600)
+
+class Talker(Probe):
+    said = "bye"
+
+    def handle_connect(self, conn, state):
+        super().handle_connect(conn, state)
+        return wsx.Reply(wsx.Text(self.said), state)
+
+class Crasher(Talker):
+    said = "crash"
+"""
+
+
+class Feed(wsx.Handler[Any]):
+    """A handler for ``--handler``; its calls are noted at the class."""
+
+    calls: ClassVar[list[tuple[str, Any]]] = []
+
+    def handle_connect(self, conn: wsx.Conn, state: Any) -> None:
+        self.calls.append(("handle_connect", state))
+
+    def handle_frame(self, frame: wsx.Frame, state: Any) -> Any:
+        if frame == wsx.Text("crash"):
+            raise ValueError("as told")
+        return wsx.Close(state)
+
+    def terminate(self, reason: object, state: Any) -> None:
+        self.calls.append(("terminate", reason))
+
+
+class Stubborn(Feed):
+    """A handler with a ``handle_disconnect`` of its own."""
+
+    def handle_disconnect(self, status: wsx.Disconnect, state: Any) -> Any:
+        return wsx.Reconnect(state, after=7)
+
+
+class NoHandler:
+    """Not a subclass of Handler."""
+
+
+AN_INSTANCE = Feed()
+
+
+def parse(*arguments: str) -> tap.Options:
+    """Parses the arguments of ``twistd wsx``."""
+    options = tap.Options()
+    options.parseOptions(list(arguments))
+    return options
+
+
+class FakeReactor(Clock):
+    """A clock that can be run and stopped like the reactor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = False
+        self.stops = 0
+        self._hooks: list[Callable[[], object]] = []
+
+    def callWhenRunning(self, function: Callable[[], object]) -> None:
+        if self.running:
+            function()
+        else:
+            self._hooks.append(function)
+
+    def callFromThread(self, function: Callable[[], object]) -> None:
+        self.callLater(0, function)
+
+    def run(self) -> None:
+        self.running = True
+        for hook in self._hooks:
+            hook()
+
+    def stop(self) -> None:
+        self.stops += 1
+
+
+class OptionsCase(SynchronousTestCase):
+    """Tests of the command line, in a directory of their own."""
+
+    def setUp(self) -> None:
+        self.output, self.errors = StringIO(), StringIO()
+        self.patch(sys, "stdout", self.output)
+        self.patch(sys, "stderr", self.errors)
+        self.patch(sys, "path", [path for path in sys.path if path not in ("", os.getcwd())])
+        self.addCleanup(os.chdir, os.getcwd())
+        directory = self.mktemp()
+        os.makedirs(directory)
+        os.chdir(directory)
+        modules = set(sys.modules)
+        self.addCleanup(lambda: [sys.modules.pop(name) for name in set(sys.modules) - modules])
+
+    def refusal(self, *arguments: str) -> str:
+        """Gives the one line with which a command line is refused."""
+        error = self.assertRaises(SystemExit, parse, *arguments)
+        line = error.code
+        self.assertIsInstance(line, str, f"{arguments}: Python would exit with {line!r}")
+        assert isinstance(line, str)
+        self.assertEqual(len(line.splitlines()), 1, line)
+        self.assertTrue(line.startswith("twistd wsx: "), line)
+        self.assertEqual(self.output.getvalue() + self.errors.getvalue(), "")
+        return line
+
+    def assert_refused(self, table: list[tuple[list[str], str]]) -> None:
+        """Each list of arguments is refused, with a line that has this part."""
+        for arguments, part in table:
+            self.assertIn(part, self.refusal(*arguments), f"{arguments}")
+
+    def write(self, name: str, content: str) -> str:
+        """Writes a file into the current directory; gives its name."""
+        Path(name).write_text(content)
+        return name
+
+
+class WrongOptionsTests(OptionsCase):
+    """A wrong option: one clear line, exit status 1, and nothing started."""
+
+    def test_where(self) -> None:
+        """[S3] There is one of --url and --demo, and the URL is one."""
+        self.assert_refused(
+            [
+                ([], "--url"),
+                (["--state", "1"], "--url"),
+                ([*IN_USE, "--demo"], "--demo"),
+                (["--url", ""], "URL"),
+                (["--url", "ftp://example.test"], "URL"),
+                (["--url", "example.test"], "URL"),
+                (["--url", "ws://"], "URL"),
+                (["--url", "ws://example.test/#part"], "fragment"),
+                (["--url", "ws://example.test:99999"], "port"),
+                (["--url"], "--url"),
+            ]
+        )
+
+    def test_unknown(self) -> None:
+        """An unknown option and an argument too many are named."""
+        self.assert_refused(
+            [([*IN_USE, "--nonsense"], "nonsense"), ([*IN_USE, "surplus"], "surplus")]
+        )
+
+    def test_both_ways(self) -> None:
+        """--reconnect and --no-reconnect exclude each other."""
+        self.assert_refused([([*IN_USE, "--reconnect", "--no-reconnect"], "--no-reconnect")])
+
+    def test_handler_not_importable(self) -> None:
+        """A handler that cannot be imported is named, with the cause."""
+        self.write("syntax_error.py", "class Feed(:\n")
+        self.write("raises.py", "raise ValueError('first\\nsecond')\n")
+        self.write("imports.py", "import no_such_module_of_ours\n")
+        names = [
+            ("no.such.module.Feed", "no.such.module.Feed"),
+            (f"{HERE}.NoSuchClass", "NoSuchClass"),
+            ("", "--handler"),
+            ("..x", "..x"),
+            ("syntax_error.Feed", "SyntaxError"),
+            ("raises.Feed", "first second"),
+            ("imports.Feed", "no_such_module_of_ours"),
+        ]
+        self.assert_refused([([*IN_USE, "--handler", name], part) for name, part in names])
+
+    def test_handler_module_that_exits(self) -> None:
+        """A handler's module that ends the process when imported cannot be imported."""
+        self.write("exits.py", "import sys\nsys.exit(0)\n")
+        self.assertIn("exits.Feed", self.refusal(*IN_USE, "--handler", "exits.Feed"))
+
+    def test_no_handler(self) -> None:
+        """What is no subclass of Handler is no handler."""
+        names = [f"{HERE}.NoHandler", f"{HERE}.parse", f"{HERE}.AN_INSTANCE", HERE, "json.loads"]
+        self.assert_refused([([*IN_USE, "--handler", name], name) for name in names])
+
+    def test_state(self) -> None:
+        """The state is JSON."""
+        for state in ("", "{", "nonsense", "{'a': 1}", "1 2", "[" * 200_000):
+            self.assertIn("--state", self.refusal(*IN_USE, "--state", state))
+
+    def test_header(self) -> None:
+        """A header has a name and a value that may be sent, and none of the handshake's own."""
+        for header in ("X", ": value", "A b: c", "A: b\r\nC: d", "A: \0", "Upgrade: h2c", "A: €"):
+            self.assertIn("header", self.refusal(*IN_USE, "--header", header))
+
+    def test_secrets(self) -> None:
+        """No password and no header's value is shown."""
+        for arguments in (
+            ["--url", "ws://user:s3cr3t@example.test:port/"],
+            ["--url", "ws://user:s3cr3t@"],
+            [*IN_USE, "--proxy", "http://user:s3cr3t@"],
+            [*IN_USE, "--header", "Authorization: s3cr3t\0"],
+        ):
+            self.assertNotIn("s3cr3t", self.refusal(*arguments))
+
+    def test_files(self) -> None:
+        """Files that are missing, or are not what they should be, are found out at once."""
+        self.write("empty.pem", "")
+        pem = [("--cacerts", "missing.pem"), ("--certificate", "missing.pem")]
+        for option, path in pem:
+            self.assertIn("missing.pem", self.refusal(*IN_USE, option, path))
+            self.assertIn("missing.pem", self.refusal("--url", "wss://a.test", option, path))
+            self.assertIn("PEM", self.refusal(*IN_USE, option, "empty.pem"))
+        self.refusal(*IN_USE, "--private-key", "missing.pem")
+        self.assertIn("missing/log", self.refusal(*IN_USE, "--log-to-file", "missing/log"))
+
+    def test_cacerts_of_an_insecure_client(self) -> None:
+        """A missing PEM file is found out with --insecure too."""
+        self.assertIn("none.pem", self.refusal(*IN_USE, "--insecure", "--cacerts", "none.pem"))
+
+    BAD_NUMBERS: ClassVar[dict[str, list[str]]] = {
+        "max-attempts": ["x", "1.5", "-1", ""],
+        "ping-interval": ["x", "0", "-1", "nan", "inf", ""],
+        "ping-timeout": ["x", "0", "-1", "nan"],
+        "data-timeout": ["x", "0", "-1", "nan"],
+        "connect-timeout": ["x", "0", "-1", "nan", "inf", "none"],
+        "max-restarts": ["x", "-1", "1.5"],
+        "max-seconds": ["x", "0", "-1", "nan"],
+    }
+
+    def test_numbers(self) -> None:
+        """Numbers are numbers, and in range."""
+        for option, values in self.BAD_NUMBERS.items():
+            for value in values:
+                self.refusal(*IN_USE, f"--{option}", value)
+
+    def test_numbers_are_named(self) -> None:
+        """The line says which number is wrong: it is a clear one."""
+        for option, values in self.BAD_NUMBERS.items():
+            for value in values:
+                line = self.refusal(*IN_USE, f"--{option}", value)
+                self.assertIn(option, line.replace("_", "-"), f"--{option} {value!r}")
+
+    def test_words(self) -> None:
+        """What is chosen from a list is in the list."""
+        self.assert_refused(
+            [
+                ([*IN_USE, "--restart", "often"], "often"),
+                ([*IN_USE, "--compression", "zip"], "zip"),
+                ([*IN_USE, "--debug", "loud"], "loud"),
+                ([*IN_USE, "--debug", "trace,log:0"], "log:0"),
+                ([*IN_USE, "--debug", "log:x"], "log:x"),
+                ([*IN_USE, "--debug", "trace:1"], "trace:1"),
+                ([*IN_USE, "--name", ""], "name"),
+                ([*IN_USE, "--subprotocol", "a b"], "a b"),
+                ([*IN_USE, "--subprotocol", "a", "--subprotocol", "a"], "subprotocol"),
+            ]
+        )
+
+    def test_ways(self) -> None:
+        """A proxy or an endpoint that cannot be used is refused by name."""
+        self.assert_refused(
+            [
+                ([*IN_USE, "--proxy", "socks5://localhost:1"], "proxy"),
+                ([*IN_USE, "--proxy", "http://localhost:1/path"], "proxy"),
+                ([*IN_USE, "--endpoint", "nonsense"], "endpoint"),
+                ([*IN_USE, "--endpoint", "tcp:localhost:port"], "endpoint"),
+            ]
+        )
+
+    def test_by_twistd(self) -> None:
+        """twistd itself lets the line through."""
+        error = self.assertRaises(SystemExit, ServerOptions().parseOptions, ["-n", "wsx"])
+        self.assertEqual(error.code, self.refusal())
+
+
+class OptionsTests(OptionsCase):
+    """What the options mean."""
+
+    def test_defaults(self) -> None:
+        """Without options the connection has the defaults of Conn."""
+        self.assertEqual(parse("--url", URL)["conn"], wsx.Conn(URL))
+
+    def test_conn(self) -> None:
+        """[S2][S15][S17] Each option of the connection reaches it."""
+        for arguments, changes in (
+            (["--header", "A: 1"], {"extra_headers": {"A": "1"}}),
+            (["--header", "A:b: c", "--header", "B:"], {"extra_headers": {"A": "b: c", "B": ""}}),
+            (["--header", "A: 1", "--header", "A: 2"], {"extra_headers": [("A", "1"), ("A", "2")]}),
+            (["--subprotocol", "a", "--subprotocol", "b"], {"subprotocols": ("a", "b")}),
+            (["--insecure"], {"insecure": True}),
+            (["--proxy", "http://u:p@proxy.test:3128"], {"proxy": "http://u:p@proxy.test:3128"}),
+            (["--endpoint", "tcp:localhost:99"], {"endpoint": "tcp:localhost:99"}),
+            (["--compression", "deflate"], {"compression": "deflate"}),
+            (["--ping-interval", "1.5"], {"ping_interval": 1.5}),
+            (["--ping-interval", "none"], {"ping_interval": None}),
+            (["--ping-timeout", "3"], {"ping_timeout": 3.0}),
+            (["--ping-timeout", "none"], {"ping_timeout": None}),
+            (["--data-timeout", "60"], {"data_timeout": 60.0}),
+            (["--connect-timeout", "2"], {"socket_connect_timeout": 2.0}),
+        ):  # fmt: skip
+            self.assertEqual(parse(*IN_USE, *arguments)["conn"], wsx.Conn(URL, **changes))
+
+    def test_pem_files(self) -> None:
+        """[S18] Certificates come from files; --cacerts may be repeated."""
+        ca = self.write("ca.pem", SocketCase.ca.cert_pem.bytes().decode())
+        leaf = SocketCase.leaf
+        own = self.write("own.pem", leaf.cert_chain_pems[0].bytes().decode())
+        key = self.write("key.pem", leaf.private_key_pem.bytes().decode())
+        conn = parse(
+            *("--url", "wss://a.test", "--cacerts", ca, "--cacerts", own),
+            *("--certificate", own, "--private-key", key),
+        )["conn"]
+        self.assertEqual(conn.cacerts, (ca, own))
+        self.assertEqual(dict(conn.ssl_options), {"certificate": own, "private_key": key})
+
+    def test_debug(self) -> None:
+        """[Y5] --debug and --log-to-file are the client's debug options."""
+        options = parse(*IN_USE, "--debug", "trace, log:5,statistics,log", "--log-to-file", "file")
+        self.assertEqual(
+            options["client_options"]["debug"],
+            ["trace", ("log", 5), "statistics", "log", ("log_to_file", os.path.abspath("file"))],
+        )
+
+    def test_log_file_is_kept(self) -> None:
+        """What the file of --log-to-file has already is kept."""
+        self.write("file", "before\n")
+        parse(*IN_USE, "--log-to-file", "file")
+        self.assertEqual(Path("file").read_text(), "before\n")
+
+    def test_handlers(self) -> None:
+        """A handler is named; without one it is the console, or the demo's."""
+        for arguments, handler in (
+            (["--demo"], DemoHandler),
+            ([*IN_USE, "--handler", f"{HERE}.Feed"], Feed),
+            (["--demo", "--handler", f"{HERE}.Feed"], Feed),
+        ):
+            self.assertIs(parse(*arguments)["chosen_handler"], handler)
+        self.assertIsInstance(parse(*IN_USE)["chosen_handler"], Console)
+
+    def test_handler_in_the_current_directory(self) -> None:
+        """The handler's module is found in the current directory too."""
+        self.write("tap_local_module.py", "from wsx import Handler\nclass Feed(Handler): pass\n")
+        found = parse(*IN_USE, "--handler", "tap_local_module.Feed")["chosen_handler"]
+        self.assertEqual(found.__module__, "tap_local_module")
+
+    def test_version(self) -> None:
+        """--version shows the version, on standard output, and exits with 0."""
+        self.assertEqual(self.assertRaises(SystemExit, parse, "--version").code, 0)
+        self.assertEqual(self.output.getvalue(), f"wsx {__version__}\n")
+
+    def test_log_of_the_console(self) -> None:
+        """The console's log goes to standard error; with a handler, or if told, as twistd does."""
+        for arguments, redirected in (
+            (["-n", "wsx", *IN_USE], True),
+            (["wsx", *IN_USE], False),
+            (["-n", "--logfile", "file", "wsx", *IN_USE], False),
+            (["-n", "wsx", "--demo"], False),
+            (["-n", "wsx", *IN_USE, "--handler", f"{HERE}.Feed"], False),
+        ):
+            options = ServerOptions()
+            options.parseOptions(arguments)
+            self.assertEqual(options["logger"] is not None, redirected, f"{arguments}")
+
+    def test_log_where_told(self) -> None:
+        """A --logger of the user's stays."""
+        options = ServerOptions()
+        options.parseOptions(["-n", "--logger", f"{HERE}.parse", "wsx", *IN_USE])
+        self.assertIs(options["logger"], parse)
+
+    def test_service(self) -> None:
+        """makeService gives a service, and starts nothing."""
+        service = tap.makeService(parse(*IN_USE, "--name", NAME))
+        self.assertTrue(IService.providedBy(service))
+        self.assertFalse(service.running)
+        self.assertIs(wsx.whereis(NAME), None)
+
+
+class PluginTests(SynchronousTestCase):
+    """The plugin."""
+
+    def test_found(self) -> None:
+        """Twisted finds one plugin of this name, which leads to wsx.tap."""
+        found = [plugin for plugin in getPlugins(IServiceMaker) if plugin.tapname == "wsx"]
+        self.assertEqual([plugin.module for plugin in found], ["wsx.tap"])
+        self.assertIs(found[0].options, tap.Options)
+        self.assertIs(found[0].makeService, tap.makeService)
+        self.assertIn("WebSocket", found[0].description)
+
+    def test_no_packages(self) -> None:
+        """There is no __init__.py that would break Twisted or hide the plugin."""
+        for directory in (Path(REPOSITORY, "twisted"), Path(REPOSITORY, "twisted", "plugins")):
+            self.assertTrue(directory.is_dir(), f"{directory}")
+            if directory not in (
+                Path(twisted.__file__).parent,
+                Path(twisted.plugins.__file__).parent,
+            ):
+                self.assertFalse((directory / "__init__.py").exists(), f"{directory}")  # fmt: skip
+
+
+class RunCase(MemoryCase):
+    """Runs the service in memory; what twistd would do is done by hand."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reactor = FakeReactor()
+        self.clock = self.reactor
+        self.server._clock = self.reactor
+        global_reactor()  # installed now, so that there is one to be replaced
+        self.patch(twisted.internet, "reactor", self.reactor)
+        self.signals: dict[int, Callable[..., object]] = {}
+        self.patch(signal, "signal", self.signals.__setitem__)
+        self.exits: list[object] = []
+        self.patch(atexit, "register", self.exits.append)
+        Feed.calls.clear()
+
+    def run_service(self, *arguments: str, handler: str = "Feed") -> Any:
+        """Starts what ``twistd wsx`` with these arguments would; connections are in memory."""
+        options = parse("--url", URL, "--handler", f"{HERE}.{handler}", *arguments)
+        options["conn"] = options["conn"].replace(endpoint=self.server, ping_interval=None)
+        service = tap.makeService(options)
+        service.startService()
+        self.reactor.run()
+        self.step()
+        return service
+
+    def serve(self, *data: bytes) -> None:
+        """Answers the handshake of the last connection, and sends something."""
+        self.peer.answer()
+        self.step()
+        for piece in data:
+            self.peer.send(piece)
+            self.step()
+
+    def crash(self) -> None:
+        """Lets the handler raise on the last connection."""
+        self.serve(text("crash"))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.finish()
+
+    def finish(self) -> None:
+        """Answers the client's close frame, and ends TCP."""
+        self.peer.send(close(1000))
+        self.peer.drop()
+        self.step()
+
+    def pass_time(self, seconds: int) -> None:
+        """Lets time pass in steps of a second."""
+        for _ in range(seconds):
+            self.clock.advance(1)
+            self.step()
+
+    def assert_running(self, attempts: int) -> None:
+        """twistd goes on, after so many attempts to connect."""
+        self.assertEqual((self.reactor.stops, self.server.attempts), (0, attempts))
+
+    def assert_ended(self, normally: bool) -> None:
+        """twistd was stopped once, and its exit status is what it should be."""
+        self.assertEqual((self.reactor.stops, len(self.exits)), (1, 0 if normally else 1))
+        attempts = self.server.attempts
+        self.pass_time(200)
+        self.assertEqual(self.server.attempts, attempts)
+
+
+class RunTests(RunCase):
+    """What ``--restart``, ``--reconnect`` and their like do."""
+
+    def test_state(self) -> None:
+        """The handler's first state is --state; None without."""
+        self.run_service("--state", '{"a": [1, 2.5, null]}')
+        self.serve()
+        self.assertEqual(Feed.calls, [("handle_connect", {"a": [1, 2.5, None]})])
+
+    def test_no_state(self) -> None:
+        """Without --state it is None."""
+        self.run_service()
+        self.serve()
+        self.assertEqual(Feed.calls, [("handle_connect", None)])
+
+    def test_name(self) -> None:
+        """[S11] --name is the client's."""
+        service = self.run_service("--name", NAME)
+        self.addCleanup(self.pass_time, 10)
+        self.addCleanup(service.stopService)
+        client = wsx.whereis(NAME)
+        assert client is not None
+        self.assertEqual(client.name, NAME)
+
+    def test_request(self) -> None:
+        """[S15] --header and --subprotocol are in the request."""
+        self.run_service("--header", "X-Token: a:b", "--subprotocol", "x", "--subprotocol", "y")
+        headers = self.peer.request[1]
+        self.assertEqual(headers["x-token"], "a:b")
+        self.assertEqual(headers["sec-websocket-protocol"].replace(" ", ""), "x,y")
+
+    def test_normal_end(self) -> None:
+        """A client that ends normally ends the run; status 0."""
+        self.run_service()
+        self.serve(text("close"))
+        self.finish()
+        self.assert_ended(normally=True)
+        self.assertEqual(Feed.calls[-1], ("terminate", wsx.LocalClose(1000, "")))
+
+    def test_closed_by_the_server(self) -> None:
+        """A 1000 from the server is normal too."""
+        self.run_service("--no-reconnect")
+        self.serve()
+        self.finish()
+        self.assert_ended(normally=True)
+
+    def test_reconnect(self) -> None:
+        """[D3] A lost connection is made again by default, and with --reconnect."""
+        for number, arguments in enumerate([[], ["--reconnect"]]):
+            self.run_service(*arguments)
+            self.serve()
+            self.peer.drop()
+            self.step()
+            self.assert_running(2 * number + 1)
+            self.pass_time(2)
+            self.assert_running(2 * number + 2)
+
+    def test_first_connection(self) -> None:
+        """[D4] A first connection that fails is retried likewise, for ever."""
+        self.server.refusal = ConnectionRefusedError()
+        self.run_service()
+        self.assert_running(1)
+        self.pass_time(1000)
+        self.assertGreater(self.server.attempts, 10)
+        self.assert_running(self.server.attempts)
+        self.server.refusal = None
+        for _ in range(60):
+            if not self.server.peers:
+                self.pass_time(1)
+        self.serve()
+        self.assertEqual(Feed.calls, [("handle_connect", None)])
+
+    def test_no_reconnect(self) -> None:
+        """With --no-reconnect a loss is the client's abnormal end."""
+        self.run_service("--no-reconnect", "--restart", "temporary")
+        self.serve()
+        self.peer.drop()
+        self.step()
+        self.assert_ended(normally=False)
+        self.assertIsInstance(Feed.calls[-1][1], wsx.ConnectionDropped)
+
+    def test_no_reconnect_first(self) -> None:
+        """With --no-reconnect so is a first connection that fails."""
+        self.server.refusal = ConnectionRefusedError()
+        self.run_service("--no-reconnect", "--restart", "temporary")
+        self.assert_ended(normally=False)
+        self.assertEqual(self.server.attempts, 1)
+
+    def test_own_handle_disconnect(self) -> None:
+        """A handle_disconnect of the handler's own decides for itself."""
+        self.run_service("--no-reconnect", handler="Stubborn")
+        self.serve()
+        self.peer.drop()
+        self.step()
+        self.pass_time(6)
+        self.assert_running(1)
+        self.pass_time(1)
+        self.assert_running(2)
+
+    def test_max_attempts(self) -> None:
+        """--max-attempts 2: after two attempts in a row to connect again it gives up."""
+        self.server.refusal = ConnectionRefusedError()
+        self.run_service("--max-attempts", "2", "--restart", "temporary")
+        self.pass_time(20)
+        self.assertEqual(self.server.attempts, 3)
+        self.assert_ended(normally=False)
+
+    def test_transient(self) -> None:
+        """[V2] By default an abnormal end is restarted."""
+        self.run_service()
+        self.crash()
+        self.pass_time(2)
+        self.assert_running(2)
+        self.serve(text("close"))
+        self.finish()
+        self.assert_ended(normally=True)
+
+    def test_temporary(self) -> None:
+        """[V2] With --restart temporary it is not: status 1."""
+        self.run_service("--restart", "temporary")
+        self.crash()
+        self.assert_ended(normally=False)
+        self.assertEqual(self.server.attempts, 1)
+
+    def test_permanent(self) -> None:
+        """[V2] With --restart permanent a normal end is restarted as well."""
+        self.run_service("--restart", "permanent")
+        self.serve(text("close"))
+        self.finish()
+        self.pass_time(2)
+        self.assert_running(2)
+
+    def test_max_restarts(self) -> None:
+        """[V3] More than --max-restarts in --max-seconds: it gives up, status 1."""
+        self.run_service("--max-restarts", "1", "--max-seconds", "100")
+        self.crash()
+        self.pass_time(2)
+        self.assert_running(2)
+        self.crash()
+        self.assert_ended(normally=False)
+
+    def test_max_seconds(self) -> None:
+        """[V3] Restarts longer ago than --max-seconds do not count."""
+        self.run_service("--max-restarts", "1", "--max-seconds", "1")
+        for attempts in (2, 3, 4):
+            self.serve()
+            self.pass_time(3)
+            self.peer.send(text("crash"))
+            self.step()
+            self.flushLoggedErrors(ValueError)
+            self.finish()
+            self.pass_time(3)
+            self.assert_running(attempts)
+
+
+class SignalTests(RunCase):
+    """SIGTERM and SIGINT, and twistd's own stop."""
+
+    def test_stop_the_reactor(self) -> None:
+        """Each stops the reactor, in a step of the reactor's own, and only once."""
+        self.run_service()
+        self.assertEqual(set(self.signals), {signal.SIGTERM, signal.SIGINT})
+        self.signals[signal.SIGTERM](signal.SIGTERM, None)
+        self.assertEqual(self.reactor.stops, 0)
+        self.step()
+        self.signals[signal.SIGINT](signal.SIGINT, None)
+        self.step()
+        self.assertEqual(self.reactor.stops, 1)
+
+    def test_after_the_reactor_is_up(self) -> None:
+        """The reactor's own handlers, which make twistd kill itself, come before ours."""
+        service = tap.makeService(parse("--url", URL, "--handler", f"{HERE}.Feed"))
+        service.startService()
+        self.assertEqual(self.signals, {})
+        self.reactor.run()
+        self.assertEqual(set(self.signals), {signal.SIGTERM, signal.SIGINT})
+
+    def assert_stops(self, service: Any) -> None:
+        """Stopping the service is a normal end of the client, with terminate."""
+        stopped = service.stopService()
+        self.step()
+        self.successResultOf(stopped)
+        self.assertEqual(Feed.calls[-1], ("terminate", wsx.Shutdown("")))
+        self.assertEqual(self.exits, [])
+
+    def test_open(self) -> None:
+        """[V4] While open: close frame 1001, and terminate once the peer has answered."""
+        service = self.run_service()
+        self.serve()
+        stopped = service.stopService()
+        self.assertEqual(self.peer.received(), [(8, (1001).to_bytes(2, "big"))])
+        self.assertNoResult(stopped)
+        self.finish()
+        self.successResultOf(stopped)
+        self.assertEqual(Feed.calls[-1], ("terminate", wsx.Shutdown("")))
+        self.assertEqual(self.exits, [])
+
+    def test_connecting(self) -> None:
+        """[V4] While TCP is being made: the attempt is given up."""
+        self.server.silent = True
+        self.assert_stops(self.run_service())
+        self.assertEqual(self.server.cancelled, 1)
+
+    def test_handshaking(self) -> None:
+        """[V4] While the server does not answer the handshake: likewise."""
+        self.assert_stops(self.run_service())
+
+    def test_waiting(self) -> None:
+        """[V4] While waiting to reconnect: there is no further attempt."""
+        self.server.refusal = ConnectionRefusedError()
+        self.assert_stops(self.run_service())
+        self.pass_time(100)
+        self.assertEqual(self.server.attempts, 1)
+
+
+# Real processes
+
+
+class Twistd(ProcessProtocol):
+    """A twistd in a process of its own: what it writes, and how it ends.
+
+    Attributes:
+        status: its exit status; minus the signal that killed it; None while it runs.
+    """
+
+    transport: IProcessTransport
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self._read = {1: b"", 2: b""}
+        self._waiting: list[tuple[Callable[[], bool], Deferred[None]]] = []
+
+    @property
+    def output(self) -> str:
+        """Its standard output so far."""
+        return self._read[1].decode(errors="replace")
+
+    @property
+    def errors(self) -> str:
+        """Its standard error so far."""
+        return self._read[2].decode(errors="replace")
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        self._read[childFD] += data
+        self._look()
+
+    def processEnded(self, reason: Failure) -> None:
+        ended: Any = reason.value
+        self.status = ended.exitCode if ended.signal is None else -ended.signal
+        self._look()
+
+    def until(self, condition: Callable[[], bool]) -> Deferred[None]:
+        """Waits; it is an error when the process ends before."""
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append((condition, waiter))
+        self._look()
+        return waiter
+
+    def _look(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for condition, waiter in waiting:
+            if condition():
+                waiter.callback(None)
+            elif self.status is not None:
+                written = f"\n{self.output}\n{self.errors}"
+                waiter.errback(AssertionError(f"twistd ended with {self.status}: {written}"))
+            else:
+                self._waiting.append((condition, waiter))
+
+    def says(self, part: str, times: int = 1) -> Deferred[None]:
+        """Waits until this was written so many times, wherever to."""
+        return self.until(lambda: (self.output + self.errors).count(part) >= times)
+
+    def ended(self) -> Deferred[int | None]:
+        """Waits for the end; gives the exit status."""
+        return self.until(lambda: self.status is not None).addCallback(lambda _: self.status)
+
+    def kill(self) -> Deferred[int | None]:
+        """Ends it if it still runs."""
+        if self.status is None:
+            self.transport.signalProcess("KILL")
+        return self.ended()
+
+
+class Silent(Protocol):
+    """A server that never answers.
+
+    Args:
+        connected: fires with the first connection.
+    """
+
+    def __init__(self, connected: Deferred[None]) -> None:
+        self._connected = connected
+
+    def connectionMade(self) -> None:
+        if not self._connected.called:
+            self._connected.callback(None)
+
+
+class TwistdCase(SocketCase):
+    """Tests with real processes, in a directory of their own, with a module ``probe`` in it."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir(parents=True)
+        (self.directory / "probe.py").write_text(PROBE)
+
+    def twistd(self, *arguments: str, **options: Any) -> Twistd:
+        """Runs ``twistd -n wsx`` with these arguments."""
+        return self.run_twistd("-n", "--pidfile=", "wsx", *arguments, **options)
+
+    def run_twistd(self, *arguments: str, stdin: Any = "w", stdout: Any = "r") -> Twistd:
+        """Runs twistd; without the script's directory in the path, as the installed script."""
+        process = Twistd()
+        path = os.pathsep.join(filter(None, [REPOSITORY, os.environ.get("PYTHONPATH")]))
+        global_reactor().spawnProcess(
+            process,
+            sys.executable,
+            [sys.executable, "-P", "-c", RUN, *arguments],
+            env=os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+            path=str(self.directory),
+            childFDs={0: stdin, 1: stdout, 2: "r"},
+        )
+        self.addCleanup(process.kill)
+        return process
+
+    def unused_port(self) -> int:
+        """Gives a port where nobody listens."""
+        with socket.create_server((HOST, 0)) as server:
+            return int(server.getsockname()[1])
+
+
+class ProcessTests(TwistdCase):
+    """twistd itself."""
+
+    async def test_help(self) -> None:
+        """The plugin is listed by --help, and has a help and a version of its own."""
+        listed, own, version = (
+            self.run_twistd("--help"),
+            self.run_twistd("wsx", "--help"),
+            self.run_twistd("wsx", "--version"),
+        )
+        statuses = await gatherResults([p.ended() for p in (listed, own, version)])
+        self.assertEqual(statuses, [0, 0, 0])
+        self.assertRegex(listed.output, r"(?m)^ +wsx +A WebSocket client")
+        for option in ("--url", "--handler", "--demo", "--header", "--no-reconnect"):
+            self.assertIn(option, own.output)
+        self.assertEqual((version.output, version.errors), (f"wsx {__version__}\n", ""))
+
+    async def test_wrong_options(self) -> None:
+        """A wrong option is one line on standard error and status 1; nothing is started."""
+        (self.directory / "broken.py").write_text("def (:\n")
+        before = sorted(os.listdir(self.directory))
+        processes = [
+            self.run_twistd("-n", "wsx", *arguments)
+            for arguments in (
+                [],
+                ["--url", "ws://localhost", "--nonsense"],
+                ["--url", "ws://localhost", "--handler", "broken.Feed"],
+            )
+        ]
+        statuses = await gatherResults([process.ended() for process in processes])
+        self.assertEqual(statuses, [1, 1, 1])
+        for process in processes:
+            self.assertEqual(process.output, "")
+            self.assertRegex(process.errors, r"\Atwistd wsx: [^\n]+\n\Z")
+        self.assertEqual(sorted(os.listdir(self.directory)), before)
+
+    async def test_handler(self) -> None:
+        """A handler from the current directory runs, is traced, and ends twistd with status 0.
+
+        Its log is on standard output, the pid file is removed.
+        """
+        server = self.serve()
+        arguments = ["--handler", "probe.Talker", "--state", '{"n": 1}', "--name", "feed"]
+        process = self.run_twistd(
+            *("-n", "--pidfile=twistd.pid", "wsx", "--url", server.url(), *arguments),
+            *("--debug", "trace", "--log-to-file", "events.log"),
+        )
+        pid_file = self.directory / "twistd.pid"
+        await process.says("probe connected with {'n': 1}")
+        self.assertEqual(int(pid_file.read_text()), process.transport.pid)
+        self.assertEqual(await process.ended(), 0)
+        self.assertFalse(pid_file.exists())
+        self.assertEqual(await server.closes.get(), 1000)
+        self.assertEqual(process.errors, "")
+        events = (self.directory / "events.log").read_text()
+        for event in ("attempting to connect", "successfully connected", "terminating: "):
+            self.assertIn(f"*DBG* 'feed' {event}", process.output)
+            self.assertIn(f"'feed' {event}", events)
+        self.assertIn("'feed' received frame: Text('bye')", process.output)
+        self.assertIn("probe terminated with LocalClose(code=1000, message='')", process.output)
+        self.assertIn("Main loop terminated", process.output)
+
+    async def test_abnormal_ends(self) -> None:
+        """A crash, and a connection that is refused, are exit status 1; terminate is called."""
+        server = self.serve()
+        refused = f"ws://{HOST}:{self.unused_port()}/"
+        crash = self.run_twistd(
+            *("-n", "--pidfile=crash.pid", "wsx", "--url", server.url()),
+            *("--handler", "probe.Crasher", "--restart", "temporary"),
+        )
+        refusal = self.twistd(
+            *("--url", refused, "--handler", "probe.Probe", "--no-reconnect"),
+            *("--restart", "temporary"),
+        )
+        statuses = await gatherResults([crash.ended(), refusal.ended()])
+        self.assertEqual(statuses, [1, 1])
+        self.assertEqual(await server.closes.get(), 1011)
+        self.assertIn("probe terminated with ValueError('as told')", crash.output)
+        self.assertFalse((self.directory / "crash.pid").exists())
+        self.assertIn("probe is cleaned up", crash.output)
+        self.assertIn("probe terminated with ConnError(", refusal.output)
+        self.assertIn("Main loop terminated", refusal.output)
+
+    async def assert_terminates(self, process: Twistd, number: str = "TERM") -> None:
+        """A signal ends it gracefully: terminate, and status 0."""
+        process.transport.signalProcess(number)
+        self.assertEqual(await process.ended(), 0)
+        self.assertIn("probe terminated with Shutdown", process.output)
+        self.assertEqual(process.output.count("probe terminated"), 1)
+
+    async def test_signals_while_open(self) -> None:
+        """[V4] SIGTERM and SIGINT while open: the server sees close code 1001."""
+        server = self.serve()
+        processes = {
+            number: self.twistd("--url", server.url(), "--handler", "probe.Probe")
+            for number in ("TERM", "INT")
+        }
+        for number, process in processes.items():
+            await process.says("probe connected")
+            await self.assert_terminates(process, number)
+            self.assertEqual(await server.closes.get(), 1001)
+
+    async def test_sigterm_while_connecting(self) -> None:
+        """[V4] SIGTERM while the server does not answer."""
+        connected: Deferred[None] = Deferred()
+        port = self.listen(lambda: Silent(connected))
+        process = self.twistd("--url", f"ws://{HOST}:{port}/", "--handler", "probe.Probe")
+        await connected
+        await self.assert_terminates(process)
+        self.assertNotIn("probe connected", process.output)
+
+    async def test_sigterm_while_waiting(self) -> None:
+        """[V4] SIGTERM while waiting to reconnect."""
+        server = self.serve()
+        process = self.twistd("--url", server.url(), "--handler", "probe.Patient")
+        await process.says("probe waits")
+        await self.assert_terminates(process)
+        self.assertEqual(process.output.count("probe connected"), 1)
+
+    async def test_daemon(self) -> None:
+        """Without -n the console ends at once, as there is no terminal; nothing stays behind."""
+        server = self.serve()
+        pid_file = self.directory / "twistd.pid"
+        self.addCleanup(self.kill_daemon, pid_file)
+        process = self.run_twistd(
+            "--pidfile=twistd.pid", "--logfile=twistd.log", "wsx", "--url", server.url()
+        )
+        self.assertEqual(await process.ended(), 0)
+        self.assertEqual(await server.closes.get(), 1000)
+        while pid_file.exists():
+            await deferLater(global_reactor(), 0.02)
+        self.assertIn("Server Shut Down", (self.directory / "twistd.log").read_text())
+        self.assertEqual(process.output + process.errors, "")
+
+    def kill_daemon(self, pid_file: Path) -> None:
+        """Ends the daemon where a failed test left it running."""
+        with contextlib.suppress(OSError):
+            os.kill(int(pid_file.read_text()), signal.SIGKILL)
