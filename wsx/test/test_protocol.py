@@ -528,7 +528,7 @@ class OrderTests(ProtocolCase):
         self.assertEqual(self.log.names, ["opened", "closed"])
 
     def test_closing_in_opened(self) -> None:
-        """A listener that closes in ``opened`` gets the frames that came with the 101, no others."""
+        """A listener that closes in ``opened`` gets the frames of that read, and no others."""
         self.log.on_opened = lambda connection: connection.start_closing(1000, "")
         self.open(text("one"))
         self.peer.send(text("two"))
