@@ -324,8 +324,9 @@ def _exit_abnormally() -> None:
     """
     atexit.unregister(_exit_abnormally)
     atexit._run_exitfuncs()  # those registered before this one
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if stream is not None:  # twistd had put its log in the place of the first two
+            stream.flush()
     os._exit(1)
 
 
