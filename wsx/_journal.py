@@ -110,7 +110,7 @@ class Journal:
             what="the connection ended" if self._was_open else "no connection",
             n=status.attempt_number,
             reason=describe(status.reason),
-            next="giving up" if delay is None else f"connecting again in {delay:.1f} s",
+            next="not connecting again" if delay is None else f"connecting again in {delay:.1f} s",
         )
 
     def ended(self, label: str, reason: object) -> None:

@@ -27,6 +27,7 @@ from wsx._machine import Action, Event, Machine, State
 from wsx._mailbox import Connected, Lost, Mailbox, Message
 from wsx._options import Options, split_options
 from wsx._protocol import Attempt, Connection
+from wsx._waiters import Waiters
 from wsx.conn import Conn
 from wsx.debug import Debug, parse_options
 from wsx.errors import (
@@ -105,10 +106,10 @@ class Client(Generic[S]):
         self._ending = False
         self._end_reason: object = None
         self._started: Deferred[Client[S]] | None = None
-        self._opening: list[Deferred[Client[S]]] = []
-        self._terminated: list[Deferred[object]] = []
-        self._closed: list[Deferred[None]] = []
-        self._senders: list[Deferred[None]] = []
+        self._opening: Waiters[Client[S]] = Waiters()
+        self._terminated: Waiters[object] = Waiters()
+        self._closed: Waiters[None] = Waiters()
+        self._senders: Waiters[None] = Waiters()
         self._late_pong: list[object] = []  # to be sent when there is room
         self._later: set[IDelayedCall] = set()
         self._prune_at = _LATER_AT_LEAST
@@ -236,8 +237,7 @@ class Client(Generic[S]):
         return succeed(None) if connection.writable else self._wait_for_buffer(timeout)
 
     def _wait_for_buffer(self, timeout: float | None) -> Deferred[None]:
-        sender: Deferred[None] = Deferred(lambda sender: _discard(self._senders, sender))
-        self._senders.append(sender)
+        sender = self._senders.add()
         if timeout is not None:
             sender.addTimeout(timeout, self._reactor, lambda *_: _raise(SendTimeout()))
         return sender
@@ -259,9 +259,7 @@ class Client(Generic[S]):
         self._close(code, message)
         if self._connection is None:
             return succeed(None)
-        closed: Deferred[None] = Deferred(lambda closed: _discard(self._closed, closed))
-        self._closed.append(closed)
-        return closed
+        return self._closed.add()
 
     def stop(self, detail: str = "") -> Deferred[object]:
         """Ends the client for good, with ``terminate`` and without ``handle_disconnect``.
@@ -279,9 +277,7 @@ class Client(Generic[S]):
         """Gives a Deferred of the reason with which the client ends; never an errback."""
         if self._machine.state is State.TERMINATED:
             return succeed(self._end_reason)
-        ended: Deferred[object] = Deferred(lambda ended: _discard(self._terminated, ended))
-        self._terminated.append(ended)
-        return ended
+        return self._terminated.add()
 
     def when_open(self) -> Deferred[Client[S]]:
         """Gives a Deferred of this client, once it is open and ``handle_connect`` has answered.
@@ -293,9 +289,7 @@ class Client(Generic[S]):
             return fail(as_exception(self._end_reason))
         if self._machine.state is State.OPEN and self._answered:
             return succeed(self)
-        opening: Deferred[Client[S]] = Deferred(lambda opening: _discard(self._opening, opening))
-        self._opening.append(opening)
-        return opening
+        return self._opening.add()
 
     def mark_healthy(self) -> None:
         """Says that this connection works: its loss will be attempt number 1."""
@@ -347,15 +341,12 @@ class Client(Generic[S]):
 
     def _connect_answered(self) -> None:
         self._initialised = True
-        promises = [] if self._started is None else [self._started]
-        self._started = None
-        if self._machine.state is State.OPEN:
-            self._answered = True
-            promises += self._opening
-            self._opening = []
-        for promise in promises:
-            if not promise.called:  # the one before may have cancelled it
-                promise.callback(self)
+        is_open = self._answered = self._machine.state is State.OPEN
+        started, self._started = self._started, None
+        if started is not None:
+            started.callback(self)
+        if is_open:
+            self._opening.succeed(self)
 
     # What the connection says (a wsx._protocol.Listener)
 
@@ -414,10 +405,7 @@ class Client(Generic[S]):
         if pong:
             self.reply("handle_ping", pong)
             self.flush()
-        senders, self._senders = self._senders, []
-        for sender in senders:
-            if not sender.called:
-                sender.callback(None)
+        self._senders.succeed(None)
 
     def closed(self, reason: BaseException) -> None:
         """TCP is at its end."""
@@ -433,15 +421,9 @@ class Client(Generic[S]):
         if self._close_timer is not None:
             self._close_timer.cancel()
             self._close_timer = None
-        senders, self._senders = self._senders, []
-        closed, self._closed = self._closed, []
         self._happen(Event.LOST)
-        for sender in senders:
-            if not sender.called:
-                sender.errback(ConnError(reason))
-        for waiter in closed:
-            if not waiter.called:
-                waiter.callback(None)
+        self._senders.fail(ConnError(reason))
+        self._closed.succeed(None)
 
     def _send_ping(self, payload: bytes) -> None:
         if self._connection is not None and self._machine.state is State.OPEN:
@@ -698,15 +680,11 @@ class Client(Generic[S]):
         self._journal.ended(self.label, self._end_reason)
         if self._debug is not None:
             self._debug.close()
-        promises = self._opening if self._started is None else [self._started, *self._opening]
-        ended, self._terminated = self._terminated, []
-        self._started, self._opening = None, []
-        for promise in promises:
-            if not promise.called:  # the one before may have cancelled it
-                promise.errback(as_exception(self._end_reason))
-        for waiter in ended:
-            if not waiter.called:
-                waiter.callback(self._end_reason)
+        started, self._started = self._started, None
+        if started is not None:
+            started.errback(as_exception(self._end_reason))
+        self._opening.fail(as_exception(self._end_reason))
+        self._terminated.succeed(self._end_reason)
 
     def _free_name(self) -> None:
         if self.name is None:
@@ -761,12 +739,6 @@ def _fit(message: str) -> str:
 
 def _raise(error: Exception) -> Any:
     raise error
-
-
-def _discard(promises: list[Any], cancelled: Any) -> None:
-    """Forgets a Deferred that was cancelled, if it is still waited for."""
-    if cancelled in promises:
-        promises.remove(cancelled)
 
 
 def check_handler(handler: Any) -> type[Handler[Any]] | Handler[Any]:

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from wsx._options import split_options
+from wsx._waiters import Waiters
 from wsx.backoff import Backoff
 from wsx.client import Client, check_handler, make_client, make_handler
 from wsx.conn import Conn
@@ -124,8 +125,8 @@ class ClientService(Service):
         self._watched: Client[Any] | None = None
         self._over = False
         self._reason: object = None
-        self._connected: list[Deferred[Client[Any]]] = []
-        self._terminated: list[Deferred[object]] = []
+        self._connected: Waiters[Client[Any]] = Waiters()
+        self._terminated: Waiters[object] = Waiters()
 
     def startService(self) -> None:
         """Starts the client; after a stop, once the client before has ended."""
@@ -171,8 +172,7 @@ class ClientService(Service):
         """
         if self._over:
             return fail(as_exception(self._reason))
-        waiter: Deferred[Client[Any]] = Deferred(self._connected.remove)
-        self._connected.append(waiter)
+        waiter = self._connected.add()
         if self.client is not None:
             self._watch(self.client)
         return waiter
@@ -185,9 +185,7 @@ class ClientService(Service):
         """
         if self._over:
             return succeed(self._reason)
-        waiter: Deferred[object] = Deferred(self._terminated.remove)
-        self._terminated.append(waiter)
-        return waiter
+        return self._terminated.add()
 
     def _start_client(self) -> None:
         self._timer = None
@@ -216,9 +214,7 @@ class ClientService(Service):
 
     def _opened(self, client: Client[Any]) -> None:
         self._watched = None
-        waiters, self._connected = self._connected, []
-        for waiter in waiters:
-            waiter.callback(client)
+        self._connected.succeed(client)
 
     def _client_ended(self, reason: object, client: Client[Any]) -> None:
         if client is self.client:  # else it was stopped
@@ -266,12 +262,8 @@ class ClientService(Service):
         self._reason = reason
         if isinstance(reason, MaxRestartsExceeded):
             _log.error("giving up: {reason}", reason=reason)
-        connected, self._connected = self._connected, []
-        terminated, self._terminated = self._terminated, []
-        for waiter in connected:
-            waiter.errback(as_exception(reason))
-        for ended in terminated:
-            ended.callback(reason)
+        self._connected.fail(as_exception(reason))
+        self._terminated.succeed(reason)
 
 
 class Intensity:

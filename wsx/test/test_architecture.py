@@ -36,6 +36,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "_keepalive",
             "_journal",
             "_options",
+            "_waiters",
             "registry",
             "telemetry",
         }

@@ -2646,4 +2646,6 @@ class LogTests(EndCase):
         self.open(wsx.Handler, reconnect=Backoff(max_attempts=0))
         with capturedLogs() as events:
             self.lose()
-        self.assertEqual(len([line for line in self.lines(events) if "giving up" in line]), 1)
+        self.assertEqual(
+            len([line for line in self.lines(events) if "not connecting again" in line]), 1
+        )

@@ -278,7 +278,7 @@ class LogTests(JournalCase):
         """A first attempt that fails is no connection that ended."""
         line = self.decide(wsx.Disconnect(REFUSED, 2, CONN), None)
         self.assertTrue(line.startswith("'feed': no connection (attempt 2): connection failed: "))
-        self.assertTrue(line.endswith("; giving up"), line)
+        self.assertTrue(line.endswith("; not connecting again"), line)
 
     def test_no_connection_later(self) -> None:
         """Neither is one that fails after a connection was lost."""
@@ -397,5 +397,5 @@ class ClientLogTests(MemoryCase):
             self.failureResultOf(self.start(Recorder(), name="feed"), wsx.ConnError)
         first, second = lines(events)
         self.assertTrue(first.startswith("'feed': no connection (attempt 1): "), first)
-        self.assertTrue(first.endswith("; giving up"), first)
+        self.assertTrue(first.endswith("; not connecting again"), first)
         self.assertTrue(second.startswith("'feed': ended: connection failed: "), second)
