@@ -1,0 +1,71 @@
+"""What users write, for the type checker only: ``mypy --strict`` must find nothing here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred, succeed
+
+import wsx
+
+
+@dataclass
+class Book:
+    """A handler's state."""
+
+    lines: int = 0
+
+
+class Sync(wsx.Handler[Book]):
+    """Callbacks that answer directly, each with the narrowest type."""
+
+    def handle_connect(self, conn: wsx.Conn, state: Book) -> wsx.Reply[Book]:
+        return wsx.Reply([wsx.Text("subscribe"), wsx.Ping()], state)
+
+    def handle_frame(
+        self, frame: wsx.Text | wsx.Binary, state: Book
+    ) -> wsx.Ok[Book] | wsx.Close[Book]:
+        match frame:
+            case wsx.Text("goodbye"):
+                return wsx.Close(state, 1000, "as you like")
+            case wsx.Text(text):
+                return wsx.Ok(Book(state.lines + len(text.splitlines())))
+            case _:
+                return wsx.Ok(state)
+
+    def handle_disconnect(
+        self, status: wsx.Disconnect, state: Book
+    ) -> wsx.Reconnect[Book] | wsx.Ok[Book]:
+        if status.reason.normal:
+            return wsx.Ok(state)
+        elsewhere = status.conn.replace(url="wss://backup.example.com/")
+        return wsx.Reconnect(state, conn=elsewhere, after=status.attempt_number * 1.0)
+
+
+class Async(wsx.Handler[int | None]):
+    """Callbacks that are coroutines, or answer with Deferreds."""
+
+    async def handle_frame(self, frame: wsx.Text | wsx.Binary, state: int | None) -> wsx.Ok[int]:
+        await self.client.send_frame(wsx.Binary(b"seen"))
+        return wsx.Ok((state or 0) + 1)
+
+    def handle_cast(self, message: object, state: int | None) -> Deferred[wsx.Ok[None]]:
+        return succeed(wsx.Ok(None))
+
+    async def terminate(self, reason: object, state: int | None) -> None:
+        return None
+
+
+async def use() -> object:
+    """Starts clients and talks to them."""
+    client: wsx.Client[Book] = await wsx.start("wss://example.com/", Sync, Book())
+    client.cast("anything")
+    await client.send_frame(wsx.Text("hello"), timeout=None)
+    named = wsx.whereis("feed")
+    if named is not None:
+        await named.close()
+    other: wsx.Client[int | None] = await wsx.start(
+        wsx.Conn("wss://example.com/"), Async(), 1, reconnect=wsx.Backoff(), name="feed"
+    )
+    await other.stop()
+    return await client.terminated()
