@@ -18,7 +18,7 @@ from wsx.handler import Answer, Handler, Ok, Reply
 __all__ = ["DemoHandler", "DemoServer"]
 
 _PERIOD: Final = 0.4  # seconds between two readings
-_PATIENCE: Final = 2.8  # seconds until the server ends a connection
+_PATIENCE: Final = 3.0  # seconds until the server ends a connection, between two readings
 _SERVICE_RESTART: Final = 1012
 
 

@@ -69,6 +69,8 @@ class Journal:
         self._opened_at = self._reactor.seconds()
         self._healthy = False
         url = conn.parsed.redacted
+        if conn.parsed.secure and conn.insecure:
+            _log.warn("{label}: the certificate of {url} is not verified", label=label, url=url)
         if self._outage is None:
             _log.info("{label}: connected to {url}", label=label, url=url)
             return

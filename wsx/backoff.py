@@ -8,7 +8,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from wsx.errors import ConnError, RequestError
+from wsx.errors import ConnError, RequestError, certificate_problem
 from wsx.frames import Disconnect, LocalClose, RemoteClose
 
 __all__ = ["Backoff", "is_retryable"]
@@ -106,15 +106,8 @@ def is_retryable(reason: object) -> bool:
     if isinstance(reason, RemoteClose):
         return reason.code not in _HOPELESS_CLOSE_CODES
     if isinstance(reason, ConnError):
-        return not _is_certificate_error(reason.original)
+        return certificate_problem(reason.original) is None
     return True
-
-
-def _is_certificate_error(error: BaseException) -> bool:
-    """Recognises a failed verification by its looks: this floor imports no TLS library."""
-    if any(cls.__module__.partition(".")[0] == "service_identity" for cls in type(error).__mro__):
-        return True
-    return "certificate verify failed" in str(error).lower()
 
 
 def retry_after(reason: object, now: float | None = None) -> float:

@@ -79,10 +79,12 @@ class Client(Generic[S]):
 
     Attributes:
         name: the name it was started with, or None.
+        gave_up: whether its ``reconnect`` policy had enough when it was asked last.
     """
 
     def __init__(self, conn: Conn, handler: Handler[S], state: S, options: Options) -> None:
         self.name = options.name
+        self.gave_up = False
         self._options = options
         self._reactor = options.reactor
         self._target = conn  # where the next attempt goes
@@ -299,7 +301,9 @@ class Client(Generic[S]):
     def reconnect_delay(self, status: Disconnect) -> float | None:
         """Applies the ``reconnect`` policy; None to give up, and without a policy."""
         policy = self._options.reconnect
-        return None if policy is None else policy.delay(status)
+        delay = None if policy is None else policy.delay(status)
+        self.gave_up = policy is not None and delay is None
+        return delay
 
     # Starting
 
@@ -453,6 +457,9 @@ class Client(Generic[S]):
         try:
             self._connection.gather(frames)
         except (InvalidFrameError, FrameEncodeError) as error:
+            _log.error(
+                "{label}: {callback}: {error}", label=self.label, callback=callback, error=error
+            )
             self._break(error, INTERNAL_ERROR, "the client's reply could not be encoded")
             return
         if self._debug is not None:
@@ -642,7 +649,7 @@ class Client(Generic[S]):
     def _do_silence(self) -> None:
         dropped = self._delivery.end()
         if dropped:
-            _log.warn("{label}: {n} messages were not delivered", label=self.label, n=dropped)
+            _log.warn("{label}: messages not delivered: {n}", label=self.label, n=dropped)
 
     def _do_call_terminate(self) -> None:
         if self._initialised:

@@ -364,9 +364,21 @@ class MaxRestartsExceeded(WsxError):
 
     def __str__(self) -> str:
         return (
-            f"more than {self.max_restarts} restarts in {self.max_seconds:g} s, "
-            f"the last one after {describe(self.reason)}"
+            f"more than {self.max_restarts} restarts in {self.max_seconds:g} s, waiting not "
+            f"counted; the last end was: {describe(self.reason)}"
         )
+
+
+def certificate_problem(error: BaseException) -> str | None:
+    """Says what is wrong with the peer's certificate, if that is what the error is about.
+
+    It is recognised by its looks: this floor imports no TLS library.
+    """
+    if any(cls.__module__.partition(".")[0] == "service_identity" for cls in type(error).__mro__):
+        return "the server's certificate is not for this host"
+    if "certificate verify failed" in _safely(str, error).lower():
+        return "the server's certificate is not trusted, or expired"
+    return None
 
 
 def as_exception(reason: object) -> Exception:
@@ -383,6 +395,9 @@ def describe(reason: object) -> str:
     if isinstance(reason, WsxError):
         return str(reason)
     if isinstance(reason, BaseException):
+        problem = certificate_problem(reason)
+        if problem is not None:
+            return problem
         text = " ".join(_safely(str, reason).split()).rstrip(".")
         return f"{type(reason).__name__}: {text}" if text else type(reason).__name__
     if type(reason).__str__ is object.__str__:

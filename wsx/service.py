@@ -81,7 +81,8 @@ class ClientService(Service):
         conn: a :class:`Conn`, or a URL.
         handler, state: as for :func:`wsx.start`.
         restart: ``"permanent"``: a client that ended is always started again; ``"transient"``:
-            when it ended abnormally; ``"temporary"``: never (OTP's supervisor).
+            when it ended abnormally, unless its ``reconnect`` policy gave up; ``"temporary"``:
+            never (OTP's supervisor).
         max_restarts: with more restarts than this...
         max_seconds: ...within this many seconds the service gives up.
         **options: as for :func:`wsx.start`. Restarts wait for the ``reconnect`` policy too.
@@ -217,8 +218,12 @@ class ClientService(Service):
         self._connected.succeed(client)
 
     def _client_ended(self, reason: object, client: Client[Any]) -> None:
-        if client is self.client:  # else it was stopped
-            self.client = None
+        if client is not self.client:
+            return  # it was stopped
+        self.client = None
+        if self._restart == "transient" and client.gave_up:
+            self._finish(reason)  # its own policy says that there is no sense in trying again
+        else:
             self._ended(reason)
 
     def _ended(self, reason: object) -> None:
@@ -261,7 +266,7 @@ class ClientService(Service):
         self._over = True
         self._reason = reason
         if isinstance(reason, MaxRestartsExceeded):
-            _log.error("giving up: {reason}", reason=reason)
+            _log.error("{name}: giving up: {reason}", name=self._label, reason=reason)
         self._connected.fail(as_exception(reason))
         self._terminated.succeed(reason)
 

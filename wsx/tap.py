@@ -8,12 +8,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from inspect import signature
 from typing import Any, ClassVar, Final
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.interfaces import IReactorCore
 from twisted.python import usage
-from twisted.python.reflect import namedAny
 
 from wsx._console import Console, log_to_stderr
 from wsx._demo import DemoHandler, DemoServer
@@ -77,14 +78,20 @@ class Options(usage.Options):
         ["endpoint", None, None, "A Twisted client endpoint to connect through."],
         ["compression", None, None, "'deflate' offers permessage-deflate."],
         ["name", None, None, "The client's name."],
-        ["max-attempts", None, None, "Give up after so many attempts in a row."],
+        ["max-attempts", None, None, "Try again at most so many times in a row."],
         ["ping-interval", None, "20", "Seconds between two keepalive pings, or 'none'."],
         ["ping-timeout", None, "20", "Seconds from a ping to a sign of life, or 'none'."],
         ["data-timeout", None, None, "Give a connection up after so long without a message."],
         ["connect-timeout", None, "6", "Seconds for DNS, TCP, proxy and TLS."],
         ["debug", None, None, "Any of trace, log, log:N, statistics, with commas between."],
         ["log-to-file", None, None, "Write the client's events to this file."],
-        ["restart", None, "transient", f"When the client ends: {', '.join(RESTARTS)}."],
+        [
+            "restart",
+            None,
+            None,
+            f"When the client ends: {', '.join(RESTARTS)}. Default: transient, and temporary with "
+            "--no-reconnect.",
+        ],
         ["max-restarts", None, "3", "Give up with more restarts than this..."],
         ["max-seconds", None, "5", "...within so many seconds."],
     ]
@@ -162,7 +169,7 @@ class Options(usage.Options):
             conn,
             self["chosen_handler"],
             self["initial_state"],
-            restart=self["restart"],
+            restart=self["restart"] or ("temporary" if self["no-reconnect"] else "transient"),
             max_restarts=self["max-restarts"],
             max_seconds=self["max-seconds"],
             **self["client_options"],
@@ -183,9 +190,10 @@ class Options(usage.Options):
             return DemoHandler if self["demo"] else Console()
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())  # as "python -m" does, unlike console scripts
-        found = _refusing(f"--handler {name} cannot be imported: ", lambda: namedAny(name))
+        found = _refusing(f"--handler {name} cannot be imported: ", lambda: _import(name))
         if not (isinstance(found, type) and issubclass(found, Handler)):
             raise usage.UsageError(f"--handler {name} is no subclass of wsx.Handler")
+        _refusing(f"--handler {name} cannot be made: ", lambda: signature(found).bind())
         return found
 
     def _initial_state(self) -> Any:
@@ -263,6 +271,13 @@ class Options(usage.Options):
             and not (twistd["logfile"] or twistd["logger"] or twistd.get("syslog"))
         ):
             twistd["logger"] = f"{log_to_stderr.__module__}.{log_to_stderr.__qualname__}"
+
+
+def _import(name: str) -> Any:
+    module, dot, attribute = name.rpartition(".")
+    if not (dot and module and attribute):
+        raise usage.UsageError("--handler is module.Class")
+    return getattr(import_module(module), attribute)
 
 
 def _refusing(prefix: str, function: Callable[[], Any]) -> Any:

@@ -2629,7 +2629,7 @@ class LogTests(EndCase):
         with capturedLogs() as events:
             client.stop()
             self.step()
-        dropped = [line for line in self.lines(events) if "8 messages" in line]
+        dropped = [line for line in self.lines(events) if "not delivered: 8" in line]
         self.assertEqual(len(dropped), 1)
         self.assertNotIn("secret", dropped[0])
 

@@ -589,7 +589,9 @@ class ProcessTests(TwistdCase):
     async def test_restarted(self) -> None:
         """A console whose client ended and was restarted goes on: lines are sent, and it ends."""
         server = self.serve()
-        process = self.twistd("--url", server.url(), "--no-reconnect", "--debug", "trace")
+        process = self.twistd(
+            "--url", server.url(), "--no-reconnect", "--restart", "transient", "--debug", "trace"
+        )
         self.type(process, b"drop\n", end=False)
         await process.says("successfully connected", times=2)
         self.type(process, b"two\n")

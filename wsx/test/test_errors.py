@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from service_identity import VerificationError
 from twisted.trial.unittest import FailTest, SynchronousTestCase
 
 import wsx
 from wsx import errors
-from wsx.errors import as_exception, describe, shorten
+from wsx.errors import as_exception, certificate_problem, describe, shorten
 
 SECRET = "s3cr3t"
 
@@ -262,3 +263,21 @@ class HelperTests(SynchronousTestCase):
             with case(reason):
                 self.assertIn("1001", describe(reason))
                 self.assertIn("bye", describe(reason))
+
+
+class CertificateTests(SynchronousTestCase):
+    """``certificate_problem``, and what a log says of it."""
+
+    def test_not_trusted(self) -> None:
+        """[S18] OpenSSL's error becomes words."""
+        error = Exception([("SSL routines", "", "certificate verify failed")])
+        self.assertIn("not trusted", str(wsx.ConnError(error)))
+
+    def test_another_host(self) -> None:
+        """[S18] So does service_identity's."""
+        error = VerificationError(errors=[])
+        self.assertIn("not for this host", str(wsx.ConnError(error)))
+
+    def test_other_errors(self) -> None:
+        """Whatever else failed is no certificate's problem."""
+        self.assertIsNone(certificate_problem(OSError("Connection refused")))

@@ -1331,3 +1331,31 @@ class IntensityUnitTests(SynchronousTestCase):
         )
         self.assertIsInstance(error, wsx.WsxError)
         self.assertIn("more than 2 restarts in 7 s", str(error))
+
+
+class GaveUpTests(ServiceCase):
+    """A transient client whose own ``reconnect`` policy gave up is not started again."""
+
+    def refused(self, **options: Any) -> wsx.ClientService:
+        """A service whose server refuses for good."""
+        service = self.started(**options)
+        self.peer.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+        self.step()
+        self.clock.pump([1.0] * 30)
+        return service
+
+    def test_transient(self) -> None:
+        """[V2] The refusal ends the service, with its reason."""
+        service = self.refused(restart="transient")
+        self.assertIsInstance(self.successResultOf(service.terminated()), wsx.RequestError)
+        self.assertEqual(self.server.attempts, 1)
+
+    def test_permanent(self) -> None:
+        """[V2] A permanent client is started again all the same."""
+        self.refused(restart="permanent")
+        self.assertGreater(self.server.attempts, 1)
+
+    def test_no_policy(self) -> None:
+        """[V2] Without a policy there is nobody to give up: an abnormal end is restarted."""
+        self.refused(restart="transient", reconnect=None)
+        self.assertGreater(self.server.attempts, 1)

@@ -110,6 +110,13 @@ class Stubborn(Feed):
         return wsx.Reconnect(state, after=7)
 
 
+class Demanding(wsx.Handler[None]):
+    """A handler that wants an argument."""
+
+    def __init__(self, argument: object) -> None:
+        self.argument = argument
+
+
 class NoHandler:
     """Not a subclass of Handler."""
 
@@ -243,6 +250,14 @@ class WrongOptionsTests(OptionsCase):
         """What is no subclass of Handler is no handler."""
         names = [f"{HERE}.NoHandler", f"{HERE}.parse", f"{HERE}.AN_INSTANCE", HERE, "json.loads"]
         self.assert_refused([([*IN_USE, "--handler", name], name) for name in names])
+
+    def test_handler_with_arguments(self) -> None:
+        """A handler that cannot be made without arguments is refused before anything is started."""
+        self.assertIn("cannot be made", self.refusal(*IN_USE, "--handler", f"{HERE}.Demanding"))
+
+    def test_handler_without_module(self) -> None:
+        """A class alone is not enough."""
+        self.assertIn("module.Class", self.refusal(*IN_USE, "--handler", "Feed"))
 
     def test_state(self) -> None:
         """The state is JSON."""
