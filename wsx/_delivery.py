@@ -169,7 +169,9 @@ class Delivery(Generic[S]):
         if pending is not None and pending.deferred is not None:
             # Later, because the callback itself may be the one who ends the client.
             self._reactor.callLater(0, pending.deferred.cancel)
-        return self._mailbox.clear()
+        dropped = self._mailbox.waiting
+        self._mailbox.clear()
+        return dropped
 
     def terminate(self, reason: object) -> Deferred[object]:
         """Calls ``terminate``.

@@ -135,11 +135,9 @@ class Mailbox:
             self._batches -= 1
         return item
 
-    def clear(self) -> int:
-        """Drops everything; gives how many casts and infos that were."""
-        dropped = self._messages
+    def clear(self) -> None:
+        """Drops everything."""
         self._queue.clear()
         self._held.clear()
         self._messages = 0
         self._batches = 0
-        return dropped

@@ -191,9 +191,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
 
     # Autobahn would copy these from its factory.
     closeHandshakeTimeout = 0
-    serverConnectionDropTimeout = 0
     closeHandshakeTimeoutCall = None
-    serverConnectionDropTimeoutCall = None
 
     def __init__(self, attempt: Attempt) -> None:
         super().__init__()
