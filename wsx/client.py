@@ -1,77 +1,24 @@
-"""The client: the one place where everything meets.
-
-It performs the actions of the lifecycle's table (:mod:`wsx._machine`), has the handler called
-(:mod:`wsx._delivery`), owns the present attempt or connection (:mod:`wsx._protocol`), and keeps its
-promises: the Deferreds of ``start``, ``send_frame``, ``close``, ``stop`` and ``terminated``.
-
-The module is long because the class has four faces, each a section below: what users call, what a
-connection reports, what the handler decides, and the actions of the table. They share one state,
-so that dividing them would only hide who changes what.
-"""
+"""Clients: what users start, talk to and end. What is behind them is in :mod:`wsx._lifecycle`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from wsx import registry
-from wsx._delivery import Delivery
-from wsx._journal import Journal
-from wsx._keepalive import Keepalive
-from wsx._machine import Action, Event, Machine, State
-from wsx._mailbox import Connected, Lost, Mailbox, Message
+from wsx._lifecycle import Lifecycle
 from wsx._options import Options, split_options
-from wsx._protocol import Attempt, Connection
-from wsx._waiters import Waiters
 from wsx.conn import Conn
-from wsx.debug import Debug, parse_options
-from wsx.errors import (
-    ConnError,
-    FrameEncodeError,
-    FrameError,
-    InvalidFrameError,
-    MailboxFullError,
-    NotConnectedError,
-    PingTimeout,
-    SendTimeout,
-    WsxError,
-    as_exception,
-    describe,
-    shorten,
-)
-from wsx.frames import (
-    GOING_AWAY,
-    INTERNAL_ERROR,
-    MAX_CLOSE_MESSAGE,
-    NORMAL_CLOSURE,
-    Binary,
-    ConnectionDropped,
-    Disconnect,
-    Frame,
-    LocalClose,
-    Ping,
-    Pong,
-    RemoteClose,
-    Shutdown,
-    Text,
-    close_payload,
-    is_normal,
-)
-from wsx.handler import Handler, Reconnect
+from wsx.errors import shorten
+from wsx.frames import NORMAL_CLOSURE, Disconnect, Frame, Shutdown
+from wsx.handler import Handler
 from wsx.registry import Name
 
 __all__ = ["Client", "cast", "info", "send_frame", "start"]
 
 S = TypeVar("S")
-
-_log = Logger("wsx")
-
-_LATER_AT_LEAST: Final = 64  # pending send_after calls before cancelled ones are looked for
 
 
 class Client(Generic[S]):
@@ -79,76 +26,34 @@ class Client(Generic[S]):
 
     Attributes:
         name: the name it was started with, or None.
-        gave_up: whether its ``reconnect`` policy had enough when it was asked last.
     """
 
     def __init__(self, conn: Conn, handler: Handler[S], state: S, options: Options) -> None:
         self.name = options.name
-        self.gave_up = False
-        self._options = options
         self._reactor = options.reactor
-        self._target = conn  # where the next attempt goes
-        self._conn = conn  # the same, or with the server's answer
-        self._machine = Machine()
-        self._mailbox = Mailbox(options.mailbox_limit)
-        self._delivery = Delivery(handler, state, self._mailbox, self._reactor, self)
-        self._attempt: Attempt | None = None
-        self._connection: Connection | None = None
-        self._keepalive: Keepalive | None = None
-        self._reading_paused = False
-        self._journal = Journal(self._reactor, options.stable_after)
-        self._answered = False  # handle_connect has, on this connection
-        self._reason: object = None  # why the present connection ends
-        self._close_frame: tuple[int, str] = (NORMAL_CLOSURE, "")
-        self._close_timer: IDelayedCall | None = None
-        self._close_wanted: tuple[int, str] | None = None  # while handle_disconnect is asked
-        self._delay = 0.0
-        self._delay_timer: IDelayedCall | None = None
-        self._initialised = options.async_
-        self._ending = False
-        self._end_reason: object = None
-        self._started: Deferred[Client[S]] | None = None
-        self._opening: Waiters[Client[S]] = Waiters()
-        self._terminated: Waiters[object] = Waiters()
-        self._closed: Waiters[None] = Waiters()
-        self._senders: Waiters[None] = Waiters()
-        self._late_pong: list[object] = []  # to be sent when there is room
-        self._later: set[IDelayedCall] = set()
-        self._prune_at = _LATER_AT_LEAST
-        self._debug: Debug | None = None
+        self._life = Lifecycle(self, conn, handler, state, options)
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f" {shorten(self.name)}"
-        kind = type(self._delivery.handler).__qualname__
-        return f"<wsx.Client{name} {kind} {self._target.parsed.redacted} {self.status}>"
+        kind = type(self.handler).__qualname__
+        return f"<wsx.Client{name} {kind} {self.conn.parsed.redacted} {self.status}>"
 
     # Looking at it
 
     @property
-    def label(self) -> str:
-        """What log lines call it: its name, or handler and URL."""
-        if self.name is not None:
-            return shorten(self.name)
-        kind = type(self._delivery.handler).__qualname__
-        return f"<{kind} {self._target.parsed.redacted}>"
-
-    def _trace_label(self) -> str:
-        return repr(self) if self.name is None else shorten(self.name)
-
-    @property
     def status(self) -> str:
         """``"connecting"``, ``"open"``, ``"closing"``, ``"disconnected"`` or ``"terminated"``."""
-        return self._machine.state.status
+        return self._life.status
 
     @property
     def conn(self) -> Conn:
         """Where it is connected or connecting to; with the server's answer once it is open."""
-        return self._conn
+        return self._life.conn
 
     @property
     def handler(self) -> Handler[S]:
         """The handler."""
-        return self._delivery.handler
+        return self._life.handler
 
     @property
     def reactor(self) -> Any:
@@ -158,7 +63,12 @@ class Client(Generic[S]):
     @property
     def latency(self) -> float | None:
         """Seconds of the last keepalive round trip on this connection, or None."""
-        return None if self._keepalive is None else self._keepalive.latency
+        return self._life.latency
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether its ``reconnect`` policy had enough when it was asked last."""
+        return self._life.gave_up
 
     # Talking to it
 
@@ -169,7 +79,7 @@ class Client(Generic[S]):
             NotConnectedError: the client has ended, or is about to.
             MailboxFullError: ``mailbox_limit`` messages wait already.
         """
-        self._post("handle_cast", message)
+        self._life.post("handle_cast", message)
 
     def info(self, message: Any) -> None:
         """Delivers a message to ``handle_info``, in a later step.
@@ -177,16 +87,7 @@ class Client(Generic[S]):
         Raises:
             NotConnectedError, MailboxFullError: as ``cast``.
         """
-        self._post("handle_info", message)
-
-    def _post(self, callback: str, message: Any) -> None:
-        if self._ending:
-            raise NotConnectedError(self._connection_state())
-        self._mailbox.message(Message(callback, message))
-        if self._debug is not None:
-            self._debug.event(f"received {callback.removeprefix('handle_')}: {{!r}}", message)
-        if self._mailbox:
-            self._delivery.wake()
+        self._life.post("handle_info", message)
 
     def send_after(self, delay: float, message: Any) -> IDelayedCall:
         """Delivers an info after that many seconds, unless the client ends before.
@@ -194,22 +95,7 @@ class Client(Generic[S]):
         Returns:
             the timer, which may be cancelled.
         """
-
-        def deliver() -> None:
-            self._later.discard(call)
-            try:
-                self.info(message)
-            except NotConnectedError:
-                return  # it is ending: dropped, as promised
-            except MailboxFullError as error:
-                _log.error("{label}: send_after: {error}", label=self.label, error=error)
-
-        call: IDelayedCall = self._reactor.callLater(delay, deliver)
-        if len(self._later) >= self._prune_at:  # of cancelled ones nobody tells us
-            self._later = {later for later in self._later if later.active()}
-            self._prune_at = 2 * len(self._later) + _LATER_AT_LEAST
-        self._later.add(call)
-        return call
+        return self._life.send_after(delay, message)
 
     def send_frame(self, frame: Frame, timeout: float | None = 5.0) -> Deferred[None]:
         """Sends a frame; may be awaited anywhere, also inside a callback.
@@ -224,25 +110,7 @@ class Client(Generic[S]):
             :class:`InvalidFrameError`, :class:`FrameEncodeError`, :class:`ConnError` (the
             connection ended while waiting) or :class:`SendTimeout`.
         """
-        if timeout is not None and not timeout >= 0:
-            return fail(ValueError(f"timeout is not negative, unlike {timeout!r}"))
-        connection = self._connection
-        if connection is None or self._machine.state is not State.OPEN:
-            return fail(NotConnectedError(self._connection_state()))
-        try:
-            connection.gather([frame])
-        except (InvalidFrameError, FrameEncodeError) as error:
-            return fail(error)
-        if self._debug is not None:
-            self._debug.event("sending frame: {!r}", frame)
-        connection.flush()
-        return succeed(None) if connection.writable else self._wait_for_buffer(timeout)
-
-    def _wait_for_buffer(self, timeout: float | None) -> Deferred[None]:
-        sender = self._senders.add()
-        if timeout is not None:
-            sender.addTimeout(timeout, self._reactor, lambda *_: _raise(SendTimeout()))
-        return sender
+        return self._life.send_frame(frame, timeout)
 
     def close(self, code: int = NORMAL_CLOSURE, message: str = "") -> Deferred[None]:
         """Starts the closing handshake, as if a callback had answered ``Close``.
@@ -254,14 +122,7 @@ class Client(Generic[S]):
             a Deferred of the connection's end; it fails with :class:`FrameEncodeError` where the
             code or the message may not be sent.
         """
-        try:
-            close_payload(code, message)
-        except FrameEncodeError as error:
-            return fail(error)
-        self._close(code, message)
-        if self._connection is None:
-            return succeed(None)
-        return self._closed.add()
+        return self._life.close(code, message)
 
     def stop(self, detail: str = "") -> Deferred[object]:
         """Ends the client for good, with ``terminate`` and without ``handle_disconnect``.
@@ -272,14 +133,12 @@ class Client(Generic[S]):
         Returns:
             a Deferred of the end, with its reason.
         """
-        self._end(Shutdown(detail))
-        return self.terminated()
+        self._life.end(Shutdown(detail))
+        return self._life.terminated()
 
     def terminated(self) -> Deferred[object]:
         """Gives a Deferred of the reason with which the client ends; never an errback."""
-        if self._machine.state is State.TERMINATED:
-            return succeed(self._end_reason)
-        return self._terminated.add()
+        return self._life.terminated()
 
     def when_open(self) -> Deferred[Client[S]]:
         """Gives a Deferred of this client, once it is open and ``handle_connect`` has answered.
@@ -287,28 +146,18 @@ class Client(Generic[S]):
         It fails with the reason (:class:`ClientEnded`, where that is no exception) once the client
         has ended.
         """
-        if self._machine.state is State.TERMINATED:
-            return fail(as_exception(self._end_reason))
-        if self._machine.state is State.OPEN and self._answered:
-            return succeed(self)
-        return self._opening.add()
+        return self._life.when_open()
 
     def mark_healthy(self) -> None:
         """Says that this connection works: its loss will be attempt number 1."""
-        if self._machine.state is State.OPEN:
-            self._journal.mark_healthy()
+        self._life.mark_healthy()
 
     def reconnect_delay(self, status: Disconnect) -> float | None:
         """Applies the ``reconnect`` policy; None to give up, and without a policy."""
-        policy = self._options.reconnect
-        delay = None if policy is None else policy.delay(status)
-        self.gave_up = policy is not None and delay is None
-        return delay
-
-    # Starting
+        return self._life.reconnect_delay(status)
 
     def begin(self) -> Deferred[Client[S]]:
-        """Registers the name and makes the first attempt.
+        """Registers the name and makes the first attempt; :func:`start` has called it.
 
         Returns:
             the Deferred that :func:`start` gives.
@@ -317,435 +166,7 @@ class Client(Generic[S]):
             AlreadyStartedError: the name is taken.
             OSError: the file to log to cannot be opened.
         """
-        started: Deferred[Client[S]] = Deferred(self._start_cancelled)
-        if not self._initialised:
-            self._started = started
-        debug = parse_options(self._options.debug)
-        if debug:
-            self._debug = Debug(self._trace_label, self._reactor, debug)
-        try:
-            if self.name is not None:
-                registry.register(self.name, self)
-        except Exception:
-            self._started = None
-            if self._debug is not None:
-                self._debug.close()
-            raise
-        self.handler.client = self
-        if self._initialised:
-            started.callback(self)
-        self._delivery.held = True  # an endpoint may connect, and its server answer, at once
-        self._happen(Event.START)
-        self._delivery.held = False
-        return started
-
-    def _start_cancelled(self, _: Deferred[Client[S]]) -> None:
-        self._started = None
-        self._end(Shutdown("start was cancelled"))
-
-    def _connect_answered(self) -> None:
-        self._initialised = True
-        is_open = self._answered = self._machine.state is State.OPEN
-        started, self._started = self._started, None
-        if started is not None:
-            started.callback(self)
-        if is_open:
-            self._opening.succeed(self)
-
-    # What the connection says (a wsx._protocol.Listener)
-
-    def opened(self, connection: Connection, conn: Conn) -> None:
-        """The opening handshake is complete."""
-        self._attempt = None
-        self._connection = connection
-        self._conn = conn
-        self._answered = self._reading_paused = False
-        self._late_pong = []
-        self._keepalive = Keepalive(self._reactor, conn, self._send_ping, self._peer_is_gone)
-        connection.expect_pongs(self._keepalive.token)
-        self._keepalive.start()
-        self._note("successfully {}", "reconnected" if self._journal.ever_opened else "connected")
-        self._journal.opened(self.label, conn)
-        self._happen(Event.OPENED)
-
-    def failed(self, error: WsxError) -> None:
-        """The attempt failed."""
-        self._attempt = None
-        self._reason = error
-        self._attempt_is_lost(Event.FAILED)
-
-    def received(self, frames: list[Frame], joined: list[Frame]) -> None:
-        """One read."""
-        keepalive = self._keepalive
-        assert keepalive is not None
-        keepalive.heard = True
-        if not frames:
-            return
-        if keepalive.watches_data and any(isinstance(f, (Text, Binary)) for f in frames):
-            keepalive.data()
-        if self._debug is not None:
-            self._debug.received(frames, joined)
-        self._delivery.received(frames)
-
-    def own_pong(self, payload: bytes) -> None:
-        """An answer to one of our keepalive pings."""
-        if self._keepalive is not None:
-            self._keepalive.pong(payload)
-
-    def peer_closed(self, code: int, message: str) -> None:
-        """The peer's close frame."""
-        if self._machine.state is State.OPEN:
-            self._reason = RemoteClose(code, message)
-            self._note("closing with remote reason: {!r}", self._reason)
-            self._happen(Event.PEER_CLOSE)
-
-    def violated(self, error: FrameError) -> None:
-        """The peer broke the protocol."""
-        self._break(error, error.close_code, error.reason)
-
-    def writable(self) -> None:
-        """The write buffer has room again."""
-        pong, self._late_pong = self._late_pong, []
-        if pong:
-            self.reply("handle_ping", pong)
-            self.flush()
-        self._senders.succeed(None)
-
-    def closed(self, reason: BaseException) -> None:
-        """TCP is at its end."""
-        if self._machine.state is State.OPEN:
-            self._reason = ConnectionDropped(reason)
-            self._note("connection dropped by the peer")
-        else:
-            self._note("connection closed")
-        self._connection = None
-        if self._keepalive is not None:
-            self._keepalive.stop()
-            self._keepalive = None
-        if self._close_timer is not None:
-            self._close_timer.cancel()
-            self._close_timer = None
-        self._happen(Event.LOST)
-        self._senders.fail(ConnError(reason))
-        self._closed.succeed(None)
-
-    def _send_ping(self, payload: bytes) -> None:
-        if self._connection is not None and self._machine.state is State.OPEN:
-            self._connection.gather([Ping(payload)])
-            self._connection.flush()
-
-    def _peer_is_gone(self, error: WsxError) -> None:
-        if isinstance(error, PingTimeout):
-            self._cut(error)
-        else:
-            self._break(error, GOING_AWAY, str(error))
-
-    # What the handler decides (a wsx._delivery.Owner)
-
-    def reply(self, callback: str, frames: list[object]) -> None:
-        """Sends a callback's frames; a connection that is open no more takes none."""
-        if self._connection is None or self._machine.state is not State.OPEN:
-            _log.debug(
-                "{label}: a reply of {callback} came too late", label=self, callback=callback
-            )
-            return
-        if not self._connection.writable and all(isinstance(frame, Pong) for frame in frames):
-            # RFC 6455 section 5.5.3 allows to answer the latest ping only: a peer that pings and
-            # does not read cannot fill our memory.
-            self._late_pong = frames[-1:]
-            return
-        try:
-            self._connection.gather(frames)
-        except (InvalidFrameError, FrameEncodeError) as error:
-            _log.error(
-                "{label}: {callback}: {error}", label=self.label, callback=callback, error=error
-            )
-            self._break(error, INTERNAL_ERROR, "the client's reply could not be encoded")
-            return
-        if self._debug is not None:
-            for frame in frames:
-                self._debug.event("replying from {} with {!r}", callback, frame)
-
-    def close_from_callback(self, code: int, message: str) -> None:
-        """Starts the closing handshake."""
-        try:
-            close_payload(code, message)
-        except FrameEncodeError as error:
-            self._break(error, INTERNAL_ERROR, "the client's close frame could not be encoded")
-        else:
-            self._close(code, message)
-
-    def disconnect_answered(self, status: Disconnect, decision: Reconnect[Any] | None) -> None:
-        """Goes on after ``handle_disconnect``."""
-        if decision is None:
-            self._journal.decided(self.label, status, None)
-            self._ending = True
-            self._end_reason = status.reason
-            self._happen(Event.GIVE_UP)
-            return
-        if decision.conn is not None:
-            self._target = decision.conn.without_answer()
-        self._conn = self._target
-        self._delay = self._delay_of(status) if decision.after is None else float(decision.after)
-        self._journal.decided(self.label, status, self._delay)
-        self._happen(Event.RECONNECT)
-        wanted, self._close_wanted = self._close_wanted, None
-        if wanted is not None:
-            self._close(*wanted)
-
-    def _delay_of(self, status: Disconnect) -> float:
-        """The delay of a ``Reconnect`` without one: never a hot loop of attempts."""
-        policy = self._options.reconnect
-        if policy is not None:
-            delay = policy.delay(status)
-            return policy.maximum if delay is None else delay
-        return self._journal.gentle_delay()
-
-    def crashed(self, reason: object, failure: Failure | None) -> None:
-        """A callback raised, or answered nonsense; or it raised Exit."""
-        if failure is not None:
-            _log.failure("{label}: a callback failed", failure, label=self.label)
-        self._end(reason)
-
-    def flush(self) -> None:
-        """A batch of deliveries is done."""
-        if self._connection is not None:
-            self._connection.flush()
-
-    def pause_reading(self) -> None:
-        """Frames wait: hold the peer back."""
-        if not self._reading_paused and self._machine.state is State.OPEN:
-            assert self._connection is not None and self._keepalive is not None
-            self._reading_paused = True
-            self._keepalive.paused()
-            self._connection.pause_reading()
-
-    def resume_reading(self) -> None:
-        """No frames wait any more."""
-        if self._reading_paused:
-            self._reading_paused = False
-            if self._keepalive is not None:
-                self._keepalive.resumed()
-            if self._connection is not None:
-                self._connection.resume_reading()
-
-    # Events
-
-    def _happen(self, event: Event) -> None:
-        """Lets the machine make the transition, and performs its actions."""
-        was_open = self._machine.state is State.OPEN
-        actions = self._machine.handle(event)
-        if actions is None:
-            return
-        if was_open and self._machine.state is not State.OPEN:
-            self._mailbox.closing()
-            self._journal.closing()
-        for action in actions:
-            _PERFORM[action](self)
-
-    def _close(self, code: int, message: str) -> None:
-        if self._machine.state is State.OPEN:
-            self._close_frame = (code, message)
-            self._reason = LocalClose(code, message)
-            self._note("closing with local reason: {!r}", self._reason)
-            self._happen(Event.CLOSE)
-        elif self._machine.state in (State.CONNECTING, State.WAITING):
-            self._reason = LocalClose(code, message)
-            self._attempt_is_lost(Event.CLOSE)
-        elif self._machine.state is State.DISCONNECTED:
-            self._close_wanted = (code, message)  # should handle_disconnect answer Reconnect
-
-    def _attempt_is_lost(self, event: Event) -> None:
-        """There will be no connection: whether anybody handles that depends on the options."""
-        if self._journal.ever_opened or self._options.handle_initial_conn_failure:
-            self._happen(event)
-            return
-        self._journal.decided(self.label, self._count_loss(), None)
-        self._ending = True
-        self._end_reason = self._reason
-        self._happen(Event.FAILED_FOR_GOOD)
-
-    def _break(self, error: WsxError, code: int, message: str) -> None:
-        """Gives the connection up with a close frame (RFC 6455 section 7.1.7)."""
-        if self._machine.state is State.OPEN:
-            self._reason = error
-            self._close_frame = (code, _fit(message))
-            self._note("closing due to error: {}", error)
-            self._happen(Event.BREAK)
-
-    def _cut(self, error: WsxError) -> None:
-        """Gives the connection up without one: nobody is there to read it."""
-        if self._machine.state is State.OPEN:
-            self._reason = error
-            self._note("closing due to error: {}", error)
-            self._happen(Event.CUT)
-
-    def _end(self, reason: object) -> None:
-        """Begins the end of the client; the first reason counts."""
-        if self._ending:
-            return
-        self._ending = True
-        self._end_reason = reason
-        self._close_frame = (_close_code(reason), "")
-        self._happen(Event.END)
-
-    def _close_is_overdue(self) -> None:
-        self._close_timer = None
-        self._happen(Event.CLOSE_OVERDUE)
-
-    def _delay_is_over(self) -> None:
-        self._delay_timer = None
-        self._happen(Event.DUE)
-
-    # Actions
-
-    def _do_connect(self) -> None:
-        self._note("attempting to {}", "reconnect" if self._journal.retrying else "connect")
-        self._journal.trying()
-        self._attempt = Attempt(self._target, self._reactor, self)
-        self._attempt.start()
-
-    def _do_abandon(self) -> None:
-        if self._attempt is not None:
-            self._attempt.cancel()
-            self._attempt = None
-
-    def _do_call_connect(self) -> None:
-        self._mailbox.connected(Connected(self._conn, self._connect_answered))
-        self._delivery.deliver()
-
-    def _do_call_disconnect(self) -> None:
-        self._mailbox.lost(Lost(self._count_loss()))
-        self._delivery.wake()
-
-    def _do_send_close(self) -> None:
-        assert self._connection is not None
-        code, message = self._close_frame
-        self._note("sending close frame: {!r}", self._close_frame)
-        self._connection.start_closing(code, message)
-
-    def _do_answer_close(self) -> None:
-        assert self._connection is not None and isinstance(self._reason, RemoteClose)
-        self._connection.answer_close(self._reason.code)
-
-    def _do_start_close_timer(self) -> None:
-        timeout = self._conn.close_timeout
-        self._close_timer = self._reactor.callLater(timeout, self._close_is_overdue)
-
-    def _do_cut(self) -> None:
-        assert self._connection is not None
-        if not isinstance(self._reason, PingTimeout):
-            self._note("connection cut: the peer took too long to close")
-        self._connection.cut()
-
-    def _do_wait(self) -> None:
-        self._delay_timer = self._reactor.callLater(self._delay, self._delay_is_over)
-
-    def _do_stop_waiting(self) -> None:
-        if self._delay_timer is not None:
-            self._delay_timer.cancel()
-            self._delay_timer = None
-
-    def _do_silence(self) -> None:
-        dropped = self._delivery.end()
-        if dropped:
-            _log.warn("{label}: messages not delivered: {n}", label=self.label, n=dropped)
-
-    def _do_call_terminate(self) -> None:
-        if self._initialised:
-            self._reactor.callLater(0, self._terminate)
-        else:
-            self._happen(Event.DONE)
-
-    def _terminate(self) -> None:
-        reason = self._end_reason  # an exception's repr may show headers
-        shown = describe(reason) if isinstance(reason, BaseException) else shorten(reason)
-        self._note("terminating: {}", shown)
-        ending = self._delivery.terminate(self._end_reason)
-        limit = self._reactor.callLater(self._conn.close_timeout, self._terminate_overdue, ending)
-
-        def done(reason: object) -> None:
-            if limit.active():
-                limit.cancel()
-                self._end_reason = reason
-                self._happen(Event.DONE)
-
-        ending.addCallback(done)
-
-    def _terminate_overdue(self, ending: Deferred[object]) -> None:
-        """Ends all the same, also where ``terminate`` does not mind being cancelled."""
-        _log.warn("{label}: terminate took too long and was cancelled", label=self.label)
-        ending.cancel()
-        self._happen(Event.DONE)
-
-    def _do_finish(self) -> None:
-        self._free_name()
-        for call in self._later:
-            if call.active():
-                call.cancel()
-        self._later.clear()
-        self._journal.ended(self.label, self._end_reason)
-        if self._debug is not None:
-            self._debug.close()
-        started, self._started = self._started, None
-        if started is not None:
-            started.errback(as_exception(self._end_reason))
-        self._opening.fail(as_exception(self._end_reason))
-        self._terminated.succeed(self._end_reason)
-
-    def _free_name(self) -> None:
-        if self.name is None:
-            return
-        try:
-            registry.unregister(self.name)
-        except Exception:  # a registry of the user's own: the end must be told all the same
-            _log.failure("{label}: its registry did not free the name", label=self.label)
-
-    # Small things
-
-    def _count_loss(self) -> Disconnect:
-        return self._journal.lost(self._reason, self._conn)
-
-    def _connection_state(self) -> str:
-        """The word that :class:`NotConnectedError` uses."""
-        return "opening" if self.status == "connecting" else self.status
-
-    def _note(self, what: str, *details: object) -> None:
-        if self._debug is not None:
-            self._debug.event(what, *details)
-
-
-_PERFORM: Final[dict[Action, Callable[[Client[Any]], None]]] = {
-    Action.CONNECT: Client._do_connect,
-    Action.ABANDON: Client._do_abandon,
-    Action.CALL_CONNECT: Client._do_call_connect,
-    Action.CALL_DISCONNECT: Client._do_call_disconnect,
-    Action.SEND_CLOSE: Client._do_send_close,
-    Action.ANSWER_CLOSE: Client._do_answer_close,
-    Action.START_CLOSE_TIMER: Client._do_start_close_timer,
-    Action.CUT: Client._do_cut,
-    Action.WAIT: Client._do_wait,
-    Action.STOP_WAITING: Client._do_stop_waiting,
-    Action.SILENCE: Client._do_silence,
-    Action.CALL_TERMINATE: Client._do_call_terminate,
-    Action.FINISH: Client._do_finish,
-}
-
-
-def _close_code(reason: object) -> int:
-    """The close code with which a client that ends for this reason closes its connection."""
-    if isinstance(reason, Shutdown):
-        return GOING_AWAY
-    return NORMAL_CLOSURE if is_normal(reason) else INTERNAL_ERROR
-
-
-def _fit(message: str) -> str:
-    """Cuts a message to what a close frame holds."""
-    return message.encode(errors="replace")[:MAX_CLOSE_MESSAGE].decode(errors="ignore")
-
-
-def _raise(error: Exception) -> Any:
-    raise error
+        return self._life.begin()
 
 
 def check_handler(handler: Any) -> type[Handler[Any]] | Handler[Any]:
@@ -770,7 +191,7 @@ def make_handler(handler: Any) -> Handler[Any]:
     if isinstance(checked, type):
         return checked()
     present = getattr(checked, "client", None)
-    if present is not None and present.status != State.TERMINATED.status:
+    if present is not None and present.status != "terminated":
         raise ValueError("this handler instance has a running client already")
     return checked
 

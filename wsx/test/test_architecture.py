@@ -42,6 +42,7 @@ FLOORS: tuple[frozenset[str], ...] = (
         }
     ),
     frozenset({"_protocol", "debug"}),
+    frozenset({"_lifecycle"}),
     frozenset({"client"}),
     frozenset({"service"}),
     frozenset({"tap", "_console", "_demo", "testing"}),
@@ -64,6 +65,7 @@ NEIGHBOURS: dict[str, frozenset[str]] = {
 FOR_TYPES_ONLY: dict[str, frozenset[str]] = {
     "frames": frozenset({"conn"}),
     "handler": frozenset({"client"}),
+    "_lifecycle": frozenset({"client"}),
     "registry": frozenset({"client"}),
     "telemetry": frozenset({"client"}),
 }

@@ -297,7 +297,7 @@ class LogTests(DebugCase):
 
     def debug_of(self, client: wsx.Client[Any]) -> Debug:
         """The debug object of a client that has one."""
-        debug = client._debug
+        debug = client._life._debug
         assert debug is not None
         return debug
 
