@@ -180,12 +180,8 @@ class Delivery(Generic[S]):
             a Deferred of the reason with which the client ends: an ``Exit`` or an exception in
             ``terminate`` replaces the given one. Cancelling it cancels ``terminate``.
         """
-        outcome: Deferred[Any] = maybeDeferred(self._call_terminate, reason)
+        outcome: Deferred[Any] = maybeDeferred(self.handler.terminate, reason, self.state)
         return outcome.addCallbacks(lambda _: reason, self._terminate_raised, errbackArgs=(reason,))
-
-    def _call_terminate(self, reason: object) -> Any:
-        answer = self.handler.terminate(reason, self.state)
-        return Deferred.fromCoroutine(answer) if iscoroutine(answer) else answer
 
     def _terminate_raised(self, failure: Failure, reason: object) -> object:
         if isinstance(failure.value, Exit):

@@ -77,9 +77,13 @@ def _tcp_endpoint(target: ParsedURL, reactor: Any, timeout: float) -> IStreamCli
     host, port = target.host, target.port
     if ":" in host:
         return TCP6ClientEndpoint(reactor, host, port, timeout=timeout)
-    if re.fullmatch(r"[0-9.]+", host):
+    if _is_ip4(host):
         return TCP4ClientEndpoint(reactor, host, port, timeout=timeout)
     return HostnameEndpoint(reactor, host, port, timeout=timeout)
+
+
+def _is_ip4(host: str) -> bool:
+    return re.fullmatch(r"[0-9.]+", host) is not None
 
 
 def tls_creator(conn: Conn) -> IOpenSSLClientConnectionCreator:
@@ -135,7 +139,7 @@ class _UnverifiedCreator:
         connection = Connection(self._context, None)
         if self._alpn:
             connection.set_alpn_protos(self._alpn)
-        if not (":" in self._hostname or re.fullmatch(r"[0-9.]+", self._hostname)):
+        if not (":" in self._hostname or _is_ip4(self._hostname)):
             # RFC 6066 section 3: no addresses here
             connection.set_tlsext_host_name(self._hostname.encode("ascii"))
         return connection

@@ -113,7 +113,6 @@ class Lifecycle(Generic[S]):
         self._delay = 0.0
         self._delay_timer: IDelayedCall | None = None
         self._initialised = options.async_
-        self._ending = False
         self._end_reason: object = None
         self._started: Deferred[Client[S]] | None = None
         self._opening: Waiters[Client[S]] = Waiters()
@@ -162,7 +161,7 @@ class Lifecycle(Generic[S]):
 
     def post(self, callback: str, message: Any) -> None:
         """Takes a cast or an info, for the callback of that name."""
-        if self._ending:
+        if self._machine.state.is_ending:
             raise NotConnectedError(self._connection_state())
         self._mailbox.message(Message(callback, message))
         if self._debug is not None:
@@ -251,15 +250,7 @@ class Lifecycle(Generic[S]):
     # Starting
 
     def begin(self) -> Deferred[Client[S]]:
-        """Registers the name and makes the first attempt.
-
-        Returns:
-            the Deferred that :func:`start` gives.
-
-        Raises:
-            AlreadyStartedError: the name is taken.
-            OSError: the file to log to cannot be opened.
-        """
+        """Registers the name and makes the first attempt."""
         started: Deferred[Client[S]] = Deferred(self._start_cancelled)
         if not self._initialised:
             self._started = started
@@ -422,7 +413,6 @@ class Lifecycle(Generic[S]):
         """Goes on after ``handle_disconnect``."""
         if decision is None:
             self._journal.decided(self.label, status, None)
-            self._ending = True
             self._end_reason = status.reason
             self._happen(Event.GIVE_UP)
             return
@@ -504,7 +494,6 @@ class Lifecycle(Generic[S]):
             self._happen(event)
             return
         self._journal.decided(self.label, self._count_loss(), None)
-        self._ending = True
         self._end_reason = self._reason
         self._happen(Event.FAILED_FOR_GOOD)
 
@@ -525,15 +514,15 @@ class Lifecycle(Generic[S]):
 
     def end(self, reason: object) -> None:
         """Begins the end of the client; the first reason counts."""
-        if self._ending:
+        if self._machine.state.is_ending:
             return
-        self._ending = True
         self._end_reason = reason
         self._close_frame = (_close_code(reason), "")
         self._happen(Event.END)
 
     def _close_is_overdue(self) -> None:
         self._close_timer = None
+        self._note("connection cut: the peer took too long to close")
         self._happen(Event.CLOSE_OVERDUE)
 
     def _delay_is_over(self) -> None:
@@ -577,8 +566,6 @@ class Lifecycle(Generic[S]):
 
     def _do_cut(self) -> None:
         assert self._connection is not None
-        if not isinstance(self._reason, PingTimeout):
-            self._note("connection cut: the peer took too long to close")
         self._connection.cut()
 
     def _do_wait(self) -> None:

@@ -33,6 +33,11 @@ class State(Enum):
         self.status = status
         self.meaning = meaning
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether there is no way back from here."""
+        return self in (State.ENDING, State.TERMINATING, State.TERMINATED)
+
 
 class Event(Enum):
     """What can happen to a client."""

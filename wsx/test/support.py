@@ -7,6 +7,8 @@ No sockets and no real time: :class:`MemoryServer` is an endpoint whose connecti
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -15,7 +17,7 @@ from twisted.internet.interfaces import IPushProducer, IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import FailTest, SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 import wsx
@@ -86,6 +88,15 @@ class MemoryTransport(StringTransport):
     def reading_paused(self) -> bool:
         """Whether the client holds us back."""
         return self.producerState == "paused"
+
+
+@contextmanager
+def case(label: object) -> Iterator[None]:
+    """Says which of many similar inputs a failure is about (trial knows no ``subTest``)."""
+    try:
+        yield
+    except Exception as error:
+        raise FailTest(f"{label!r}: {error!r}") from error
 
 
 def collect_garbage() -> None:

@@ -16,8 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx import backoff
-from wsx.test.support import MemoryCase
-from wsx.test.test_errors import case
+from wsx.test.support import MemoryCase, case
 
 NOW = 784_111_677.0  # 100 seconds before the date that RFC 9110 has for an example
 EXAMPLE_DATE = "Sun, 06 Nov 1994 08:49:37 GMT"

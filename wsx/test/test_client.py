@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from twisted.application.service import Application, IService, MultiService
@@ -20,6 +20,7 @@ from wsx.test.support import (
     MemoryCase,
     MemoryServer,
     Recorder,
+    case,
     close,
     server_frame,
     text,
@@ -45,13 +46,9 @@ def bytes_of(frame: wsx.Frame) -> bytes:
 class ClientCase(MemoryCase):
     """What the tests below share."""
 
-    @contextmanager
-    def given(self, **case: Any) -> Iterator[None]:
-        """Names the row of a table in its failure: trial does not, with ``subTest``."""
-        try:
-            yield
-        except Exception as error:
-            raise self.failureException(f"with {case}: {error!r}") from error
+    def given(self, **row: Any) -> AbstractContextManager[None]:
+        """Names the row of a table in its failure."""
+        return case(row)
 
     def provoke(self, callback: str, client: wsx.Client[Any]) -> None:
         """Makes the event happen that a callback is for; ``handle_connect`` had its own."""

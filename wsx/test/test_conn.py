@@ -14,8 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import wsx
 from wsx import _handshake
 from wsx.conn import parse_proxy
-from wsx.test.support import MemoryCase, Recorder
-from wsx.test.test_errors import case
+from wsx.test.support import MemoryCase, Recorder, case
 
 URL = "ws://h.test/"
 SECRET = "s3cr3t"

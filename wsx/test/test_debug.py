@@ -14,8 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx.debug import Debug, parse_options
-from wsx.test.support import MemoryCase, Recorder, close, server_frame, text
-from wsx.test.test_errors import case
+from wsx.test.support import MemoryCase, Recorder, case, close, server_frame, text
 
 NAME = "wsx.test.test_debug"
 SECRET = "s3cr3t"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from service_identity import VerificationError
-from twisted.trial.unittest import FailTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx import errors
 from wsx.errors import as_exception, certificate_problem, describe, shorten
+from wsx.test.support import case
 
 SECRET = "s3cr3t"
 
@@ -46,15 +45,6 @@ FAMILY: list[tuple[type[wsx.WsxError], dict[str, Any]]] = [
     (wsx.MaxRestartsExceeded, {"max_restarts": 3, "max_seconds": 5.0, "reason": "crash"}),
     (wsx.MailboxFullError, {"limit": 10}),
 ]
-
-
-@contextmanager
-def case(label: object) -> Iterator[None]:
-    """Says which of many similar inputs a failure is about (trial knows no ``subTest``)."""
-    try:
-        yield
-    except Exception as error:
-        raise FailTest(f"{label!r}: {error!r}") from error
 
 
 def make(kind: type[wsx.WsxError], values: dict[str, Any]) -> wsx.WsxError:

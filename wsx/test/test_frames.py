@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx.frames import close_payload, is_normal, is_wire_close_code, wire_payload
-from wsx.test.test_errors import case
+from wsx.test.support import case
 
 KINDS: list[tuple[type[Any], Any]] = [
     (wsx.Text, "payload"),

@@ -11,6 +11,7 @@ import wsx
 from wsx._options import START_OPTIONS, Options, split_options
 from wsx.conn import CONN_OPTIONS
 from wsx.test.support import URL
+from wsx.test.test_conn import DEFAULTS as OF_CONN  # design, section 3
 
 # Design, section 4; the reactor's default is the global one, and has tests of its own.
 DEFAULTS: dict[str, Any] = {
@@ -21,26 +22,6 @@ DEFAULTS: dict[str, Any] = {
     "debug": (),
     "stable_after": 5.0,
     "mailbox_limit": 10_000,
-}
-
-# Design, section 3.
-OF_CONN: dict[str, Any] = {
-    "extra_headers": (),
-    "subprotocols": (),
-    "socket_connect_timeout": 6.0,
-    "socket_recv_timeout": 5.0,
-    "close_timeout": 5.0,
-    "insecure": False,
-    "cacerts": None,
-    "ssl_options": None,
-    "endpoint": None,
-    "proxy": None,
-    "compression": None,
-    "max_message_size": 16 * 1024 * 1024,
-    "max_header_size": 64 * 1024,
-    "ping_interval": 20.0,
-    "ping_timeout": 20.0,
-    "data_timeout": None,
 }
 
 

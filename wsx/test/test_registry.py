@@ -9,8 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx import registry
-from wsx.test.support import MemoryCase, Recorder
-from wsx.test.test_errors import case
+from wsx.test.support import MemoryCase, Recorder, case
 
 NAME = "wsx.test.test_registry"
 
