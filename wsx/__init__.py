@@ -40,7 +40,7 @@ from wsx.frames import (
     Text,
 )
 from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply
-from wsx.registry import Via, whereis
+from wsx.registry import Global, Via, whereis
 from wsx.service import ClientService, start_link
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "Frame",
     "FrameEncodeError",
     "FrameError",
+    "Global",
     "Handler",
     "HandshakeError",
     "InvalidFrameError",

@@ -1,25 +1,27 @@
 """Calls the handler: one event at a time, each in a fresh step, and carries its state along.
 
 A :class:`Delivery` takes what the mailbox gives, invokes the callback, waits where the callback
-answers with a Deferred or is a coroutine, and tells its owner what was decided. It knows nothing of
-connections.
+answers with a Deferred or is a coroutine, and tells its owner what was decided. Between two events
+it serves requests, which change the state or the handler's class. It knows nothing of connections.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from inspect import iscoroutine
 from operator import length_hint
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsx import telemetry
 from wsx._mailbox import Connected, Frames, Lost, Mailbox, Message
-from wsx.errors import BadResponseError
-from wsx.frames import Binary, Disconnect, Frame, Ping, Text
+from wsx.errors import BadResponseError, NotConnectedError
+from wsx.frames import Binary, Disconnect, Frame, Ping, Pong, Text
 from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, judge
 
 __all__ = ["Delivery", "Owner"]
@@ -27,6 +29,13 @@ __all__ = ["Delivery", "Owner"]
 S = TypeVar("S")
 
 _log = Logger("wsx")
+
+_CALLBACKS: Final[dict[type[Frame], str]] = {
+    Text: "handle_frame",
+    Binary: "handle_frame",
+    Ping: "handle_ping",
+    Pong: "handle_pong",
+}
 
 
 class Owner(Protocol):
@@ -40,6 +49,9 @@ class Owner(Protocol):
 
     def disconnect_answered(self, status: Disconnect, decision: Reconnect[Any] | None) -> None:
         """Goes on after ``handle_disconnect``: reconnects, or ends where it is None."""
+
+    def answered(self, callback: str, seconds: float) -> None:
+        """A callback took this long; only told where somebody observes it."""
 
     def crashed(self, reason: object, failure: Failure | None) -> None:
         """Ends the client; ``failure`` is worth a traceback in the log."""
@@ -55,16 +67,25 @@ class Owner(Protocol):
 
 
 class _Call:
-    """A callback whose answer is awaited."""
+    """A callback whose answer is awaited.
 
-    __slots__ = ("answered", "argument", "callback", "deferred")
+    Attributes:
+        began: when it was invoked, where somebody observes that.
+    """
+
+    __slots__ = ("answered", "argument", "began", "callback", "deferred")
 
     def __init__(
-        self, callback: str, argument: object, answered: Callable[[], None] | None
+        self,
+        callback: str,
+        argument: object,
+        answered: Callable[[], None] | None = None,
+        began: float | None = None,
     ) -> None:
         self.callback = callback
         self.argument = argument
         self.answered = answered
+        self.began = began
         self.deferred: Deferred[Any] | None = None
 
 
@@ -81,6 +102,7 @@ class Delivery(Generic[S]):
     Attributes:
         handler, state: as they are now; the state before a pending callback's answer.
         held: the caller of ``start`` is on the stack: nothing is delivered in this step.
+        suspended: nothing is delivered until :meth:`resume`.
     """
 
     def __init__(
@@ -97,11 +119,13 @@ class Delivery(Generic[S]):
         self._reactor = reactor
         self._owner = owner
         self.held = False
-        self._busy = False  # a delivery is on the stack
+        self.suspended = False
+        self._busy = False  # the handler's code is on the stack
         self._ended = False
         self._pending: _Call | None = None
         self._wakeup: IDelayedCall | None = None
         self._batch: Iterator[Frame] = iter(())  # the frames in delivery, from the next one on
+        self._requests: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
 
     # What comes in
 
@@ -109,7 +133,7 @@ class Delivery(Generic[S]):
         """Delivers frames that just arrived; called from the reactor."""
         if self._ended:
             return
-        if self._busy or self._pending is not None or len(self._mailbox):
+        if self._busy or self.suspended or self._pending is not None or len(self._mailbox):
             self._mailbox.frames(frames)
             self._owner.pause_reading()
             self.deliver()
@@ -123,7 +147,7 @@ class Delivery(Generic[S]):
 
     def wake(self) -> None:
         """Sees to it that what is in the mailbox is delivered in a later step."""
-        if self._wakeup is None and self._pending is None and not self._busy and not self._ended:
+        if self._wakeup is None and not self._blocked:
             self._wakeup = self._reactor.callLater(0, self._on_wakeup)
 
     def _on_wakeup(self) -> None:
@@ -138,7 +162,7 @@ class Delivery(Generic[S]):
         """
         if self.held:
             self.wake()
-        if self.held or self._busy or self._pending is not None or self._ended:
+        if self.held or self._blocked:
             return
         self._busy = True
         try:
@@ -147,11 +171,16 @@ class Delivery(Generic[S]):
                 if item is None:
                     break
                 self._deliver_item(item)
-                if self._pending is not None:
+                if self._pending is not None or self._requests or self.suspended:
                     break
         finally:
             self._busy = False
         self._rest()
+
+    @property
+    def _blocked(self) -> bool:
+        """Whether nothing may be delivered in this step."""
+        return self._busy or self._pending is not None or self.suspended or self._ended
 
     def end(self) -> int:
         """Delivers nothing more; a pending callback is cancelled in the next step.
@@ -160,8 +189,7 @@ class Delivery(Generic[S]):
             how many casts and infos were dropped.
         """
         self._ended = True
-        for _ in self._batch:
-            pass  # an exhausted iterator ends the loop over it, at no cost for each frame
+        self._interrupt()
         if self._wakeup is not None:
             self._wakeup.cancel()
             self._wakeup = None
@@ -169,9 +197,18 @@ class Delivery(Generic[S]):
         if pending is not None and pending.deferred is not None:
             # Later, because the callback itself may be the one who ends the client.
             self._reactor.callLater(0, pending.deferred.cancel)
+        if self._requests:
+            self._reactor.callLater(0, self._serve)
         dropped = self._mailbox.waiting
         self._mailbox.clear()
         return dropped
+
+    def _interrupt(self) -> list[Frame]:
+        """Ends the loop over a batch after the present frame; gives those that are left.
+
+        An exhausted iterator does it, at no cost for each frame.
+        """
+        return list(self._batch)
 
     def terminate(self, reason: object) -> Deferred[object]:
         """Calls ``terminate``.
@@ -180,6 +217,7 @@ class Delivery(Generic[S]):
             a Deferred of the reason with which the client ends: an ``Exit`` or an exception in
             ``terminate`` replaces the given one. Cancelling it cancels ``terminate``.
         """
+        self._pending = _Call("terminate", reason)  # requests wait for its answer too
         outcome: Deferred[Any] = maybeDeferred(self.handler.terminate, reason, self.state)
         return outcome.addCallbacks(lambda _: reason, self._terminate_raised, errbackArgs=(reason,))
 
@@ -191,12 +229,118 @@ class Delivery(Generic[S]):
         self._owner.crashed(failure.value, failure)
         return failure.value
 
+    # Between two events
+
+    def suspend(self) -> None:
+        """Delivers nothing from now on; requests are served all the same."""
+        self.suspended = True
+        self._put_back(self._interrupt())
+        self._owner.pause_reading()
+
+    def resume(self) -> None:
+        """Delivers again, from the next step on."""
+        self.suspended = False
+        if not (self._busy or self._ended):
+            self._rest()
+
+    def request(self, action: Callable[[], Any]) -> Deferred[Any]:
+        """Has something done before any other event: at once where no callback is under way.
+
+        Returns:
+            a Deferred of what it answers; what it answers with a Deferred is waited for.
+        """
+        asked: Deferred[Any] = Deferred()
+        self._requests.append((action, asked))
+        if not self._ended:
+            self._put_back(self._interrupt())
+        self._serve()
+        return asked
+
+    def replace_state(self, function: Callable[[S], Any]) -> Deferred[S]:
+        """Replaces the state with what a function makes of it.
+
+        Returns:
+            a Deferred of the new state; where it fails, the state is as before.
+        """
+
+        def take_over(state: S) -> S:
+            self.state = state
+            return state
+
+        made: Deferred[S] = maybeDeferred(function, self.state)
+        return made.addCallback(take_over)
+
+    def change_code(
+        self, new_class: type[Handler[S]], old_version: Any, extra: Any
+    ) -> Deferred[None]:
+        """Gives the handler another class, whose ``code_change`` converts the state.
+
+        Returns:
+            a Deferred of None; where it fails, class, attributes and state are as before.
+
+        Raises:
+            TypeError: the handler cannot become one of that class.
+        """
+        handler, old_class, attributes = self.handler, type(self.handler), vars(self.handler).copy()
+        if old_version is None:
+            old_version = old_class.version
+
+        def take_over(response: Any) -> None:
+            result = judge(handler, "code_change", (old_version, self.state, extra), response)
+            if result is not None:
+                self.state = result.state
+
+        def go_back(failure: Failure) -> Failure:
+            handler.__class__ = old_class
+            vars(handler).clear()
+            vars(handler).update(attributes)
+            return failure
+
+        handler.__class__ = new_class  # whoever has the handler, goes on under the new class
+        code_change = handler.code_change
+        converted: Deferred[Any] = maybeDeferred(code_change, old_version, self.state, extra)
+        return converted.addCallback(take_over).addErrback(go_back)
+
+    def refuse_requests(self) -> None:
+        """Fails the requests that came too late to be served."""
+        while self._requests:
+            _, asked = self._requests.popleft()
+            asked.errback(NotConnectedError("terminated"))
+
+    def _serve(self) -> None:
+        """Serves the requests, one after another, unless the handler is at work."""
+        while self._requests and self._pending is None and not self._busy:
+            action, asked = self._requests.popleft()
+            if asked.called:
+                continue  # it was cancelled
+            call = self._pending = _Call("a request", None)
+            self._busy = True
+            try:
+                call.deferred = maybeDeferred(action)
+            finally:
+                self._busy = False
+            call.deferred.addBoth(self._served, call, asked)
+            if self._pending is call:
+                call.deferred.addCallback(lambda _: None if self._ended else self._rest())
+
+    def _served(self, outcome: Any, call: _Call, asked: Deferred[Any]) -> None:
+        if self._pending is call:
+            self._pending = None
+        if not asked.called:
+            asked.callback(outcome)  # a Failure too
+
+    def _put_back(self, frames: list[Frame]) -> None:
+        if frames:
+            self._mailbox.put_back(iter(frames))
+
     # What goes out
 
     def _rest(self) -> None:
         """After a batch: what was gathered goes out, and what is left gets its next step."""
         self._owner.flush()
-        if not self._mailbox.has_frames:
+        if self._requests:
+            self._serve()
+        if not (self._mailbox.has_frames or self.suspended):
             self._owner.resume_reading()
         if len(self._mailbox):
             self.wake()
@@ -215,6 +359,9 @@ class Delivery(Generic[S]):
         """The hot loop: a callback that answers None or Ok costs nothing beyond its call."""
         handler = self.handler
         self._batch = batch
+        if telemetry.CALLBACK in telemetry.observers:
+            self._deliver_observed(batch)
+            return
         for frame in batch:
             kind = type(frame)
             try:
@@ -235,22 +382,39 @@ class Delivery(Generic[S]):
             if type(response) is Ok:
                 self.state = response.state
                 continue
-            self._take(_Call(callback, frame, None), response)
+            self._take(_Call(callback, frame), response)
             if self._pending is not None:
                 break
+        self._keep(batch)
+
+    def _deliver_observed(self, batch: Iterator[Frame]) -> None:
+        """The same, slower, where somebody wants to know how long callbacks take."""
+        for frame in batch:
+            self._invoke(_CALLBACKS[type(frame)], frame)
+            if self._pending is not None:
+                break
+        self._keep(batch)
+
+    def _keep(self, batch: Iterator[Frame]) -> None:
+        """Keeps the frames that were not delivered, where the loop was left early."""
         if length_hint(batch):
             self._mailbox.put_back(batch)
             self._owner.pause_reading()
+        self._batch = iter(())
 
     def _invoke(
         self, callback: str, argument: object, answered: Callable[[], None] | None = None
     ) -> None:
+        call = _Call(callback, argument, answered)
+        if telemetry.CALLBACK in telemetry.observers:
+            call.began = self._reactor.seconds()
         try:
             response = getattr(self.handler, callback)(argument, self.state)
         except BaseException as error:
+            self._observe(call)
             self._raised(error)
         else:
-            self._take(_Call(callback, argument, answered), response)
+            self._take(call, response)
 
     def _raised(self, error: BaseException) -> None:
         """A callback raised; what is no Exception (SystemExit) goes on to the reactor as well."""
@@ -263,6 +427,7 @@ class Delivery(Generic[S]):
         if iscoroutine(response):
             response = Deferred.fromCoroutine(response)
         if not isinstance(response, Deferred):
+            self._observe(call)
             self._conclude(call, response)
             return
         self._pending = call
@@ -282,6 +447,7 @@ class Delivery(Generic[S]):
                 _log.failure("a cancelled {callback} failed", outcome, callback=call.callback)
             return
         self._pending = None
+        self._observe(call)
         if isinstance(outcome, Failure):
             self._crash(outcome)
         else:
@@ -312,6 +478,11 @@ class Delivery(Generic[S]):
             self._owner.disconnect_answered(call.argument, decision)
         if call.answered is not None:
             call.answered()
+
+    def _observe(self, call: _Call) -> None:
+        """Tells how long a callback took, where that was to be told when it began."""
+        if call.began is not None:
+            self._owner.answered(call.callback, self._reactor.seconds() - call.began)
 
     def _crash(self, failure: Failure) -> None:
         if self._ended:

@@ -28,6 +28,7 @@ class Journal:
 
     Attributes:
         ever_opened: whether there was a connection yet.
+        failures: since the last healthy connection.
     """
 
     def __init__(self, reactor: IReactorTime, stable_after: float) -> None:
@@ -38,13 +39,13 @@ class Journal:
         self._was_open = False  # the attempt that began last
         self._opened_at: float | None = None
         self._healthy = False  # of the connection that is open, or was the last
-        self._failures = 0  # since the last healthy connection
+        self.failures = 0
         self._outage: tuple[float, object] | None = None  # since when, and why
 
     @property
     def retrying(self) -> bool:
         """Whether the next attempt is not the first."""
-        return self.ever_opened or self._failures > 0
+        return self.ever_opened or self.failures > 0
 
     def trying(self) -> None:
         """An attempt begins."""
@@ -57,7 +58,7 @@ class Journal:
         The loss of a healthy connection is answered at once, each failure after it later; and
         there is at most one attempt a second.
         """
-        backoff = 0.0 if self._failures <= 1 else _gentle(self._failures - 1) or 0.0
+        backoff = 0.0 if self.failures <= 1 else _gentle(self.failures - 1) or 0.0
         if self._tried_at is None:
             return backoff
         return max(backoff, self._tried_at + _LEAST_PERIOD - self._reactor.seconds())
@@ -81,7 +82,7 @@ class Journal:
             what=what,
             url=url,
             seconds=self._opened_at - since,
-            n=self._failures,
+            n=self.failures,
             reason=describe(reason),
         )
 
@@ -98,11 +99,11 @@ class Journal:
 
     def lost(self, reason: object, conn: Conn) -> Disconnect:
         """A connection ended, or could not be made: counts it."""
-        self._failures = 1 if self._healthy else self._failures + 1
+        self.failures = 1 if self._healthy else self.failures + 1
         self._healthy = False
         if self._outage is None:  # what follows until the next connection is not the cause
             self._outage = (self._reactor.seconds(), reason)
-        return Disconnect(reason, self._failures, conn)
+        return Disconnect(reason, self.failures, conn)
 
     def decided(self, label: str, status: Disconnect, delay: float | None) -> None:
         """Says what was lost, and what follows: another attempt in ``delay`` seconds, or none."""

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsx import registry
+from wsx import registry, telemetry
 from wsx._delivery import Delivery
 from wsx._journal import Journal
 from wsx._keepalive import Keepalive
@@ -85,6 +85,7 @@ class Lifecycle(Generic[S]):
 
     Attributes:
         gave_up: whether the ``reconnect`` policy had enough when it was asked last.
+        delivery, mailbox, journal, debug: the parts that system requests look at.
     """
 
     def __init__(
@@ -98,13 +99,13 @@ class Lifecycle(Generic[S]):
         self._target = conn  # where the next attempt goes
         self._conn = conn  # the same, or with the server's answer
         self._machine = Machine()
-        self._mailbox = Mailbox(options.mailbox_limit)
-        self._delivery = Delivery(handler, state, self._mailbox, self._reactor, self)
+        self.mailbox = Mailbox(options.mailbox_limit)
+        self.delivery = Delivery(handler, state, self.mailbox, self._reactor, self)
         self._attempt: Attempt | None = None
         self._connection: Connection | None = None
         self._keepalive: Keepalive | None = None
         self._reading_paused = False
-        self._journal = Journal(self._reactor, options.stable_after)
+        self.journal = Journal(self._reactor, options.stable_after)
         self._answered = False  # handle_connect has, on this connection
         self._reason: object = None  # why the present connection ends
         self._close_frame: tuple[int, str] = (NORMAL_CLOSURE, "")
@@ -114,6 +115,8 @@ class Lifecycle(Generic[S]):
         self._delay_timer: IDelayedCall | None = None
         self._initialised = options.async_
         self._end_reason: object = None
+        self._terminating: Deferred[object] | None = None
+        self._hurried = False
         self._started: Deferred[Client[S]] | None = None
         self._opening: Waiters[Client[S]] = Waiters()
         self._terminated: Waiters[object] = Waiters()
@@ -122,7 +125,7 @@ class Lifecycle(Generic[S]):
         self._late_pong: list[object] = []  # to be sent when there is room
         self._later: set[IDelayedCall] = set()
         self._prune_at = _LATER_AT_LEAST
-        self._debug: Debug | None = None
+        self.debug = Debug(self._trace_label, options.reactor)
 
     # Looking at it
 
@@ -131,7 +134,7 @@ class Lifecycle(Generic[S]):
         """What log lines call it: its name, or handler and URL."""
         if self.name is not None:
             return shorten(self.name)
-        kind = type(self._delivery.handler).__qualname__
+        kind = type(self.delivery.handler).__qualname__
         return f"<{kind} {self._target.parsed.redacted}>"
 
     def _trace_label(self) -> str:
@@ -150,7 +153,7 @@ class Lifecycle(Generic[S]):
     @property
     def handler(self) -> Handler[S]:
         """The handler."""
-        return self._delivery.handler
+        return self.delivery.handler
 
     @property
     def latency(self) -> float | None:
@@ -162,12 +165,12 @@ class Lifecycle(Generic[S]):
     def post(self, callback: str, message: Any) -> None:
         """Takes a cast or an info, for the callback of that name."""
         if self._machine.state.is_ending:
-            raise NotConnectedError(self._connection_state())
-        self._mailbox.message(Message(callback, message))
-        if self._debug is not None:
-            self._debug.event(f"received {callback.removeprefix('handle_')}: {{!r}}", message)
-        if self._mailbox:
-            self._delivery.wake()
+            raise NotConnectedError(self.connection_state())
+        self.mailbox.message(Message(callback, message))
+        if self.debug.active:
+            self.debug.event(f"received {callback.removeprefix('handle_')}: {{!r}}", message)
+        if self.mailbox:
+            self.delivery.wake()
 
     def send_after(self, delay: float, message: Any) -> IDelayedCall:
         """Delivers an info later."""
@@ -194,13 +197,15 @@ class Lifecycle(Generic[S]):
             return fail(ValueError(f"timeout is not negative, unlike {timeout!r}"))
         connection = self._connection
         if connection is None or self._machine.state is not State.OPEN:
-            return fail(NotConnectedError(self._connection_state()))
+            return fail(NotConnectedError(self.connection_state()))
         try:
             connection.gather([frame])
         except (InvalidFrameError, FrameEncodeError) as error:
             return fail(error)
-        if self._debug is not None:
-            self._debug.event("sending frame: {!r}", frame)
+        if self.debug.active:
+            self.debug.event("sending frame: {!r}", frame)
+        if telemetry.observers:
+            self._tell(telemetry.FRAME_SENT, frame=frame)
         connection.flush()
         return succeed(None) if connection.writable else self._wait_for_buffer(timeout)
 
@@ -238,7 +243,7 @@ class Lifecycle(Generic[S]):
     def mark_healthy(self) -> None:
         """Says that this connection works: its loss will be attempt number 1."""
         if self._machine.state is State.OPEN:
-            self._journal.mark_healthy()
+            self.journal.mark_healthy()
 
     def reconnect_delay(self, status: Disconnect) -> float | None:
         """Applies the ``reconnect`` policy; None to give up, and without a policy."""
@@ -254,23 +259,20 @@ class Lifecycle(Generic[S]):
         started: Deferred[Client[S]] = Deferred(self._start_cancelled)
         if not self._initialised:
             self._started = started
-        debug = parse_options(self._options.debug)
-        if debug:
-            self._debug = Debug(self._trace_label, self._reactor, debug)
         try:
+            self.debug.switch_on(parse_options(self._options.debug))
             if self.name is not None:
                 registry.register(self.name, self.client)
         except Exception:
             self._started = None
-            if self._debug is not None:
-                self._debug.close()
+            self.debug.close()
             raise
         self.handler.client = self.client
         if self._initialised:
             started.callback(self.client)
-        self._delivery.held = True  # an endpoint may connect, and its server answer, at once
+        self.delivery.held = True  # an endpoint may connect, and its server answer, at once
         self._happen(Event.START)
-        self._delivery.held = False
+        self.delivery.held = False
         return started
 
     def _start_cancelled(self, _: Deferred[Client[S]]) -> None:
@@ -298,8 +300,9 @@ class Lifecycle(Generic[S]):
         self._keepalive = Keepalive(self._reactor, conn, self._send_ping, self._peer_is_gone)
         connection.expect_pongs(self._keepalive.token)
         self._keepalive.start()
-        self._note("successfully {}", "reconnected" if self._journal.ever_opened else "connected")
-        self._journal.opened(self.label, conn)
+        again = self.journal.ever_opened
+        self._note("successfully reconnected" if again else "successfully connected")
+        self.journal.opened(self.label, conn)
         self._happen(Event.OPENED)
 
     def failed(self, error: WsxError) -> None:
@@ -317,14 +320,19 @@ class Lifecycle(Generic[S]):
             return
         if keepalive.watches_data and any(isinstance(f, (Text, Binary)) for f in frames):
             keepalive.data()
-        if self._debug is not None:
-            self._debug.received(frames, joined)
-        self._delivery.received(frames)
+        if self.debug.active:
+            self.debug.received(frames, joined)
+        if telemetry.observers:
+            for frame in frames:
+                self._tell(telemetry.FRAME_RECEIVED, frame=frame)
+        self.delivery.received(frames)
 
     def own_pong(self, payload: bytes) -> None:
         """An answer to one of our keepalive pings."""
         if self._keepalive is not None:
             self._keepalive.pong(payload)
+        if telemetry.observers:
+            self._tell(telemetry.FRAME_RECEIVED, frame=Pong(payload))
 
     def peer_closed(self, code: int, message: str) -> None:
         """The peer's close frame."""
@@ -353,6 +361,8 @@ class Lifecycle(Generic[S]):
         else:
             self._note("connection closed")
         self._connection = None
+        if self._machine.state is State.ENDING:  # otherwise handle_disconnect's status tells
+            self._tell(telemetry.DISCONNECTED, reason=self._end_reason)
         if self._keepalive is not None:
             self._keepalive.stop()
             self._keepalive = None
@@ -365,8 +375,10 @@ class Lifecycle(Generic[S]):
 
     def _send_ping(self, payload: bytes) -> None:
         if self._connection is not None and self._machine.state is State.OPEN:
-            self._connection.gather([Ping(payload)])
+            ping = Ping(payload)
+            self._connection.gather([ping])
             self._connection.flush()
+            self._tell(telemetry.FRAME_SENT, frame=ping)
 
     def _peer_is_gone(self, error: WsxError) -> None:
         if isinstance(error, PingTimeout):
@@ -396,9 +408,12 @@ class Lifecycle(Generic[S]):
             )
             self._break(error, INTERNAL_ERROR, "the client's reply could not be encoded")
             return
-        if self._debug is not None:
+        if self.debug.active:
             for frame in frames:
-                self._debug.event("replying from {} with {!r}", callback, frame)
+                self.debug.event("replying from {} with {!r}", callback, frame)
+        if telemetry.observers:
+            for frame in frames:
+                self._tell(telemetry.FRAME_SENT, frame=frame)
 
     def close_from_callback(self, code: int, message: str) -> None:
         """Starts the closing handshake."""
@@ -412,7 +427,7 @@ class Lifecycle(Generic[S]):
     def disconnect_answered(self, status: Disconnect, decision: Reconnect[Any] | None) -> None:
         """Goes on after ``handle_disconnect``."""
         if decision is None:
-            self._journal.decided(self.label, status, None)
+            self.journal.decided(self.label, status, None)
             self._end_reason = status.reason
             self._happen(Event.GIVE_UP)
             return
@@ -420,7 +435,7 @@ class Lifecycle(Generic[S]):
             self._target = decision.conn.without_answer()
         self._conn = self._target
         self._delay = self._delay_of(status) if decision.after is None else float(decision.after)
-        self._journal.decided(self.label, status, self._delay)
+        self.journal.decided(self.label, status, self._delay)
         self._happen(Event.RECONNECT)
         wanted, self._close_wanted = self._close_wanted, None
         if wanted is not None:
@@ -432,7 +447,11 @@ class Lifecycle(Generic[S]):
         if policy is not None:
             delay = policy.delay(status)
             return policy.maximum if delay is None else delay
-        return self._journal.gentle_delay()
+        return self.journal.gentle_delay()
+
+    def answered(self, callback: str, seconds: float) -> None:
+        """A callback took this long."""
+        self._tell(telemetry.CALLBACK, {"duration": seconds}, callback=callback)
 
     def crashed(self, reason: object, failure: Failure | None) -> None:
         """A callback raised, or answered nonsense; or it raised Exit."""
@@ -471,8 +490,8 @@ class Lifecycle(Generic[S]):
         if actions is None:
             return
         if was_open and self._machine.state is not State.OPEN:
-            self._mailbox.closing()
-            self._journal.closing()
+            self.mailbox.closing()
+            self.journal.closing()
         for action in actions:
             _PERFORM[action](self)
 
@@ -490,10 +509,10 @@ class Lifecycle(Generic[S]):
 
     def _attempt_is_lost(self, event: Event) -> None:
         """There will be no connection: whether anybody handles that depends on the options."""
-        if self._journal.ever_opened or self._options.handle_initial_conn_failure:
+        if self.journal.ever_opened or self._options.handle_initial_conn_failure:
             self._happen(event)
             return
-        self._journal.decided(self.label, self._count_loss(), None)
+        self.journal.decided(self.label, self._count_loss(), None)
         self._end_reason = self._reason
         self._happen(Event.FAILED_FOR_GOOD)
 
@@ -512,13 +531,27 @@ class Lifecycle(Generic[S]):
             self._note("closing due to error: {}", error)
             self._happen(Event.CUT)
 
-    def end(self, reason: object) -> None:
-        """Begins the end of the client; the first reason counts."""
+    def end(self, reason: object, code: int | None = None) -> None:
+        """Begins the end of the client; the first reason counts.
+
+        Args:
+            reason: what ``terminate`` and ``terminated()`` get.
+            code: of the close frame; by default it follows from the reason.
+        """
         if self._machine.state.is_ending:
             return
         self._end_reason = reason
-        self._close_frame = (_close_code(reason), "")
+        self._close_frame = (_close_code(reason) if code is None else code, "")
         self._happen(Event.END)
+
+    def abort(self) -> None:
+        """Ends the client and waits for nobody; ``terminate`` is called all the same."""
+        self._hurried = True
+        self.end(Shutdown())
+        if self._machine.state is State.ENDING:
+            self._happen(Event.CLOSE_OVERDUE)
+        if self._terminating is not None:
+            self._terminate_overdue(self._terminating)
 
     def _close_is_overdue(self) -> None:
         self._close_timer = None
@@ -532,8 +565,10 @@ class Lifecycle(Generic[S]):
     # Actions
 
     def _do_connect(self) -> None:
-        self._note("attempting to {}", "reconnect" if self._journal.retrying else "connect")
-        self._journal.trying()
+        again = self.journal.retrying
+        self._note("attempting to reconnect" if again else "attempting to connect")
+        self.journal.trying()
+        self._tell(telemetry.CONNECTING)
         self._attempt = Attempt(self._target, self._reactor, self)
         self._attempt.start()
 
@@ -543,12 +578,15 @@ class Lifecycle(Generic[S]):
             self._attempt = None
 
     def _do_call_connect(self) -> None:
-        self._mailbox.connected(Connected(self._conn, self._connect_answered))
-        self._delivery.deliver()
+        self.mailbox.connected(Connected(self._conn, self._connect_answered))
+        self._tell(telemetry.CONNECTED)
+        self.delivery.deliver()
+        if self.delivery.suspended:
+            self.pause_reading()
 
     def _do_call_disconnect(self) -> None:
-        self._mailbox.lost(Lost(self._count_loss()))
-        self._delivery.wake()
+        self.mailbox.lost(Lost(self._count_loss()))
+        self.delivery.wake()
 
     def _do_send_close(self) -> None:
         assert self._connection is not None
@@ -577,7 +615,7 @@ class Lifecycle(Generic[S]):
             self._delay_timer = None
 
     def _do_silence(self) -> None:
-        dropped = self._delivery.end()
+        dropped = self.delivery.end()
         if dropped:
             _log.warn("{label}: messages not delivered: {n}", label=self.label, n=dropped)
 
@@ -591,21 +629,27 @@ class Lifecycle(Generic[S]):
         reason = self._end_reason  # an exception's repr may show headers
         shown = describe(reason) if isinstance(reason, BaseException) else shorten(reason)
         self._note("terminating: {}", shown)
-        ending = self._delivery.terminate(self._end_reason)
-        limit = self._reactor.callLater(self._conn.close_timeout, self._terminate_overdue, ending)
+        ending = self._terminating = self.delivery.terminate(self._end_reason)
+        limit = 0 if self._hurried else self._conn.close_timeout
+        self._close_timer = self._reactor.callLater(limit, self._terminate_overdue, ending)
+        ending.addCallback(self._terminate_answered)
 
-        def done(reason: object) -> None:
-            if limit.active():
-                limit.cancel()
-                self._end_reason = reason
-                self._happen(Event.DONE)
-
-        ending.addCallback(done)
+    def _terminate_answered(self, reason: object) -> None:
+        if self._terminating is not None:
+            self._end_reason = reason
+            self._terminate_is_over()
 
     def _terminate_overdue(self, ending: Deferred[object]) -> None:
         """Ends all the same, also where ``terminate`` does not mind being cancelled."""
         _log.warn("{label}: terminate took too long and was cancelled", label=self.label)
+        self._terminating = None
         ending.cancel()
+        self._terminate_is_over()
+
+    def _terminate_is_over(self) -> None:
+        self._terminating = None
+        if self._close_timer is not None and self._close_timer.active():
+            self._close_timer.cancel()
         self._happen(Event.DONE)
 
     def _do_finish(self) -> None:
@@ -614,9 +658,10 @@ class Lifecycle(Generic[S]):
             if call.active():
                 call.cancel()
         self._later.clear()
-        self._journal.ended(self.label, self._end_reason)
-        if self._debug is not None:
-            self._debug.close()
+        self.journal.ended(self.label, self._end_reason)
+        self.debug.close()
+        self.delivery.refuse_requests()
+        self._tell(telemetry.TERMINATE, reason=self._end_reason)
         started, self._started = self._started, None
         if started is not None:
             started.errback(as_exception(self._end_reason))
@@ -634,15 +679,29 @@ class Lifecycle(Generic[S]):
     # Small things
 
     def _count_loss(self) -> Disconnect:
-        return self._journal.lost(self._reason, self._conn)
+        self._tell(telemetry.DISCONNECTED, reason=self._reason)
+        return self.journal.lost(self._reason, self._conn)
 
-    def _connection_state(self) -> str:
+    def connection_state(self) -> str:
         """The word that :class:`NotConnectedError` uses."""
         return "opening" if self.status == "connecting" else self.status
 
     def _note(self, what: str, *details: object) -> None:
-        if self._debug is not None:
-            self._debug.event(what, *details)
+        if self.debug.active:
+            self.debug.event(what, *details)
+
+    def _tell(
+        self, event: str, measurements: dict[str, Any] | None = None, **metadata: Any
+    ) -> None:
+        """Tells the observers of an event, where there are any."""
+        if event in telemetry.observers:
+            metadata |= {
+                "client": self.client,
+                "name": self.name,
+                "handler": type(self.handler),
+                "conn": self._conn.redacted(),
+            }
+            telemetry.execute(event, metadata, **(measurements or {}))
 
 
 _PERFORM: Final[dict[Action, Callable[[Lifecycle[Any]], None]]] = {

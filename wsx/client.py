@@ -15,6 +15,7 @@ from wsx.errors import shorten
 from wsx.frames import NORMAL_CLOSURE, Disconnect, Frame, Shutdown
 from wsx.handler import Handler
 from wsx.registry import Name
+from wsx.system import System
 
 __all__ = ["Client", "cast", "info", "send_frame", "start"]
 
@@ -26,12 +27,14 @@ class Client(Generic[S]):
 
     Attributes:
         name: the name it was started with, or None.
+        sys: system requests, to look inside and to switch things while it runs.
     """
 
     def __init__(self, conn: Conn, handler: Handler[S], state: S, options: Options) -> None:
         self.name = options.name
         self._reactor = options.reactor
         self._life = Lifecycle(self, conn, handler, state, options)
+        self.sys = System(self._life)
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f" {shorten(self.name)}"
@@ -136,6 +139,13 @@ class Client(Generic[S]):
         self._life.end(Shutdown(detail))
         return self._life.terminated()
 
+    def abort(self) -> None:
+        """Ends the client like :meth:`stop`, and waits for nobody.
+
+        TCP is cut, and ``terminate`` is cancelled where it takes longer than a step.
+        """
+        self._life.abort()
+
     def terminated(self) -> Deferred[object]:
         """Gives a Deferred of the reason with which the client ends; never an errback."""
         return self._life.terminated()
@@ -225,7 +235,7 @@ def start(
             ``handle_initial_conn_failure`` (False): a failing first connection goes to
             ``handle_disconnect``;
             ``reconnect`` (None): a :class:`Backoff` for the default ``handle_disconnect``;
-            ``name`` (None): a str or a :class:`Via`;
+            ``name`` (None): a str, a :class:`Global` or a :class:`Via`;
             ``debug`` (()): any of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"``,
             ``("log_to_file", path)``;
             ``stable_after`` (5.0): seconds after which a connection counts as healthy;

@@ -296,6 +296,26 @@ class Conn:
             resp_headers=(), resp_status=None, subprotocol=None, extensions=(), peer=None
         )
 
+    def redacted(self) -> Conn:
+        """Gives a copy without what ``repr`` does not show: itself, where there is no secret.
+
+        The copy is for looking at, not for connecting.
+        """
+        shown: dict[str, Any] = {
+            name: tuple(_redact_header(*pair) for pair in getattr(self, name))
+            for name in ("extra_headers", "resp_headers")
+        }
+        if self.parsed.password is not None or "?" in self.parsed.resource:
+            shown["url"] = self.parsed.redacted
+        if self.proxy is not None:
+            shown["proxy"] = _redact_proxy(self.proxy)
+        if isinstance(self.ssl_options, Mapping):
+            shown["ssl_options"] = _redact_ssl_options(self.ssl_options)
+        if self.cacerts is not None:
+            shown["cacerts"] = _HIDDEN
+        changed = {name: value for name, value in shown.items() if value != getattr(self, name)}
+        return self.replace(**changed) if changed else self
+
     def resp_header(self, name: str, default: str | None = None) -> str | None:
         """Gives the first value of a header of the handshake response, whatever its case."""
         wanted = name.lower()
@@ -333,13 +353,20 @@ def _redact_option(name: str, value: object) -> str:
     if name in ("extra_headers", "resp_headers"):
         return repr(tuple(_redact_header(*pair) for pair in value))  # type: ignore[attr-defined]
     if name == "proxy":
-        return repr(parse_proxy(str(value)).redacted.replace("ws:", "http:", 1))
+        return repr(_redact_proxy(str(value)))
     if name == "ssl_options" and isinstance(value, Mapping):
-        shown = {k: v if k in _SHOWN_SSL_OPTIONS else _HIDDEN for k, v in value.items()}
-        return repr(shown)
+        return repr(_redact_ssl_options(value))
     if name == "cacerts":
         return _HIDDEN
     return repr(value)
+
+
+def _redact_proxy(proxy: str) -> str:
+    return parse_proxy(proxy).redacted.replace("ws:", "http:", 1).removesuffix("/")
+
+
+def _redact_ssl_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v if k in _SHOWN_SSL_OPTIONS else _HIDDEN for k, v in options.items()}
 
 
 def _redact_header(name: str, value: str) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """What a client tells about its doings at run time: trace lines, a log, statistics, a file.
 
-A client without debug options has no :class:`Debug` at all, so that it costs nothing.
+Nothing of it costs anything until it is switched on: ``Debug.active`` is all that is looked at.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from os import PathLike
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from wsx.errors import shorten
+from wsx._logfile import LogFile
+from wsx.errors import describe, shorten
 from wsx.frames import Frame
 
 __all__ = ["Debug", "parse_options"]
@@ -33,15 +34,14 @@ def parse_options(options: Iterable[object] | None) -> dict[str, Any]:
             ``("log_to_file", path)``; one name alone will do.
 
     Returns:
-        the names of the options with their values.
+        the names of the options, which are those of the methods of :class:`Debug`, with the
+        arguments for them.
     """
     parsed: dict[str, Any] = {}
     for option in [options] if isinstance(options, str) else options or ():
         match option:
-            case "trace" | "statistics":
+            case "trace" | "log" | "statistics":
                 parsed[str(option)] = True
-            case "log":
-                parsed["log"] = _DEFAULT_DEPTH
             case ("log", int(depth)) if depth > 0 and depth is not True:
                 parsed["log"] = depth
             case ("log_to_file", str() | PathLike() as path):
@@ -56,31 +56,81 @@ class Debug:
 
     Args:
         label: gives what trace lines call the client.
-        reactor: for the time.
-        chosen: from :func:`parse_options`.
+        reactor: for the time, and for writing to a file.
 
     Attributes:
+        active: whether any of it is switched on.
         events: the last events with their times; None where they are not kept.
         counts: how often each kind of event was; None where that is not counted.
-
-    Raises:
-        OSError: the file to log to cannot be opened.
     """
 
-    def __init__(
-        self, label: Callable[[], str], reactor: IReactorTime, chosen: dict[str, Any]
-    ) -> None:
+    __slots__ = ("_file", "_label", "_reactor", "_tracing", "active", "counts", "events")
+
+    def __init__(self, label: Callable[[], str], reactor: IReactorTime) -> None:
         self._label = label
         self._reactor = reactor
-        self._tracing = "trace" in chosen
-        depth = chosen.get("log")
-        self.events: deque[tuple[float, str]] | None = (
-            None if depth is None else deque(maxlen=depth)
+        self._tracing = False
+        self._file: LogFile | None = None
+        self.events: deque[tuple[float, str]] | None = None
+        self.counts: dict[str, int] | None = None
+        self.active = False
+
+    # Switches
+
+    def switch_on(self, options: dict[str, Any]) -> None:
+        """Switches on what :func:`parse_options` gave.
+
+        Raises:
+            OSError: the file to log to cannot be opened.
+        """
+        for name, argument in options.items():
+            getattr(self, name)(argument)
+
+    def trace(self, flag: bool) -> None:
+        """Begins or ends trace lines on standard output."""
+        self._tracing = flag
+        self._switched()
+
+    def log(self, depth: int | bool) -> None:
+        """Keeps the last ``depth`` events from now on (True: 10), or none."""
+        if depth is True:
+            depth = _DEFAULT_DEPTH
+        self.events = deque(self.events or (), maxlen=depth) if depth else None
+        self._switched()
+
+    def statistics(self, flag: bool) -> None:
+        """Counts the kinds of events from now on, or no more."""
+        self.counts = {} if flag else None
+        self._switched()
+
+    def log_to_file(self, path: str | PathLike[str] | None) -> None:
+        """Writes events to a file from now on, instead of to the one before; None ends that.
+
+        Raises:
+            OSError: it cannot be opened; the one before stays.
+        """
+        file = None if path is None else LogFile(path, self._reactor, self._write_failed)
+        if self._file is not None:
+            self._file.close()
+        self._file = file
+        self._switched()
+
+    def close(self) -> None:
+        """Takes no more events; those that were kept and counted stay."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self.active = False
+
+    def _switched(self) -> None:
+        self.active = (
+            self._tracing
+            or self._file is not None
+            or self.events is not None
+            or self.counts is not None
         )
-        self.counts: dict[str, int] | None = {} if "statistics" in chosen else None
-        self._file: IO[str] | None = None
-        if "log_to_file" in chosen:
-            self._file = open(chosen["log_to_file"], "a", encoding="utf-8")  # noqa: SIM115
+
+    # Events
 
     def event(self, what: str, *details: object) -> None:
         """Takes one event: a format string in which details have their places.
@@ -96,7 +146,7 @@ class Debug:
             word = what.partition("{")[0].rstrip(": ")
             self.counts[word] = self.counts.get(word, 0) + 1
         if self._file is not None:
-            self._write(self._file, text)
+            self._file.write(f"{_stamp(self._reactor.seconds())} {self._label()} {text}")
 
     def received(self, frames: list[Frame], joined: list[Frame]) -> None:
         """Takes the frames of one read; those in ``joined`` came in fragments."""
@@ -105,32 +155,31 @@ class Debug:
             what = "completed fragmented frame" if id(frame) in fragmented else "received frame"
             self.event(what + ": {!r}", frame)
 
+    def print_log(self) -> None:
+        """Prints the events that were kept, with their times, as trace lines."""
+        for when, text in self.events or ():
+            self._print(f"{_stamp(when)} {text}")
+
     def _print(self, text: str) -> None:
         try:
             line = f"*DBG* {self._label()} {text}"
             encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
             print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
         except (OSError, ValueError) as error:  # ValueError: it is closed
-            self._tracing = False
+            self.trace(False)
             _log.error("{label}: tracing ended: {error}", label=self._label(), error=error)
 
-    def _write(self, file: IO[str], text: str) -> None:
-        now = datetime.fromtimestamp(self._reactor.seconds(), UTC)
-        try:
-            file.write(f"{now.isoformat(timespec='milliseconds')} {self._label()} {text}\n")
-            file.flush()
-        except OSError as error:
+    def _write_failed(self, error: BaseException) -> None:
+        if self._file is not None and self._file.broken:  # it may be another one by now
             self._file = None
-            _log.error("{label}: logging to file ended: {error}", label=self._label(), error=error)
+            self._switched()
+        _log.error(
+            "{label}: logging to file ended: {error}", label=self._label(), error=describe(error)
+        )
 
-    def close(self) -> None:
-        """Ends the writing."""
-        file, self._file = self._file, None
-        if file is not None:
-            try:
-                file.close()
-            except OSError as error:
-                _log.error("{label}: closing the log failed: {e}", label=self._label(), e=error)
+
+def _stamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 class _Shown:

@@ -1,7 +1,8 @@
-"""Names of clients: in this process by a str, elsewhere by :class:`Via`."""
+"""Names of clients: a str, a :class:`Global` key, or a :class:`Via` registry of the user's own."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -10,7 +11,7 @@ from wsx.errors import AlreadyStartedError, UnknownNameError
 if TYPE_CHECKING:
     from wsx.client import Client
 
-__all__ = ["Name", "Registry", "Via", "whereis"]
+__all__ = ["Global", "Name", "Registry", "Via", "whereis"]
 
 
 class Registry(Protocol):
@@ -42,20 +43,36 @@ class Via:
     key: Any
 
 
-Name: TypeAlias = "str | Via"
+@dataclass(frozen=True, slots=True)
+class Global:
+    """A name that is any hashable key, such as ``Global(("feed", 7))``.
 
-_clients: dict[str, Any] = {}
+    OTP's global names reach over a cluster of nodes. Twisted has none: these are known in this
+    process, apart from those that are a str.
+
+    Attributes:
+        key: anything that can be hashed.
+    """
+
+    key: Hashable
+
+
+Name: TypeAlias = "str | Global | Via"
+
+_clients: dict[str | Global, Any] = {}
 
 
 def check_name(name: object) -> None:
     """Refuses what is no name.
 
     Raises:
-        TypeError: it is neither a str nor a Via.
+        TypeError: it is no str, Global or Via, or a Global that cannot be hashed.
         ValueError: it is empty.
     """
-    if not isinstance(name, (str, Via)):
-        raise TypeError(f"a name is a str or a Via, not {type(name).__name__}")
+    if not isinstance(name, (str, Global, Via)):
+        raise TypeError(f"a name is a str, a Global or a Via, not {type(name).__name__}")
+    if isinstance(name, Global):
+        hash(name)
     if name == "":
         raise ValueError("a name is not empty")
 
@@ -96,7 +113,7 @@ def resolve(client_or_name: Client[Any] | Name) -> Client[Any]:
     Raises:
         UnknownNameError: nobody has that name.
     """
-    if not isinstance(client_or_name, (str, Via)):
+    if not isinstance(client_or_name, (str, Global, Via)):
         return client_or_name
     client = whereis(client_or_name)
     if client is None:

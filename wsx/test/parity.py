@@ -13,6 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 _IDS = re.compile(r"(?:\[([A-Z]\d+)\]\s*)")
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 ROWS: dict[str, str] = {
     "S1": "start with a URL",
@@ -25,7 +26,7 @@ ROWS: dict[str, str] = {
     "S8": "synchronous start fails with the typed error",
     "S9": "linked start: the parent's end ends the client",
     "S10": "an unlinked start does not",
-    "S11": "names: local and via",
+    "S11": "names: local, via, global",
     "S12": "a taken name",
     "S13": "cast, info and send_frame by name",
     "S14": "a name is free after the end",
@@ -71,6 +72,23 @@ ROWS: dict[str, str] = {
     "D4": "a failing first connection, with and without handle_initial_conn_failure",
     "D5": "terminate gets the reason; normal and abnormal ends are told apart",
     "D6": "an abnormal end made normal from terminate",
+    "Y1": "get_state, replace_state (the handler's state only), get_status in every state",
+    "Y2": "format_status: optional, used, failing, returning something odd",
+    "Y3": "requests are served while connecting and while closing",
+    "Y4": "suspend and resume",
+    "Y5": "trace, log, log depth, statistics, log to file, from options and at run time",
+    "Y6": "code_change, failing code_change",
+    "T1": "telemetry: connected",
+    "T2": "telemetry: disconnected",
+    "T3": "telemetry: frame received",
+    "T4": "telemetry: frame sent",
+    "T5": "telemetry: terminate",
+    "T6": "telemetry is complete over reconnects and replies, with one terminate",
+    "V1": "a child specification from a handler, with overrides",
+    "V2": "permanent, transient, temporary",
+    "V3": "restart intensity",
+    "V4": "shutdown while open, connecting, closing",
+    "V5": "the parent's end during the first connect does not call terminate",
 }
 
 DIFFERENCES: dict[str, str] = {
@@ -85,6 +103,13 @@ DIFFERENCES: dict[str, str] = {
     "their own are at most one a second",
     "N5": "allowed, and may be awaited: it deadlocks in WebSockex",
     "S9": "the peer is told with close code 1001",
+    "S11": "there is no cluster: global names are known in this process",
+    "Y1": "replace_state gives a Deferred: it waits for a callback that is under way",
+    "Y2": "an answer that is no dict counts as a failure: the log says so",
+    "Y6": "the handler object stays, attributes included, and becomes one of the new class",
+    "T4": "replies too",
+    "T6": "WebSockex misses reconnects and replies, and reports terminate twice",
+    "V4": "close code 1001, then at most `shutdown` seconds",
 }
 
 _HEAD = """\
@@ -93,8 +118,8 @@ _HEAD = """\
 What [WebSockex](https://hex.pm/packages/websockex) 0.4.3 does, row by row, and the tests that
 show that wsx does it: search the files for the row's id in brackets. Where wsx does it differently,
 on purpose, the table says how. This page is written by `python -m wsx.test.parity`; a test fails
-when it is stale, or when a row has no test. The rows about looking inside, telemetry and
-supervision trees follow with those.
+when it is stale, or when a row has no test. Who comes from there begins best with
+[from-websockex.md](from-websockex.md).
 
 | row | what | differently in wsx | tests |
 |---|---|---|---|
@@ -117,7 +142,7 @@ def tests() -> Iterator[tuple[str, str, list[str]]]:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef):
                 for item in node.body:
-                    if isinstance(item, ast.FunctionDef) and item.name.startswith("test"):
+                    if isinstance(item, _FUNCTIONS) and item.name.startswith("test"):
                         rows = rows_of(ast.get_docstring(item))
                         yield path.name, f"{node.name}.{item.name}", rows
 

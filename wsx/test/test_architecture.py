@@ -37,15 +37,16 @@ FLOORS: tuple[frozenset[str], ...] = (
             "_journal",
             "_options",
             "_waiters",
+            "_logfile",
             "registry",
             "telemetry",
         }
     ),
     frozenset({"_protocol", "debug"}),
     frozenset({"_lifecycle"}),
-    frozenset({"client"}),
-    frozenset({"service"}),
-    frozenset({"tap", "_console", "_demo", "testing"}),
+    frozenset({"client", "system"}),
+    frozenset({"supervisor", "service"}),
+    frozenset({"tap", "_console", "_demo", "_config", "prometheus", "testing"}),
 )
 
 NEIGHBOURS: dict[str, frozenset[str]] = {
@@ -55,10 +56,12 @@ NEIGHBOURS: dict[str, frozenset[str]] = {
     "_codec": frozenset({"errors", "frames"}),
     "_deflate": frozenset({"errors", "frames"}),
     "handler": frozenset({"errors", "frames", "conn"}),
-    "_delivery": frozenset({"_mailbox"}),
+    "_delivery": frozenset({"_mailbox", "telemetry"}),
     "_endpoints": frozenset({"_handshake"}),
     "_options": frozenset({"registry"}),
-    "tap": frozenset({"_console", "_demo"}),
+    "client": frozenset({"system"}),
+    "service": frozenset({"supervisor"}),
+    "tap": frozenset({"_config", "_console", "_demo", "prometheus"}),
 }
 
 # Annotations name who is above; nothing is imported for them at run time.
