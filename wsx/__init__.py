@@ -3,13 +3,16 @@
 Begin with :class:`Handler` and :func:`start`; ``docs/`` tells the rest.
 """
 
+from wsx import telemetry
 from wsx._version import __version__
 from wsx.backoff import Backoff, is_retryable
+from wsx.child import ChildSpec
 from wsx.client import Client, cast, info, send_frame, start
 from wsx.conn import Conn
 from wsx.errors import (
     AlreadyStartedError,
     BadResponseError,
+    ChildError,
     ClientEnded,
     ConnError,
     DataTimeout,
@@ -42,12 +45,15 @@ from wsx.frames import (
 from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply
 from wsx.registry import Global, Via, whereis
 from wsx.service import ClientService, start_link
+from wsx.supervisor import Supervisor
 
 __all__ = [
     "AlreadyStartedError",
     "Backoff",
     "BadResponseError",
     "Binary",
+    "ChildError",
+    "ChildSpec",
     "Client",
     "ClientEnded",
     "ClientService",
@@ -79,6 +85,7 @@ __all__ = [
     "RequestError",
     "SendTimeout",
     "Shutdown",
+    "Supervisor",
     "Text",
     "URLError",
     "UnknownNameError",
@@ -91,5 +98,6 @@ __all__ = [
     "send_frame",
     "start",
     "start_link",
+    "telemetry",
     "whereis",
 ]

@@ -19,6 +19,7 @@
     ├── ClientEnded                    the client ended, for a reason that is no exception
     ├── AlreadyStartedError            the caller: the name is taken
     ├── UnknownNameError (LookupError) the caller: nobody has that name
+    ├── ChildError (ValueError)        the caller: no such child, or not in this state
     └── MaxRestartsExceeded            the supervised client: it ended too often
 
 No message holds a header value, a credential or a whole payload: they may reach a log.
@@ -31,6 +32,7 @@ from collections.abc import Callable, Sequence
 __all__ = [
     "AlreadyStartedError",
     "BadResponseError",
+    "ChildError",
     "ClientEnded",
     "ConnError",
     "DataTimeout",
@@ -345,6 +347,23 @@ class UnknownNameError(WsxError, LookupError):
 
     def __str__(self) -> str:
         return f"no client is named {self.name!r}"
+
+
+class ChildError(WsxError, ValueError):
+    """A supervisor cannot do this with a child.
+
+    Attributes:
+        id: the child's.
+        reason: why not.
+    """
+
+    def __init__(self, id: object, reason: str) -> None:
+        super().__init__(id, reason)
+        self.id = id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"child {shorten(self.id)}: {self.reason}"
 
 
 class MaxRestartsExceeded(WsxError):

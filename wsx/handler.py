@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from wsx.child import ChildSpec, as_parent, check_fields
 from wsx.conn import Conn
 from wsx.errors import BadResponseError
 from wsx.frames import (
@@ -31,6 +32,7 @@ S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
 
 _log = Logger("wsx.handler")
+_FIELDS: Final[tuple[str, ...]] = ("id", "restart", "shutdown", "type")  # of a child specification
 
 
 @dataclass(slots=True)
@@ -114,6 +116,49 @@ class Handler(Generic[S]):
 
     client: Client[S]
     version: object = None
+    _child_fields: ClassVar[Mapping[str, Any]] = {}
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Takes fields of a child specification: ``class Feed(Handler, restart="transient")``.
+
+        Subclasses inherit them, except for ``id``.
+
+        Raises:
+            ValueError: a field is wrong.
+        """
+        own = {name: keywords.pop(name) for name in _FIELDS if name in keywords}
+        super().__init_subclass__(**keywords)
+        check_fields(**{name: value for name, value in own.items() if name != "id"})
+        inherited = {name: cls._child_fields[name] for name in cls._child_fields if name != "id"}
+        cls._child_fields = inherited | own
+
+    @classmethod
+    def child_spec(cls, conn_or_url: Conn | str, state: Any = None, **options: Any) -> ChildSpec:
+        """Gives a child specification, for a :class:`wsx.Supervisor`.
+
+        Args:
+            conn_or_url, state: as for :func:`wsx.start`.
+            **options: as for :func:`wsx.start`; ``id``, ``restart``, ``shutdown`` and ``type``
+                replace what the class keywords say. Restarts wait for the ``reconnect`` policy.
+
+        Raises:
+            URLError: the URL cannot be used.
+            ValueError: a field is wrong.
+        """
+        if not isinstance(conn_or_url, Conn):
+            Conn.parse_url(conn_or_url)
+        own = {name: options.pop(name) for name in _FIELDS if name in options}
+        fields: dict[str, Any] = {"id": cls.__qualname__, **cls._child_fields, **own}
+
+        def start(parent: Any) -> Deferred[Any]:
+            return as_parent(parent).start_client(conn_or_url, cls, state, options)
+
+        return ChildSpec(
+            start=start,
+            backoff=options.get("reconnect"),
+            reactor=options.get("reactor"),
+            **fields,
+        )
 
     def handle_connect(self, conn: Conn, state: S) -> Answer[S]:
         """Called after each completed opening handshake, before any frame of that connection."""

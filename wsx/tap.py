@@ -21,11 +21,12 @@ from wsx._demo import DemoHandler, DemoServer
 from wsx._endpoints import endpoint_for, tls_creator
 from wsx._version import __version__
 from wsx.backoff import Backoff
+from wsx.child import RESTARTS
 from wsx.conn import Conn, parse_proxy
 from wsx.errors import describe
 from wsx.frames import is_normal
 from wsx.handler import Handler
-from wsx.service import RESTARTS, ClientService
+from wsx.service import ClientService
 
 __all__ = ["Options", "makeService"]
 

@@ -19,7 +19,7 @@ class Printer(Handler[None]):
     """Prints what it gets, until the server or Ctrl-C ends it."""
 
     def handle_connect(self, conn: Conn, state: None) -> Ok[None]:
-        print("Connected:", conn)  # without the header's value: that is safe to print
+        print("Connected:", self.client)
         return Ok(state)
 
     def handle_frame(self, frame: Frame, state: None) -> Ok[None]:

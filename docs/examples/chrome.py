@@ -10,6 +10,7 @@ import argparse
 import itertools
 import json
 import sys
+import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -97,7 +98,7 @@ class DevTools(Handler[None]):
     def _fail(self, reason: object) -> None:
         """Fails everything outstanding: the answers will never come."""
         for key in list(self._waiting):
-            self._settle(key, Failure(ConnectionError(f"no answer to {key}: {reason}")))
+            self._settle(key, Failure(ConnectionError(f"no answer came: {reason}")))
 
 
 class Page(DevTools):
@@ -154,7 +155,7 @@ async def look(reactor: Any, port: int, url: str, expression: str) -> None:
 
 
 async def main(reactor: Any, *argv: str) -> None:
-    """Reads the command line; says in one line what went wrong."""
+    """Reads the command line; says plainly what went wrong."""
     parser = argparse.ArgumentParser(description="Evaluate an expression in a page of Chrome.")
     parser.add_argument("--port", type=int, default=9222, help="its --remote-debugging-port")
     parser.add_argument("--url", default=PAGE, help="where to go")
@@ -166,4 +167,5 @@ async def main(reactor: Any, *argv: str) -> None:
 
 
 if __name__ == "__main__":
+    warnings.filterwarnings("ignore", "Using readBody")  # twisted/twisted#8227
     react(main, sys.argv[1:])

@@ -25,7 +25,19 @@ ROOT = PACKAGE.parent
 # The floors of docs/architecture, from the ground up. A module may import from every floor below
 # its own, and from its own floor what NEIGHBOURS says.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "frames", "conn", "handler", "backoff", "_codec", "_deflate", "_version"}),
+    frozenset(
+        {
+            "errors",
+            "frames",
+            "conn",
+            "child",
+            "handler",
+            "backoff",
+            "_codec",
+            "_deflate",
+            "_version",
+        }
+    ),
     frozenset(
         {
             "_machine",
@@ -38,6 +50,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "_options",
             "_waiters",
             "_logfile",
+            "_intensity",
             "registry",
             "telemetry",
         }
@@ -55,7 +68,8 @@ NEIGHBOURS: dict[str, frozenset[str]] = {
     "backoff": frozenset({"errors", "frames"}),
     "_codec": frozenset({"errors", "frames"}),
     "_deflate": frozenset({"errors", "frames"}),
-    "handler": frozenset({"errors", "frames", "conn"}),
+    "child": frozenset({"backoff"}),
+    "handler": frozenset({"errors", "frames", "conn", "child"}),
     "_delivery": frozenset({"_mailbox", "telemetry"}),
     "_endpoints": frozenset({"_handshake"}),
     "_options": frozenset({"registry"}),
@@ -84,6 +98,7 @@ PURE = frozenset(
         "_version",
         "_machine",
         "_mailbox",
+        "_intensity",
         "_handshake",
     }
 )

@@ -9,11 +9,9 @@ from twisted.application.service import Application, IService, MultiService, Ser
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.logger import LogLevel, capturedLogs, formatEvent
-from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx import registry
-from wsx.service import Intensity
 from wsx.test.support import URL, MemoryCase, Peer, Recorder, close
 
 GOING_AWAY = (8, (1001).to_bytes(2, "big"))
@@ -1286,51 +1284,6 @@ class LinkTests(MemoryCase):
         self.step()
         self.failureResultOf(started, wsx.ClientEnded)
         self.assertEqual(recorder.names, ["handle_connect"])
-
-
-class IntensityUnitTests(SynchronousTestCase):
-    """The counter itself."""
-
-    def test_counts(self) -> None:
-        """[V3] it gives the number of restarts lately, and None for one too many."""
-        intensity = Intensity(3, 5.0)
-        self.assertEqual([intensity.add(1.0) for _ in range(4)], [1, 2, 3, None])
-
-    def test_window(self) -> None:
-        """[V3] restarts longer ago than ``max_seconds`` are forgotten, and only they."""
-        for later, number in ((14.0, 3), (15.0, 3), (15.5, 2), (16.0, 2), (16.5, 1)):
-            intensity = Intensity(3, 5.0)
-            intensity.add(10.0)
-            intensity.add(11.0)
-            self.assertEqual(intensity.add(later), number, later)
-
-    def test_pause(self) -> None:
-        """[V3] paused time does not count, however often there is some."""
-        intensity = Intensity(3, 5.0)
-        now, counts = 0.0, []
-        for _ in range(4):
-            counts.append(intensity.add(now))
-            intensity.pause(100.0)
-            now += 101.0
-        self.assertEqual(counts, [1, 2, 3, None])
-
-    def test_forget(self) -> None:
-        """[V3] it begins anew, paused time included."""
-        intensity = Intensity(1, 5.0)
-        intensity.add(0.0)
-        intensity.pause(100.0)
-        intensity.forget()
-        self.assertEqual(intensity.add(1.0), 1)
-        self.assertEqual(intensity.add(7.0), 1)
-
-    def test_error(self) -> None:
-        """[V3] the error carries the limits and the last reason."""
-        error = Intensity(2, 7.0).exceeded(wsx.Shutdown("odd"))
-        self.assertEqual(
-            (error.max_restarts, error.max_seconds, error.reason), (2, 7.0, wsx.Shutdown("odd"))
-        )
-        self.assertIsInstance(error, wsx.WsxError)
-        self.assertIn("more than 2 restarts in 7 s", str(error))
 
 
 class GaveUpTests(ServiceCase):

@@ -1,0 +1,64 @@
+"""How many restarts a supervisor tolerates: OTP's restart intensity."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from wsx.errors import MaxRestartsExceeded
+
+__all__ = ["Intensity"]
+
+
+class Intensity:
+    """How many restarts there were lately.
+
+    The time that a child waits for its ``Backoff`` does not count: otherwise one that crashes at
+    once would never exceed anything, and be restarted for ever.
+
+    Args:
+        max_restarts: so many are tolerated...
+        max_seconds: ...within so many seconds.
+
+    Raises:
+        ValueError: one of them is out of range.
+    """
+
+    def __init__(self, max_restarts: int, max_seconds: float) -> None:
+        if not (max_restarts >= 0 and max_seconds > 0):
+            raise ValueError("max_restarts is not negative, and max_seconds is above 0")
+        self._max_restarts = max_restarts
+        self._max_seconds = max_seconds
+        self._times: dict[object, deque[float]] = {}  # each on the clock of its child,
+        self._waited: dict[object, float] = {}  # which is behind by this
+
+    def add(self, child: object, now: float) -> int | None:
+        """Counts a restart.
+
+        Returns:
+            how many this child had lately; None when all together had too many.
+        """
+        own = self._times.setdefault(child, deque())
+        own.append(now - self._waited.get(child, 0.0))
+        for other, times in self._times.items():
+            oldest = now - self._waited.get(other, 0.0) - self._max_seconds
+            while times and times[0] < oldest:
+                times.popleft()
+        total = sum(len(times) for times in self._times.values())
+        return None if total > self._max_restarts else len(own)
+
+    def pause(self, child: object, seconds: float) -> None:
+        """Leaves out these seconds of a child's, which begin now."""
+        self._waited[child] = self._waited.get(child, 0.0) + seconds
+
+    def forget(self, child: object = None) -> None:
+        """Begins anew, for one child or for all."""
+        if child is None:
+            self._times.clear()
+            self._waited.clear()
+        else:
+            self._times.pop(child, None)
+            self._waited.pop(child, None)
+
+    def exceeded(self, reason: object) -> MaxRestartsExceeded:
+        """Gives the error that says so."""
+        return MaxRestartsExceeded(self._max_restarts, self._max_seconds, reason)

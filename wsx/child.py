@@ -1,0 +1,107 @@
+"""What a supervisor must know of a child: :class:`ChildSpec`, as in OTP's ``supervisor``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.application.service import IServiceCollection
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
+
+from wsx.backoff import Backoff
+
+__all__ = ["RESTARTS", "ChildSpec", "IClientParent", "as_parent", "check_fields"]
+
+RESTARTS: Final = ("permanent", "transient", "temporary")
+TYPES: Final = ("worker", "supervisor")
+
+
+class IClientParent(Interface):
+    """Below what a client can be started: a Supervisor, or any service collection."""
+
+    def start_client(
+        conn_or_url: Any,  # noqa: N805
+        handler: Any,
+        state: Any,
+        options: dict[str, Any],
+    ) -> Deferred[Any]:
+        """Starts a client that ends with its parent; arguments as for :func:`wsx.start_link`.
+
+        Returns:
+            a Deferred of the client.
+        """
+
+
+def as_parent(parent: Any) -> IClientParent:
+    """Gives what can start a client below a service collection, an Application or a Supervisor.
+
+    Raises:
+        TypeError: it is none of these.
+    """
+    if not IClientParent.providedBy(parent):
+        parent = IServiceCollection(parent)
+    return IClientParent(parent)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """How to start, restart and stop one child.
+
+    Attributes:
+        id: names the child among those of its supervisor; anything that can be hashed.
+        start: called with the supervisor; gives a Deferred of a client or of a running
+            :class:`Supervisor`.
+        restart: ``"permanent"``: a child that ended is always started again; ``"transient"``: when
+            it ended abnormally, unless its own ``reconnect`` policy gave up; ``"temporary"``:
+            never.
+        shutdown: seconds it may take to stop, after which it is cut off; ``math.inf`` waits.
+        type: ``"worker"`` or ``"supervisor"``.
+        backoff: restarts wait for this; None restarts at once.
+        reactor: where the child has its time from; None is the global one.
+
+    Raises:
+        ValueError: one of these is something else.
+        TypeError: ``start`` cannot be called, or ``id`` cannot be hashed.
+    """
+
+    id: Hashable
+    start: Callable[[Any], Deferred[Any]]
+    restart: str = "permanent"
+    shutdown: float = 5.0
+    type: str = "worker"
+    backoff: Backoff | None = None
+    reactor: Any = None
+
+    def __post_init__(self) -> None:
+        hash(self.id)
+        if not callable(self.start):
+            raise TypeError(f"start is a function, not {self.start!r}")
+        check_fields(restart=self.restart, shutdown=self.shutdown, type=self.type)
+
+    def replace(self, **changes: Any) -> ChildSpec:
+        """Gives a copy with these fields changed.
+
+        Raises:
+            TypeError, ValueError: as at construction.
+        """
+        return dataclasses.replace(self, **changes)
+
+
+def check_fields(
+    restart: object = "permanent", shutdown: object = 5.0, type: object = "worker"
+) -> None:
+    """Refuses wrong fields of a child specification.
+
+    Raises:
+        ValueError: one is wrong.
+    """
+    if restart not in RESTARTS:
+        raise ValueError(f"restart is one of {', '.join(RESTARTS)}, not {restart!r}")
+    is_number = isinstance(shutdown, (int, float)) and not isinstance(shutdown, bool)
+    if not (is_number and shutdown >= 0):  # type: ignore[operator]
+        raise ValueError(f"shutdown is seconds, and not negative: {shutdown!r}")
+    if type not in TYPES:
+        raise ValueError(f"type is one of {', '.join(TYPES)}, not {type!r}")

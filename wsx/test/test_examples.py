@@ -1,0 +1,614 @@
+"""Tests of docs/examples: each is run as its reader would run it, and looked into by import."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import aiohttp.web
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, gatherResults
+from twisted.internet.error import ProcessExitedAlready
+from twisted.trial.unittest import SynchronousTestCase
+
+import wsx
+from wsx import Conn, ConnectionDropped, LocalClose, NotConnectedError, Ping, Pong
+from wsx.test.support import MemoryCase, close, text
+from wsx.test.test_loopback import HOST, Server, WebsocketsServer, global_reactor
+from wsx.test.test_tap import Twistd, TwistdCase
+
+REPOSITORY = Path(wsx.__file__).resolve().parents[1]
+EXAMPLES = REPOSITORY / "docs" / "examples"
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+# For the whole module: the installed package has the tests, but not the examples.
+skip = None if EXAMPLES.is_dir() else "docs/examples is not here; run the tests in a checkout"
+
+GREETING = "Yo Homies!"
+QUESTION = "Can you please reply yourself?"
+LAST_WORDS = "Close the things!"
+TOKEN = "Bearer s3cret"
+
+
+@cache
+def load(name: str) -> Any:
+    """Imports an example; it runs nothing by that."""
+    spec = importlib.util.spec_from_file_location(f"wsx_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class ScriptCase(TwistdCase):
+    """Tests with examples in processes of their own."""
+
+    def script(self, name: str, *arguments: str, **environment: str) -> Twistd:
+        """Runs an example; without an authorization unless one is given."""
+        ours = {k: v for k, v in os.environ.items() if k != "AUTHORIZATION"}
+        path = os.pathsep.join(filter(None, [str(REPOSITORY), ours.get("PYTHONPATH")]))
+        process = Twistd()
+        global_reactor().spawnProcess(
+            process,
+            sys.executable,
+            [sys.executable, "-u", str(EXAMPLES / f"{name}.py"), *arguments],
+            env=ours | {"PYTHONPATH": path} | environment,
+            path=str(self.directory),
+        )
+        self.addCleanup(process.kill)
+        return process
+
+    async def assert_complains(self, process: Twistd, line: str) -> None:
+        """It ends with status 1 and one such line on standard error."""
+        self.assertEqual(await process.ended(), 1, process.errors)
+        self.assertRegex(process.errors, rf"\A[^\n]*{line}[^\n]*\n\Z")
+
+
+class FolderTests(SynchronousTestCase):
+    """The folder as a whole."""
+
+    def test_readme(self) -> None:
+        """The page about the examples says how to run each of them, and has no dead links."""
+        page = (EXAMPLES / "README.md").read_text()
+        scripts = {path.name for path in EXAMPLES.glob("*.py")}
+        self.assertEqual(set(re.findall(r"python docs/examples/(\w+\.py)", page)), scripts)
+        for link in re.findall(r"\]\(([^)]+)\)", page):
+            self.assertTrue((EXAMPLES / link).exists(), link)
+
+
+# The echo client
+
+
+class Mute(WebsocketsServer):
+    """A server that listens politely."""
+
+    async def _serve(self, connection: Any) -> None:
+        await connection.wait_closed()
+        self.note_close(connection.close_code)
+
+
+class EchoTests(MemoryCase):
+    """What the echo client's handler answers."""
+
+    def test_conversation(self) -> None:
+        """It greets, sends what is cast, answers the question, and closes after its last words."""
+        self.patch(sys, "stdout", StringIO())
+        client = self.open(load("echo_client").EchoClient)
+        self.assertEqual(self.peer.received(), [(1, GREETING.encode())])
+        client.cast("hello")
+        self.step()
+        self.assertEqual(self.peer.received(), [(1, b"hello")])
+        for heard, said in [
+            ("hello", []),
+            (QUESTION, [(1, b"Sure can!")]),
+            ("Sure can!", [(1, LAST_WORDS.encode())]),
+            (LAST_WORDS, [(8, (1000).to_bytes(2, "big"))]),
+        ]:
+            self.peer.send(text(heard))
+            self.step()
+            self.assertEqual(self.peer.received(), said, heard)
+
+
+class EchoScriptTests(ScriptCase):
+    """The echo client as a script."""
+
+    async def test_conversation(self) -> None:
+        """Everything it said comes back, in order; then it closes with 1000 and status 0."""
+        server = self.serve()
+        process = self.script("echo_client", server.url())
+        self.assertEqual(await process.ended(), 0, process.errors)
+        self.assertEqual(process.errors, "")
+        self.assertEqual(
+            re.findall(r"Received Text\('(.*)'\)", process.output),
+            [GREETING, "This and That!", QUESTION, "Sure can!", LAST_WORDS],
+        )
+        self.assertIn("closed by this side with 1000", process.output)
+        self.assertEqual(await server.closes.get(), 1000)
+
+    async def test_failures(self) -> None:
+        """A server that is not there is one line; no URL is the usage; both are status 1."""
+        refused = self.script("echo_client", f"ws://{HOST}:{self.unused_port()}/")
+        usage = self.script("echo_client")
+        await self.assert_complains(refused, "No conversation: connection failed: .*refused")
+        self.assertEqual(await usage.ended(), 1)
+        self.assertIn("python echo_client.py ws://", usage.errors)
+
+    async def test_silence(self) -> None:
+        """A server that says nothing is given up in the end."""
+        server = self.serve(Mute)
+        self.patch(sys, "stdout", StringIO())
+        with self.assertRaises(SystemExit) as caught:
+            await load("echo_client").main(global_reactor(), server.url(), patience=0.1)
+        self.assertIn("no message came for too long", str(caught.exception))
+        self.assertEqual(await server.closes.get(), 1001)
+
+    async def test_twistd(self) -> None:
+        """Under twistd, from its own folder, it greets and stays until it is told to end."""
+        shutil.copy(EXAMPLES / "echo_client.py", self.directory)
+        server = self.serve()
+        process = self.twistd("--url", server.url(), "--handler", "echo_client.EchoClient")
+        await process.says(f"Received Text('{GREETING}')")
+        process.transport.signalProcess("TERM")
+        self.assertEqual(await process.ended(), 0, process.output)
+        self.assertEqual(await server.closes.get(), 1001)
+
+
+# The Authorization header
+
+
+class Guard(WebsocketsServer):
+    """A server that greets those who are authorized; ``/short`` sends them home at once."""
+
+    def _refuse(self, connection: Any, request: Any) -> Any:
+        if request.headers.get("Authorization") == TOKEN:
+            return None
+        response = connection.respond(401, "who are you?")
+        response.headers["WWW-Authenticate"] = 'Bearer realm="feed"'
+        return response
+
+    async def _serve(self, connection: Any) -> None:
+        await connection.send("welcome")
+        if connection.request.path == "/short":
+            await connection.close(1000, "that is all")
+        await connection.wait_closed()
+        self.note_close(connection.close_code)
+
+
+class AuthorizationTests(MemoryCase):
+    """What goes on the wire."""
+
+    def test_header(self) -> None:
+        """The environment's value is sent as it is, and never printed."""
+        self.patch(os, "environ", {"AUTHORIZATION": TOKEN})
+        conn: Conn = load("authorization_header").authorized("ws://example.test/feed")
+        self.assertNotIn("s3cret", repr(conn))
+        conn = conn.replace(endpoint=self.server, ping_interval=None)
+        wsx.start(conn, load("authorization_header").Printer, reactor=self.clock)
+        self.assertEqual(self.peer.request[1]["authorization"], TOKEN)
+
+
+class AuthorizationScriptTests(ScriptCase):
+    """The Authorization header as a script."""
+
+    name = "authorization_header"
+
+    async def test_accepted(self) -> None:
+        """It prints what it gets, and why it ended, but never the secret."""
+        server = self.serve(Guard)
+        process = self.script(self.name, server.url("/short"), AUTHORIZATION=TOKEN)
+        self.assertEqual(await process.ended(), 0, process.errors)
+        self.assertIn("Received Text('welcome')", process.output)
+        self.assertIn("Ended: closed by the peer with 1000 'that is all'", process.output)
+        self.assertNotIn("s3cret", process.output)
+        self.assertEqual(process.errors, "")
+
+    async def test_ctrl_c(self) -> None:
+        """Ctrl-C says goodbye to the server before the process ends."""
+        server = self.serve(Guard)
+        process = self.script(self.name, server.url(), AUTHORIZATION=TOKEN)
+        await process.says("Received Text('welcome')")
+        process.transport.signalProcess("INT")
+        await process.ended()
+        self.assertEqual(await server.closes.get(), 1001)
+        self.assertIn("Ended: stopped", process.output)
+        self.assertNotIn("Traceback", process.errors)
+
+    async def test_refused(self) -> None:
+        """A 401 is one line that says what the server asks for, without the secret; status 1."""
+        server = self.serve(Guard)
+        process = self.script(self.name, server.url(), AUTHORIZATION="Bearer wr0ng")
+        await self.assert_complains(process, r"401: .*Bearer realm=\"feed\"")
+        self.assertNotIn("wr0ng", process.output + process.errors)
+
+    async def test_failures(self) -> None:
+        """No authorization, and no server, are one line each, and status 1."""
+        url = f"ws://{HOST}:{self.unused_port()}/"
+        unset = self.script(self.name, url)
+        refused = self.script(self.name, url, AUTHORIZATION=TOKEN)
+        await self.assert_complains(unset, "Set the environment variable AUTHORIZATION")
+        await self.assert_complains(refused, "No connection: connection failed: .*refused")
+
+
+# Chrome: the handler
+
+
+class DevToolsTests(MemoryCase):
+    """The DevTools handler, against a browser that the test plays."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.chrome = load("chrome")
+        self.page = self.chrome.Page()
+        self.client = self.open(self.page)
+
+    def commands(self) -> list[dict[str, Any]]:
+        """The commands that came since the last call."""
+        return [json.loads(payload) for _, payload in self.peer.received()]
+
+    def say(self, *messages: dict[str, Any]) -> None:
+        """The browser says these, in one read."""
+        self.peer.send(b"".join(text(json.dumps(message)) for message in messages))
+        self.step()
+
+    def test_commands(self) -> None:
+        """A command is its number, method and parameters; even one named ``method``."""
+        self.page.call("Page.enable")
+        self.page.call("Fetch.continueRequest", method="PUT")
+        self.assertEqual(
+            self.commands(),
+            [
+                {"id": 1, "method": "Page.enable", "params": {}},
+                {"id": 2, "method": "Fetch.continueRequest", "params": {"method": "PUT"}},
+            ],
+        )
+
+    def test_answers_out_of_order(self) -> None:
+        """Each answer reaches the command with its number, whatever the order."""
+        answers = [self.page.call(f"Some.{word}") for word in ("first", "second", "third")]
+        for number in (3, 1):
+            self.say({"id": number, "result": {"of": number}})
+        self.assertEqual(self.successResultOf(answers[2]), {"of": 3})
+        self.assertEqual(self.successResultOf(answers[0]), {"of": 1})
+        self.assertNoResult(answers[1])
+        self.say({"id": 2, "result": {}})
+        self.assertEqual(self.successResultOf(answers[1]), {})
+
+    def test_refused_command(self) -> None:
+        """An error of the protocol fails its command alone, with the browser's words."""
+        wrong, right = self.page.call("Nonsense.do"), self.page.call("Page.enable")
+        self.say(
+            {"id": 1, "error": {"code": -32601, "message": "'Nonsense.do' wasn't found"}},
+            {"id": 2, "result": {}},
+        )
+        error = self.failureResultOf(wrong, self.chrome.DevToolsError).value
+        self.assertEqual(str(error), "'Nonsense.do' wasn't found")
+        self.assertEqual(self.successResultOf(right), {})
+
+    def test_events(self) -> None:
+        """An event reaches its listeners each time, who wait for it once, and nobody else."""
+        heard: list[Any] = []
+        self.page.on("Page.frameNavigated", heard.append)
+        waiters = [self.page.next_event("Page.frameNavigated") for _ in range(2)]
+        other = self.page.next_event("Page.loadEventFired")
+        for url in ("a", "b"):
+            self.say({"method": "Page.frameNavigated", "params": {"url": url}})
+        self.assertEqual(heard, [{"url": "a"}, {"url": "b"}])
+        self.assertEqual([self.successResultOf(waiter) for waiter in waiters], [{"url": "a"}] * 2)
+        self.assertNoResult(other)
+
+    def test_unknown_messages(self) -> None:
+        """What nobody asked for is passed over: the next answer still arrives."""
+        answer = self.page.call("Page.enable")
+        self.say({"id": 99, "result": {}}, {"method": "New.event", "params": {}}, {"new": "kind"})
+        self.assertNoResult(answer)
+        self.say({"id": 1, "result": {}})
+        self.assertEqual(self.successResultOf(answer), {})
+
+    def test_time_out(self) -> None:
+        """A command may be given a time-out; its late answer harms nobody."""
+        answer = self.page.call("Runtime.evaluate").addTimeout(5, self.clock)
+        self.clock.advance(5)
+        self.failureResultOf(answer, TimeoutError)
+        self.say({"id": 1, "result": {}})
+        self.assertEqual(self.client.status, "open")
+
+    def assert_all_fail(self, outstanding: list[Deferred[Any]], reason: str) -> None:
+        """Each fails with a ConnectionError that tells the reason."""
+        for deferred in outstanding:
+            error = self.failureResultOf(deferred, ConnectionError).value
+            self.assertIn(reason, str(error))
+
+    def outstanding(self) -> list[Deferred[Any]]:
+        """Two commands and an event that are waited for."""
+        commands = [self.page.call("Page.enable"), self.page.call("Page.reload")]
+        return [*commands, self.page.next_event("Page.loadEventFired")]
+
+    def test_drop(self) -> None:
+        """When the connection drops, what is outstanding fails, and so does what comes after."""
+        outstanding = self.outstanding()
+        self.peer.drop()
+        self.step()
+        self.assert_all_fail(outstanding, "dropped without a close frame")
+        for late in (self.page.call("Page.enable"), self.page.next_event("Page.loadEventFired")):
+            error = self.failureResultOf(late, NotConnectedError).value
+            self.assertEqual(error.connection_state, "terminated")
+
+    def test_close(self) -> None:
+        """When the browser closes, what is outstanding fails with its words."""
+        outstanding = self.outstanding()
+        self.peer.send(close(1001, "target closed"))
+        self.peer.drop()
+        self.step()
+        self.assert_all_fail(outstanding, "closed by the peer with 1001 'target closed'")
+
+    def test_crash(self) -> None:
+        """When a listener raises, the client ends, and what is outstanding fails with it."""
+        outstanding = self.outstanding()
+        self.page.on("Page.frameNavigated", lambda event: event["nothing"])
+        self.say({"method": "Page.frameNavigated", "params": {}})
+        self.peer.drop()
+        self.step()
+        self.assert_all_fail(outstanding, "nothing")
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_reconnect(self) -> None:
+        """After a reconnect, commands have numbers of their own: old answers do not fit them."""
+        self.page = self.chrome.Page()
+        self.open(self.page, reconnect=wsx.Backoff(initial=1, jitter=0))
+        lost = self.page.call("Page.enable")
+        self.peer.drop()
+        self.step()
+        self.failureResultOf(lost, ConnectionError)
+        self.clock.advance(1)
+        self.peer.answer()
+        self.step()
+        again = self.page.call("Page.enable")
+        self.assertEqual([command["id"] for command in self.commands()], [2])
+        self.say({"id": 1, "result": {"old": True}}, {"id": 2, "result": {"old": False}})
+        self.assertEqual(self.successResultOf(again), {"old": False})
+
+    def test_navigate(self) -> None:
+        """Navigating waits for the load event, also when that comes before the answer."""
+        loaded = {"method": "Page.loadEventFired", "params": {"timestamp": 1}}
+        for number, order in [(2, (0, 1)), (4, (1, 0))]:
+            going = ensureDeferred(self.page.navigate("http://example.test/"))
+            self.say({"id": number - 1, "result": {}})
+            messages = [{"id": number, "result": {"frameId": "F"}}, loaded]
+            for which in order:
+                self.assertNoResult(going)
+                self.say(messages[which])
+            self.successResultOf(going)
+        self.assertEqual(self.commands()[-1]["params"], {"url": "http://example.test/"})
+
+    def test_navigate_in_vain(self) -> None:
+        """A page that cannot be had, and a drop on the way, fail once and leave nothing behind."""
+        vain = ensureDeferred(self.page.navigate("http://nowhere.test/"))
+        self.say({"id": 1, "result": {}})
+        self.say({"id": 2, "result": {"errorText": "net::ERR_NAME_NOT_RESOLVED"}})
+        error = self.failureResultOf(vain, self.chrome.DevToolsError).value
+        self.assertIn("net::ERR_NAME_NOT_RESOLVED", str(error))
+        cut = ensureDeferred(self.page.navigate("http://example.test/"))
+        self.say({"id": 3, "result": {}})
+        self.peer.drop()
+        self.step()
+        self.failureResultOf(cut, ConnectionError)
+
+    def evaluate(self, number: int, result: dict[str, Any]) -> Deferred[Any]:
+        """Evaluates something that the browser answers so."""
+        value = ensureDeferred(self.page.evaluate("document.title"))
+        self.say({"id": number, "result": result})
+        return value
+
+    def test_evaluate(self) -> None:
+        """A value is given as it is, ``undefined`` as None; what raises is a DevToolsError."""
+        value = self.evaluate(1, {"result": {"type": "string", "value": "wsx"}})
+        nothing = self.evaluate(2, {"result": {"type": "undefined"}})
+        thrown = self.evaluate(
+            3, {"result": {}, "exceptionDetails": {"text": "Uncaught", "exception": {"value": 3}}}
+        )
+        raised = self.evaluate(
+            4, {"result": {}, "exceptionDetails": {"exception": {"description": "TypeError: x"}}}
+        )
+        self.assertEqual(self.successResultOf(value), "wsx")
+        self.assertIsNone(self.successResultOf(nothing))
+        for failed, words in [(thrown, "Uncaught"), (raised, "TypeError: x")]:
+            error = self.failureResultOf(failed, self.chrome.DevToolsError).value
+            self.assertEqual(str(error), words)
+
+
+# Chrome: the script
+
+
+class Browser(Server):
+    """A browser with a service worker and one page, that knows three commands.
+
+    The page's load event comes before the answer to the navigation.
+    """
+
+    async def listen(self) -> int:
+        app = aiohttp.web.Application()
+        app.router.add_get("/json/list", self._list)
+        app.router.add_get("/devtools/page/1", self._serve)
+        self._runner = aiohttp.web.AppRunner(app, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await aiohttp.web.TCPSite(self._runner, HOST, 0).start()
+        return int(self._runner.addresses[0][1])
+
+    async def unlisten(self) -> None:
+        await self._runner.cleanup()
+
+    async def _list(self, request: aiohttp.web.Request) -> aiohttp.web.Response:
+        url = self.url("/devtools/page/1")
+        targets = [{"type": "service_worker"}, {"type": "page", "webSocketDebuggerUrl": url}]
+        return aiohttp.web.json_response(targets)
+
+    async def _serve(self, request: aiohttp.web.Request) -> aiohttp.web.WebSocketResponse:
+        response = aiohttp.web.WebSocketResponse()
+        await response.prepare(request)
+        async for message in response:
+            await self._obey(response, **json.loads(message.data))
+        self.note_close(response.close_code)
+        return response
+
+    async def _obey(self, page: Any, id: int, method: str, params: dict[str, Any]) -> None:
+        result: dict[str, Any] = {}
+        if method == "Page.navigate":
+            frame = {"frame": {"url": params["url"]}}
+            await page.send_json({"method": "Page.frameNavigated", "params": frame})
+            await page.send_json({"method": "Page.loadEventFired", "params": {}})
+        elif method == "Runtime.evaluate":
+            result = {"result": {"value": f"the value of {params['expression']}"}}
+        await page.send_json({"id": id, "result": result})
+
+
+class NoPage(Browser):
+    """A browser without a page."""
+
+    async def _list(self, request: aiohttp.web.Request) -> aiohttp.web.Response:
+        return aiohttp.web.json_response([{"type": "service_worker"}])
+
+
+class ChromeScriptTests(ScriptCase):
+    """The Chrome script, without a Chrome."""
+
+    async def test_run(self) -> None:
+        """It finds the page, goes where it is told, prints the expression, closes with 1000."""
+        browser = self.serve(Browser)
+        process = self.script(
+            *("chrome", "--port", str(browser.port)),
+            *("--url", "http://example.test/", "--expression", "1 + 1"),
+        )
+        self.assertEqual(await process.ended(), 0, process.errors)
+        self.assertEqual(process.errors, "")
+        self.assertEqual(
+            process.output,
+            "Navigated to http://example.test/\n1 + 1 is 'the value of 1 + 1'\n",
+        )
+        self.assertEqual(await browser.closes.get(), 1000)
+
+    async def test_failures(self) -> None:
+        """Nobody at that port, no browser, and one without a page: one line each, and status 1."""
+        nobody = self.script("chrome", "--port", str(self.unused_port()))
+        empty = self.script("chrome", "--port", str(self.serve(NoPage).port))
+        other = self.script("chrome", "--port", str(self.serve(Guard).port))
+        await self.assert_complains(nobody, "DevToolsError: no browser at port .*refused")
+        await self.assert_complains(empty, "DevToolsError: the browser has no page open")
+        await self.assert_complains(other, "DevToolsError: no browser at port .*: Expecting value")
+
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-allow-origins=*",
+    "--remote-debugging-port=0",
+)
+
+
+class ChromiumTests(ScriptCase):
+    """The Chrome example with a real browser."""
+
+    skip = skip or (
+        None if BROWSER else "no Chromium or Chrome on the PATH; try: apt-get install chromium"
+    )
+
+    async def browse(self) -> tuple[Twistd, int]:
+        """Starts a browser with a new profile; gives it and its debugging port."""
+        assert BROWSER is not None
+        process = Twistd()
+        profile = self.directory / "profile"
+        sockets = tempfile.mkdtemp()  # it leaves them there; their paths must be short
+        self.addCleanup(shutil.rmtree, sockets)
+        global_reactor().spawnProcess(
+            process,
+            BROWSER,
+            [BROWSER, *FLAGS, f"--user-data-dir={profile}"],
+            env=os.environ | {"HOME": str(self.directory), "TMPDIR": sockets},
+            path=str(self.directory),
+        )
+        self.addCleanup(self.quit, process)
+        # The same port is in the file DevToolsActivePort of the profile, a moment after this line.
+        await process.says("DevTools listening on ws://")
+        found = re.search(r"DevTools listening on ws://[^/]*:(\d+)/", process.errors)
+        assert found is not None
+        return process, int(found[1])
+
+    def quit(self, process: Twistd) -> Deferred[Any]:
+        """Ends a browser politely; and if that does not help, otherwise."""
+        with contextlib.suppress(ProcessExitedAlready):
+            process.transport.signalProcess("TERM")
+        ended = process.ended().addTimeout(5, global_reactor())
+        return ended.addErrback(lambda _: process.kill())
+
+    async def open(self, port: int) -> tuple[Any, wsx.Client[None]]:
+        """Connects to the browser's page."""
+        chrome = load("chrome")
+        page = chrome.Page()
+        client = await wsx.start(await chrome.find_page(global_reactor(), port), page)
+        self.addCleanup(client.stop)
+        self.flushWarnings()  # readBody's own, twisted/twisted#8227
+        return page, client
+
+    async def test_script(self) -> None:
+        """The script prints a page's title, and leaves the browser running."""
+        browser, port = await self.browse()
+        process = self.script("chrome", "--port", str(port))
+        self.assertEqual(await process.ended(), 0, process.errors)
+        self.assertIn("document.title is 'Hello from wsx'\n", process.output)
+        self.assertEqual(process.errors, "")
+        self.assertIsNone(browser.status)
+        raising = self.script("chrome", "--port", str(port), "--expression", "nowhere.near")
+        self.assertEqual(await raising.ended(), 1)
+        self.assertIn("DevToolsError: ReferenceError: nowhere is not defined", raising.errors)
+
+    async def test_page(self) -> None:
+        """Commands, promises, events, refusals and pings work with a real page."""
+        _, port = await self.browse()
+        page, client = await self.open(port)
+        await page.navigate("data:text/html,<title>one</title><p>two</p>")
+        values = [page.evaluate(e) for e in ("document.title", "Promise.resolve([1])", "void 0")]
+        results = await gatherResults([ensureDeferred(value) for value in values])
+        self.assertEqual(results, ["one", [1], None])
+        await page.call("Runtime.enable")
+        logged = page.next_event("Runtime.consoleAPICalled")
+        await page.evaluate("console.log('from the page')")
+        self.assertEqual((await logged)["args"][0]["value"], "from the page")
+        for refused in (page.call("Nonsense.do"), page.evaluate("throw new Error('no')")):
+            with self.assertRaises(load("chrome").DevToolsError):
+                await refused
+        pong: Deferred[Pong] = Deferred()
+        self.patch(page, "handle_pong", lambda frame, state: pong.callback(frame))
+        await client.send_frame(Ping(b"still there?"))
+        self.assertEqual(await pong, Pong(b"still there?"))
+        await client.close()
+        self.assertEqual(await client.terminated(), LocalClose(1000))
+
+    async def test_death(self) -> None:
+        """When the browser dies, what is outstanding fails, and the client ends as dropped."""
+        browser, port = await self.browse()
+        page, client = await self.open(port)
+        await page.navigate("data:text/html,<title>still here</title>")
+        never = ensureDeferred(page.evaluate("new Promise(() => {})"))
+        self.assertEqual(await page.evaluate("document.title"), "still here")
+        browser.transport.signalProcess("KILL")
+        with self.assertRaises(ConnectionError) as caught:
+            await never
+        self.assertIn("dropped without a close frame", str(caught.exception))
+        self.assertIsInstance(await client.terminated(), ConnectionDropped)
