@@ -24,7 +24,8 @@ class Intensity:
     """
 
     def __init__(self, max_restarts: int, max_seconds: float) -> None:
-        if not (max_restarts >= 0 and max_seconds > 0):
+        numbers = all(isinstance(limit, (int, float)) for limit in (max_restarts, max_seconds))
+        if not (numbers and max_restarts >= 0 and max_seconds > 0):
             raise ValueError("max_restarts is not negative, and max_seconds is above 0")
         self._max_restarts = max_restarts
         self._max_seconds = max_seconds

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from os import PathLike
+from threading import Lock
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorThreads
@@ -43,8 +44,9 @@ class LogFile:
         self._reactor = reactor
         self._threads = IReactorThreads.providedBy(reactor)
         self._failed = failed
+        self._lock = Lock()  # over the next three
         self._waiting: list[str] = []
-        self._writing = False
+        self._working = False
         self._closing = False
         self.broken = False
 
@@ -52,59 +54,65 @@ class LogFile:
         """Takes a line; what comes while others are being written is the next batch."""
         if self._closing:
             return
-        self._waiting.append(f"{line}\n")
-        if len(self._waiting) > _MOST_WAITING:
+        with self._lock:
+            self._waiting.append(f"{line}\n")
+            too_many = len(self._waiting) > _MOST_WAITING
+        if too_many:
             self._fail(TimeoutError(f"{_MOST_WAITING} lines wait for the disk"))
-        elif not self._writing:
-            self._next()
+        self._see_to_it()
 
     def close(self) -> None:
         """Takes no more; the file is closed once what was taken is written."""
-        if not self._closing:
-            self._closing = True
-            if not self._writing:
-                self._next()
+        self._closing = True
+        self._see_to_it()
 
-    def _next(self) -> None:
-        """Has what waits written."""
-        lines, self._waiting = self._waiting, []
-        self._writing = True
+    def _see_to_it(self) -> None:
+        """Has somebody write what waits, unless that is so already."""
+        with self._lock:
+            if self._working or self._file.closed:
+                return
+            self._working = True
         if self._threads:
             pool = self._reactor.getThreadPool()
-            written = deferToThreadPool(self._reactor, pool, self._write, lines, self._closing)
-            written.addCallbacks(lambda _: self._written(), self._write_failed)
+            deferToThreadPool(self._reactor, pool, self._work).addErrback(self._work_failed)
             return
         try:
-            self._write(lines, self._closing)
+            self._work()
         except OSError as error:
             self._fail(error)
-        else:
-            self._written()
 
-    def _write(self, lines: list[str], last: bool) -> None:
-        """Runs in a thread."""
-        try:
-            self._file.write("".join(lines))
-            self._file.flush()
-        except OSError:
-            with suppress(OSError):  # what could not be written cannot be flushed either
-                self._file.close()
-            raise
-        if last:
-            self._file.close()
+    def _work(self) -> None:
+        """Writes until nothing waits; runs in a thread, which needs the reactor for nothing.
 
-    def _written(self) -> None:
-        self._writing = False
-        if self._waiting or (self._closing and not self._file.closed):
-            self._next()
+        So the last lines are written also where the reactor is about to stop: it waits for its
+        threads.
+        """
+        while lines := self._take():
+            try:
+                self._file.write("".join(lines))
+                self._file.flush()
+            except OSError:
+                with suppress(OSError):  # what could not be written cannot be flushed either
+                    self._file.close()
+                raise
 
-    def _write_failed(self, failure: Failure) -> None:
+    def _take(self) -> list[str]:
+        with self._lock:
+            lines, self._waiting = self._waiting, []
+            if not lines:
+                self._working = False
+                if self._closing:
+                    self._file.close()
+            return lines
+
+    def _work_failed(self, failure: Failure) -> None:
         assert failure.value is not None
         self._fail(failure.value)
 
     def _fail(self, error: BaseException) -> None:
         self._closing = True
-        self._waiting.clear()
+        with self._lock:
+            self._waiting = []
         if not self.broken:
             self.broken = True
             self._failed(error)

@@ -27,14 +27,21 @@ class Options:
     reactor: Any = None
 
     def __post_init__(self) -> None:
+        for name in ("async_", "handle_initial_conn_failure"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} is True or False, not {getattr(self, name)!r}")
         if self.reconnect is not None and not isinstance(self.reconnect, Backoff):
             raise TypeError(f"reconnect is a Backoff or None, not {self.reconnect!r}")
-        if not 0 <= self.stable_after < math.inf:
+        if not (_is_number(self.stable_after) and 0 <= self.stable_after < math.inf):
             raise ValueError(f"stable_after is a number from 0 on, not {self.stable_after!r}")
-        if self.mailbox_limit < 0:
-            raise ValueError(f"mailbox_limit is not negative, unlike {self.mailbox_limit!r}")
+        if not (_is_number(self.mailbox_limit) and self.mailbox_limit >= 0):
+            raise ValueError(f"mailbox_limit is a number from 0 on, not {self.mailbox_limit!r}")
         if self.name is not None:
             check_name(self.name)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 START_OPTIONS: Final = frozenset(f.name for f in fields(Options))

@@ -35,6 +35,7 @@ class Backoff:
 
     Raises:
         ValueError: an argument is out of range.
+        TypeError: an argument is no number.
     """
 
     def __init__(
@@ -46,6 +47,10 @@ class Backoff:
         max_attempts: int | None = None,
         rng: random.Random | None = None,
     ) -> None:
+        if not all(isinstance(n, (int, float)) for n in (initial, maximum, factor, jitter)):
+            raise TypeError("initial, maximum, factor and jitter are numbers")
+        if not (max_attempts is None or isinstance(max_attempts, int)):
+            raise TypeError("max_attempts is a whole number or None")
         if not (0 <= initial < float("inf") and 0 <= maximum < float("inf")):
             raise ValueError("initial and maximum are seconds, and not negative")
         if not 1 <= factor < float("inf"):

@@ -19,7 +19,7 @@ from wsx._logfile import LogFile
 from wsx.errors import describe, shorten
 from wsx.frames import Frame
 
-__all__ = ["Debug", "parse_options"]
+__all__ = ["Debug", "parse_option", "parse_options"]
 
 _log = Logger("wsx.debug")
 _DEFAULT_DEPTH: Final = 10
@@ -39,16 +39,24 @@ def parse_options(options: Iterable[object] | None) -> dict[str, Any]:
     """
     parsed: dict[str, Any] = {}
     for option in [options] if isinstance(options, str) else options or ():
-        match option:
-            case "trace" | "log" | "statistics":
-                parsed[str(option)] = True
-            case ("log", int(depth)) if depth > 0 and depth is not True:
-                parsed["log"] = depth
-            case ("log_to_file", str() | PathLike() as path):
-                parsed["log_to_file"] = path
-            case _:
-                _log.warn("debug option ignored: {option!r}", option=option)
+        found = parse_option(option)
+        if found is None:
+            _log.warn("debug option ignored: {option!r}", option=option)
+        else:
+            parsed |= [found]
     return parsed
+
+
+def parse_option(option: object) -> tuple[str, Any] | None:
+    """Gives one debug option's name and argument; None where it is none."""
+    match option:
+        case "trace" | "log" | "statistics":
+            return str(option), True
+        case ("log", int(depth)) if depth > 0 and depth is not True:
+            return "log", depth
+        case ("log_to_file", str() | PathLike() as path):
+            return "log_to_file", path
+    return None
 
 
 class Debug:

@@ -1,32 +1,30 @@
-"""``twistd wsx``: its options, and the service that runs one client until it ends for good."""
+"""``twistd wsx``: its options, and the service that runs clients until all have ended for good."""
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import signal
-import sys
 from collections.abc import Callable
 from importlib import import_module
-from inspect import signature
 from typing import Any, ClassVar, Final
 
-from twisted.application.service import IService, MultiService
-from twisted.internet.interfaces import IReactorCore
+from twisted.application.service import IService
+from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
+from wsx import _config
 from wsx._console import Console, log_to_stderr
-from wsx._demo import DemoHandler, DemoServer
-from wsx._endpoints import endpoint_for, tls_creator
+from wsx._demo import DemoHandler
+from wsx._endpoints import endpoint_for
+from wsx._options import split_options
+from wsx._runner import ConfigRunner, DemoRunner, Runner
 from wsx._version import __version__
 from wsx.backoff import Backoff
 from wsx.child import RESTARTS
 from wsx.conn import Conn, parse_proxy
 from wsx.errors import describe
-from wsx.frames import is_normal
 from wsx.handler import Handler
-from wsx.service import ClientService
+from wsx.supervisor import Supervisor
 
 __all__ = ["Options", "makeService"]
 
@@ -35,15 +33,18 @@ def _seconds_or_none(text: str) -> float | None:
     return None if text == "none" else float(text)
 
 
-_NUMBERS: Final[dict[str, Callable[[str], float | None]]] = {
-    "max-attempts": int,
-    "ping-interval": _seconds_or_none,
-    "ping-timeout": _seconds_or_none,
-    "data-timeout": _seconds_or_none,
-    "connect-timeout": float,
-    "max-restarts": int,
-    "max-seconds": float,
+# How each number is read, and what it is by default.
+_NUMBERS: Final[dict[str, tuple[Callable[[str], float | None], float | None]]] = {
+    "max-attempts": (int, None),
+    "ping-interval": (_seconds_or_none, 20.0),
+    "ping-timeout": (_seconds_or_none, 20.0),
+    "data-timeout": (_seconds_or_none, None),
+    "connect-timeout": (float, 6.0),
+    "max-restarts": (int, 3),
+    "max-seconds": (float, 5.0),
 }
+
+_WITH_CONFIG: Final = {"config", "metrics"}  # what may be said beside --config
 
 
 class Options(usage.Options):
@@ -53,7 +54,7 @@ class Options(usage.Options):
     is started.
     """
 
-    synopsis = "[options] (--url URL | --demo) [--handler module.Class]"
+    synopsis = "[options] (--url URL | --demo | --config FILE) [--handler module.Class]"
 
     longdesc = (
         "Keeps a WebSocket connection open and hands what comes to your handler class. Without "
@@ -71,6 +72,7 @@ class Options(usage.Options):
 
     optParameters: ClassVar[list[Any]] = [
         ["url", None, None, "Where to connect: ws://, wss://, http:// or https://."],
+        ["config", None, None, "A TOML file of several clients, instead; SIGHUP rereads it."],
         ["handler", None, None, "Your subclass of wsx.Handler, as module.Class."],
         ["state", None, None, "The handler's first state, as JSON."],
         ["certificate", None, None, "Our own certificate: a PEM file."],
@@ -80,10 +82,20 @@ class Options(usage.Options):
         ["compression", None, None, "'deflate' offers permessage-deflate."],
         ["name", None, None, "The client's name."],
         ["max-attempts", None, None, "Try again at most so many times in a row."],
-        ["ping-interval", None, "20", "Seconds between two keepalive pings, or 'none'."],
-        ["ping-timeout", None, "20", "Seconds from a ping to a sign of life, or 'none'."],
+        [
+            "ping-interval",
+            None,
+            None,
+            "Seconds between two keepalive pings, or 'none'. Default: 20.",
+        ],
+        [
+            "ping-timeout",
+            None,
+            None,
+            "Seconds from a ping to a sign of life, or 'none'. Default: 20.",
+        ],
         ["data-timeout", None, None, "Give a connection up after so long without a message."],
-        ["connect-timeout", None, "6", "Seconds for DNS, TCP, proxy and TLS."],
+        ["connect-timeout", None, None, "Seconds for DNS, TCP, proxy and TLS. Default: 6."],
         ["debug", None, None, "Any of trace, log, log:N, statistics, with commas between."],
         ["log-to-file", None, None, "Write the client's events to this file."],
         [
@@ -93,8 +105,15 @@ class Options(usage.Options):
             f"When the client ends: {', '.join(RESTARTS)}. Default: transient, and temporary with "
             "--no-reconnect.",
         ],
-        ["max-restarts", None, "3", "Give up with more restarts than this..."],
-        ["max-seconds", None, "5", "...within so many seconds."],
+        ["max-restarts", None, None, "Give up with more restarts than this... Default: 3."],
+        ["max-seconds", None, None, "...within so many seconds. Default: 5."],
+        [
+            "metrics",
+            None,
+            None,
+            "Serve metrics for Prometheus here: a Twisted server endpoint, such as "
+            "tcp:9100:interface=127.0.0.1",
+        ],
     ]
 
     def __init__(self) -> None:
@@ -149,52 +168,78 @@ class Options(usage.Options):
         Raises:
             usage.UsageError: they cannot be used.
         """
-        if bool(self["demo"]) == (self["url"] is not None):
-            raise usage.UsageError("give one of --url and --demo")
+        ways = sum([bool(self["demo"]), self["url"] is not None, self["config"] is not None])
+        if ways != 1:
+            raise usage.UsageError("give one of --url, --demo and --config")
+        if self["metrics"] is not None:
+            _refusing("--metrics: ", self._check_metrics)
+        if self["config"] is not None:
+            self._read_config()
+            return
         if self["reconnect"] and self["no-reconnect"]:
             raise usage.UsageError("give one of --reconnect and --no-reconnect")
         self._parse_numbers()
-        # One set of arguments for the service; --demo gets its port later.
+        # One set of arguments for the client; --demo gets its port later.
         self["chosen_handler"] = self._chosen_handler()
         self["initial_state"] = self._initial_state()
         self["conn"] = _refusing("", self._conn)
         self["client_options"] = _refusing("", self._client_options)
-        _refusing("", lambda: self.make_service(self["conn"]))
+        _refusing("", lambda: self.make_supervisor(self["conn"]))
         self._open_log_file()
         if isinstance(self["chosen_handler"], Console):
             self._keep_standard_output_for_the_console()
 
-    def make_service(self, conn: Conn) -> ClientService:
-        """Makes the service of the one client."""
-        return ClientService(
+    def make_supervisor(self, conn: Conn) -> Supervisor:
+        """Makes the supervisor of the one client."""
+        from twisted.internet import reactor
+
+        restart = {} if self["restart"] is None else {"restart": self["restart"]}
+        split_options(conn, self["client_options"])
+        spec = _config.client_spec(
+            self["name"] or "client",
             conn,
             self["chosen_handler"],
             self["initial_state"],
-            restart=self["restart"] or ("temporary" if self["no-reconnect"] else "transient"),
+            self["client_options"],
+            reactor,
+            **restart,
+        )
+        return Supervisor(
+            [spec],
             max_restarts=self["max-restarts"],
             max_seconds=self["max-seconds"],
-            **self["client_options"],
+            id="twistd wsx",
+            auto_shutdown="all",
         )
 
+    def _read_config(self) -> None:
+        given = [name for name in self if self[name] and name not in _WITH_CONFIG]
+        if given:
+            raise usage.UsageError(f"--config goes without --{given[0].rstrip('s')}")
+        from twisted.internet import reactor
+
+        path = self["config"] = os.path.abspath(self["config"])  # twistd may change the directory
+        self["tree"] = _refusing(f"{path}: ", lambda: _config.load(path, reactor))
+
+    def _check_metrics(self) -> None:
+        from twisted.internet import reactor
+
+        import_module("wsx.prometheus")  # an extra, which may not be installed
+        serverFromString(reactor, self["metrics"])
+
     def _parse_numbers(self) -> None:
-        for name, parse in _NUMBERS.items():
-            if self[name] is not None:
-                text = self[name]
-                try:
-                    self[name] = parse(text)
-                except ValueError:
-                    raise usage.UsageError(f"--{name} is a number, not {text!r}") from None
+        for name, (parse, default) in _NUMBERS.items():
+            text = self[name]
+            try:
+                self[name] = default if text is None else parse(text)
+            except ValueError:
+                raise usage.UsageError(f"--{name} is a number, not {text!r}") from None
 
     def _chosen_handler(self) -> type[Handler[Any]] | Console:
         name = self["handler"]
         if name is None:
             return DemoHandler if self["demo"] else Console()
-        if os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())  # as "python -m" does, unlike console scripts
-        found = _refusing(f"--handler {name} cannot be imported: ", lambda: _import(name))
-        if not (isinstance(found, type) and issubclass(found, Handler)):
-            raise usage.UsageError(f"--handler {name} is no subclass of wsx.Handler")
-        _refusing(f"--handler {name} cannot be made: ", lambda: signature(found).bind())
+        found: type[Handler[Any]] = _refusing("--handler: ", lambda: _config.find_handler(name))
         return found
 
     def _initial_state(self) -> Any:
@@ -220,13 +265,11 @@ class Options(usage.Options):
             data_timeout=self["data-timeout"],
             socket_connect_timeout=self["connect-timeout"],
         )
-        # Reads the PEM files now, rather than at the first attempt.
-        if conn.parsed.secure or conn.ssl_options or conn.cacerts:
-            tls_creator(conn.replace(insecure=False))
-        if conn.endpoint is not None:
-            from twisted.internet import reactor
+        from twisted.internet import reactor
 
+        if conn.endpoint is not None:
             _refusing("--endpoint: ", lambda: endpoint_for(conn, reactor))
+        _config.check_conn(conn, reactor)
         return conn
 
     def _ssl_options(self) -> dict[str, str] | None:
@@ -274,92 +317,26 @@ class Options(usage.Options):
             twistd["logger"] = f"{log_to_stderr.__module__}.{log_to_stderr.__qualname__}"
 
 
-def _import(name: str) -> Any:
-    module, dot, attribute = name.rpartition(".")
-    if not (dot and module and attribute):
-        raise usage.UsageError("--handler is module.Class")
-    return getattr(import_module(module), attribute)
-
-
 def _refusing(prefix: str, function: Callable[[], Any]) -> Any:
     """Calls a function; whatever it raises becomes a usage error of one line."""
     try:
         return function()
     except usage.UsageError:
         raise
-    except (Exception, SystemExit) as error:  # a handler's module may exit when it is imported
-        text = describe(error) if prefix else str(error)
+    except Exception as error:
+        text = str(error) if isinstance(error, ValueError) or not prefix else describe(error)
         raise usage.UsageError(f"{prefix}{text}") from error
-
-
-class Runner(MultiService):
-    """Runs the client's service, and stops twistd when that has ended for good.
-
-    Args:
-        service: of the client.
-        reactor: to be stopped.
-    """
-
-    def __init__(self, service: ClientService, reactor: Any) -> None:
-        super().__init__()
-        self._reactor = reactor
-        service.setServiceParent(self)
-        service.terminated().addCallback(self._ended)
-
-    def startService(self) -> None:
-        """Starts the client."""
-        self._reactor.callWhenRunning(self._take_signals)
-        super().startService()
-
-    def _take_signals(self) -> None:
-        """Makes SIGTERM and SIGINT a graceful end with exit status 0.
-
-        Twisted's own handlers stop the reactor too, but then twistd kills itself with the signal.
-        """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._reactor.callFromThread(self._stop_reactor))
-
-    def _ended(self, reason: object) -> None:
-        if not is_normal(reason):
-            atexit.register(_exit_abnormally)
-        self._reactor.callWhenRunning(self._stop_reactor)
-
-    def _stop_reactor(self) -> None:
-        if self._reactor.running and not self._stopping:
-            self._stopping = True
-            self._reactor.stop()
-
-    _stopping = False
-
-
-def _exit_abnormally() -> None:
-    """Makes the exit status of the process 1.
-
-    twistd has none to give: it returns after the reactor has stopped, whatever happened. So this
-    runs last, after its log and its pid file were cleaned up.
-    """
-    atexit.unregister(_exit_abnormally)
-    atexit._run_exitfuncs()  # those registered before this one
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        if stream is not None:  # twistd had put its log in the place of the first two
-            stream.flush()
-    os._exit(1)
-
-
-class DemoRunner(Runner):
-    """Starts the demo's server first, and the client once that has its port."""
-
-    def __init__(self, options: Options, reactor: IReactorCore) -> None:
-        self._server = DemoServer(reactor)
-        conn = options["conn"].replace(url=self._server.listen())
-        super().__init__(options.make_service(conn), reactor)
-        self._server.setServiceParent(self)
 
 
 def makeService(options: Options) -> IService:
     """Makes the service that twistd runs."""
     from twisted.internet import reactor
 
+    if options["config"] is not None:
+        return ConfigRunner(options["config"], options["tree"], reactor, options["metrics"])
     if options["demo"]:
-        return DemoRunner(options, reactor)
-    return Runner(options.make_service(options["conn"]), reactor)
+        conn = options["conn"]
+        return DemoRunner(
+            lambda url: options.make_supervisor(conn.replace(url=url)), reactor, options["metrics"]
+        )
+    return Runner(options.make_supervisor(options["conn"]), reactor, options["metrics"])

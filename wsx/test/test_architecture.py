@@ -59,7 +59,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"_lifecycle"}),
     frozenset({"client", "system"}),
     frozenset({"supervisor", "service"}),
-    frozenset({"tap", "_console", "_demo", "_config", "prometheus", "testing"}),
+    frozenset({"tap", "_console", "_demo", "_config", "_runner", "prometheus", "testing"}),
 )
 
 NEIGHBOURS: dict[str, frozenset[str]] = {
@@ -75,7 +75,8 @@ NEIGHBOURS: dict[str, frozenset[str]] = {
     "_options": frozenset({"registry"}),
     "client": frozenset({"system"}),
     "service": frozenset({"supervisor"}),
-    "tap": frozenset({"_config", "_console", "_demo", "prometheus"}),
+    "_runner": frozenset({"_config", "_demo", "prometheus"}),
+    "tap": frozenset({"_config", "_console", "_demo", "_runner", "prometheus"}),
 }
 
 # Annotations name who is above; nothing is imported for them at run time.

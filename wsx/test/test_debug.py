@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +231,157 @@ class TraceTests(DebugCase):
         self.step()
         self.assertEqual(handler.arguments("handle_cast"), ["x"])
 
+    def test_message_whose_repr_has_lines(self) -> None:
+        """[Y5] an event is one line, whatever the repr of a message looks like."""
+
+        class Table:
+            def __repr__(self) -> str:
+                return "[[1 2]\n [3 4]]\r\n"
+
+        path = Path(self.mktemp())
+        client = self.traced(debug=["trace", ("log_to_file", path)])
+        client.cast(Table())
+        self.assert_line("received cast: [[1 2]", "[3 4]]")
+        self.assertEqual(len(self.lines()), 3)
+        self.assertEqual(len(path.read_text().splitlines()), 3)
+
+    def test_reason_whose_text_has_lines(self) -> None:
+        """[Y5] so is the end, whatever its reason says."""
+        for reason in (RuntimeError("one\ntwo"), "one\ntwo"):
+            with case(reason):
+                self.output.truncate(self.output.seek(0))
+                client = self.traced()
+                client.sys.terminate(reason)
+                self.clock.pump([1.0] * 10)
+                self.assert_line("terminating: ", "one", "two")
+
+    def test_output_that_fails_is_told_once(self) -> None:
+        """[Y5] a standard output that fails is one log line and the end of tracing."""
+
+        class Broken(StringIO):
+            def write(self, s: str) -> int:
+                raise BrokenPipeError("on purpose")
+
+        closed = StringIO()
+        closed.close()
+        for output in (Broken(), closed):
+            with case(output):
+                client = self.open(Recorder(), debug=["trace", "statistics"])
+                self.patch(sys, "stdout", output)
+                with capturedLogs() as events:
+                    for n in range(5):
+                        client.cast(n)
+                self.assertEqual(len(events), 1, events)
+                self.assertEqual((client.sys.statistics("get") or {})["received cast"], 5)
+
+    def test_print_to_an_output_that_fails(self) -> None:
+        """[Y5] printing the log there harms nobody, and is one log line too."""
+        client = self.traced(debug=["log"])
+        closed = StringIO()
+        closed.close()
+        self.patch(sys, "stdout", closed)
+        with capturedLogs() as events:
+            client.sys.log("print")
+        self.assertEqual(len(events), 1, events)
+        self.assertEqual(len(client.sys.log("get") or ()), 2)
+
+    def test_output_in_ascii(self) -> None:
+        """[Y5] what standard output has no characters for is escaped."""
+        raw = BytesIO()
+        self.patch(sys, "stdout", TextIOWrapper(raw, encoding="ascii", write_through=True))
+        self.traced().cast("gr\u00fc\u00dfe \U0001f600")
+        self.assertIn(b"received cast: 'gr\\xfc\\xdfe \\U0001f600'", raw.getvalue())
+
+    def test_global_name(self) -> None:
+        """[Y5] a client with a name that is no str goes by that name's repr."""
+        name = wsx.Global((NAME, 7))
+        client = self.open(Recorder(), name=name, debug=["trace"])
+        client.cast("x")
+        line = self.output.getvalue().splitlines()[-1]
+        self.assertEqual(line, f"*DBG* {name!r} received cast: 'x'")
+        client.abort()
+        self.step()
+
+
+class Untouchable:
+    """Stands in for a client's Debug that is off, and notes what is looked at."""
+
+    def __init__(self) -> None:
+        self.looks: list[str] = []
+
+    @property
+    def active(self) -> bool:
+        self.looks.append("active")
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        self.looks.append(name)
+        raise AttributeError(name)
+
+
+class CostTests(MemoryCase):
+    """[Y5] what nobody switched on costs one look at an attribute."""
+
+    def watched(self, **answers: Any) -> tuple[wsx.Client[Any], list[str]]:
+        """Opens a client, and gives the looks at its Debug from now on."""
+        client = self.open(Recorder(**answers))
+        untouchable = Untouchable()
+        client._life.debug = untouchable  # type: ignore[assignment]
+        return client, untouchable.looks
+
+    def test_per_batch(self) -> None:
+        """[Y5] a read of many frames looks once."""
+        for count in (1, 100):
+            with case(count):
+                _, looks = self.watched()
+                self.peer.send(text("x") * count)
+                self.step()
+                self.assertEqual(looks, ["active"])
+
+    def test_read_without_a_frame(self) -> None:
+        """[Y5] a read that completes no frame does not look at all."""
+        _, looks = self.watched()
+        self.peer.send(text("hello")[:3])
+        self.assertEqual(looks, [])
+
+    def test_batch_that_waited(self) -> None:
+        """[Y5] frames that waited are not looked at a second time."""
+        client, looks = self.watched()
+        client.sys.suspend()
+        self.peer.send(text("x") * 100)
+        client.sys.resume()
+        self.step()
+        self.assertEqual(looks, ["active"])
+
+    def test_replies(self) -> None:
+        """[Y5] replies do nothing with it but look; a callback's frames share one look."""
+        several = wsx.Reply([wsx.Text("x")] * 100, None)
+        _, looks = self.watched(handle_frame=several)
+        self.peer.send(text("x"))
+        self.assertEqual(looks, ["active"] * 2)
+
+    def test_elsewhere(self) -> None:
+        """[Y5] casts, infos and frames sent look once each, and touch nothing else."""
+        client, looks = self.watched()
+        client.cast(1)
+        client.info(2)
+        self.successResultOf(client.send_frame(wsx.Text("x")))
+        self.step()
+        self.assertEqual(looks, ["active"] * 3)
+
+    def test_whole_life(self) -> None:
+        """[Y5] reconnecting, closing and ending only look as well."""
+        again = wsx.Reconnect(None, after=0)
+        client, looks = self.watched(handle_disconnect=again)
+        self.peer.drop()
+        self.step()
+        self.peer.answer()
+        self.step()
+        client.close()
+        self.peer.drop()
+        self.step()
+        self.assertEqual(set(looks), {"active"})
+
 
 class OptionTests(DebugCase):
     """[Y5] which debug options there are."""
@@ -250,6 +401,7 @@ class OptionTests(DebugCase):
         ("log", 2.5),
         ("log", None),
         ("log", 5, 6),
+        ("log", True),
         ("trace", True),
         ("log_to_file",),
         ("log_to_file", 5),
@@ -333,6 +485,29 @@ class LogTests(DebugCase):
         counts = self.debug_of(with_them).counts
         self.assertEqual(counts, {"attempting to connect": 1, "successfully connected": 1})
         self.assertNotIn("received frame", counts or {})
+
+    def test_kinds(self) -> None:
+        """[Y5] statistics count kinds of events, whatever is in them."""
+        client = self.traced(debug=["statistics"])
+        self.peer.send(text("one") + text("two: {}"))
+        self.peer.send(server_frame(1, b"th", flags=0) + server_frame(0, b"ree"))
+        client.cast({"a": 1})
+        counts = self.debug_of(client).counts or {}
+        self.assertEqual(counts["received frame"], 2)
+        self.assertEqual(counts["completed fragmented frame"], 1)
+        self.assertEqual(counts["received cast"], 1)
+
+    def test_braces(self) -> None:
+        """[Y5] braces in what came are no places in a format."""
+        client = self.traced(debug=["trace", "log"])
+        self.peer.send(text("{0} {x!r} {{}}"))
+        self.assert_line("received frame: Text('{0} {x!r} {{}}')")
+        self.assertEqual(client.sys.log("get")[-1][1], "received frame: Text('{0} {x!r} {{}}')")
+
+    def test_huge_depth(self) -> None:
+        """[Y5] a depth that no memory has does not keep a client from starting."""
+        client = self.traced(debug=[("log", 10**30), "statistics"])
+        self.assertEqual(client.status, "open")
 
 
 class FileTests(DebugCase):

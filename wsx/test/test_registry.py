@@ -58,7 +58,7 @@ class NamesCase(MemoryCase):
 
     def start(self, handler: Any, state: Any = None, **options: Any) -> Deferred[Any]:
         """Starts a client as MemoryCase does, and remembers its name."""
-        if isinstance(options.get("name"), (str, wsx.Via)):
+        if isinstance(options.get("name"), (str, wsx.Global, wsx.Via)):
             self.used.append(options["name"])
         return super().start(handler, state, **options)
 
@@ -228,6 +228,67 @@ class AnyNameTests(NamesCase):
         new = self.open(Recorder(), name=self.name())
         self.stopped(old)
         self.assertIs(wsx.whereis(self.name()), new)
+
+
+class GlobalTests(AnyNameTests):
+    """Names that are any key: ``Global(key)``."""
+
+    def name(self, key: str = NAME) -> Any:
+        """A key that is no str."""
+        return wsx.Global((key, 7))
+
+    def test_keys(self) -> None:
+        """[S11] a key is whatever can be hashed, and equal keys are the same name."""
+        one, two = (NAME, frozenset({1}), None), (NAME, frozenset({2}), None)
+        client = self.open(Recorder(), name=wsx.Global(one))
+        self.assertIs(wsx.whereis(wsx.Global((NAME, frozenset({1}), None))), client)
+        self.assertIsNone(wsx.whereis(wsx.Global(two)))
+
+    def test_not_local(self) -> None:
+        """[S11] a global name is neither the str that is its key nor a Via with that key."""
+        directory = Directory()
+        local = self.open(Recorder(), name=NAME)
+        everywhere = self.open(Recorder(), name=wsx.Global(NAME))
+        via = self.open(Recorder(), name=wsx.Via(directory, NAME))
+        self.assertIs(wsx.whereis(NAME), local)
+        self.assertIs(wsx.whereis(wsx.Global(NAME)), everywhere)
+        self.assertIs(wsx.whereis(wsx.Via(directory, NAME)), via)
+        self.stopped(local)
+        self.assertIs(wsx.whereis(wsx.Global(NAME)), everywhere)
+
+    def test_empty_key(self) -> None:
+        """[S11] a key may be empty, or None: it is only a key."""
+        for key in ("", None, ()):
+            with case(key):
+                client = self.open(Recorder(), name=wsx.Global(key))
+                self.assertIs(wsx.whereis(wsx.Global(key)), client)
+
+    def test_cannot_be_hashed(self) -> None:
+        """[S11] a key that cannot be hashed fails the start with a TypeError."""
+        for key in ([], {}, (1, [])):
+            with case(key):
+                started = self.start(Recorder(), name=wsx.Global(key))
+                self.failureResultOf(started, TypeError)
+                self.used.clear()  # tearDown could not look it up
+        self.assertEqual(self.server.attempts, 0)
+
+    def test_value(self) -> None:
+        """Two Globals of equal keys are equal and hash alike; they do not change."""
+        self.assertEqual(wsx.Global((1, 2)), wsx.Global((1, 2)))
+        self.assertEqual(hash(wsx.Global((1, 2))), hash(wsx.Global((1, 2))))
+        self.assertNotEqual(wsx.Global(1), wsx.Global(2))
+        self.assertNotEqual(wsx.Global("x"), "x")
+        self.assertRaises(AttributeError, setattr, wsx.Global(1), "key", 2)
+
+    def test_shown(self) -> None:
+        """[S11] the client's repr has the name."""
+        name = wsx.Global(NAME)
+        self.assertIn(repr(name), repr(self.open(Recorder(), name=name)))
+
+    def test_in_the_status(self) -> None:
+        """[S11] so has its status."""
+        client = self.open(Recorder(), name=self.name())
+        self.assertEqual(client.sys.get_status()["name"], self.name())
 
 
 class ViaTests(AnyNameTests):

@@ -1,0 +1,290 @@
+"""Tests of hot code change for real: a handler's module is edited on disk, and TCP goes on."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.python.failure import Failure
+
+import wsx
+from wsx import _handshake
+from wsx.test.support import LoopbackCase, read_frames, text
+
+HOST = "127.0.0.1"
+MODULE = "wsx_test_handler_on_disk"
+
+FIRST = """
+    import wsx
+
+    class Counter(wsx.Handler):
+        version = "1"
+
+        def handle_frame(self, frame, state):
+            return wsx.Reply(wsx.Text(f"first {state + 1}"), state + 1)
+"""
+
+SECOND = """
+    import wsx
+
+    class Counter(wsx.Handler):
+        version = "2"
+
+        def handle_frame(self, frame, state):
+            state["count"] += state["step"]
+            return wsx.Reply(wsx.Text(f"second {state['count']}"), state)
+
+        def code_change(self, old_version, state, extra):
+            assert old_version == "1", old_version
+            return wsx.Ok({"count": state, "step": extra})
+"""
+
+FAILING = """
+    import wsx
+
+    class Counter(wsx.Handler):
+        version = "3"
+
+        def handle_frame(self, frame, state):
+            return wsx.Reply(wsx.Text("third"), state)
+
+        def code_change(self, old_version, state, extra):
+            self.half_way = True
+            raise RuntimeError("this state cannot be converted")
+"""
+
+LATER = """
+    from twisted.internet.defer import Deferred
+    import wsx
+
+    gate = Deferred()
+
+    class Counter(wsx.Handler):
+        version = "4"
+
+        def handle_frame(self, frame, state):
+            return wsx.Reply(wsx.Text(f"fourth {state}"), state)
+
+        async def code_change(self, old_version, state, extra):
+            return wsx.Ok((state, await gate))
+"""
+
+
+class Line(Protocol):
+    """The server's side of one TCP connection: it answers the handshake and notes the frames."""
+
+    factory: RawServer
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.is_open = False
+        self.frames: DeferredQueue[tuple[int, bytes]] = DeferredQueue()
+        self.lost = False
+
+    def dataReceived(self, data: bytes) -> None:
+        self.data += data
+        if not self.is_open:
+            head, end, self.data = self.data.partition(b"\r\n\r\n")
+            assert end, "the request came in pieces"
+            self.is_open = True
+            self.answer(head.decode("latin-1").split("\r\n"))
+        while (size := self.first_frame()) <= len(self.data):
+            frame, self.data = self.data[:size], self.data[size:]
+            self.frames.put(read_frames(frame)[0])
+
+    def first_frame(self) -> int:
+        """How long the first frame is, which is a short one; more than is there, if unknown."""
+        return 6 + (self.data[1] & 0x7F) if len(self.data) > 1 else 6
+
+    def answer(self, lines: list[str]) -> None:
+        fields = (line.partition(": ") for line in lines)
+        headers = {name.lower(): value for name, _, value in fields}
+        accept = _handshake.accept_value(headers["sec-websocket-key"])
+        response = (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        )
+        self.send(response.encode())
+
+    def send(self, data: bytes) -> None:
+        """Sends bytes."""
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost = True
+        self.factory.one_less()
+
+
+class RawServer(ServerFactory):
+    """A server on a loopback socket.
+
+    Attributes:
+        lines: the TCP connections so far.
+    """
+
+    protocol = Line
+    noisy = False
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self._empty: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: Any) -> Line:
+        line = Line()
+        line.factory = self
+        self.lines.append(line)
+        return line
+
+    def one_less(self) -> None:
+        """A connection has ended."""
+        if self._empty is not None and all(line.lost for line in self.lines):
+            self._empty.callback(None)
+
+    def empty(self) -> Deferred[None]:
+        """A Deferred of the end of all connections."""
+        self._empty = Deferred()
+        self.one_less()
+        return self._empty
+
+
+class HotCodeChangeTests(LoopbackCase):
+    """[Y6] a client whose handler's module is edited and reloaded."""
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        self.server = RawServer()
+        self.port = self.reactor.listenTCP(0, self.server, interface=HOST)
+        self.addCleanup(self.port.stopListening)
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir()
+        self.patch(sys, "path", [str(self.directory.resolve()), *sys.path])
+        # Two versions within a second could have the same time stamp.
+        self.patch(sys, "dont_write_bytecode", True)
+        self.addCleanup(sys.modules.pop, MODULE, None)
+        self.edit(FIRST)
+        self.module = importlib.import_module(MODULE)
+
+    def edit(self, source: str) -> None:
+        """Writes the module on disk."""
+        (self.directory / f"{MODULE}.py").write_text(textwrap.dedent(source))
+        importlib.invalidate_caches()
+
+    def reload(self, source: str) -> ModuleType:
+        """Edits the module and reloads it."""
+        self.edit(source)
+        return importlib.reload(self.module)
+
+    async def open(self, state: Any = 0) -> wsx.Client[Any]:
+        """Starts a client with the module's handler; it is stopped after the test."""
+        url = f"ws://{HOST}:{self.port.getHost().port}/"
+        client = await wsx.start(url, self.module.Counter, state, close_timeout=1.0)
+        self.addCleanup(self.server.empty)
+        self.addCleanup(client.abort)
+        return client
+
+    async def ask(self, line: Line) -> str:
+        """Sends a message from the server; gives the client's answer."""
+        line.send(text("x"))
+        _, payload = await line.frames.get()
+        return payload.decode()
+
+    def assert_same_socket(self, ports: tuple[Any, Any]) -> None:
+        """There was one connection to the server, it is still there, and it is this one."""
+        self.assertEqual(len(self.server.lines), 1)
+        self.assertFalse(self.server.lines[0].lost)
+        self.assertEqual(self.ports(), ports)
+
+    def ports(self) -> tuple[Any, Any]:
+        """The server's view of its first connection: the client's address, and the socket."""
+        transport: Any = self.server.lines[0].transport
+        return transport.getPeer(), transport.fileno()
+
+    async def test_change(self) -> None:
+        """[Y6] the same TCP connection goes on under the new class, with converted state."""
+        client = await self.open()
+        line, ports = self.server.lines[0], self.ports()
+        handler, old_class = client.handler, self.module.Counter
+        self.assertEqual([await self.ask(line) for _ in range(2)], ["first 1", "first 2"])
+        self.assertEqual(client.sys.get_status()["version"], "1")
+
+        new_class = self.reload(SECOND).Counter
+        self.assertIsNot(new_class, old_class)
+        await client.sys.change_code(new_class, "1", 10)
+
+        self.assertEqual(client.sys.get_state(), {"count": 2, "step": 10})
+        self.assertEqual([await self.ask(line) for _ in range(2)], ["second 12", "second 22"])
+        status = client.sys.get_status()
+        self.assertEqual((status["version"], status["handler"]), ("2", new_class))
+        self.assertEqual(status["status"], "open")
+        self.assertIs(client.handler, handler)
+        self.assert_same_socket(ports)
+
+    async def test_reload_alone(self) -> None:
+        """[Y6] without ``change_code`` a reloaded module changes nothing for the client."""
+        client = await self.open()
+        self.reload(SECOND)
+        self.assertEqual(await self.ask(self.server.lines[0]), "first 1")
+        self.assertEqual(client.sys.get_status()["version"], "1")
+
+    async def test_failing(self) -> None:
+        """[Y6] a ``code_change`` that fails leaves the old class and state working."""
+        client = await self.open()
+        line, ports = self.server.lines[0], self.ports()
+        old_class = self.module.Counter
+        self.assertEqual(await self.ask(line), "first 1")
+        new_class = self.reload(FAILING).Counter
+        await self.assertFailure(client.sys.change_code(new_class, "1"), RuntimeError)
+        self.assertEqual(client.sys.get_state(), 1)
+        self.assertEqual(await self.ask(line), "first 2")
+        status = client.sys.get_status()
+        self.assertEqual((status["version"], status["handler"]), ("1", old_class))
+        self.assertFalse(hasattr(client.handler, "half_way"))
+        self.assert_same_socket(ports)
+
+    async def test_repaired(self) -> None:
+        """[Y6] after one that failed, a better version can be taken."""
+        client = await self.open()
+        line, ports = self.server.lines[0], self.ports()
+        await self.assertFailure(client.sys.change_code(self.reload(FAILING).Counter), RuntimeError)
+        await client.sys.change_code(self.reload(SECOND).Counter, "1", 5)
+        self.assertEqual(await self.ask(line), "second 5")
+        self.assert_same_socket(ports)
+
+    async def test_messages_meanwhile(self) -> None:
+        """[Y6] messages that come while an asynchronous one is pending are for the new class."""
+        client = await self.open(7)
+        line, ports = self.server.lines[0], self.ports()
+        module = self.reload(LATER)
+        changed = client.sys.change_code(module.Counter)
+        for _ in range(3):
+            line.send(text("x"))
+        self.reactor.callLater(0.02, module.gate.callback, "converted")
+        answers = [(await line.frames.get())[1] for _ in range(3)]
+        self.assertEqual(answers, [b"fourth (7, 'converted')"] * 3)
+        await changed
+        self.assertEqual(client.sys.get_status()["version"], "4")
+        self.assert_same_socket(ports)
+
+    async def test_under_way(self) -> None:
+        """[Y6] changed in the middle of traffic, no message is lost, doubled or out of order."""
+        client = await self.open()
+        line, ports = self.server.lines[0], self.ports()
+        line.send(text("x") * 500)
+        answers = [(await line.frames.get())[1] for _ in range(100)]
+        changed = client.sys.change_code(self.reload(SECOND).Counter, "1", 1)
+        line.send(text("x") * 500)
+        answers += [(await line.frames.get())[1] for _ in range(900)]
+        await changed
+        self.assertEqual([int(answer.split()[1]) for answer in answers], list(range(1, 1001)))
+        self.assertEqual(answers[0], b"first 1")
+        self.assertEqual(answers[-1], b"second 1000")
+        self.assert_same_socket(ports)
