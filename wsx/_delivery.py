@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from inspect import iscoroutine
 from operator import length_hint
+from types import MemberDescriptorType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -89,6 +90,21 @@ class _Call:
         self.deferred: Deferred[Any] | None = None
 
 
+class _Request:
+    """Something to be done between two events, and who waits for it."""
+
+    __slots__ = ("action", "asked", "deferred")
+
+    def __init__(self, action: Callable[[], Any]) -> None:
+        self.action = action
+        self.asked: Deferred[Any] = Deferred(self._cancel)
+        self.deferred: Deferred[Any] | None = None  # once it was begun
+
+    def _cancel(self, _: Deferred[Any]) -> None:
+        if self.deferred is not None:
+            self.deferred.cancel()
+
+
 class Delivery(Generic[S]):
     """Delivers to one handler.
 
@@ -122,10 +138,11 @@ class Delivery(Generic[S]):
         self.suspended = False
         self._busy = False  # the handler's code is on the stack
         self._ended = False
-        self._pending: _Call | None = None
+        self._pending: _Call | _Request | None = None
         self._wakeup: IDelayedCall | None = None
         self._batch: Iterator[Frame] = iter(())  # the frames in delivery, from the next one on
-        self._requests: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
+        self._requests: deque[_Request] = deque()
+        self._serving = False  # requests, further up the stack
 
     # What comes in
 
@@ -217,7 +234,9 @@ class Delivery(Generic[S]):
             a Deferred of the reason with which the client ends: an ``Exit`` or an exception in
             ``terminate`` replaces the given one. Cancelling it cancels ``terminate``.
         """
-        self._pending = _Call("terminate", reason)  # requests wait for its answer too
+        if self._pending is not None and self._pending.deferred is not None:
+            self._pending.deferred.cancel()  # a request that began after the end did
+        self._pending = _Call("terminate", reason)  # requests wait for its answer
         outcome: Deferred[Any] = maybeDeferred(self.handler.terminate, reason, self.state)
         return outcome.addCallbacks(lambda _: reason, self._terminate_raised, errbackArgs=(reason,))
 
@@ -249,12 +268,12 @@ class Delivery(Generic[S]):
         Returns:
             a Deferred of what it answers; what it answers with a Deferred is waited for.
         """
-        asked: Deferred[Any] = Deferred()
-        self._requests.append((action, asked))
+        request = _Request(action)
+        self._requests.append(request)
         if not self._ended:
             self._put_back(self._interrupt())
         self._serve()
-        return asked
+        return request.asked
 
     def replace_state(self, function: Callable[[S], Any]) -> Deferred[S]:
         """Replaces the state with what a function makes of it.
@@ -282,6 +301,7 @@ class Delivery(Generic[S]):
             TypeError: the handler cannot become one of that class.
         """
         handler, old_class, attributes = self.handler, type(self.handler), vars(self.handler).copy()
+        slots = _slots(handler)
         if old_version is None:
             old_version = old_class.version
 
@@ -294,6 +314,8 @@ class Delivery(Generic[S]):
             handler.__class__ = old_class
             vars(handler).clear()
             vars(handler).update(attributes)
+            for name, value in slots.items():
+                setattr(handler, name, value)
             return failure
 
         handler.__class__ = new_class  # whoever has the handler, goes on under the new class
@@ -304,34 +326,47 @@ class Delivery(Generic[S]):
     def refuse_requests(self) -> None:
         """Fails the requests that came too late to be served."""
         while self._requests:
-            _, asked = self._requests.popleft()
-            asked.errback(NotConnectedError("terminated"))
+            asked = self._requests.popleft().asked
+            if not asked.called:
+                asked.errback(NotConnectedError("terminated"))
 
     def _serve(self) -> None:
         """Serves the requests, one after another, unless the handler is at work."""
-        while self._requests and self._pending is None and not self._busy:
-            action, asked = self._requests.popleft()
-            if asked.called:
-                continue  # it was cancelled
-            call = self._pending = _Call("a request", None)
-            self._busy = True
-            try:
-                call.deferred = maybeDeferred(action)
-            finally:
-                self._busy = False
-            call.deferred.addBoth(self._served, call, asked)
-            if self._pending is call:
-                call.deferred.addCallback(lambda _: None if self._ended else self._rest())
+        if self._serving:
+            return
+        self._serving = True
+        try:
+            while self._requests and self._pending is None and not self._busy:
+                request = self._requests.popleft()
+                if not request.asked.called:  # or it was cancelled
+                    self._serve_one(request)
+        finally:
+            self._serving = False
 
-    def _served(self, outcome: Any, call: _Call, asked: Deferred[Any]) -> None:
-        if self._pending is call:
+    def _serve_one(self, request: _Request) -> None:
+        was_ended = self._ended
+        self._pending = request
+        self._busy = True
+        try:
+            request.deferred = maybeDeferred(request.action)
+        finally:
+            self._busy = False
+        request.deferred.addBoth(self._served, request)
+        if self._ended and not was_ended:
+            request.deferred.cancel()  # it stopped the client itself
+        elif self._pending is request:
+            request.deferred.addCallback(lambda _: None if self._ended else self._rest())
+
+    def _served(self, outcome: Any, request: _Request) -> None:
+        if self._pending is request:
             self._pending = None
-        if not asked.called:
-            asked.callback(outcome)  # a Failure too
+        if not request.asked.called:
+            request.asked.callback(outcome)  # a Failure too
 
     def _put_back(self, frames: list[Frame]) -> None:
         if frames:
             self._mailbox.put_back(iter(frames))
+            self._owner.pause_reading()
 
     # What goes out
 
@@ -491,3 +526,13 @@ class Delivery(Generic[S]):
             self._owner.crashed(failure.value.reason, None)
         else:
             self._owner.crashed(failure.value, failure)
+
+
+def _slots(handler: object) -> dict[str, Any]:
+    """Gives the attributes that an object keeps in ``__slots__``."""
+    return {
+        name: getattr(handler, name)
+        for cls in type(handler).__mro__
+        for name, member in vars(cls).items()
+        if isinstance(member, MemberDescriptorType) and hasattr(handler, name)
+    }

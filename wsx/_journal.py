@@ -47,6 +47,16 @@ class Journal:
         """Whether the next attempt is not the first."""
         return self.ever_opened or self.failures > 0
 
+    @property
+    def attempt_number(self) -> int:
+        """Failures since there was a healthy connection; 0 while there is."""
+        return 0 if self._is_healthy() else self.failures
+
+    def _is_healthy(self) -> bool:
+        if self._opened_at is None:
+            return False
+        return self._healthy or self._reactor.seconds() - self._opened_at >= self._stable_after
+
     def trying(self) -> None:
         """An attempt begins."""
         self._tried_at = self._reactor.seconds()
@@ -93,8 +103,7 @@ class Journal:
     def closing(self) -> None:
         """The connection is open no more; the time that its closing takes does not count."""
         if self._opened_at is not None:
-            open_for = self._reactor.seconds() - self._opened_at
-            self._healthy = self._healthy or open_for >= self._stable_after
+            self._healthy = self._is_healthy()
             self._opened_at = None
 
     def lost(self, reason: object, conn: Conn) -> Disconnect:

@@ -512,7 +512,10 @@ class Lifecycle(Generic[S]):
         if self.journal.ever_opened or self._options.handle_initial_conn_failure:
             self._happen(event)
             return
-        self.journal.decided(self.label, self._count_loss(), None)
+        loss = self._count_loss()
+        if self._machine.state.is_ending:
+            return  # an observer stopped the client
+        self.journal.decided(self.label, loss, None)
         self._end_reason = self._reason
         self._happen(Event.FAILED_FOR_GOOD)
 
@@ -569,6 +572,8 @@ class Lifecycle(Generic[S]):
         self._note("attempting to reconnect" if again else "attempting to connect")
         self.journal.trying()
         self._tell(telemetry.CONNECTING)
+        if self._machine.state is not State.CONNECTING:
+            return  # an observer closed or stopped the client
         self._attempt = Attempt(self._target, self._reactor, self)
         self._attempt.start()
 

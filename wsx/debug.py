@@ -24,6 +24,7 @@ __all__ = ["Debug", "parse_option", "parse_options"]
 _log = Logger("wsx.debug")
 _DEFAULT_DEPTH: Final = 10
 _LONGEST: Final = 200  # characters of a message
+_CONTROLS: Final = {n: repr(chr(n))[1:-1] for n in (*range(32), 127)}  # one event is one line
 
 
 def parse_options(options: Iterable[object] | None) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def parse_option(option: object) -> tuple[str, Any] | None:
     match option:
         case "trace" | "log" | "statistics":
             return str(option), True
-        case ("log", int(depth)) if depth > 0 and depth is not True:
+        case ("log", int(depth)) if 0 < depth <= sys.maxsize and depth is not True:
             return "log", depth
         case ("log_to_file", str() | PathLike() as path):
             return "log_to_file", path
@@ -145,9 +146,9 @@ class Debug:
 
         Whatever a message's own ``repr`` or a broken standard output raise, the client goes on.
         """
-        text = what.format(*(_Shown(detail) for detail in details))
+        text = what.format(*(_Shown(detail) for detail in details)).translate(_CONTROLS)
         if self._tracing:
-            self._print(text)
+            self._trace(text)
         if self.events is not None:
             self.events.append((self._reactor.seconds(), text))
         if self.counts is not None:
@@ -165,17 +166,23 @@ class Debug:
 
     def print_log(self) -> None:
         """Prints the events that were kept, with their times, as trace lines."""
-        for when, text in self.events or ():
-            self._print(f"{_stamp(when)} {text}")
-
-    def _print(self, text: str) -> None:
         try:
-            line = f"*DBG* {self._label()} {text}"
-            encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-            print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
+            for when, text in self.events or ():
+                self._print(f"{_stamp(when)} {text}")
         except (OSError, ValueError) as error:  # ValueError: it is closed
+            _log.error("{label}: the log: {error}", label=self._label(), error=error)
+
+    def _trace(self, text: str) -> None:
+        try:
+            self._print(text)
+        except (OSError, ValueError) as error:
             self.trace(False)
             _log.error("{label}: tracing ended: {error}", label=self._label(), error=error)
+
+    def _print(self, text: str) -> None:
+        line = f"*DBG* {self._label()} {text}"
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
 
     def _write_failed(self, error: BaseException) -> None:
         if self._file is not None and self._file.broken:  # it may be another one by now

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, Type
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from wsx.child import ChildSpec, as_parent, check_fields
 from wsx.conn import Conn
@@ -79,11 +80,25 @@ class Exit(Exception):
     Attributes:
         reason: what ``terminate`` and ``terminated()`` get. Default ``LocalClose(1000, "")``, the
             normal one.
+
+    Raises:
+        TypeError: the reason is a Deferred.
     """
 
     def __init__(self, reason: object = None) -> None:
         super().__init__(reason)
-        self.reason: object = LocalClose() if reason is None else reason
+        self.reason: object = LocalClose() if reason is None else as_reason(reason)
+
+
+def as_reason(reason: object) -> object:
+    """Gives what a Deferred can carry as a result: of a Failure its exception.
+
+    Raises:
+        TypeError: it is a Deferred.
+    """
+    if isinstance(reason, Deferred):
+        raise TypeError("a reason is not a Deferred")
+    return reason.value if isinstance(reason, Failure) else reason
 
 
 # What a callback's Deferred or coroutine leads to, and what a callback answers with: for the

@@ -20,7 +20,6 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from twisted.web.http import Request
-from twisted.web.pages import notFound
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
@@ -211,7 +210,7 @@ class Exporter:
         # The answer of a server is in the Conn of connections that were established, only there.
         established = metadata["conn"].resp_status is not None
         counter = self._metrics.lost if established else self._metrics.failed
-        counter.labels(label, _printable(type(metadata["reason"]).__name__)).inc()
+        counter.labels(label, type(metadata["reason"]).__name__).inc()
 
     def _frame_received(self, _: object, label: str, metadata: Values, __: Values) -> None:
         frame: Frame = metadata["frame"]
@@ -306,6 +305,6 @@ def metrics_site(registry: CollectorRegistry = REGISTRY) -> Site:
         a factory for a server endpoint. There is no authentication: listen on an interface that
         only your Prometheus reaches.
     """
-    root = notFound()
+    root = Resource()
     root.putChild(b"metrics", _MetricsResource(registry))
     return _MetricsSite(root)  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from os import PathLike
 from typing import Any, Generic, TypeVar
@@ -12,7 +13,7 @@ from twisted.logger import Logger
 from wsx._lifecycle import Lifecycle
 from wsx.errors import NotConnectedError
 from wsx.frames import GOING_AWAY
-from wsx.handler import Handler
+from wsx.handler import Handler, as_reason
 
 __all__ = ["System"]
 
@@ -46,8 +47,9 @@ class System(Generic[S]):
 
         Returns:
             a dict with ``name``, ``status``, ``handler`` (the class), ``version`` (the class's),
-            ``conn``, ``attempt_number`` (failures since the last healthy connection), ``mailbox``
-            (casts and infos that wait), ``statistics``, ``log``, ``suspended`` and ``state``.
+            ``conn``, ``attempt_number`` (failures since there was a healthy connection; 0 while
+            there is), ``mailbox`` (casts and infos that wait), ``statistics``, ``log``,
+            ``suspended`` and ``state``.
             Where ``format_status`` fails or answers with no dict, the log says so, and the dict
             is as it was before.
         """
@@ -71,7 +73,7 @@ class System(Generic[S]):
             "handler": type(life.handler),
             "version": type(life.handler).version,
             "conn": life.conn,
-            "attempt_number": life.journal.failures,
+            "attempt_number": life.journal.attempt_number,
             "mailbox": life.mailbox.waiting,
             "statistics": self._statistics(),
             "log": self._events(),
@@ -169,7 +171,7 @@ class System(Generic[S]):
         self._check()
         if what == "print":
             self._life.debug.print_log()
-        elif isinstance(what, int) and what >= 0:
+        elif isinstance(what, int) and 0 <= what <= sys.maxsize:
             self._life.debug.log(what)
         else:
             raise ValueError(f"log takes a bool, a depth, 'get' or 'print', not {what!r}")
@@ -218,11 +220,15 @@ class System(Generic[S]):
         """Ends the client with this reason, after close frame 1001 and ``terminate``.
 
         Returns:
-            a Deferred of the end, with its reason.
+            a Deferred of the end, with its reason. It fails with TypeError where the reason is a
+            Deferred.
         """
         if self._ended:
             return fail(NotConnectedError("terminated"))
-        self._life.end(reason, GOING_AWAY)
+        try:
+            self._life.end(as_reason(reason), GOING_AWAY)
+        except TypeError as error:
+            return fail(error)
         return self._life.terminated()
 
     @property

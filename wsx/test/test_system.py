@@ -1289,6 +1289,7 @@ class SuspendTests(SystemCase):
                     self.peer.answer(text("1") + text("2"))
                 else:
                     self.peer.answer()
+                    self.assertTrue(self.peer.transport.reading_paused)
                     self.peer.send(text("1") + text("2"))
                 self.step()
                 self.assertEqual(client.status, "open")
