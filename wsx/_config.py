@@ -6,7 +6,9 @@ Everything is checked before anything is started, and whatever is wrong is said 
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -17,16 +19,19 @@ from inspect import signature
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
 
 from wsx._endpoints import endpoint_for, tls_creator
 from wsx._intensity import Intensity
+from wsx._logfile import check_path
 from wsx._options import START_OPTIONS, Options
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, as_parent, check_fields
 from wsx.conn import CONN_OPTIONS, Conn
 from wsx.debug import parse_option
-from wsx.errors import describe
+from wsx.errors import cut, describe, one_line, shorten
 from wsx.handler import Handler
+from wsx.registry import check_name
 from wsx.supervisor import STRATEGIES
 
 __all__ = [
@@ -34,6 +39,7 @@ __all__ = [
     "ConfigError",
     "Tree",
     "check_conn",
+    "check_server",
     "client_spec",
     "find_handler",
     "load",
@@ -43,6 +49,7 @@ T = TypeVar("T")
 
 _OF_THE_TREE: Final = {"strategy", "max_restarts", "max_seconds", "clients"}
 _OF_THE_CHILD: Final = {"restart", "shutdown"}
+_OF_BACKOFF: Final = {"initial", "maximum", "factor", "jitter", "max_attempts"}
 _OF_A_CLIENT: Final = (
     {"url", "handler", "state"}
     | _OF_THE_CHILD
@@ -51,6 +58,10 @@ _OF_A_CLIENT: Final = (
 )
 # TOML has no null: false turns these off.
 _CAN_BE_OFF: Final = {"ping_interval", "ping_timeout", "data_timeout", "max_message_size"}
+
+
+_BARE_KEY: Final = re.compile("[A-Za-z0-9_-]+")
+_LONGEST: Final = 400  # characters of a complaint
 
 
 class ConfigError(ValueError):
@@ -67,7 +78,8 @@ class ConfigError(ValueError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.problem}" if self.key else self.problem
+        text = f"{self.key}: {self.problem}" if self.key else self.problem
+        return one_line(cut(text, _LONGEST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +87,11 @@ class ClientTable:
     """One client of a tree.
 
     Attributes:
-        table: as the file has it; two that are equal need no restart.
+        said: all that the file says of it; where that is the same, so is the client.
         spec: the child specification made of it.
     """
 
-    table: dict[str, Any]
+    said: str
     spec: ChildSpec
 
 
@@ -109,7 +121,7 @@ def load(path: str, reactor: Any) -> Tree:
             content = tomllib.load(file)
     except OSError as error:
         raise ConfigError("", error.strerror or str(error)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
         raise ConfigError("", f"it is not TOML: {error}") from None
     _refuse_unknown("", content, _OF_THE_TREE)
     folder = os.path.dirname(os.path.abspath(path))
@@ -119,21 +131,32 @@ def load(path: str, reactor: Any) -> Tree:
     if not (isinstance(tables, dict) and tables):
         raise ConfigError("clients", "there is no table [clients.NAME]")
     clients = {name: _read_client(name, table, folder, reactor) for name, table in tables.items()}
+    for name, table in tables.items():  # last, as it may create them
+        _check_log_files(_place(name), table, folder)
     return Tree(clients, **limits)
+
+
+def _check_log_files(place: str, table: Mapping[str, Any], folder: str) -> None:
+    for option in _read_debug(table.get("debug", ()), folder):
+        if option[0] == "log_to_file":
+            _at(f"{place}.debug", check_path, option[1])
 
 
 def _check_limits(
     strategy: Any = "one_for_one", max_restarts: Any = 3, max_seconds: Any = 5.0
 ) -> None:
     if strategy not in STRATEGIES:
-        raise ConfigError("strategy", f"is one of {', '.join(STRATEGIES)}, not {strategy!r}")
+        problem = f"it is one of {', '.join(STRATEGIES)}, not {shorten(strategy)}"
+        raise ConfigError("strategy", problem)
     if isinstance(max_restarts, bool) or not isinstance(max_restarts, int) or max_restarts < 0:
-        raise ConfigError("max_restarts", f"is a whole number from 0 on, not {max_restarts!r}")
+        problem = f"it is a whole number from 0 on, not {shorten(max_restarts)}"
+        raise ConfigError("max_restarts", problem)
     _at("max_seconds", Intensity, max_restarts, max_seconds)
 
 
 def _read_client(name: str, table: Any, folder: str, reactor: Any) -> ClientTable:
-    place = f"clients.{name}"
+    place = _place(name)
+    _at(place, check_name, name)
     if not isinstance(table, dict):
         raise ConfigError(place, "it is not a table")
     _refuse_unknown(f"{place}.", table, _OF_A_CLIENT)
@@ -151,7 +174,21 @@ def _read_client(name: str, table: Any, folder: str, reactor: Any) -> ClientTabl
     fields = {key: table[key] for key in _OF_THE_CHILD & set(table)}
     state = table.get("state")
     spec = client_spec(name, conn, handler, state, options | {"name": name}, reactor, **fields)
-    return ClientTable(table, spec)
+    return ClientTable(_canonical(table), spec)
+
+
+def _canonical(value: Any) -> str:
+    """Gives a text that is the same for the same value and type, in whatever order of keys."""
+    if isinstance(value, dict):
+        return repr([(key, _canonical(value[key])) for key in sorted(value)])
+    if isinstance(value, list):
+        return repr([_canonical(item) for item in value])
+    return repr(value)
+
+
+def _place(name: str) -> str:
+    """Gives the dotted path of a client, as TOML writes it."""
+    return f"clients.{name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)}"
 
 
 def _read_conn(place: str, table: Mapping[str, Any], folder: str) -> Conn:
@@ -201,20 +238,26 @@ def _read_options(place: str, table: Mapping[str, Any], folder: str) -> dict[str
 def _read_backoff(value: Any) -> Backoff | None:
     if isinstance(value, bool):
         return Backoff() if value else None
-    if not isinstance(value, dict) or "rng" in value:
+    if not isinstance(value, dict):
         raise ValueError("it is a table of the arguments of Backoff, true or false")
+    unknown = sorted(set(value) - _OF_BACKOFF)
+    if unknown:
+        raise ValueError(f"Backoff has no {shorten(unknown[0])}")
     return Backoff(**value)
 
 
 def _read_debug(value: Any, folder: str) -> list[Any]:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("it is a list of debug options")
     options = []
-    for given in [value] if isinstance(value, str) else value:
+    for given in value:
         option = tuple(given) if isinstance(given, list) else given
         if parse_option(option) is None:
-            raise ValueError(f"there is no debug option {given!r}")
+            raise ValueError(f"there is no debug option {shorten(given)}")
         if option[0] == "log_to_file":
             option = ("log_to_file", _path(option[1], folder))
-            open(option[1], "a").close()
         options.append(option)
     return options
 
@@ -252,7 +295,22 @@ def check_conn(conn: Conn, reactor: Any) -> None:
     if conn.parsed.secure or conn.ssl_options or conn.cacerts:
         tls_creator(conn.replace(insecure=False))
     if conn.endpoint is not None:
-        endpoint_for(conn, reactor)
+        try:
+            endpoint_for(conn, reactor)
+        except Exception as error:
+            raise ValueError(f"{shorten(conn.endpoint)} is no client endpoint") from error
+
+
+def check_server(description: str, reactor: Any) -> None:
+    """Refuses what is no server endpoint.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        serverFromString(reactor, description)
+    except Exception as error:
+        raise ValueError(f"{shorten(description)} is no server endpoint") from error
 
 
 def client_spec(

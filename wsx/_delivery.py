@@ -3,6 +3,9 @@
 A :class:`Delivery` takes what the mailbox gives, invokes the callback, waits where the callback
 answers with a Deferred or is a coroutine, and tells its owner what was decided. Between two events
 it serves requests, which change the state or the handler's class. It knows nothing of connections.
+
+The module is long because one question, whether the handler is at work, decides what comes in, what
+is done between two events, and what goes out: the three sections of the class.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from inspect import iscoroutine
 from operator import length_hint
-from types import MemberDescriptorType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -21,6 +23,7 @@ from twisted.python.failure import Failure
 
 from wsx import telemetry
 from wsx._mailbox import Connected, Frames, Lost, Mailbox, Message
+from wsx._upgrade import change_class
 from wsx.errors import BadResponseError, NotConnectedError
 from wsx.frames import Binary, Disconnect, Frame, Ping, Pong, Text
 from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, judge
@@ -300,28 +303,23 @@ class Delivery(Generic[S]):
         Raises:
             TypeError: the handler cannot become one of that class.
         """
-        handler, old_class, attributes = self.handler, type(self.handler), vars(self.handler).copy()
-        slots = _slots(handler)
+        handler = self.handler
         if old_version is None:
-            old_version = old_class.version
+            old_version = type(handler).version
+        go_back = change_class(handler, new_class)
 
         def take_over(response: Any) -> None:
             result = judge(handler, "code_change", (old_version, self.state, extra), response)
             if result is not None:
                 self.state = result.state
 
-        def go_back(failure: Failure) -> Failure:
-            handler.__class__ = old_class
-            vars(handler).clear()
-            vars(handler).update(attributes)
-            for name, value in slots.items():
-                setattr(handler, name, value)
+        def give_up(failure: Failure) -> Failure:
+            go_back()
             return failure
 
-        handler.__class__ = new_class  # whoever has the handler, goes on under the new class
         code_change = handler.code_change
         converted: Deferred[Any] = maybeDeferred(code_change, old_version, self.state, extra)
-        return converted.addCallback(take_over).addErrback(go_back)
+        return converted.addCallback(take_over).addErrback(give_up)
 
     def refuse_requests(self) -> None:
         """Fails the requests that came too late to be served."""
@@ -526,13 +524,3 @@ class Delivery(Generic[S]):
             self._owner.crashed(failure.value.reason, None)
         else:
             self._owner.crashed(failure.value, failure)
-
-
-def _slots(handler: object) -> dict[str, Any]:
-    """Gives the attributes that an object keeps in ``__slots__``."""
-    return {
-        name: getattr(handler, name)
-        for cls in type(handler).__mro__
-        for name, member in vars(cls).items()
-        if isinstance(member, MemberDescriptorType) and hasattr(handler, name)
-    }

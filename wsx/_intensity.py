@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from wsx._check import is_number
 from wsx.errors import MaxRestartsExceeded
 
 __all__ = ["Intensity"]
@@ -24,8 +25,9 @@ class Intensity:
     """
 
     def __init__(self, max_restarts: int, max_seconds: float) -> None:
-        numbers = all(isinstance(limit, (int, float)) for limit in (max_restarts, max_seconds))
-        if not (numbers and max_restarts >= 0 and max_seconds > 0):
+        if not (is_number(max_restarts) and is_number(max_seconds)):
+            raise ValueError("max_restarts and max_seconds are numbers")
+        if not (max_restarts >= 0 and max_seconds > 0):
             raise ValueError("max_restarts is not negative, and max_seconds is above 0")
         self._max_restarts = max_restarts
         self._max_seconds = max_seconds

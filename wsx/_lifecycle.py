@@ -98,6 +98,7 @@ class Lifecycle(Generic[S]):
         self._reactor = options.reactor
         self._target = conn  # where the next attempt goes
         self._conn = conn  # the same, or with the server's answer
+        self._shown: tuple[Conn | None, Conn] = (None, conn)  # and what observers get for it
         self._machine = Machine()
         self.mailbox = Mailbox(options.mailbox_limit)
         self.delivery = Delivery(handler, state, self.mailbox, self._reactor, self)
@@ -512,10 +513,6 @@ class Lifecycle(Generic[S]):
         if self.journal.ever_opened or self._options.handle_initial_conn_failure:
             self._happen(event)
             return
-        loss = self._count_loss()
-        if self._machine.state.is_ending:
-            return  # an observer stopped the client
-        self.journal.decided(self.label, loss, None)
         self._end_reason = self._reason
         self._happen(Event.FAILED_FOR_GOOD)
 
@@ -571,11 +568,10 @@ class Lifecycle(Generic[S]):
         again = self.journal.retrying
         self._note("attempting to reconnect" if again else "attempting to connect")
         self.journal.trying()
+        attempt = self._attempt = Attempt(self._target, self._reactor, self)
         self._tell(telemetry.CONNECTING)
-        if self._machine.state is not State.CONNECTING:
-            return  # an observer closed or stopped the client
-        self._attempt = Attempt(self._target, self._reactor, self)
-        self._attempt.start()
+        if self._attempt is attempt:  # an observer may have stopped the client
+            attempt.start()
 
     def _do_abandon(self) -> None:
         if self._attempt is not None:
@@ -608,8 +604,8 @@ class Lifecycle(Generic[S]):
         self._close_timer = self._reactor.callLater(timeout, self._close_is_overdue)
 
     def _do_cut(self) -> None:
-        assert self._connection is not None
-        self._connection.cut()
+        if self._connection is not None:
+            self._connection.cut()
 
     def _do_wait(self) -> None:
         self._delay_timer = self._reactor.callLater(self._delay, self._delay_is_over)
@@ -618,6 +614,9 @@ class Lifecycle(Generic[S]):
         if self._delay_timer is not None:
             self._delay_timer.cancel()
             self._delay_timer = None
+
+    def _do_note_failure(self) -> None:
+        self.journal.decided(self.label, self._count_loss(), None)
 
     def _do_silence(self) -> None:
         dropped = self.delivery.end()
@@ -695,6 +694,12 @@ class Lifecycle(Generic[S]):
         if self.debug.active:
             self.debug.event(what, *details)
 
+    def _redacted(self) -> Conn:
+        """Gives the present Conn as observers see it; kept, as making it takes longest."""
+        if self._shown[0] is not self._conn:
+            self._shown = (self._conn, self._conn.redacted())
+        return self._shown[1]
+
     def _tell(
         self, event: str, measurements: dict[str, Any] | None = None, **metadata: Any
     ) -> None:
@@ -704,7 +709,7 @@ class Lifecycle(Generic[S]):
                 "client": self.client,
                 "name": self.name,
                 "handler": type(self.handler),
-                "conn": self._conn.redacted(),
+                "conn": self._redacted(),
             }
             telemetry.execute(event, metadata, **(measurements or {}))
 
@@ -721,6 +726,7 @@ _PERFORM: Final[dict[Action, Callable[[Lifecycle[Any]], None]]] = {
     Action.WAIT: Lifecycle._do_wait,
     Action.STOP_WAITING: Lifecycle._do_stop_waiting,
     Action.SILENCE: Lifecycle._do_silence,
+    Action.NOTE_FAILURE: Lifecycle._do_note_failure,
     Action.CALL_TERMINATE: Lifecycle._do_call_terminate,
     Action.FINISH: Lifecycle._do_finish,
 }

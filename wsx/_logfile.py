@@ -7,13 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from os import PathLike
 from threading import Lock
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-__all__ = ["LogFile"]
+__all__ = ["LogFile", "check_path"]
 
 _MOST_WAITING: Final = 100_000  # lines; a disk that does not answer may not fill our memory
 
@@ -38,9 +38,7 @@ class LogFile:
     def __init__(
         self, path: str | PathLike[str], reactor: Any, failed: Callable[[BaseException], None]
     ) -> None:
-        self._file = open(  # noqa: SIM115
-            path, "a", encoding="utf-8", errors="backslashreplace", opener=_opener
-        )
+        self._file = _open(path)
         self._reactor = reactor
         self._threads = IReactorThreads.providedBy(reactor)
         self._failed = failed
@@ -116,6 +114,19 @@ class LogFile:
         if not self.broken:
             self.broken = True
             self._failed(error)
+
+
+def check_path(path: str | PathLike[str]) -> None:
+    """Finds out whether a file can be appended to; creates it.
+
+    Raises:
+        OSError: it cannot.
+    """
+    _open(path).close()
+
+
+def _open(path: str | PathLike[str]) -> IO[str]:
+    return open(path, "a", encoding="utf-8", errors="backslashreplace", opener=_opener)
 
 
 def _opener(path: str, flags: int) -> int:

@@ -73,6 +73,7 @@ class Action(Enum):
     WAIT = "start the delay"
     STOP_WAITING = "stop the delay"
     SILENCE = "deliver nothing more"
+    NOTE_FAILURE = "note the failure"
     CALL_TERMINATE = "call terminate"
     FINISH = "tell everyone"
 
@@ -89,7 +90,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], Transition]] = {
     (State.CONNECTING, Event.FAILED): (State.DISCONNECTED, (Action.CALL_DISCONNECT,)),
     (State.CONNECTING, Event.FAILED_FOR_GOOD): (
         State.TERMINATING,
-        (Action.ABANDON, *_TERMINATE),
+        (Action.ABANDON, Action.NOTE_FAILURE, *_TERMINATE),
     ),
     (State.CONNECTING, Event.CLOSE): (
         State.DISCONNECTED,

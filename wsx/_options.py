@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from wsx._check import is_number
 from wsx.backoff import Backoff
 from wsx.conn import CONN_OPTIONS, Conn
+from wsx.errors import shorten
 from wsx.registry import Name, check_name
 
 __all__ = ["START_OPTIONS", "Options", "split_options"]
@@ -29,19 +30,19 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("async_", "handle_initial_conn_failure"):
             if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} is True or False, not {getattr(self, name)!r}")
+                raise TypeError(f"{name} is True or False, not {shorten(getattr(self, name))}")
         if self.reconnect is not None and not isinstance(self.reconnect, Backoff):
-            raise TypeError(f"reconnect is a Backoff or None, not {self.reconnect!r}")
-        if not (_is_number(self.stable_after) and 0 <= self.stable_after < math.inf):
-            raise ValueError(f"stable_after is a number from 0 on, not {self.stable_after!r}")
-        if not (_is_number(self.mailbox_limit) and self.mailbox_limit >= 0):
-            raise ValueError(f"mailbox_limit is a number from 0 on, not {self.mailbox_limit!r}")
+            raise TypeError(f"reconnect is a Backoff or None, not {shorten(self.reconnect)}")
+        if not (is_number(self.stable_after) and self.stable_after >= 0):
+            raise ValueError(
+                f"stable_after is a number from 0 on, not {shorten(self.stable_after)}"
+            )
+        if not (is_number(self.mailbox_limit) and self.mailbox_limit >= 0):
+            raise ValueError(
+                f"mailbox_limit is a number from 0 on, not {shorten(self.mailbox_limit)}"
+            )
         if self.name is not None:
             check_name(self.name)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 START_OPTIONS: Final = frozenset(f.name for f in fields(Options))

@@ -13,11 +13,12 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from wsx import _config
 from wsx._config import ConfigError, Tree
 from wsx._demo import DemoServer
-from wsx.errors import describe, shorten
+from wsx.errors import ChildError, describe
 from wsx.frames import is_normal
 from wsx.supervisor import Supervisor
 
@@ -151,8 +152,6 @@ class ConfigRunner(Runner):
     def __init__(self, path: str, tree: Tree, reactor: Any, metrics: str | None) -> None:
         self._path = path
         self._tree = tree
-        self._rereading = False
-        self._again = False
         strategy, max_restarts, max_seconds = tree.limits
         self._supervisor = Supervisor(
             [client.spec for client in tree.clients.values()],
@@ -173,42 +172,32 @@ class ConfigRunner(Runner):
         """Starts new clients, stops those that are gone, replaces those that were changed.
 
         The others keep their connections. A file that is wrong is one line in the log, and changes
-        nothing. Asked for while it is under way, it is done once more.
+        nothing.
         """
-        self._again = self._rereading
-        if self._rereading:
+        if self._stopping:
             return
         try:
             tree = _config.load(self._path, self._reactor)
         except ConfigError as error:
             _log.error("{path} is not taken: {error}", path=self._path, error=error)
             return
-        self._rereading = True
-        done = Deferred.fromCoroutine(self._become(tree))
-        done.addErrback(lambda f: _log.failure("{path}: rereading failed", f, path=self._path))
-        done.addBoth(self._reread_is_done)
-
-    def _reread_is_done(self, _: object) -> None:
-        self._rereading = False
-        if self._again:
-            self.reread()
-
-    async def _become(self, tree: Tree) -> None:
         old, self._tree = self._tree, tree
-        kept = {
-            name
-            for name, client in tree.clients.items()
-            if name in old.clients and old.clients[name].table == client.table
-        }
+        for name in _same(old, tree):
+            tree.clients[name] = old.clients[name]
         if tree.limits != old.limits:
             self._supervisor.configure(*tree.limits)
-        for name in reversed([name for name in old.clients if name not in kept]):
-            await self._remove(name)
-        for name in [name for name in tree.clients if name not in kept]:
-            await self._add(name)
-        self._supervisor.reorder(tree.clients)
+        specs = [client.spec for client in tree.clients.values()]
+        changed = self._supervisor.change_children(specs)
+        changed.addCallbacks(self._was_reread, self._was_not, callbackArgs=(old, tree))
+
+    def _was_reread(self, failures: dict[Any, Exception], old: Tree, tree: Tree) -> None:
+        for name, error in failures.items():
+            reason = describe(error)
+            _log.error("{name!r} could not be started: {reason}", name=name, reason=reason)
+            del tree.clients[name]  # the next time it is new again
+        kept = _same(old, tree)
         _log.info(
-            "{path} was reread: {new} clients are new, {gone} gone, {changed} changed, {kept} kept",
+            "{path} was reread: {new} new, {gone} gone, {changed} changed, {kept} kept",
             path=self._path,
             new=len(tree.clients.keys() - old.clients.keys()),
             gone=len(old.clients.keys() - tree.clients.keys()),
@@ -216,17 +205,16 @@ class ConfigRunner(Runner):
             kept=len(kept),
         )
 
-    async def _remove(self, name: str) -> None:
-        if any(id == name for id, _, _ in self._supervisor.which_children()):
-            await self._supervisor.terminate_child(name)
-        if any(id == name for id, _, _ in self._supervisor.which_children()):  # not temporary
-            await self._supervisor.delete_child(name)
+    def _was_not(self, failure: Failure) -> None:
+        if not failure.check(ChildError):  # the run ends, and nobody is to be changed any more
+            _log.failure("{path}: rereading failed", failure, path=self._path)
 
-    async def _add(self, name: str) -> None:
-        try:
-            await self._supervisor.start_child(self._tree.clients[name].spec)
-        except Exception as error:
-            _log.error(
-                "{name} could not be started: {reason}", name=shorten(name), reason=describe(error)
-            )
-            del self._tree.clients[name]  # the next time, it is new again
+
+def _same(old: Tree, new: Tree) -> list[str]:
+    """Gives the clients of which both say the same."""
+    both = old.clients.keys() & new.clients.keys()
+    return [name for name in new.clients if name in both and _says(old, name) == _says(new, name)]
+
+
+def _says(tree: Tree, name: str) -> str:
+    return tree.clients[name].said

@@ -6,8 +6,10 @@ import random
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from types import NoneType
 from typing import Final
 
+from wsx._check import is_number
 from wsx.errors import ConnError, RequestError, certificate_problem
 from wsx.frames import Disconnect, LocalClose, RemoteClose
 
@@ -34,8 +36,7 @@ class Backoff:
             by default.
 
     Raises:
-        ValueError: an argument is out of range.
-        TypeError: an argument is no number.
+        ValueError: an argument is no number, or out of range.
     """
 
     def __init__(
@@ -47,10 +48,10 @@ class Backoff:
         max_attempts: int | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        if not all(isinstance(n, (int, float)) for n in (initial, maximum, factor, jitter)):
-            raise TypeError("initial, maximum, factor and jitter are numbers")
-        if not (max_attempts is None or isinstance(max_attempts, int)):
-            raise TypeError("max_attempts is a whole number or None")
+        if not all(is_number(n) for n in (initial, maximum, factor, jitter)):
+            raise ValueError("initial, maximum, factor and jitter are numbers")
+        if isinstance(max_attempts, bool) or not isinstance(max_attempts, (int, NoneType)):
+            raise ValueError("max_attempts is a whole number or None")
         if not (0 <= initial < float("inf") and 0 <= maximum < float("inf")):
             raise ValueError("initial and maximum are seconds, and not negative")
         if not 1 <= factor < float("inf"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,7 +12,9 @@ from twisted.application.service import IServiceCollection
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
+from wsx._check import is_number
 from wsx.backoff import Backoff
+from wsx.errors import shorten
 
 __all__ = ["RESTARTS", "ChildSpec", "IClientParent", "as_parent", "check_fields"]
 
@@ -99,9 +102,8 @@ def check_fields(
         ValueError: one is wrong.
     """
     if restart not in RESTARTS:
-        raise ValueError(f"restart is one of {', '.join(RESTARTS)}, not {restart!r}")
-    is_number = isinstance(shutdown, (int, float)) and not isinstance(shutdown, bool)
-    if not (is_number and shutdown >= 0):  # type: ignore[operator]
-        raise ValueError(f"shutdown is seconds, and not negative: {shutdown!r}")
+        raise ValueError(f"restart is one of {', '.join(RESTARTS)}, not {shorten(restart)}")
+    if not (shutdown == math.inf or (is_number(shutdown) and shutdown >= 0)):  # type: ignore[operator]
+        raise ValueError(f"shutdown is seconds, and not negative: {shorten(shutdown)}")
     if type not in TYPES:
-        raise ValueError(f"type is one of {', '.join(TYPES)}, not {type!r}")
+        raise ValueError(f"type is one of {', '.join(TYPES)}, not {shorten(type)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import re
 import sys
@@ -16,7 +15,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import idna
 
-from wsx.errors import URLError
+from wsx._check import is_number
+from wsx.errors import URLError, shorten
 
 __all__ = ["Conn", "ParsedURL"]
 
@@ -252,7 +252,7 @@ class Conn:
             _check_size("max_message_size", self.max_message_size)
         _check_size("max_header_size", self.max_header_size)
         if not isinstance(self.insecure, bool):
-            raise ValueError(f"insecure is True or False, not {self.insecure!r}")
+            raise ValueError(f"insecure is True or False, not {shorten(self.insecure)}")
         self._set("cacerts", _check_cacerts(self.cacerts))
         self._set("ssl_options", _check_ssl_options(self.ssl_options))
         if not (isinstance(self.endpoint, (str, NoneType)) or hasattr(self.endpoint, "connect")):
@@ -260,7 +260,7 @@ class Conn:
         if self.proxy is not None:
             parse_proxy(self.proxy)
         if self.compression not in (None, "deflate"):
-            raise ValueError(f"compression is None or 'deflate', not {self.compression!r}")
+            raise ValueError(f"compression is None or 'deflate', not {shorten(self.compression)}")
 
     def __hash__(self) -> int:
         return hash(self.url)  # some options cannot be hashed
@@ -373,26 +373,32 @@ def _redact_header(name: str, value: str) -> tuple[str, str]:
     return name, _HIDDEN if name.lower() in _SECRET_HEADERS else value
 
 
-def _check_number(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{name} is a number, not {value!r}")
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} is a number above 0, not {value!r}")
+def _check_number(name: str, value: Any) -> None:
+    if not (is_number(value) and value > 0):
+        raise ValueError(f"{name} is a number above 0, not {shorten(value)}")
 
 
 def _check_size(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < sys.maxsize:
-        raise ValueError(f"{name} is a number of bytes, not {value!r}")
+        raise ValueError(f"{name} is a number of bytes, not {shorten(value)}")
 
 
 def _check_headers(headers: Any) -> Headers:
     if isinstance(headers, Mapping):
         headers = headers.items()
-    try:
-        pairs = [(name, value) for name, value in headers]
-    except (TypeError, ValueError):
-        raise ValueError("extra_headers are pairs of name and value, or a mapping") from None
+    pairs = _listed(headers)
+    if pairs is None or not all(
+        isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs
+    ):
+        raise ValueError("extra_headers are pairs of name and value, or a mapping")
     return tuple(_check_header(name, value) for name, value in pairs)
+
+
+def _listed(values: Any) -> list[Any] | None:
+    """Gives what is in a collection; None for anything else, a str or a mapping too."""
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        return None
+    return list(values)
 
 
 def _check_header(name: str | bytes, value: str | bytes) -> tuple[str, str]:
@@ -419,27 +425,35 @@ def _to_text(value: object) -> str:
     raise ValueError(f"header names and values are str or bytes, not {type(value).__name__}")
 
 
-def _check_subprotocols(subprotocols: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(subprotocols, str):
-        raise ValueError("subprotocols is a sequence of str, not one str")
-    offered = tuple(subprotocols)
+def _check_subprotocols(subprotocols: Any) -> tuple[str, ...]:
+    offered = _listed(subprotocols)
+    if offered is None:
+        raise ValueError("subprotocols is a sequence of str")
     for name in offered:
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            raise ValueError(f"{name!r} is no subprotocol name")  # RFC 6455 section 4.1, item 10
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):  # RFC 6455 section 4.1, item 10
+            raise ValueError(f"{shorten(name)} is no subprotocol name")
     if len(set(offered)) != len(offered):
         raise ValueError("a subprotocol is offered twice")
-    return offered
+    return tuple(offered)
 
 
 def _check_cacerts(cacerts: Any) -> Any:
     """Gives what it was given; of a list a copy, as a Conn is immutable."""
     if cacerts is None or isinstance(cacerts, (bytes, str, os.PathLike)):
-        return cacerts
-    if isinstance(cacerts, Iterable):
-        sources = tuple(cacerts)
-        if all(isinstance(source, (bytes, str, os.PathLike)) for source in sources):
-            return sources
-    raise ValueError("cacerts is PEM as bytes or a path, or a list of them")
+        sources = () if cacerts is None else (cacerts,)
+    else:
+        cacerts = sources = tuple(_listed(cacerts) or (None,))
+    for source in sources:
+        _check_pem("cacerts", source)
+    return cacerts
+
+
+def _check_pem(name: str, source: Any) -> None:
+    """Refuses what is neither PEM nor a path; never repeats it, as it may be a private key."""
+    if not isinstance(source, (bytes, str, os.PathLike)):
+        raise ValueError(f"{name} is PEM as bytes or a path")
+    if isinstance(source, str) and ("\n" in source or "-----BEGIN" in source):
+        raise ValueError(f"{name} is a path, or PEM as bytes: this is PEM as a str")
 
 
 def _check_ssl_options(options: Any) -> Any:
@@ -447,9 +461,17 @@ def _check_ssl_options(options: Any) -> Any:
         return options
     if not isinstance(options, Mapping):
         raise ValueError("ssl_options is a mapping or an IOpenSSLClientConnectionCreator")
-    unknown = sorted(set(options) - _SSL_OPTIONS)
+    unknown = sorted(map(str, set(options) - _SSL_OPTIONS))
     if unknown:
-        raise ValueError(f"unknown ssl_options: {', '.join(map(str, unknown))}")
+        raise ValueError(f"unknown ssl_options: {shorten(', '.join(unknown))}")
+    for name in ("certificate", "private_key"):
+        if name in options:
+            _check_pem(name, options[name])
+    if not isinstance(options.get("server_name", ""), str):
+        raise ValueError("server_name is a str")
+    protocols = _listed(options.get("alpn", ()))
+    if protocols is None or not all(isinstance(name, (str, bytes)) for name in protocols):
+        raise ValueError("alpn is a sequence of str")
     if options.get("minimum_version", "TLSv1.2") not in ("TLSv1.2", "TLSv1.3"):
         raise ValueError("minimum_version is 'TLSv1.2' or 'TLSv1.3'")
     if ("private_key" in options) and ("certificate" not in options):

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from wsx._logfile import LogFile
-from wsx.errors import describe, shorten
+from wsx.errors import describe, one_line, shorten
 from wsx.frames import Frame
 
 __all__ = ["Debug", "parse_option", "parse_options"]
@@ -24,7 +24,6 @@ __all__ = ["Debug", "parse_option", "parse_options"]
 _log = Logger("wsx.debug")
 _DEFAULT_DEPTH: Final = 10
 _LONGEST: Final = 200  # characters of a message
-_CONTROLS: Final = {n: repr(chr(n))[1:-1] for n in (*range(32), 127)}  # one event is one line
 
 
 def parse_options(options: Iterable[object] | None) -> dict[str, Any]:
@@ -146,7 +145,7 @@ class Debug:
 
         Whatever a message's own ``repr`` or a broken standard output raise, the client goes on.
         """
-        text = what.format(*(_Shown(detail) for detail in details)).translate(_CONTROLS)
+        text = one_line(what.format(*(_Shown(detail) for detail in details)))
         if self._tracing:
             self._trace(text)
         if self.events is not None:

@@ -28,6 +28,7 @@ No message holds a header value, a credential or a whole payload: they may reach
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 __all__ = [
     "AlreadyStartedError",
@@ -54,11 +55,23 @@ __all__ = [
 
 def shorten(value: object, limit: int = 75) -> str:
     """Gives the ``repr`` of a value, cut in the middle past ``limit`` characters."""
-    text = _safely(repr, value)
+    return cut(_safely(repr, value), limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """Cuts a text in the middle past ``limit`` characters."""
     if len(text) <= limit:
         return text
     head = (limit - 3) // 2
     return f"{text[:head]}...{text[len(text) - (limit - 3 - head) :]}"
+
+
+def one_line(text: str) -> str:
+    """Shows control characters escaped, as a line of a log or on a terminal has none."""
+    return text.translate(_CONTROLS)
+
+
+_CONTROLS: Final = {n: repr(chr(n))[1:-1] for n in (*range(32), *range(127, 160))}
 
 
 def _safely(function: Callable[[object], str], value: object) -> str:

@@ -108,7 +108,8 @@ class Supervisor(Service):
             default.
         restart, shutdown: as in :class:`ChildSpec`, for the supervisor above.
         auto_shutdown: ``"all"`` ends it once every child has ended for good, with the reason of
-            the first that ended abnormally, else of the last.
+            the first (of those that were not added by requests) that ended abnormally, else of the
+            last.
         reactor: for time; by default the children's.
 
     Raises:
@@ -150,7 +151,8 @@ class Supervisor(Service):
         self._ending = False  # by a stop, or because it gives up
         self._over = False
         self._reason: object = None
-        self._worst: object = None  # of the ends for good, for auto_shutdown
+        self._ends: dict[Any, object] = {}  # why children ended for good, by id
+        self._changing = 0  # changes of the children that are under way
         self._up: Waiters[Supervisor] = Waiters()
         self._terminated: Waiters[object] = Waiters()
 
@@ -335,10 +337,63 @@ class Supervisor(Service):
                 return child
         raise ChildError(id, "there is no such child")
 
-    def reorder(self, ids: Iterable[Any]) -> None:
-        """Puts the children in this order of starting; those that are not named go last."""
-        places = {id: place for place, id in enumerate(ids)}
-        self._children.sort(key=lambda child: places.get(child.spec.id, len(places)))
+    def change_children(
+        self, children: Iterable[ChildSpec | Supervisor]
+    ) -> Deferred[dict[Any, Exception]]:
+        """Has other children from now on: stops those that are not among them, starts new ones.
+
+        Children whose specifications are among them go on undisturbed, also in being down; those
+        that were linked stay too. The supervisor does not shut itself down meanwhile (see
+        ``auto_shutdown``).
+
+        Args:
+            children: as for the constructor; a specification that is equal is the same child.
+
+        Returns:
+            a Deferred of the failures of those that could not be started, by id; they are not
+            among the children then. It fails with :class:`ChildError` where the supervisor is not
+            running.
+
+        Raises:
+            ChildError, TypeError: as the constructor.
+        """
+        specs = _check_children(children)
+        for child in self._children:
+            if child.starting is not None and child.spec not in specs:
+                self._run(self._stop(child))  # or the lock would wait for it
+        self._changing += 1
+        return self._request(lambda: self._change(specs)).addBoth(self._changed)
+
+    async def _change(self, specs: list[ChildSpec]) -> dict[Any, Exception]:
+        failures: dict[Any, Exception] = {}
+        linked = [child for child in self._children if child.spec.start is _linked]
+        present = {child.spec.id: child for child in self._children if child.spec in specs}
+        for child in reversed(self._children):
+            if child not in linked and child.spec.id not in present:
+                await self._stop(child)
+                self._drop(child)
+        new = {spec.id: _Child(spec) for spec in specs if spec not in self._specs}
+        kept = {spec.id for spec in specs if spec in self._specs}
+        self._specs = specs
+        self._ends = {id: reason for id, reason in self._ends.items() if id in kept}
+        if self._ending:
+            return failures
+        present |= new
+        self._children = [present[spec.id] for spec in specs if spec.id in present] + linked
+        for child in new.values():
+            try:
+                await self._start(child)
+            except Exception as error:
+                failures[child.spec.id] = error
+                self._drop(child)
+            if self._ending:
+                break
+        return failures
+
+    def _changed(self, outcome: T) -> T:
+        self._changing -= 1
+        self._shut_down_if_done()
+        return outcome
 
     # Clients below it (IClientParent)
 
@@ -369,7 +424,7 @@ class Supervisor(Service):
         """Takes a client as a temporary child."""
         if self._ending or self._over:
             raise ChildError(client, "the supervisor ends")
-        spec = ChildSpec(client, lambda _: fail(ChildError(client, "it was linked")), "temporary")
+        spec = ChildSpec(client, _linked, "temporary")
         child = _Child(spec)
         child.wanted, child.running, child.born = True, client, client
         self._children.append(child)
@@ -389,14 +444,14 @@ class Supervisor(Service):
         linked = [child for child in self._children if child.running is not None]
         new = [_Child(spec) for spec in self._specs]
         self._children = linked + new
-        self._worst = None
+        self._ends.clear()
         for child in new:
             child.wanted = True
         for child in new:
             try:
                 await self._start(child)
             except Exception as error:
-                if not self._ending:
+                if child.wanted and not self._ending:  # or it was stopped meanwhile
                     self._log_failed_start(child, error)
                     self._end(error)
             if self._ending:
@@ -407,6 +462,7 @@ class Supervisor(Service):
     async def _start(self, child: _Child) -> Any:
         """Starts a child; gives it."""
         child.wanted = True
+        self._ends.pop(child.spec.id, None)
         self._now_starting = child
         try:
             child.starting = maybeDeferred(child.spec.start, self)
@@ -480,10 +536,16 @@ class Supervisor(Service):
         child.wanted = False
         if child.spec.restart == "temporary":
             self._drop(child)
-        if self._worst is None or is_normal(self._worst):
-            self._worst = reason
-        if self._auto_shutdown == "all" and not any(c.wanted for c in self._children):
-            self._end(self._worst)
+        if child.spec in self._specs:  # of those that were added at run time none is remembered
+            self._ends[child.spec.id] = reason
+        self._shut_down_if_done()
+
+    def _shut_down_if_done(self) -> None:
+        """Ends the supervisor where that was asked for, and every child has ended for good."""
+        busy = self._changing or any(child.wanted for child in self._children)
+        if self._auto_shutdown == "all" and self._ends and not (busy or self._ending):
+            ends = list(self._ends.values())
+            self._end(next((end for end in ends if not is_normal(end)), ends[-1]))
 
     def _restart_soon(self, child: _Child, reason: object) -> None:
         """Counts a restart, and makes it once the child's Backoff says so."""
@@ -553,10 +615,12 @@ class Supervisor(Service):
             try:
                 await self._start(child)
             except Exception as error:
-                if child.wanted and not self._ending:
+                if self._ending:
+                    return
+                if child.wanted:  # or it was stopped meanwhile
                     self._log_failed_start(child, error)
                     self._restart_soon(child, error)
-                return
+                    return
             if self._ending:
                 return
 
@@ -638,6 +702,11 @@ def _check_children(children: Iterable[ChildSpec | Supervisor]) -> list[ChildSpe
             raise ChildError(spec.id, "another child has this id")
         specs.append(spec)
     return specs
+
+
+def _linked(_: Any) -> Deferred[Any]:
+    """The ``start`` of a child that was linked: nobody can start it again."""
+    return fail(ChildError("a linked client", "it cannot be started again"))
 
 
 def _check_down(child: _Child) -> None:

@@ -9,13 +9,12 @@ from importlib import import_module
 from typing import Any, ClassVar, Final
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from wsx import _config
 from wsx._console import Console, log_to_stderr
 from wsx._demo import DemoHandler
-from wsx._endpoints import endpoint_for
+from wsx._logfile import check_path
 from wsx._options import split_options
 from wsx._runner import ConfigRunner, DemoRunner, Runner
 from wsx._version import __version__
@@ -213,9 +212,11 @@ class Options(usage.Options):
         )
 
     def _read_config(self) -> None:
-        given = [name for name in self if self[name] and name not in _WITH_CONFIG]
+        unsaid: tuple[Any, ...] = (None, 0, [])
+        given = [name for name in self if self[name] not in unsaid and name not in _WITH_CONFIG]
         if given:
-            raise usage.UsageError(f"--config goes without --{given[0].rstrip('s')}")
+            option = {"headers": "header", "subprotocols": "subprotocol"}.get(given[0], given[0])
+            raise usage.UsageError(f"--config goes without --{option}")
         from twisted.internet import reactor
 
         path = self["config"] = os.path.abspath(self["config"])  # twistd may change the directory
@@ -225,7 +226,7 @@ class Options(usage.Options):
         from twisted.internet import reactor
 
         import_module("wsx.prometheus")  # an extra, which may not be installed
-        serverFromString(reactor, self["metrics"])
+        _config.check_server(self["metrics"], reactor)
 
     def _parse_numbers(self) -> None:
         for name, (parse, default) in _NUMBERS.items():
@@ -267,8 +268,6 @@ class Options(usage.Options):
         )
         from twisted.internet import reactor
 
-        if conn.endpoint is not None:
-            _refusing("--endpoint: ", lambda: endpoint_for(conn, reactor))
         _config.check_conn(conn, reactor)
         return conn
 
@@ -304,7 +303,7 @@ class Options(usage.Options):
     def _open_log_file(self) -> None:
         """Finds out now whether it can be written, once nothing else can be wrong."""
         if self["log-to-file"] is not None:
-            _refusing("--log-to-file: ", lambda: open(self["log-to-file"], "a").close())
+            _refusing("--log-to-file: ", lambda: check_path(self["log-to-file"]))
 
     def _keep_standard_output_for_the_console(self) -> None:
         """Sends twistd's log to standard error, unless the user said where it goes."""

@@ -147,6 +147,8 @@ def execute(event: str, metadata: Mapping[str, Any], **measurements: Any) -> Non
     """Tells the observers of an event."""
     measurements["time"] = time.time_ns()
     for observer in observers.get(event, ()):
+        if observer not in observers.get(event, ()):
+            continue  # detached by one before it
         try:
             observer.function(event, measurements, metadata, observer.config)
         except Exception:

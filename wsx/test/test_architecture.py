@@ -35,6 +35,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "backoff",
             "_codec",
             "_deflate",
+            "_check",
             "_version",
         }
     ),
@@ -51,6 +52,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "_waiters",
             "_logfile",
             "_intensity",
+            "_upgrade",
             "registry",
             "telemetry",
         }
@@ -64,13 +66,13 @@ FLOORS: tuple[frozenset[str], ...] = (
 
 NEIGHBOURS: dict[str, frozenset[str]] = {
     "frames": frozenset({"errors"}),
-    "conn": frozenset({"errors"}),
-    "backoff": frozenset({"errors", "frames"}),
+    "conn": frozenset({"_check", "errors"}),
+    "backoff": frozenset({"_check", "errors", "frames"}),
     "_codec": frozenset({"errors", "frames"}),
     "_deflate": frozenset({"errors", "frames"}),
-    "child": frozenset({"backoff"}),
+    "child": frozenset({"_check", "backoff", "errors"}),
     "handler": frozenset({"errors", "frames", "conn", "child"}),
-    "_delivery": frozenset({"_mailbox", "telemetry"}),
+    "_delivery": frozenset({"_mailbox", "_upgrade", "telemetry"}),
     "_endpoints": frozenset({"_handshake"}),
     "_options": frozenset({"registry"}),
     "client": frozenset({"system"}),
@@ -100,6 +102,7 @@ PURE = frozenset(
         "_machine",
         "_mailbox",
         "_intensity",
+        "_upgrade",
         "_handshake",
     }
 )

@@ -42,6 +42,7 @@ FAMILY: list[tuple[type[wsx.WsxError], dict[str, Any]]] = [
     (wsx.AlreadyStartedError, {"name": "feed", "client": "its client"}),
     (wsx.UnknownNameError, {"name": "feed"}),
     (wsx.ClientEnded, {"reason": wsx.LocalClose()}),
+    (wsx.ChildError, {"id": "feed", "reason": "it runs"}),
     (wsx.MaxRestartsExceeded, {"max_restarts": 3, "max_seconds": 5.0, "reason": "crash"}),
     (wsx.MailboxFullError, {"limit": 10}),
 ]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import ConnectionRefusedError as Refused
@@ -698,12 +697,14 @@ class SiteTests(LoopbackCase):
         """Makes a request; gives the response and its body."""
         url = b"http://127.0.0.1:%d%s" % (self.port, path)
         headers = Headers({} if accept is None else {"accept": [accept]})
-        response: IResponse = await Agent(reactor, pool=self.pool).request(method, url, headers)
+        response: IResponse = await self.agent.request(method, url, headers)
         return response, await readBody(response)
 
     async def listen(self) -> None:
         """Serves a registry with one counter and an exporter in it."""
-        self.pool = HTTPConnectionPool(reactor, persistent=False)
+        from twisted.internet import reactor
+
+        self.agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
         registry = prometheus_client.CollectorRegistry(auto_describe=True)
         prometheus_client.Counter("other_things", "Of another part.", registry=registry).inc(7)
         exporter = Exporter(registry)

@@ -1550,6 +1550,17 @@ class MeddlingTests(TelemetryCase):
         """[T6] client.abort() in every event."""
         self.check(lambda client: client.abort())
 
+    def test_close_when_the_first_attempt_failed(self) -> None:
+        """[T6] client.close() in the telling of the loss: there is nothing left to lose."""
+        self.watch(*LIFE)
+        attach(
+            self, "meddler", DISCONNECTED, lambda _, __, metadata, ___: metadata["client"].close()
+        )
+        self.server.refusal = Refused()
+        self.failureResultOf(self.start(Recorder()), wsx.ConnError)
+        self.assertEqual(self.events(), [CONNECTING, DISCONNECTED, TERMINATE])
+        self.assertIn("meddler", ids(), "the observer raised")
+
     def test_abort_while_ending(self) -> None:
         """[T6] client.abort() when the connection of a client that was stopped has ended."""
         self.watch(*LIFE)
