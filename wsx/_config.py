@@ -82,7 +82,7 @@ class ConfigError(ValueError):
         return one_line(cut(text, _LONGEST))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)  # its repr would have passwords
 class ClientTable:
     """One client of a tree.
 
@@ -335,9 +335,7 @@ def client_spec(
         return as_parent(parent).start_client(conn, handler, deepcopy(state), chosen)
 
     restart = "transient" if chosen["reconnect"] is not None else "temporary"
-    declared = {
-        key: handler._child_fields[key] for key in _OF_THE_CHILD & set(handler._child_fields)
-    }
+    declared = {key: value for key, value in handler.child_fields().items() if key in _OF_THE_CHILD}
     return ChildSpec(
         id,
         start,

@@ -317,8 +317,9 @@ class Delivery(Generic[S]):
             go_back()
             return failure
 
-        code_change = handler.code_change
-        converted: Deferred[Any] = maybeDeferred(code_change, old_version, self.state, extra)
+        converted: Deferred[Any] = maybeDeferred(
+            lambda: handler.code_change(old_version, self.state, extra)
+        )
         return converted.addCallback(take_over).addErrback(give_up)
 
     def refuse_requests(self) -> None:
@@ -340,6 +341,8 @@ class Delivery(Generic[S]):
                     self._serve_one(request)
         finally:
             self._serving = False
+        if len(self._mailbox):  # a request may have cast something
+            self.wake()
 
     def _serve_one(self, request: _Request) -> None:
         was_ended = self._ended

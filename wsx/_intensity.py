@@ -33,6 +33,7 @@ class Intensity:
         self._max_seconds = max_seconds
         self._times: dict[object, deque[float]] = {}  # each on the clock of its child,
         self._waited: dict[object, float] = {}  # which is behind by this
+        self._total = 0  # of all children, some of it perhaps too long ago
 
     def add(self, child: object, now: float) -> int | None:
         """Counts a restart.
@@ -42,15 +43,25 @@ class Intensity:
         """
         own = self._times.setdefault(child, deque())
         own.append(now - self._waited.get(child, 0.0))
-        for other, times in self._times.items():
-            oldest = now - self._waited.get(other, 0.0) - self._max_seconds
-            while times and times[0] < oldest:
-                times.popleft()
-        total = sum(len(times) for times in self._times.values())
-        return None if total > self._max_restarts else len(own)
+        self._total += 1
+        self._prune(child, now)
+        if self._total > self._max_restarts:  # only now it matters what of it is long ago
+            for other in list(self._times):
+                self._prune(other, now)
+        return None if self._total > self._max_restarts else len(own)
+
+    def _prune(self, child: object, now: float) -> None:
+        """Forgets a child's restarts that were too long ago."""
+        times = self._times[child]
+        oldest = now - self._waited.get(child, 0.0) - self._max_seconds
+        while times and times[0] < oldest:
+            times.popleft()
+            self._total -= 1
+        if not times:
+            del self._times[child]
 
     def pause(self, child: object, seconds: float) -> None:
-        """Leaves out these seconds of a child's, which begin now."""
+        """Leaves out these seconds of a child's, which begin now; negative ones count again."""
         self._waited[child] = self._waited.get(child, 0.0) + seconds
 
     def forget(self, child: object = None) -> None:
@@ -58,8 +69,9 @@ class Intensity:
         if child is None:
             self._times.clear()
             self._waited.clear()
+            self._total = 0
         else:
-            self._times.pop(child, None)
+            self._total -= len(self._times.pop(child, ()))
             self._waited.pop(child, None)
 
     def exceeded(self, reason: object) -> MaxRestartsExceeded:

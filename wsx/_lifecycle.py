@@ -115,9 +115,11 @@ class Lifecycle(Generic[S]):
         self._delay = 0.0
         self._delay_timer: IDelayedCall | None = None
         self._initialised = options.async_
+        self._named = False  # the name is ours
         self._end_reason: object = None
         self._terminating: Deferred[object] | None = None
         self._hurried = False
+        self._abandoned = False  # an attempt that had a TCP connection already
         self._started: Deferred[Client[S]] | None = None
         self._opening: Waiters[Client[S]] = Waiters()
         self._terminated: Waiters[object] = Waiters()
@@ -264,11 +266,13 @@ class Lifecycle(Generic[S]):
             self.debug.switch_on(parse_options(self._options.debug))
             if self.name is not None:
                 registry.register(self.name, self.client)
+                self._named = True
+            self.handler.client = self.client
         except Exception:
+            self._free_name()
             self._started = None
             self.debug.close()
             raise
-        self.handler.client = self.client
         if self._initialised:
             started.callback(self.client)
         self.delivery.held = True  # an endpoint may connect, and its server answer, at once
@@ -432,6 +436,7 @@ class Lifecycle(Generic[S]):
             self._end_reason = status.reason
             self._happen(Event.GIVE_UP)
             return
+        self.gave_up = False
         if decision.conn is not None:
             self._target = decision.conn.without_answer()
         self._conn = self._target
@@ -575,7 +580,7 @@ class Lifecycle(Generic[S]):
 
     def _do_abandon(self) -> None:
         if self._attempt is not None:
-            self._attempt.cancel()
+            self._abandoned = self._attempt.cancel()
             self._attempt = None
 
     def _do_call_connect(self) -> None:
@@ -626,6 +631,8 @@ class Lifecycle(Generic[S]):
     def _do_call_terminate(self) -> None:
         if self._initialised:
             self._reactor.callLater(0, self._terminate)
+        elif self._abandoned:  # its TCP is at its end in the next step
+            self._reactor.callLater(0, self._happen, Event.DONE)
         else:
             self._happen(Event.DONE)
 
@@ -673,8 +680,9 @@ class Lifecycle(Generic[S]):
         self._terminated.succeed(self._end_reason)
 
     def _free_name(self) -> None:
-        if self.name is None:
+        if self.name is None or not self._named:
             return
+        self._named = False
         try:
             registry.unregister(self.name)
         except Exception:  # a registry of the user's own: the end must be told all the same

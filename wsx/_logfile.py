@@ -97,11 +97,12 @@ class LogFile:
     def _take(self) -> list[str]:
         with self._lock:
             lines, self._waiting = self._waiting, []
-            if not lines:
-                self._working = False
-                if self._closing:
-                    self._file.close()
-            return lines
+            if lines:
+                return lines
+            self._working = last = self._closing  # nobody else is to work on a file that is closed
+        if last:
+            self._file.close()
+        return []
 
     def _work_failed(self, failure: Failure) -> None:
         assert failure.value is not None

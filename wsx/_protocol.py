@@ -114,10 +114,15 @@ class Attempt:
             self._connecting = None
             self.fail(ConnError(error))
 
-    def cancel(self) -> None:
-        """Ends the attempt; the listener hears no more of it."""
+    def cancel(self) -> bool:
+        """Ends the attempt; the listener hears no more of it.
+
+        Returns:
+            whether there is a TCP connection, which is at its end in the next step.
+        """
         if self._finish():
             self._clear_away()
+        return self._connection is not None
 
     # What the connection says
 

@@ -82,7 +82,7 @@ class ChildSpec:
         hash(self.id)
         if not callable(self.start):
             raise TypeError(f"start is a function, not {self.start!r}")
-        check_fields(restart=self.restart, shutdown=self.shutdown, type=self.type)
+        check_fields(self.restart, self.shutdown, self.type, self.backoff)
 
     def replace(self, **changes: Any) -> ChildSpec:
         """Gives a copy with these fields changed.
@@ -94,12 +94,16 @@ class ChildSpec:
 
 
 def check_fields(
-    restart: object = "permanent", shutdown: object = 5.0, type: object = "worker"
+    restart: object = "permanent",
+    shutdown: object = 5.0,
+    type: object = "worker",
+    backoff: object = None,
 ) -> None:
     """Refuses wrong fields of a child specification.
 
     Raises:
         ValueError: one is wrong.
+        TypeError: ``backoff`` is none.
     """
     if restart not in RESTARTS:
         raise ValueError(f"restart is one of {', '.join(RESTARTS)}, not {shorten(restart)}")
@@ -107,3 +111,5 @@ def check_fields(
         raise ValueError(f"shutdown is seconds, and not negative: {shorten(shutdown)}")
     if type not in TYPES:
         raise ValueError(f"type is one of {', '.join(TYPES)}, not {shorten(type)}")
+    if backoff is not None and not isinstance(backoff, Backoff):
+        raise TypeError(f"backoff is a Backoff or None, not {shorten(backoff)}")

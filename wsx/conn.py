@@ -405,7 +405,8 @@ def _check_header(name: str | bytes, value: str | bytes) -> tuple[str, str]:
     """Checks one header; never repeats a value, which may be a secret."""
     name, value = _to_text(name), _to_text(value)
     if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no header name")
+        shown = re.split(r"[:\s]", name, maxsplit=1)[0]  # what follows may be the value
+        raise ValueError(f"{shorten(shown)} is no header name, or has more than a name")
     if _UNSAFE_IN_HEADER.search(value):
         raise ValueError(f"the value of header {name} has CR, LF or NUL")
     if name.lower() in _OWN_HEADERS:

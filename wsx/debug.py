@@ -38,7 +38,9 @@ def parse_options(options: Iterable[object] | None) -> dict[str, Any]:
         arguments for them.
     """
     parsed: dict[str, Any] = {}
-    for option in [options] if isinstance(options, str) else options or ():
+    if isinstance(options, str) or not isinstance(options, Iterable):
+        options = () if options is None else (options,)
+    for option in options:
         found = parse_option(option)
         if found is None:
             _log.warn("debug option ignored: {option!r}", option=option)

@@ -344,7 +344,7 @@ class AlreadyStartedError(WsxError):
         self.client = client
 
     def __str__(self) -> str:
-        return f"the name {self.name!r} is taken"
+        return f"the name {shorten(self.name)} is taken"
 
 
 class UnknownNameError(WsxError, LookupError):
@@ -359,7 +359,7 @@ class UnknownNameError(WsxError, LookupError):
         self.name = name
 
     def __str__(self) -> str:
-        return f"no client is named {self.name!r}"
+        return f"no client is named {shorten(self.name)}"
 
 
 class ChildError(WsxError, ValueError):
@@ -376,7 +376,7 @@ class ChildError(WsxError, ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"child {shorten(self.id)}: {self.reason}"
+        return f"{shorten(self.id)}: {self.reason}"
 
 
 class MaxRestartsExceeded(WsxError):
@@ -425,7 +425,7 @@ def describe(reason: object) -> str:
         reason: an exception or one of the close reasons of :mod:`wsx.frames`.
     """
     if isinstance(reason, WsxError):
-        return str(reason)
+        return _safely(str, reason)
     if isinstance(reason, BaseException):
         problem = certificate_problem(reason)
         if problem is not None:

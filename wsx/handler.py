@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -133,7 +133,7 @@ class Handler(Generic[S]):
 
     client: Client[S]
     version: object = None
-    _child_fields: ClassVar[Mapping[str, Any]] = {}
+    _own_child_fields: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Takes fields of a child specification: ``class Feed(Handler, restart="transient")``.
@@ -146,8 +146,16 @@ class Handler(Generic[S]):
         own = {name: keywords.pop(name) for name in _FIELDS if name in keywords}
         super().__init_subclass__(**keywords)
         check_fields(**{name: value for name, value in own.items() if name != "id"})
-        inherited = {name: cls._child_fields[name] for name in cls._child_fields if name != "id"}
-        cls._child_fields = inherited | own
+        cls._own_child_fields = own
+
+    @classmethod
+    def child_fields(cls) -> dict[str, Any]:
+        """Gives the fields of the child specification that the class keywords set."""
+        fields: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            fields.pop("id", None)
+            fields |= vars(base).get("_own_child_fields", {})
+        return fields
 
     @classmethod
     def child_spec(cls, conn_or_url: Conn | str, state: Any = None, **options: Any) -> ChildSpec:
@@ -165,10 +173,12 @@ class Handler(Generic[S]):
         if not isinstance(conn_or_url, Conn):
             Conn.parse_url(conn_or_url)
         own = {name: options.pop(name) for name in _FIELDS if name in options}
-        fields: dict[str, Any] = {"id": cls.__qualname__, **cls._child_fields, **own}
+        fields: dict[str, Any] = {"id": cls.__qualname__, **cls.child_fields(), **own}
 
         def start(parent: Any) -> Deferred[Any]:
-            return as_parent(parent).start_client(conn_or_url, cls, state, options)
+            return maybeDeferred(
+                lambda: as_parent(parent).start_client(conn_or_url, cls, state, options)
+            )
 
         return ChildSpec(
             start=start,

@@ -129,7 +129,8 @@ class ClientService(Supervisor):
         self._state = state
         self._watched: Client[Any] | None = None
         self._connected: Waiters[Client[Any]] = Waiters()
-        name = self._start_options.name or type(self).__qualname__
+        given = self._start_options.name
+        name = given if isinstance(given, str) else type(self).__qualname__
         spec = ChildSpec(
             name,
             lambda _: self._start_client(),
@@ -170,7 +171,7 @@ class ClientService(Supervisor):
 
     def _start_client(self) -> Deferred[Client[Any]]:
         client = Client(self._conn, make_handler(self._handler), self._state, self._start_options)
-        self.born(client)
+        self.announce(client)
         started = client.begin()
         self.client = client
         client.terminated().addCallback(self._gone, client)

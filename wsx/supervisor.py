@@ -4,28 +4,30 @@ The semantics are those of OTP's ``supervisor`` (its documentation, "Supervisor 
 Twisted's services around it and two additions: restarts wait for a child's ``Backoff``, and
 ``auto_shutdown`` ends a supervisor whose children have all ended for good.
 
-What concerns several children at once runs under one lock, one after another, as in OTP: the start,
-a stop, the requests, and restarts that take siblings along. A restart of one child alone needs no
-lock, so that one whose server is slow does not hold up the others.
+What concerns several children goes onto one agenda and is done one after another, as in OTP: the
+start, a stop, the requests, and restarts that take siblings along. A restart of one child alone
+does not, so that one whose server is slow does not hold up the others.
 
 The module is long because a supervisor is one state with four sides, each a section below: the
-service, the requests, what starts and stops a child, and what a child's end leads to.
+service, the requests, what a child's end leads to, and the agenda.
 """
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock, fail, maybeDeferred, succeed
+from twisted.application.service import IServiceCollection, Service
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from wsx._intensity import Intensity
+from wsx._supervised import Running, Supervised
 from wsx._waiters import Waiters
+from wsx.backoff import Backoff
 from wsx.child import ChildSpec, IClientParent, check_fields
 from wsx.client import Client, make_client
 from wsx.errors import (
@@ -49,47 +51,21 @@ _log = Logger("wsx")
 STRATEGIES: Final = ("one_for_one", "one_for_all", "rest_for_one")
 AUTO_SHUTDOWNS: Final = ("never", "all")
 
-
-class Running(Protocol):
-    """What a started child can do: a client, or a Supervisor."""
-
-    def terminated(self) -> Deferred[Any]:
-        """Gives a Deferred of the reason with which it ends."""
-
-    def stop(self) -> Deferred[Any]:
-        """Ends it; gives a Deferred of the end."""
-
-    def abort(self) -> object:
-        """Ends it at once, whatever it waits for."""
-
-
-class _Child:
-    """One child of a supervisor.
-
-    Attributes:
-        running: what was started, while it runs.
-        born: the same, already while it starts, where the supervisor knows it then.
-        starting: the Deferred of a start that is under way.
-        wanted: it runs, or is to run: False once it has ended for good or was stopped.
-    """
-
-    __slots__ = ("born", "running", "spec", "starting", "wanted")
-
-    def __init__(self, spec: ChildSpec) -> None:
-        self.spec = spec
-        self.running: Running | None = None
-        self.born: Running | None = None
-        self.starting: Deferred[Any] | None = None
-        self.wanted = False
+Job = Callable[[], Coroutine[Any, Any, T]]
 
 
 class _Wait:
-    """Children that are started together, once a Backoff's delay is over."""
+    """Children that are started together, once a Backoff's delay is over.
 
-    __slots__ = ("members", "timer")
+    Attributes:
+        causes: the children whose restarts wait here; the others are siblings.
+    """
 
-    def __init__(self, members: list[_Child]) -> None:
+    __slots__ = ("causes", "members", "timer")
+
+    def __init__(self, members: list[Supervised], causes: set[Supervised]) -> None:
         self.members = members
+        self.causes = causes
         self.timer: IDelayedCall | None = None
 
 
@@ -106,7 +82,7 @@ class Supervisor(Service):
             The time that restarts wait for a Backoff does not count.
         id: names it among the children of another supervisor; the class's qualified name by
             default.
-        restart, shutdown: as in :class:`ChildSpec`, for the supervisor above.
+        restart, shutdown, backoff: as in :class:`ChildSpec`, for the supervisor above.
         auto_shutdown: ``"all"`` ends it once every child has ended for good, with the reason of
             the first (of those that were not added by requests) that ended abnormally, else of the
             last.
@@ -127,28 +103,31 @@ class Supervisor(Service):
         restart: str = "permanent",
         shutdown: float = 5.0,
         *,
+        backoff: Backoff | None = None,
         auto_shutdown: str = "never",
         reactor: Any = None,
     ) -> None:
-        check_fields(restart=restart, shutdown=shutdown)
+        check_fields(restart=restart, shutdown=shutdown, backoff=backoff)
         if auto_shutdown not in AUTO_SHUTDOWNS:
             raise ValueError(f"auto_shutdown is one of {', '.join(AUTO_SHUTDOWNS)}")
         self.id = type(self).__qualname__ if id is None else id
         self._restart = restart
         self._shutdown = shutdown
+        self._backoff = backoff
         self._auto_shutdown = auto_shutdown
-        self._specs = _check_children(children)
-        if reactor is None:
-            given = (spec.reactor for spec in self._specs if spec.reactor is not None)
-            reactor = next(given, None)
         self._given_reactor = reactor
+        self._specs = self._checked(children)
         self.configure(strategy, max_restarts, max_seconds)
-        self._children: list[_Child] = []
-        self._waits: list[_Wait] = []
-        self._lock = DeferredLock()
-        self._now_starting: _Child | None = None  # its ``start`` is on the stack
+        self._children: list[Supervised] = []
+        self._waits: dict[Supervised, _Wait] = {}
+        self._linked: dict[int, Supervised] = {}  # clients that were linked, by their id()
+        self._now_starting: Supervised | None = None  # its ``start`` is on the stack
+        self._agenda: deque[Callable[[], Deferred[Any]]] = deque()
+        self._at_work = False
+        self._begun = False  # from the start of the first child to the end of the last
         self._is_up = False
-        self._ending = False  # by a stop, or because it gives up
+        self._stops = 0  # that are asked for and not done
+        self._giving_up = False
         self._over = False
         self._reason: object = None
         self._ends: dict[Any, object] = {}  # why children ended for good, by id
@@ -168,9 +147,9 @@ class Supervisor(Service):
             ValueError: one is out of range.
         """
         if strategy not in STRATEGIES:
-            raise ValueError(f"strategy is one of {', '.join(STRATEGIES)}, not {strategy!r}")
-        self._strategy = strategy
+            raise ValueError(f"strategy is one of {', '.join(STRATEGIES)}, not {shorten(strategy)}")
         self._intensity = Intensity(max_restarts, max_seconds)
+        self._strategy = strategy
 
     # As a service, and as a child of another supervisor
 
@@ -183,9 +162,7 @@ class Supervisor(Service):
         if self.running and not self._over:
             return
         super().startService()
-        self._over = False
-        self._intensity.forget()
-        self._locked(self._begin)
+        self._do_now(self._begin)
 
     def stopService(self) -> Deferred[Any]:
         """Stops the children one after another in reverse order, each within its ``shutdown``.
@@ -194,18 +171,20 @@ class Supervisor(Service):
             a Deferred that fires when all is down.
         """
         super().stopService()
-        return self._end(Shutdown(), stopped=True)
+        self._stops += 1
+        self._hold()
+        return _shielded(self._do(self._stopped))
 
     def stop(self) -> Deferred[Any]:
         """The same as :meth:`stopService`, under the name that clients have for it."""
-        return self.stopService()
+        stopped: Deferred[Any] = maybeDeferred(self.stopService)
+        return stopped.addCallback(lambda _: self._do(_nothing))  # whatever a subclass returns
 
     def abort(self) -> None:
-        """Cuts off all children, whatever they wait for."""
+        """Stops, and cuts off all children, whatever they wait for."""
         self.stopService()
         for child in reversed(self._children):
-            if child.born is not None:
-                child.born.abort()
+            child.abort()
 
     def when_up(self) -> Deferred[Supervisor]:
         """Gives a Deferred of this supervisor, once all children have been started.
@@ -228,13 +207,22 @@ class Supervisor(Service):
     def child_spec(self) -> ChildSpec:
         """Gives the specification of this supervisor, as a child of another."""
 
-        def start(parent: Supervisor) -> Deferred[Supervisor]:
-            parent.born(self)
+        def start(parent: Any) -> Deferred[Supervisor]:
+            if isinstance(parent, Supervisor):
+                parent.announce(self)
+            else:
+                self.setServiceParent(IServiceCollection(parent))
             self.startService()
             return self.when_up()
 
         return ChildSpec(
-            self.id, start, self._restart, self._shutdown, "supervisor", None, self._given_reactor
+            self.id,
+            start,
+            self._restart,
+            self._shutdown,
+            "supervisor",
+            self._backoff,
+            self._given_reactor,
         )
 
     # Requests
@@ -248,11 +236,10 @@ class Supervisor(Service):
         """
 
         async def add() -> Any:
-            new = _check_children([spec])[0]
+            (new,) = self._checked([spec])
             if any(child.spec.id == new.id for child in self._children):
                 raise ChildError(new.id, "another child has this id")
-            child = _Child(new)
-            self._children.append(child)
+            child = self._add(new)
             try:
                 return await self._start(child)
             except Exception:
@@ -271,6 +258,7 @@ class Supervisor(Service):
         async def terminate() -> None:
             await self._stop(self._find(id))
 
+        self._interrupt(child for child in self._children if child.spec.id == id)
         return self._request(terminate)
 
     def restart_child(self, id: Any) -> Deferred[Any]:
@@ -283,7 +271,7 @@ class Supervisor(Service):
 
         async def restart() -> Any:
             child = self._find(id)
-            _check_down(child)
+            _check_unwanted(child)
             try:
                 return await self._start(child)
             except Exception:
@@ -302,10 +290,18 @@ class Supervisor(Service):
 
         async def delete() -> None:
             child = self._find(id)
-            _check_down(child)
+            _check_unwanted(child)
             self._drop(child)
 
         return self._request(delete)
+
+    def child(self, id: Any) -> Any:
+        """Gives the client or supervisor that is this child, None while it does not run.
+
+        Raises:
+            ChildError: there is no such child.
+        """
+        return self._find(id).running
 
     def which_children(self) -> list[tuple[Any, Any, str]]:
         """Gives id, child and type of each child, in order; the child is None unless it runs."""
@@ -320,22 +316,6 @@ class Supervisor(Service):
             "supervisors": types.count("supervisor"),
             "workers": types.count("worker"),
         }
-
-    def _request(self, action: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
-        """Has something done once what is under way is over."""
-
-        async def checked() -> T:
-            if not self._is_up or self._ending:
-                raise ChildError(self.id, "the supervisor is not running")
-            return await action()
-
-        return _shielded(self._lock.run(lambda: Deferred.fromCoroutine(checked())))
-
-    def _find(self, id: Any) -> _Child:
-        for child in self._children:
-            if child.spec.id == id:
-                return child
-        raise ChildError(id, "there is no such child")
 
     def change_children(
         self, children: Iterable[ChildSpec | Supervisor]
@@ -357,43 +337,57 @@ class Supervisor(Service):
         Raises:
             ChildError, TypeError: as the constructor.
         """
-        specs = _check_children(children)
-        for child in self._children:
-            if child.starting is not None and child.spec not in specs:
-                self._run(self._stop(child))  # or the lock would wait for it
+        specs = self._checked(children)
+        self._interrupt(child for child in self._children if child.spec not in specs)
         self._changing += 1
         return self._request(lambda: self._change(specs)).addBoth(self._changed)
 
     async def _change(self, specs: list[ChildSpec]) -> dict[Any, Exception]:
-        failures: dict[Any, Exception] = {}
-        linked = [child for child in self._children if child.spec.start is _linked]
-        present = {child.spec.id: child for child in self._children if child.spec in specs}
-        for child in reversed(self._children):
-            if child not in linked and child.spec.id not in present:
+        for child in reversed(list(self._children)):
+            if child.spec not in specs and child.spec.start is not _linked:
                 await self._stop(child)
                 self._drop(child)
-        new = {spec.id: _Child(spec) for spec in specs if spec not in self._specs}
-        kept = {spec.id for spec in specs if spec in self._specs}
+        new = [spec for spec in specs if spec not in self._specs]
+        kept = {spec.id for spec in specs if spec not in new}
         self._specs = specs
         self._ends = {id: reason for id, reason in self._ends.items() if id in kept}
-        if self._ending:
-            return failures
-        present |= new
-        self._children = [present[spec.id] for spec in specs if spec.id in present] + linked
-        for child in new.values():
-            try:
-                await self._start(child)
-            except Exception as error:
-                failures[child.spec.id] = error
-                self._drop(child)
-            if self._ending:
-                break
+        failures: dict[Any, Exception] = {}
+        for child in [self._add(spec) for spec in new]:
+            if not self._ending:
+                try:
+                    await self._start(child)
+                    continue
+                except Exception as error:
+                    failures[child.spec.id] = error
+            self._drop(child)
+        self._sort()
         return failures
+
+    def _sort(self) -> None:
+        """Puts the children in the order of their specifications; the others go last."""
+        places = {spec.id: place for place, spec in enumerate(self._specs)}
+        self._children.sort(key=lambda child: places.get(child.spec.id, len(places)))
 
     def _changed(self, outcome: T) -> T:
         self._changing -= 1
         self._shut_down_if_done()
         return outcome
+
+    def _request(self, job: Job[T]) -> Deferred[T]:
+        """Has something done once what is under way is over."""
+
+        async def checked() -> T:
+            if not self._is_up or self._ending:
+                raise ChildError(self.id, "the supervisor is not running")
+            return await job()
+
+        return _shielded(self._do(checked))
+
+    def _find(self, id: Any) -> Supervised:
+        for child in self._children:
+            if child.spec.id == id:
+                return child
+        raise ChildError(id, "there is no such child")
 
     # Clients below it (IClientParent)
 
@@ -410,134 +404,124 @@ class Supervisor(Service):
             ChildError: the supervisor ends.
         """
         client = make_client(conn_or_url, handler, state, options)
-        if self._now_starting is None:
+        if self._now_starting is None or self._now_starting.born is not None:
             return self._adopt(client)
-        self.born(client)
+        self.announce(client)
         return client.begin()
 
-    def born(self, running: Running) -> None:
-        """Tells what the child that is being started will be, so that a stop can stop it."""
+    def announce(self, running: Running) -> None:
+        """Says what the child will be whose ``start`` is being called, so that a stop reaches it.
+
+        For the start functions of your own child specifications; clients that they start with
+        ``start_link`` are announced already.
+        """
         if self._now_starting is not None:
             self._now_starting.born = running
 
     def _adopt(self, client: Client[Any]) -> Deferred[Client[Any]]:
-        """Takes a client as a temporary child."""
+        """Takes a client as a temporary child, whose id is the client itself."""
         if self._ending or self._over:
-            raise ChildError(client, "the supervisor ends")
-        spec = ChildSpec(client, _linked, "temporary")
-        child = _Child(spec)
-        child.wanted, child.running, child.born = True, client, client
-        self._children.append(child)
+            raise ChildError(self.id, "the supervisor is not running")
+        child = self._add(ChildSpec(client, _linked, "temporary", reactor=client.reactor))
+        self._linked[id(client)] = child
         try:
             started = client.begin()
         except Exception:
             self._drop(child)
             raise
-        client.terminated().addCallback(self._ended, child, client)
+        child.take(client)
         return started
 
     # Starting and stopping children
 
-    async def _begin(self) -> None:
-        if not self.running:
-            return
-        linked = [child for child in self._children if child.running is not None]
-        new = [_Child(spec) for spec in self._specs]
-        self._children = linked + new
-        self._ends.clear()
-        for child in new:
-            child.wanted = True
-        for child in new:
-            try:
-                await self._start(child)
-            except Exception as error:
-                if child.wanted and not self._ending:  # or it was stopped meanwhile
-                    self._log_failed_start(child, error)
-                    self._end(error)
-            if self._ending:
-                return
-        self._is_up = True
-        self._up.succeed(self)
+    def _checked(self, children: Iterable[ChildSpec | Supervisor]) -> list[ChildSpec]:
+        """Gives the specifications of children; the first reactor that one has is ours too."""
+        specs: list[ChildSpec] = []
+        for child in children:
+            spec = child.child_spec() if isinstance(child, Supervisor) else child
+            if not isinstance(spec, ChildSpec):
+                raise TypeError(f"a child is a ChildSpec or a Supervisor, not {shorten(child)}")
+            if any(spec.id == other.id for other in specs):
+                raise ChildError(spec.id, "another child has this id")
+            specs.append(spec)
+            if self._given_reactor is None:
+                self._given_reactor = spec.reactor
+        return specs
 
-    async def _start(self, child: _Child) -> Any:
-        """Starts a child; gives it."""
+    def _add(self, spec: ChildSpec) -> Supervised:
+        if self._given_reactor is None:
+            self._given_reactor = spec.reactor
+        child = Supervised(spec, self._ended)
         child.wanted = True
+        self._children.append(child)
+        return child
+
+    async def _start(self, child: Supervised) -> Any:
+        """Starts a child; gives what it is."""
         self._ends.pop(child.spec.id, None)
-        self._now_starting = child
-        try:
-            child.starting = maybeDeferred(child.spec.start, self)
-        finally:
-            self._now_starting = None
-        try:
-            running = await child.starting
-        except BaseException:
-            child.born = None
-            raise
-        finally:
-            child.starting = None
-        child.running = child.born = running
-        running.terminated().addCallback(self._ended, child, running)
+        running = await child.start(lambda: self._call_start(child), self._reactor)
+        if id(running) in self._linked:  # before it was known whose it is
+            self._drop(self._linked[id(running)])
         return running
 
-    async def _stop(self, child: _Child) -> None:
-        """Stops a child, in whatever state, within its ``shutdown``."""
-        child.wanted = False
+    def _call_start(self, child: Supervised) -> Deferred[Any]:
+        before, self._now_starting = self._now_starting, child
+        try:
+            return child.spec.start(self)
+        finally:
+            self._now_starting = before
+
+    async def _stop(self, child: Supervised) -> None:
         self._wait_no_more(child)
-        target, child.running = child.born, None
-        if target is not None:
-            await self._stop_in_time(target, child.spec.shutdown)
-        elif child.starting is not None:
-            child.starting.cancel()
+        await child.stop(self._reactor)
         if child.spec.restart == "temporary":
             self._drop(child)
 
-    async def _stop_in_time(self, target: Running, seconds: float) -> None:
-        stopped = target.stop()
-        limit = None
-        if seconds < math.inf and not stopped.called:
-            limit = self._reactor.callLater(seconds, target.abort)
-        await stopped
-        if limit is not None and limit.active():
-            limit.cancel()
-
-    async def _stop_all(self, children: Iterable[_Child]) -> None:
+    async def _stop_all(self, children: Iterable[Supervised]) -> None:
         for child in reversed(list(children)):
             await self._stop(child)
 
-    def _drop(self, child: _Child) -> None:
+    def _drop(self, child: Supervised) -> None:
+        child.wanted = False
         self._wait_no_more(child)
         self._intensity.forget(child)
+        self._linked.pop(id(child.spec.id), None)
         if child in self._children:
             self._children.remove(child)
 
+    def _interrupt(self, children: Iterable[Supervised]) -> None:
+        """Stops those that are starting at once, or what is under way would wait for them."""
+        for child in children:
+            if child.is_starting:
+                child.interrupt(self._reactor)
+
     # When a child ends
 
-    def _ended(self, reason: object, child: _Child, running: Running) -> None:
-        """A child ended, by itself or because it was stopped."""
-        if child.born is running:
-            child.born = None
-        if child.running is not running:
-            return  # it was stopped
-        child.running = None
-        if self._ending or not self.running:
+    def _ended(self, child: Supervised, reason: object) -> None:
+        """A child ended by itself."""
+        if child.spec.start is _linked:
+            self._drop(child)
+        if child.falling or self._ending or not self.running:
             return
-        if self._is_to_restart(child, reason, running):
+        if self._is_to_restart(child, reason):
             self._restart_soon(child, reason)
         else:
             self._ended_for_good(child, reason)
 
-    def _is_to_restart(self, child: _Child, reason: object, running: Running) -> bool:
+    def _is_to_restart(self, child: Supervised, reason: object) -> bool:
         if child.spec.restart == "transient":
             # A policy that has had enough (a 401, say) would only have had enough again.
-            return not is_normal(reason) and not getattr(running, "gave_up", False)
+            return not is_normal(reason) and not child.gave_up
         return child.spec.restart == "permanent"
 
-    def _ended_for_good(self, child: _Child, reason: object) -> None:
+    def _ended_for_good(self, child: Supervised, reason: object) -> None:
         child.wanted = False
-        if child.spec.restart == "temporary":
-            self._drop(child)
+        if not is_normal(reason):
+            self._tell(_log.warn, child, "ended ({reason}) and stays down", reason)
         if child.spec in self._specs:  # of those that were added at run time none is remembered
             self._ends[child.spec.id] = reason
+        if child.spec.restart == "temporary":
+            self._drop(child)
         self._shut_down_if_done()
 
     def _shut_down_if_done(self) -> None:
@@ -545,143 +529,202 @@ class Supervisor(Service):
         busy = self._changing or any(child.wanted for child in self._children)
         if self._auto_shutdown == "all" and self._ends and not (busy or self._ending):
             ends = list(self._ends.values())
-            self._end(next((end for end in ends if not is_normal(end)), ends[-1]))
+            self._give_up(next((end for end in ends if not is_normal(end)), ends[-1]))
 
-    def _restart_soon(self, child: _Child, reason: object) -> None:
+    def _restart_soon(self, child: Supervised, reason: object) -> None:
         """Counts a restart, and makes it once the child's Backoff says so."""
         restarts = self._intensity.add(child, self._reactor.seconds())
         if restarts is None:
-            self._end(self._intensity.exceeded(reason))
+            self._give_up(self._intensity.exceeded(reason))
             return
         delay = _delay(child.spec, restarts)
-        self._intensity.pause(child, delay)
-        _log.info(
-            "{supervisor}: child {child} ended ({reason}); restart {n} in {delay:.1f} s",
-            supervisor=shorten(self.id),
-            child=shorten(child.spec.id),
-            reason=describe(reason),
-            n=restarts,
-            delay=delay,
-        )
-        if self._strategy == "one_for_one":
-            self._wait(delay, [child])
-        else:
-            self._locked(lambda: self._stop_siblings(child, delay))
+        what = "ended ({reason}); restart {n} in {delay:.1f} s"
+        self._tell(_log.info, child, what, reason, n=restarts, delay=delay)
+        members = self._scope(child)
+        if members == [child]:
+            self._wait(delay, members, {child})
+            return
+        for member in members:
+            member.falling = True
+        self._do_now(lambda: self._stop_siblings(child, members, delay))
 
-    async def _stop_siblings(self, child: _Child, delay: float) -> None:
-        """Stops those who are to be restarted with a child, and has them all wait."""
-        if self._ending or not child.wanted or child.running is not None:
-            return  # meanwhile everything ends, or it was stopped, or restarted with others
+    def _scope(self, child: Supervised) -> list[Supervised]:
+        """Gives those that are restarted with a child, itself included."""
+        if self._strategy == "one_for_one":
+            return [child]
         first = 0 if self._strategy == "one_for_all" else self._children.index(child)
-        members = self._children[first:]
-        waiting = [delay]
-        for wait in [wait for wait in self._waits if set(wait.members) & set(members)]:
-            if wait.timer is not None:
-                waiting.append(wait.timer.getTime() - self._reactor.seconds())
+        return self._children[first:]
+
+    async def _stop_siblings(
+        self, child: Supervised, members: list[Supervised], delay: float
+    ) -> None:
+        """Stops those who are to be restarted with a child, and has them all wait."""
+        causes = {child}
+        for wait in {self._waits[member] for member in members if member in self._waits}:
+            causes |= wait.causes
+            delay = max(delay, self._time_left(wait))
+        terminated = not child.wanted  # by a request, meanwhile: its siblings return all the same
         await self._stop_all(member for member in members if member is not child)
         self._wait_no_more(child)
+        child.falling = False
         if not self._ending:
-            self._wait(max(waiting), [member for member in members if member in self._children])
+            again = [m for m in members if m in self._children and not (m is child and terminated)]
+            self._wait(delay, again, causes & set(again))
 
-    def _wait(self, delay: float, members: list[_Child]) -> None:
+    def _wait(self, delay: float, members: list[Supervised], causes: set[Supervised]) -> None:
         for member in members:
             member.wanted = True
-        wait = _Wait(members)
+        for child in causes:
+            self._intensity.pause(child, delay)
+        wait = _Wait(members, causes)
         wait.timer = self._reactor.callLater(delay, self._is_due, wait)
-        self._waits.append(wait)
+        self._waits |= dict.fromkeys(members, wait)
 
-    def _wait_no_more(self, child: _Child) -> None:
+    def _wait_no_more(self, child: Supervised) -> None:
         """Takes a child out of those that wait; where it was the last, nobody does."""
-        for wait in list(self._waits):
-            if child in wait.members:
-                wait.members.remove(child)
-            if not wait.members:
-                self._waits.remove(wait)
-                if wait.timer is not None and wait.timer.active():
-                    wait.timer.cancel()
+        wait = self._waits.pop(child, None)
+        if wait is None:
+            return
+        if child in wait.causes:
+            self._intensity.pause(child, -self._time_left(wait))
+        wait.members.remove(child)
+        if not wait.members:
+            _cancel(wait.timer)
+
+    def _time_left(self, wait: _Wait) -> float:
+        if wait.timer is None or not wait.timer.active():
+            return 0.0
+        return max(0.0, float(wait.timer.getTime() - self._reactor.seconds()))
 
     def _is_due(self, wait: _Wait) -> None:
-        if self._strategy == "one_for_one":
-            self._run(self._start_again(wait))
+        if len(wait.members) == 1 and self._strategy == "one_for_one":
+            _run(self._start_again(wait))
         else:
-            self._locked(lambda: self._start_again(wait))
+            self._do_now(lambda: self._start_again(wait))
 
     async def _start_again(self, wait: _Wait) -> None:
         """Starts those who waited; a start that fails counts as another restart."""
-        if wait not in self._waits:
-            return  # another restart took them along meanwhile, or a stop
-        self._waits.remove(wait)
-        for child in wait.members:
+        members = [member for member in wait.members if self._waits.get(member) is wait]
+        for member in members:  # the others were taken along by another restart, or stopped
+            del self._waits[member]
+        while members and not self._ending:
+            child = members.pop(0)
             try:
                 await self._start(child)
             except Exception as error:
-                if self._ending:
-                    return
-                if child.wanted:  # or it was stopped meanwhile
-                    self._log_failed_start(child, error)
+                if child.wanted and not self._ending:  # or it was stopped meanwhile
+                    self._tell_failed_start(child, error)
                     self._restart_soon(child, error)
-                    return
-            if self._ending:
-                return
+                    members = [member for member in members if member not in self._scope(child)]
 
-    def _log_failed_start(self, child: _Child, error: Exception) -> None:
-        what = "{supervisor}: child {child} could not be started: {reason}"
+    def _tell_failed_start(self, child: Supervised, error: Exception) -> None:
+        """Logs it, with a traceback where that may help and nobody below has told it."""
         of_the_network = isinstance(error, (ConnError, RequestError, HandshakeError))
-        log = _log.error if of_the_network else _log.failure  # else a traceback may help
+        plain = of_the_network or child.spec.type == "supervisor"
+        log = _log.error if plain else _log.failure
+        self._tell(log, child, "could not be started: {reason}", error)
+
+    def _tell(
+        self, log: Any, child: Supervised, what: str, reason: object, **values: object
+    ) -> None:
         log(
-            what,
+            "{supervisor}: child {child} " + what,
             supervisor=shorten(self.id),
             child=shorten(child.spec.id),
-            reason=describe(error),
+            reason=describe(reason),
+            **values,
         )
 
-    # The end
+    # Beginning and ending
 
-    def _end(self, reason: object, stopped: bool = False) -> Deferred[Any]:
-        """Stops everything; gives a Deferred that fires when all is down.
+    async def _begin(self) -> None:
+        if not self.running or self._begun or self._stops:
+            return  # that was taken back, or done
+        self._begun, self._over, self._reason = True, False, None
+        self._intensity.forget()
+        self._ends.clear()
+        self._children = [child for child in self._children if child.running is not None]
+        for child in [self._add(spec) for spec in self._specs]:
+            try:
+                await self._start(child)
+            except Exception as error:
+                if child.wanted and not self._ending:  # or it was stopped meanwhile
+                    self._tell_failed_start(child, error)
+                    self._give_up(error)
+            if self._ending:
+                return
+        self._is_up = True
+        self._up.succeed(self)
 
-        Args:
-            reason: why.
-            stopped: by ``stopService``: should it be started again meanwhile, that was not the end.
-        """
-        if self._over:
-            return succeed(None)
-        self._ending = True
+    @property
+    def _ending(self) -> bool:
+        """Whether everything is to be stopped."""
+        return self._giving_up or self._stops > 0
+
+    def _give_up(self, reason: object) -> None:
+        """Ends by itself."""
+        if not self._ending:
+            self._giving_up = True
+            self._hold()
+            self._do_now(lambda: self._gave_up(reason))
+
+    def _hold(self) -> None:
+        """Starts nothing more, and has what is starting stopped."""
         self._is_up = False
-        for wait in self._waits:
-            if wait.timer is not None and wait.timer.active():
-                wait.timer.cancel()
+        for wait in set(self._waits.values()):
+            _cancel(wait.timer)
         self._waits.clear()
-        for child in self._children:  # or the lock would wait for them
-            if child.starting is not None:
-                self._run(self._stop(child))
-        return self._locked(lambda: self._finish(reason, stopped))
+        self._interrupt(list(self._children))
 
-    async def _finish(self, reason: object, stopped: bool) -> None:
-        if self._over:
-            return
+    async def _gave_up(self, reason: object) -> None:
         await self._stop_all(self._children)
-        self._ending = False
-        if stopped and self.running:
-            return  # it was started again meanwhile
-        self._over = True
-        self._reason = reason
+        self._giving_up = self._begun = False
         if isinstance(reason, MaxRestartsExceeded):
             _log.error("{id}: giving up: {reason}", id=shorten(self.id), reason=reason)
+        self._is_over(reason)
+
+    async def _stopped(self) -> None:
+        await self._stop_all(self._children)
+        self._stops -= 1
+        self._begun = False
+        if not (self.running or self._over):  # or it was started again meanwhile
+            self._is_over(Shutdown())
+
+    def _is_over(self, reason: object) -> None:
+        self._over = True
+        self._reason = reason
         self._tell_end(reason)
 
     def _tell_end(self, reason: object) -> None:
         self._up.fail(as_exception(reason))
         self._terminated.succeed(reason)
 
-    # Small things
+    # The agenda
 
-    def _locked(self, action: Callable[[], Coroutine[Any, Any, Any]]) -> Deferred[Any]:
-        done = self._lock.run(lambda: Deferred.fromCoroutine(action()))
-        return _shielded(done.addErrback(_log_failure))
+    def _do(self, job: Job[T]) -> Deferred[T]:
+        """Does something after what was asked for before; at once, where that is done."""
+        done: Deferred[T] = Deferred()
 
-    def _run(self, action: Coroutine[Any, Any, Any]) -> None:
-        Deferred.fromCoroutine(action).addErrback(_log_failure)
+        def begin() -> Deferred[None]:
+            return Deferred.fromCoroutine(job()).addCallbacks(done.callback, done.errback)
+
+        self._agenda.append(begin)
+        if not self._at_work:
+            _run(self._work())
+        return done
+
+    def _do_now(self, job: Job[Any]) -> None:
+        """The same, for what nobody waits for."""
+        self._do(job).addErrback(_log_failure)
+
+    async def _work(self) -> None:
+        """A loop: were each job begun by the end of the one before, many would overflow a stack."""
+        self._at_work = True
+        try:
+            while self._agenda:
+                await self._agenda.popleft()()
+        finally:
+            self._at_work = False
 
     @property
     def _reactor(self) -> Any:
@@ -692,33 +735,39 @@ class Supervisor(Service):
         return self._given_reactor
 
 
-def _check_children(children: Iterable[ChildSpec | Supervisor]) -> list[ChildSpec]:
-    specs: list[ChildSpec] = []
-    for child in children:
-        spec = child.child_spec() if isinstance(child, Supervisor) else child
-        if not isinstance(spec, ChildSpec):
-            raise TypeError(f"a child is a ChildSpec or a Supervisor, not {child!r}")
-        if any(spec.id == other.id for other in specs):
-            raise ChildError(spec.id, "another child has this id")
-        specs.append(spec)
-    return specs
-
-
 def _linked(_: Any) -> Deferred[Any]:
     """The ``start`` of a child that was linked: nobody can start it again."""
     return fail(ChildError("a linked client", "it cannot be started again"))
 
 
-def _check_down(child: _Child) -> None:
+async def _nothing() -> None:
+    """A job that is done when those before it are."""
+
+
+def _check_unwanted(child: Supervised) -> None:
     if child.wanted:
         raise ChildError(child.spec.id, "it runs, or is about to")
 
 
 def _delay(spec: ChildSpec, restarts: int) -> float:
+    """Gives what a child's Backoff says; one that raises may not cost the restart."""
     if spec.backoff is None:
         return 0.0
-    delay = spec.backoff(restarts)
-    return spec.backoff.maximum if delay is None else delay
+    try:
+        delay = spec.backoff(restarts)
+    except Exception:
+        _log.failure("the Backoff of child {id} failed", id=shorten(spec.id))
+        delay = None
+    return spec.backoff.maximum if delay is None else max(0.0, delay)
+
+
+def _cancel(timer: IDelayedCall | None) -> None:
+    if timer is not None and timer.active():
+        timer.cancel()
+
+
+def _run(job: Coroutine[Any, Any, Any]) -> None:
+    Deferred.fromCoroutine(job).addErrback(_log_failure)
 
 
 def _shielded(deferred: Deferred[T]) -> Deferred[T]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from inspect import iscoroutine
 from os import PathLike
 from typing import Any, Generic, TypeVar
 
@@ -57,8 +58,8 @@ class System(Generic[S]):
             status = self._life.handler.format_status(self._status())
             if isinstance(status, dict):
                 return status
-            if hasattr(status, "close"):
-                status.close()  # a coroutine that nobody will await
+            if iscoroutine(status):
+                status.close()  # nobody will await it
             problem = f"a {type(status).__name__} instead of a dict"
             _log.error("{label}: format_status gave {it}", label=self._life.label, it=problem)
         except Exception:
@@ -166,7 +167,7 @@ class System(Generic[S]):
         Raises:
             ValueError: it is none of these.
         """
-        if what == "get" and isinstance(what, str):
+        if isinstance(what, str) and what == "get":
             return self._events()
         self._check()
         if what == "print":
@@ -189,7 +190,7 @@ class System(Generic[S]):
         Raises:
             ValueError: it is none of these.
         """
-        if what == "get" and isinstance(what, str):
+        if isinstance(what, str) and what == "get":
             return self._statistics()
         self._check()
         if not isinstance(what, bool):

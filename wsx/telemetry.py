@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from inspect import iscoroutinefunction
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from twisted.logger import Logger
@@ -102,8 +103,8 @@ def attach(
     if unknown or not events:
         what = f"no event {unknown[0]!r}" if unknown else "no event given"
         raise ValueError(f"{what}; there are {', '.join(EVENTS)}")
-    if not callable(function):
-        raise TypeError(f"an observer is a function, not {type(function).__name__}")
+    if not callable(function) or iscoroutinefunction(function):
+        raise TypeError(f"an observer is a plain function, not {function!r}")
     if any(observer.handler_id == handler_id for observer in list_handlers()):
         raise ValueError(f"{handler_id!r} is attached already")
     for event in dict.fromkeys(events):
@@ -150,7 +151,7 @@ def execute(event: str, metadata: Mapping[str, Any], **measurements: Any) -> Non
         if observer not in observers.get(event, ()):
             continue  # detached by one before it
         try:
-            observer.function(event, measurements, metadata, observer.config)
+            observer.function(event, dict(measurements), dict(metadata), observer.config)
         except Exception:
             _log.failure("{id!r} raised and is detached", id=observer.handler_id)
             if observer in observers.get(event, ()):

@@ -60,7 +60,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"_protocol", "debug"}),
     frozenset({"_lifecycle"}),
     frozenset({"client", "system"}),
-    frozenset({"supervisor", "service"}),
+    frozenset({"_supervised", "supervisor", "service"}),
     frozenset({"tap", "_console", "_demo", "_config", "_runner", "prometheus", "testing"}),
 )
 
@@ -76,6 +76,7 @@ NEIGHBOURS: dict[str, frozenset[str]] = {
     "_endpoints": frozenset({"_handshake"}),
     "_options": frozenset({"registry"}),
     "client": frozenset({"system"}),
+    "supervisor": frozenset({"_supervised"}),
     "service": frozenset({"supervisor"}),
     "_runner": frozenset({"_config", "_demo", "prometheus"}),
     "tap": frozenset({"_config", "_console", "_demo", "_runner", "prometheus"}),

@@ -1082,6 +1082,7 @@ class NameTests(ClientCase):
             self.assertEqual(getattr(wsx.whereis(name), "status", None), "connecting")
             started.cancel()
             self.failureResultOf(started, CancelledError)
+            self.step()
 
     def test_no_name(self) -> None:
         """[S11] a client without a name has None."""

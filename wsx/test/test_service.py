@@ -204,7 +204,9 @@ class StartTests(ServiceCase):
         """With ``async_=False`` a client that never was up is not initialised."""
         recorder = Follower()
         service = self.started(recorder, async_=False)
-        self.successResultOf(service.stopService())
+        stopped = service.stopService()
+        self.step()
+        self.successResultOf(stopped)
         self.assertEqual(recorder.names, [])
 
     def test_reconnects_itself(self) -> None:

@@ -586,7 +586,7 @@ class RestartTests(SupervisorCase):
         self.settle()
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertGreaterEqual(self.clock.seconds(), 2.0)
-        self.advance(1.5)
+        self.advance(60.0)  # the policy, asked for a restart, gives no delay: its longest
         self.assertIsNot(self.client(supervisor, Stubborn.__qualname__), None)
 
     def test_ended_children_return_with_a_group(self) -> None:
@@ -903,6 +903,26 @@ class TogetherTests(SupervisorCase):
                 self.advance(1.0)
                 self.assertEqual(self.up(supervisor), [id for id in "abc" if id != gone])
                 self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_terminated_while_its_start_fails(self) -> None:
+        """One that is terminated while its group's start fails at it: the others are started."""
+        for strategy in ("one_for_all", "rest_for_one"):
+            for id in "abc":
+                with case((strategy, id)):
+                    self.setUp()
+                    supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
+                    self.sites[id].answers = False
+                    self.crash("a")
+                    self.settle()
+                    self.assertEqual(self.events[-1], f"start {id}")
+                    gone = supervisor.terminate_child(id)
+                    self.crash(id)
+                    self.settle()
+                    self.advance(1.0)
+                    self.successResultOf(gone)
+                    self.assertEqual(self.up(supervisor), [other for other in "abc" if other != id])
+                    self.stop(supervisor)
+                    self.flushLoggedErrors()
 
     def test_all_terminated_while_the_group_waits(self) -> None:
         """Where nobody is left to wait, the timer goes too."""
@@ -1911,6 +1931,43 @@ class StopTests(SupervisorCase):
                         self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
                     self.stop(supervisor)
 
+    def test_linked_during_a_stop_after_another(self) -> None:
+        """[S9] a client that is linked during the second of two stops does not outlive the last."""
+        supervisor = self.supervise(self.children("ab", close_timeout=3.0))
+        self.sites["b"].hangs_up = False
+        self.call(supervisor, "sSsS")
+        self.settle()
+        self.advance(3.0)
+        for id in "xy":
+            own = self.options(id, async_=True)
+            wsx.start_link(supervisor, URL, self.handler(id), **own).addErrback(lambda _: None)
+            self.settle()
+        stopped = supervisor.stopService()
+        self.settle()
+        self.advance(30.0, steps=30)
+        self.successResultOf(stopped)
+        self.assert_all_down(supervisor)
+
+    def test_crash_during_a_stop_after_another(self) -> None:
+        """[V4] a child that crashes during the second of two stops: all come up at the end."""
+        for strategy in STRATEGIES:
+            with case(strategy):
+                self.setUp()
+                specs = self.children("ab", close_timeout=3.0)
+                supervisor = self.supervise(specs, strategy, PLENTY)
+                self.sites["b"].hangs_up = False
+                self.call(supervisor, "sSsS")
+                self.settle()
+                self.advance(3.0)
+                self.crash("a")
+                self.settle()
+                self.sites["b"].hangs_up = True
+                self.advance(3.0)
+                self.assertEqual(self.up(supervisor), ["a", "b"])
+                self.assertEqual(self.connections(), {"a": 1, "b": 1})
+                self.assertNoResult(supervisor.terminated())
+                self.stop(supervisor)
+
     def test_to_and_fro_with_a_silent_server(self) -> None:
         """A stop is not held up by a start between it and an earlier stop."""
         supervisor = self.supervise(self.children("ab", socket_connect_timeout=60.0))
@@ -2553,8 +2610,8 @@ class RequestTests(SupervisorCase):
                     self.settle()
                     requests = [
                         supervisor.start_child(self.child("d")),
-                        supervisor.terminate_child("b"),
-                        supervisor.restart_child("b"),
+                        supervisor.terminate_child("a"),
+                        supervisor.restart_child("a"),
                     ]
                     refused = supervisor.delete_child("c")
                     self.settle()
@@ -2567,6 +2624,20 @@ class RequestTests(SupervisorCase):
                     self.fails(refused, "c")
                     self.assertEqual(self.up(supervisor), list("abcd"))
                     self.stop(supervisor)
+
+    def test_terminates_what_starts(self) -> None:
+        """One that is starting is stopped at once: else a silent server would hold up all."""
+        supervisor = self.supervise(self.children("ab"))
+        spec = self.child("c")
+        self.sites["c"].answers = False
+        starting = supervisor.start_child(spec)
+        waiting = supervisor.start_child(self.child("d"))
+        gone = supervisor.terminate_child("c")
+        self.settle()
+        self.failureResultOf(starting)
+        self.successResultOf(waiting)
+        self.fails(gone, "c")
+        self.assertEqual(self.up(supervisor), list("abd"))
 
     def test_stop_while_they_wait(self) -> None:
         """A stop fails those that wait, and stops one that is starting a child."""
