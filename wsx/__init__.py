@@ -43,7 +43,7 @@ from wsx.frames import (
     Text,
     is_normal,
 )
-from wsx.handler import Answer, Close, Exit, Handler, Ok, Reconnect, Reply
+from wsx.handler import Answer, Close, Exit, Handler, Ok, Reconnect, Reply, Result
 from wsx.registry import Global, Via, whereis
 from wsx.service import ClientService, start_link
 from wsx.supervisor import Supervisor
@@ -85,6 +85,7 @@ __all__ = [
     "RemoteClose",
     "Reply",
     "RequestError",
+    "Result",
     "SendTimeout",
     "Shutdown",
     "Supervisor",

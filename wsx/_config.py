@@ -18,7 +18,6 @@ from importlib import import_module
 from inspect import signature
 from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 
 from wsx._endpoints import endpoint_for, tls_creator
@@ -26,7 +25,7 @@ from wsx._intensity import Intensity
 from wsx._logfile import check_path
 from wsx._options import START_OPTIONS, Options
 from wsx.backoff import Backoff
-from wsx.child import ChildSpec, as_parent, check_fields
+from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import CONN_OPTIONS, Conn
 from wsx.debug import parse_option
 from wsx.errors import cut, describe, one_line, shorten
@@ -330,15 +329,11 @@ def client_spec(
     """
     defaults = {"async_": True, "handle_initial_conn_failure": True, "reconnect": Backoff()}
     chosen = {**defaults, **options, "reactor": reactor}
-
-    def start(parent: Any) -> Deferred[Any]:
-        return as_parent(parent).start_client(conn, handler, deepcopy(state), chosen)
-
     restart = "transient" if chosen["reconnect"] is not None else "temporary"
     declared = {key: value for key, value in handler.child_fields().items() if key in _OF_THE_CHILD}
     return ChildSpec(
         id,
-        start,
+        ClientStart(conn, handler, lambda: deepcopy(state), chosen),
         backoff=chosen["reconnect"],
         reactor=reactor,
         **{"restart": restart, **declared, **fields},

@@ -41,6 +41,7 @@ class Journal:
         self._healthy = False  # of the connection that is open, or was the last
         self.failures = 0
         self._outage: tuple[float, object] | None = None  # since when, and why
+        self._missed = 0  # attempts that failed in it
 
     @property
     def retrying(self) -> bool:
@@ -87,12 +88,12 @@ class Journal:
             return
         (since, reason), self._outage = self._outage, None
         _log.info(
-            "{label}: {what} {url} after {seconds:.1f} s, attempt {n}; what happened: {reason}",
+            "{label}: {what} {url} after {seconds:.1f} s{failed}; what happened: {reason}",
             label=label,
             what=what,
             url=url,
             seconds=self._opened_at - since,
-            n=self.failures,
+            failed=_failed(self._missed),
             reason=describe(reason),
         )
 
@@ -112,12 +113,15 @@ class Journal:
         self._healthy = False
         if self._outage is None:  # what follows until the next connection is not the cause
             self._outage = (self._reactor.seconds(), reason)
+            self._missed = 0
+        if not self._was_open:
+            self._missed += 1
         return Disconnect(reason, self.failures, conn)
 
     def decided(self, label: str, status: Disconnect, delay: float | None) -> None:
         """Says what was lost, and what follows: another attempt in ``delay`` seconds, or none."""
         _log.info(
-            "{label}: {what} (attempt {n}): {reason}; {next}",
+            "{label}: {what} (attempt_number {n}): {reason}; {next}",
             label=label,
             what="the connection ended" if self._was_open else "no connection",
             n=status.attempt_number,
@@ -129,3 +133,9 @@ class Journal:
         """Says that the client ended."""
         level = LogLevel.info if is_normal(reason) else LogLevel.warn
         _log.emit(level, "{label}: ended: {reason}", label=label, reason=describe(reason))
+
+
+def _failed(attempts: int) -> str:
+    if attempts < 2:
+        return " and a failed attempt" if attempts else ""
+    return f" and {attempts} failed attempts"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from wsx._check import is_number
@@ -11,7 +11,7 @@ from wsx.conn import CONN_OPTIONS, Conn
 from wsx.errors import shorten
 from wsx.registry import Name, check_name
 
-__all__ = ["START_OPTIONS", "Options", "split_options"]
+__all__ = ["START_OPTIONS", "Options", "split_options", "with_reactor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,16 @@ def split_options(conn_or_url: Conn | str, options: dict[str, Any]) -> tuple[Con
         raise TypeError(f"a Conn has these options itself: {', '.join(sorted(for_conn))}")
     else:
         conn = conn_or_url.without_answer()
-    if for_start.get("reactor") is None:
-        from twisted.internet import reactor
-
-        for_start["reactor"] = reactor
     return conn, Options(**for_start)
+
+
+def with_reactor(options: Options) -> Options:
+    """Gives the options with a reactor: the global one, where none was given.
+
+    Only when a client begins, since looking for it installs it.
+    """
+    if options.reactor is not None:
+        return options
+    from twisted.internet import reactor
+
+    return replace(options, reactor=reactor)

@@ -197,7 +197,10 @@ class ConfigRunner(Runner):
             del tree.clients[name]  # the next time it is new again
         kept = _same(old, tree)
         _log.info(
-            "{path} was reread: {new} new, {gone} gone, {changed} changed, {kept} kept",
+            "{path} was reread: {new} new, {gone} gone, {changed} changed, {kept} kept{limits}",
+            limits=""
+            if tree.limits == old.limits
+            else "; {}, {} restarts in {} s".format(*tree.limits),
             path=self._path,
             new=len(tree.clients.keys() - old.clients.keys()),
             gone=len(old.clients.keys() - tree.clients.keys()),

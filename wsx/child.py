@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.application.service import IServiceCollection
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from zope.interface import Interface
 
 from wsx._check import is_number
+from wsx._options import split_options
 from wsx.backoff import Backoff
+from wsx.conn import Conn
 from wsx.errors import shorten
 
-__all__ = ["RESTARTS", "ChildSpec", "IClientParent", "as_parent", "check_fields"]
+__all__ = ["RESTARTS", "ChildSpec", "ClientStart", "IClientParent", "as_parent", "check_fields"]
 
 RESTARTS: Final = ("permanent", "transient", "temporary")
 TYPES: Final = ("worker", "supervisor")
@@ -91,6 +93,51 @@ class ChildSpec:
             TypeError, ValueError: as at construction.
         """
         return dataclasses.replace(self, **changes)
+
+
+class ClientStart:
+    """The ``start`` of a client's child specification.
+
+    A hot code change outlives the client: the next one has the class that this one ended with.
+
+    Args:
+        conn_or_url, handler, options: as for :func:`wsx.start`.
+        make_state: gives the first state of each client.
+
+    Raises:
+        URLError, ValueError, TypeError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        conn_or_url: Conn | str,
+        handler: Any,
+        make_state: Callable[[], Any],
+        options: dict[str, Any],
+    ) -> None:
+        split_options(conn_or_url, options)
+        self._conn_or_url = conn_or_url
+        self._handler = handler
+        self._make_state = make_state
+        self._options = options
+
+    def __call__(self, parent: Any) -> Deferred[Any]:
+        """Starts a client below a parent."""
+        return maybeDeferred(self._start, parent).addCallback(self._started)
+
+    def _start(self, parent: Any) -> Deferred[Any]:
+        state = self._make_state()
+        return as_parent(parent).start_client(
+            self._conn_or_url, self._handler, state, self._options
+        )
+
+    def _started(self, client: Any) -> Any:
+        client.terminated().addCallback(self._ended, client)
+        return client
+
+    def _ended(self, _: object, client: Any) -> None:
+        if isinstance(self._handler, type):
+            self._handler = type(client.handler)
 
 
 def check_fields(

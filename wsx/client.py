@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from wsx import registry
 from wsx._lifecycle import Lifecycle
-from wsx._options import Options, split_options
+from wsx._options import Options, split_options, with_reactor
 from wsx.conn import Conn
 from wsx.errors import shorten
 from wsx.frames import NORMAL_CLOSURE, Disconnect, Frame, Shutdown
@@ -215,7 +215,7 @@ def make_client(
         URLError, ValueError, TypeError: an argument is wrong.
     """
     conn, start_options = split_options(conn_or_url, options)
-    return Client(conn, make_handler(handler), state, start_options)
+    return Client(conn, make_handler(handler), state, with_reactor(start_options))
 
 
 def start(

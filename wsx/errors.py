@@ -395,9 +395,12 @@ class MaxRestartsExceeded(WsxError):
         self.reason = reason
 
     def __str__(self) -> str:
+        reason = self.reason
+        while isinstance(reason, MaxRestartsExceeded):  # of a supervisor below
+            reason = reason.reason
         return (
             f"more than {self.max_restarts} restarts in {self.max_seconds:g} s, waiting not "
-            f"counted; the last end was: {describe(self.reason)}"
+            f"counted; the last end was: {describe(reason)}"
         )
 
 

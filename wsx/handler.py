@@ -6,11 +6,11 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsx.child import ChildSpec, as_parent, check_fields
+from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import Conn
 from wsx.errors import BadResponseError
 from wsx.frames import (
@@ -27,7 +27,7 @@ from wsx.frames import (
 if TYPE_CHECKING:
     from wsx.client import Client
 
-__all__ = ["Answer", "Close", "Exit", "Handler", "Ok", "Reconnect", "Reply"]
+__all__ = ["Answer", "Close", "Exit", "Handler", "Ok", "Reconnect", "Reply", "Result"]
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
@@ -101,8 +101,8 @@ def as_reason(reason: object) -> object:
     return reason.value if isinstance(reason, Failure) else reason
 
 
-# What a callback's Deferred or coroutine leads to, and what a callback answers with: for the
-# annotations of handlers, such as ``-> Answer[MyState]``.
+# For the annotations of callbacks: ``async def ... -> Result[MyState]``, or
+# ``def ... -> Answer[MyState]``.
 Result: TypeAlias = Ok[S] | Reply[S] | Close[S] | Reconnect[S] | None
 Answer: TypeAlias = Result[S] | Deferred[Any] | Coroutine[Any, Any, Result[S]]
 
@@ -144,7 +144,13 @@ class Handler(Generic[S]):
             ValueError: a field is wrong.
         """
         own = {name: keywords.pop(name) for name in _FIELDS if name in keywords}
-        super().__init_subclass__(**keywords)
+        try:
+            super().__init_subclass__(**keywords)
+        except TypeError as error:
+            if keywords:
+                what = f"{', '.join(keywords)}; there are {', '.join(_FIELDS)}"
+                raise TypeError(f"{cls.__qualname__}: no such class keyword: {what}") from error
+            raise
         check_fields(**{name: value for name, value in own.items() if name != "id"})
         cls._own_child_fields = own
 
@@ -167,21 +173,12 @@ class Handler(Generic[S]):
                 replace what the class keywords say. Restarts wait for the ``reconnect`` policy.
 
         Raises:
-            URLError: the URL cannot be used.
-            ValueError: a field is wrong.
+            URLError, ValueError, TypeError: an argument is wrong.
         """
-        if not isinstance(conn_or_url, Conn):
-            Conn.parse_url(conn_or_url)
         own = {name: options.pop(name) for name in _FIELDS if name in options}
         fields: dict[str, Any] = {"id": cls.__qualname__, **cls.child_fields(), **own}
-
-        def start(parent: Any) -> Deferred[Any]:
-            return maybeDeferred(
-                lambda: as_parent(parent).start_client(conn_or_url, cls, state, options)
-            )
-
         return ChildSpec(
-            start=start,
+            start=ClientStart(conn_or_url, cls, lambda: state, options),
             backoff=options.get("reconnect"),
             reactor=options.get("reactor"),
             **fields,

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.python.components import registerAdapter
 from zope.interface import implementer
 
-from wsx._options import split_options
+from wsx._options import split_options, with_reactor
 from wsx._waiters import Waiters
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, IClientParent, as_parent, check_fields
@@ -170,7 +170,8 @@ class ClientService(Supervisor):
         super()._tell_end(reason)
 
     def _start_client(self) -> Deferred[Client[Any]]:
-        client = Client(self._conn, make_handler(self._handler), self._state, self._start_options)
+        options = with_reactor(self._start_options)
+        client = Client(self._conn, make_handler(self._handler), self._state, options)
         self.announce(client)
         started = client.begin()
         self.client = client
@@ -182,6 +183,8 @@ class ClientService(Supervisor):
     def _gone(self, _: object, client: Client[Any]) -> None:
         if self.client is client:
             self.client = None
+        if isinstance(self._handler, type):
+            self._handler = type(client.handler)  # a hot code change outlives the client
 
     def _watch(self, client: Client[Any]) -> None:
         if self._watched is not client:

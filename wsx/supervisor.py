@@ -437,12 +437,14 @@ class Supervisor(Service):
     def _checked(self, children: Iterable[ChildSpec | Supervisor]) -> list[ChildSpec]:
         """Gives the specifications of children; the first reactor that one has is ours too."""
         specs: list[ChildSpec] = []
+        if isinstance(children, (ChildSpec, Supervisor)):
+            raise TypeError("children is a list of ChildSpecs and Supervisors, not one of them")
         for child in children:
             spec = child.child_spec() if isinstance(child, Supervisor) else child
             if not isinstance(spec, ChildSpec):
                 raise TypeError(f"a child is a ChildSpec or a Supervisor, not {shorten(child)}")
             if any(spec.id == other.id for other in specs):
-                raise ChildError(spec.id, "another child has this id")
+                raise ChildError(spec.id, "another child has this id: give it its own, by id=")
             specs.append(spec)
             if self._given_reactor is None:
                 self._given_reactor = spec.reactor
@@ -535,12 +537,15 @@ class Supervisor(Service):
         """Counts a restart, and makes it once the child's Backoff says so."""
         restarts = self._intensity.add(child, self._reactor.seconds())
         if restarts is None:
+            self._tell(_log.warn, child, "ended ({reason}); that is too often", reason)
             self._give_up(self._intensity.exceeded(reason))
             return
         delay = _delay(child.spec, restarts)
-        what = "ended ({reason}); restart {n} in {delay:.1f} s"
-        self._tell(_log.info, child, what, reason, n=restarts, delay=delay)
         members = self._scope(child)
+        what = "ended ({reason}); restart {n} in {delay:.1f} s"
+        if len(members) > 1:
+            what += ", with {others} others"
+        self._tell(_log.info, child, what, reason, n=restarts, delay=delay, others=len(members) - 1)
         if members == [child]:
             self._wait(delay, members, {child})
             return
@@ -680,7 +685,8 @@ class Supervisor(Service):
         await self._stop_all(self._children)
         self._giving_up = self._begun = False
         if isinstance(reason, MaxRestartsExceeded):
-            _log.error("{id}: giving up: {reason}", id=shorten(self.id), reason=reason)
+            what = "{id}: giving up, all is stopped: {reason}"
+            _log.error(what, id=shorten(self.id), reason=reason)
         self._is_over(reason)
 
     async def _stopped(self) -> None:

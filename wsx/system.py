@@ -10,15 +10,17 @@ from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from wsx._lifecycle import Lifecycle
-from wsx.errors import NotConnectedError
+from wsx.errors import NotConnectedError, describe, shorten
 from wsx.frames import GOING_AWAY
 from wsx.handler import Handler, as_reason
 
 __all__ = ["System"]
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 _log = Logger("wsx.system")
 
@@ -123,8 +125,15 @@ class System(Generic[S]):
         """
         if not (isinstance(new_class, type) and issubclass(new_class, Handler)):
             return fail(TypeError(f"this is no subclass of wsx.Handler: {new_class!r}"))
+        label, name = self._life.label, new_class.__qualname__
+
+        def tell(outcome: T) -> T:
+            reason = describe(outcome.value) if isinstance(outcome, Failure) else "done"
+            _log.info("{label}: code change to {name}: {it}", label=label, name=name, it=reason)
+            return outcome
+
         return self._ask(
-            lambda: self._life.delivery.change_code(new_class, old_version, extra),
+            lambda: self._life.delivery.change_code(new_class, old_version, extra).addBoth(tell)
         )
 
     def _ask(self, action: Callable[[], Any]) -> Deferred[Any]:
@@ -141,17 +150,25 @@ class System(Generic[S]):
         being made is made. A callback that is under way may answer.
         """
         self._check()
+        _log.info("{label}: suspended", label=self._life.label)
         self._life.delivery.suspend()
 
     def resume(self) -> None:
         """Ends :meth:`suspend`: what waited is delivered, from the next step on."""
         self._check()
+        _log.info("{label}: resumed", label=self._life.label)
         self._life.delivery.resume()
 
     def trace(self, flag: bool) -> None:
-        """Begins or ends trace lines on standard output."""
+        """Begins or ends trace lines on standard output.
+
+        Raises:
+            ValueError: this is no bool.
+        """
         self._check()
-        self._life.debug.trace(bool(flag))
+        if not isinstance(flag, bool):
+            raise ValueError(f"trace takes a bool, not {shorten(flag)}")
+        self._life.debug.trace(flag)
 
     def log(self, what: bool | int | str) -> list[tuple[float, str]] | None:
         """Keeps the last events.

@@ -15,7 +15,6 @@ from wsx import _config
 from wsx._console import Console, log_to_stderr
 from wsx._demo import DemoHandler
 from wsx._logfile import check_path
-from wsx._options import split_options
 from wsx._runner import ConfigRunner, DemoRunner, Runner
 from wsx._version import __version__
 from wsx.backoff import Backoff
@@ -193,7 +192,6 @@ class Options(usage.Options):
         from twisted.internet import reactor
 
         restart = {} if self["restart"] is None else {"restart": self["restart"]}
-        split_options(conn, self["client_options"])
         spec = _config.client_spec(
             self["name"] or "client",
             conn,

@@ -872,3 +872,55 @@ class OwnStartTests(SupervisorCase):
         self.advance(3.0)
         self.assertEqual(self.up(supervisor), ["own"])
         self.stop(supervisor)
+
+
+class CodeChangeTests(SupervisorCase):
+    """What a restart makes of a hot code change."""
+
+    def test_restarts_have_the_new_class(self) -> None:
+        """[Y6] as in OTP, a child that is restarted runs the code that it ended with."""
+        old = self.handler("a")
+        new = type("New", (old,), {})
+        spec = old.child_spec(URL, id="a", **self.options("a"))
+        supervisor = self.supervise([spec])
+        before = supervisor.child("a")
+        self.successResultOf(before.sys.change_code(new))
+        self.crash("a")
+        self.settle()
+        after = supervisor.child("a")
+        self.assertIsNot(after, before)
+        self.assertIs(type(after.handler), new)
+
+    def test_failed_change(self) -> None:
+        """[Y6] a change that failed is forgotten."""
+        old = self.handler("a")
+
+        class Refuses(old):  # type: ignore[misc, valid-type]
+            def code_change(self, *_: Any) -> Any:
+                raise LookupError("no way")
+
+        supervisor = self.supervise([old.child_spec(URL, id="a", **self.options("a"))])
+        self.failureResultOf(supervisor.child("a").sys.change_code(Refuses), LookupError)
+        self.crash("a")
+        self.settle()
+        self.assertIs(type(supervisor.child("a").handler), old)
+
+
+class EarlyTests(SynchronousTestCase):
+    """Wrong arguments are refused where they are given."""
+
+    def test_options(self) -> None:
+        """Unknown options and wrong values are found out before anything is started."""
+        for options in ({"foo": 1}, {"ping_interval": "a"}, {"name": 3}, {"reconnect": 1}):
+            with case(options), self.assertRaises((TypeError, ValueError)):
+                wsx.Handler.child_spec(URL, **options)
+
+    def test_class_keyword(self) -> None:
+        """A class keyword that is none is named, with those that there are."""
+        with self.assertRaisesRegex(TypeError, "restrat; there are id, restart"):
+            type("Q", (wsx.Handler,), {}, restrat="permanent")
+
+    def test_one_child_alone(self) -> None:
+        """One child is no list of children."""
+        with self.assertRaisesRegex(TypeError, "a list"):
+            Supervisor(wsx.Handler.child_spec(URL))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx._options import START_OPTIONS, Options, split_options
+from wsx._options import START_OPTIONS, Options, split_options, with_reactor
 from wsx.conn import CONN_OPTIONS
 from wsx.test.support import URL
 from wsx.test.test_conn import DEFAULTS as OF_CONN  # design, section 3
@@ -103,9 +103,16 @@ class SplitTests(SynchronousTestCase):
         from twisted.internet import reactor
 
         clock = Clock()
-        self.assertIs(split_options(URL, {})[1].reactor, reactor)
-        self.assertIs(split_options(URL, {"reactor": None})[1].reactor, reactor)
-        self.assertIs(split_options(URL, {"reactor": clock})[1].reactor, clock)
+        for options, found in (
+            ({}, reactor),
+            ({"reactor": None}, reactor),
+            ({"reactor": clock}, clock),
+        ):
+            self.assertIs(with_reactor(split_options(URL, options)[1]).reactor, found)
+
+    def test_reactor_is_not_looked_for(self) -> None:
+        """That is only done when a client begins, as looking for it installs it."""
+        self.assertIsNone(split_options(URL, {})[1].reactor)
 
 
 class RefusedTests(SynchronousTestCase):

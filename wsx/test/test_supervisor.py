@@ -3064,3 +3064,89 @@ class RandomTests(SupervisorCase):
                 if spec.id == id:
                     return spec.restart
         raise LookupError(id)
+
+
+class ChangeTests(SupervisorCase):
+    """``change_children``: other children from now on."""
+
+    def change(self, supervisor: Supervisor, specs: list[ChildSpec]) -> dict[Any, Exception]:
+        """Changes the children, and waits until that is done."""
+        changed = supervisor.change_children(specs)
+        self.settle()
+        return self.successResultOf(changed)
+
+    def test_keeps_stops_and_starts(self) -> None:
+        """Equal ones go on, others are stopped in reverse order, new ones started in order."""
+        specs = self.children("abcd")
+        supervisor = self.supervise(specs)
+        kept = supervisor.child("b")
+        new = [self.child("e"), specs[1], self.child("f")]
+        with self.happens("end d", "end c", "end a", "start e", "up e", "start f", "up f"):
+            self.assertEqual(self.change(supervisor, new), {})
+        self.assertIs(supervisor.child("b"), kept)
+        self.assertEqual(self.listed(supervisor), ["e", "b", "f"])
+        self.stop(supervisor)
+
+    def test_changed_one(self) -> None:
+        """One whose specification is another with the same id is replaced."""
+        supervisor = self.supervise(self.children("a"))
+        before = supervisor.child("a")
+        self.change(supervisor, [self.child("a", "temporary")])
+        self.assertEqual(before.status, "terminated")
+        self.assertEqual(supervisor.child("a").status, "open")
+
+    def test_ended_one_stays_down(self) -> None:
+        """One that has ended for good and is kept stays down."""
+        specs = [self.child("a", "temporary"), self.child("b", "transient"), self.child("c")]
+        supervisor = self.supervise(specs)
+        for id in "ab":
+            self.end_normally(id)
+        self.settle()
+        self.change(supervisor, [*specs, self.child("d")])
+        self.assertEqual(self.up(supervisor), ["c", "d"])
+
+    def test_one_ends_meanwhile(self) -> None:
+        """A temporary child that ends while others are being stopped leaves none of them behind."""
+        specs = [self.child("a", "temporary"), *self.children("bcd")]
+        supervisor = self.supervise(specs)
+        self.sites["d"].hangs_up = False
+        changed = supervisor.change_children(specs[:1])
+        self.settle()
+        self.assertNoResult(changed)
+        self.end_normally("a")
+        self.sites["d"].hangs_up = True
+        self.sites["d"].drop()
+        self.settle()
+        self.assertEqual(self.successResultOf(changed), {})
+        self.assertEqual(supervisor.which_children(), [])
+        self.assertEqual({id: n for id, n in self.connections().items() if n}, {})
+
+    def test_linked_meanwhile(self) -> None:
+        """A client that is linked while others are being stopped is a child, and is stopped."""
+        supervisor = self.supervise(self.children("a"))
+        self.sites["a"].hangs_up = False
+        changed = supervisor.change_children([self.child("b")])
+        linked = wsx.start_link(supervisor, URL, self.handler("c"), **self.options("c"))
+        self.sites["a"].drop()
+        self.settle()
+        self.successResultOf(changed)
+        client = self.successResultOf(linked)
+        self.assertEqual(self.listed(supervisor), ["b", client])
+        self.stop(supervisor)
+        self.assertEqual(client.status, "terminated")
+
+    def test_start_that_fails(self) -> None:
+        """One that cannot be started is told, is no child, and the others are."""
+        supervisor = self.supervise(self.children("a"))
+        bad = self.child("b")
+        self.sites["b"].refusal = ConnectionRefusedError()
+        failures = self.change(supervisor, [bad, self.child("c")])
+        self.assertIsInstance(failures["b"], wsx.ConnError)
+        self.assertEqual(self.listed(supervisor), ["c"])
+
+    def test_refused(self) -> None:
+        """Not while it does not run, and not with two of one id."""
+        supervisor = Supervisor(self.children("a"), reactor=self.clock)
+        self.failureResultOf(supervisor.change_children([]), wsx.ChildError)
+        with self.assertRaises(wsx.ChildError):
+            supervisor.change_children([self.child("a"), self.child("a")])
