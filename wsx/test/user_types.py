@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from collections.abc import Mapping
+from typing import Any
+
 from twisted.internet.defer import Deferred, succeed
 
 import wsx
@@ -69,3 +72,42 @@ async def use() -> object:
     )
     await other.stop()
     return await client.terminated()
+
+
+class Annotated(wsx.Handler[int], restart="transient"):
+    """The aliases for annotations, and the class keywords."""
+
+    async def handle_frame(self, frame: wsx.Text | wsx.Binary, state: int) -> wsx.Result[int]:
+        return wsx.Reply(wsx.Text("seen"), state + 1)
+
+    def handle_disconnect(self, status: wsx.Disconnect, state: int) -> wsx.Answer[int]:
+        return super().handle_disconnect(status, state)
+
+    def code_change(self, old_version: object, state: int, extra: object) -> wsx.Answer[int]:
+        return wsx.Ok(state)
+
+
+async def look_inside(client: wsx.Client[int]) -> int:
+    """System requests know the type of the state."""
+    client.sys.trace(True)
+    await client.sys.change_code(Annotated, extra={"why": "new"})
+    await client.sys.replace_state(lambda state: state + 1)
+    return client.sys.get_state()
+
+
+def count(
+    event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: list[str]
+) -> None:
+    """An observer."""
+    config.append(f"{event} {measurements['time']} {metadata['name']}")
+
+
+async def supervise() -> dict[str, int]:
+    """A tree of supervisors."""
+    wsx.telemetry.attach("count", ["wsx.connected"], count, [])
+    inner = wsx.Supervisor([Annotated.child_spec("wss://example.com/", 0)], id="inner")
+    outer = wsx.Supervisor([inner], "one_for_all", max_restarts=1, backoff=wsx.Backoff())
+    outer.startService()
+    await outer.when_up()
+    await outer.start_child(Annotated.child_spec("wss://example.com/", 0, id="more"))
+    return outer.count_children()
