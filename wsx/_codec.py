@@ -47,6 +47,7 @@ _MEDIUM_HEADER: Final = Struct("!BBH4s")
 _LONG_HEADER: Final = Struct("!BBQ4s")
 
 _MASK_BATCH: Final = 1024
+_LONGEST_ORDINARY: Final = 65535  # what a length of 16 bits says
 
 
 class Inflater(Protocol):
@@ -153,35 +154,12 @@ class Decoder:
             data = self._tail + data
             self._tail = b""
         end = len(data)
-        limit = self._limit
+        most = _LONGEST_ORDINARY if self._limit is None else min(self._limit, _LONGEST_ORDINARY)
         while end - pos >= 2:
-            first = data[pos]
-            length = data[pos + 1]
-            start = pos + 2
-            if length == 126 and end - pos >= 4:
-                length = data[pos + 2] << 8 | data[pos + 3]
-                start = pos + 4
-                if length < 126:
-                    start = end + 1  # not minimal: the careful path says so
-            stop = start + length
-            if (
-                stop <= end
-                and length < 65536
-                and data[pos + 1] < 127
-                and (limit is None or length <= limit)
-                and self._opcode == CONTINUATION
-            ):
-                if first == _FINAL_TEXT:
-                    try:
-                        frames.append(Text(str(data[start:stop], "utf-8")))
-                    except UnicodeDecodeError:
-                        raise _bad_utf8(TEXT) from None
-                    pos = stop
-                    continue
-                if first == _FINAL_BINARY:
-                    frames.append(Binary(data[start:stop]))
-                    pos = stop
-                    continue
+            if self._opcode == CONTINUATION:
+                pos = _decode_ordinary(data, pos, most, frames)
+                if end - pos < 2:
+                    break
             after = self._decode_carefully(data, pos, frames)
             if after < 0:
                 break
@@ -317,6 +295,40 @@ class Decoder:
         if self._fragmented:
             self.joined.append(frame)
         self._opcode = CONTINUATION
+
+
+def _decode_ordinary(data: bytes, pos: int, most: int, frames: list[Frame]) -> int:
+    """Decodes what nearly every frame is: a short message that is whole.
+
+    Returns:
+        the beginning of the first frame that is something else, or not here as a whole.
+    """
+    end = len(data)
+    try:
+        while end - pos >= 2:
+            first = data[pos]
+            length = data[pos + 1]
+            start = pos + 2
+            if length > 125:
+                if length != 126 or end - pos < 4:
+                    break
+                length = data[pos + 2] << 8 | data[pos + 3]
+                start = pos + 4
+                if length < 126:
+                    break  # not minimal: the careful path says so
+            stop = start + length
+            if stop > end or length > most:
+                break
+            if first == _FINAL_TEXT:
+                frames.append(Text(str(data[start:stop], "utf-8")))
+            elif first == _FINAL_BINARY:
+                frames.append(Binary(data[start:stop]))
+            else:
+                break
+            pos = stop
+    except UnicodeDecodeError:
+        raise _bad_utf8(TEXT) from None
+    return pos
 
 
 def _bad_utf8(opcode: int) -> FrameError:
