@@ -23,7 +23,7 @@ from twisted.internet.endpoints import serverFromString
 from wsx._endpoints import endpoint_for, tls_creator
 from wsx._intensity import Intensity
 from wsx._logfile import check_path
-from wsx._options import START_OPTIONS, Options
+from wsx._options import START_OPTIONS, Options, patient
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import CONN_OPTIONS, Conn
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 _OF_THE_TREE: Final = {"strategy", "max_restarts", "max_seconds", "clients"}
 _OF_THE_CHILD: Final = {"restart", "shutdown"}
-_OF_BACKOFF: Final = {"initial", "maximum", "factor", "jitter", "max_attempts"}
+_OF_BACKOFF: Final = set(signature(Backoff).parameters) - {"rng"}
 _OF_A_CLIENT: Final = (
     {"url", "handler", "state"}
     | _OF_THE_CHILD
@@ -327,8 +327,7 @@ def client_spec(
     ``fields`` say otherwise; temporary where it is not to reconnect. Each start has its own copy of
     the state.
     """
-    defaults = {"async_": True, "handle_initial_conn_failure": True, "reconnect": Backoff()}
-    chosen = {**defaults, **options, "reactor": reactor}
+    chosen = patient(options) | {"reactor": reactor}
     restart = "transient" if chosen["reconnect"] is not None else "temporary"
     declared = {key: value for key, value in handler.child_fields().items() if key in _OF_THE_CHILD}
     return ChildSpec(

@@ -84,12 +84,11 @@ class _Call:
         callback: str,
         argument: object,
         answered: Callable[[], None] | None = None,
-        began: float | None = None,
     ) -> None:
         self.callback = callback
         self.argument = argument
         self.answered = answered
-        self.began = began
+        self.began: float | None = None
         self.deferred: Deferred[Any] | None = None
 
 
@@ -223,12 +222,12 @@ class Delivery(Generic[S]):
         self._mailbox.clear()
         return dropped
 
-    def _interrupt(self) -> list[Frame]:
+    def _interrupt(self) -> Iterator[Frame]:
         """Ends the loop over a batch after the present frame; gives those that are left.
 
         An exhausted iterator does it, at no cost for each frame.
         """
-        return list(self._batch)
+        return iter(list(self._batch))
 
     def terminate(self, reason: object) -> Deferred[object]:
         """Calls ``terminate``.
@@ -364,11 +363,6 @@ class Delivery(Generic[S]):
         if not request.asked.called:
             request.asked.callback(outcome)  # a Failure too
 
-    def _put_back(self, frames: list[Frame]) -> None:
-        if frames:
-            self._mailbox.put_back(iter(frames))
-            self._owner.pause_reading()
-
     # What goes out
 
     def _rest(self) -> None:
@@ -421,7 +415,7 @@ class Delivery(Generic[S]):
             self._take(_Call(callback, frame), response)
             if self._pending is not None:
                 break
-        self._keep(batch)
+        self._put_back(batch)
 
     def _deliver_observed(self, batch: Iterator[Frame]) -> None:
         """The same, slower, where somebody wants to know how long callbacks take."""
@@ -429,12 +423,12 @@ class Delivery(Generic[S]):
             self._invoke(_CALLBACKS[type(frame)], frame)
             if self._pending is not None:
                 break
-        self._keep(batch)
+        self._put_back(batch)
 
-    def _keep(self, batch: Iterator[Frame]) -> None:
+    def _put_back(self, frames: Iterator[Frame]) -> None:
         """Keeps the frames that were not delivered, where the loop was left early."""
-        if length_hint(batch):
-            self._mailbox.put_back(batch)
+        if length_hint(frames):
+            self._mailbox.put_back(frames)
             self._owner.pause_reading()
         self._batch = iter(())
 

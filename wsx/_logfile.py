@@ -42,7 +42,7 @@ class LogFile:
         self._reactor = reactor
         self._threads = IReactorThreads.providedBy(reactor)
         self._failed = failed
-        self._lock = Lock()  # over the next three
+        self._lock = Lock()  # over the next two
         self._waiting: list[str] = []
         self._working = False
         self._closing = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from wsx.conn import CONN_OPTIONS, Conn
 from wsx.errors import shorten
 from wsx.registry import Name, check_name
 
-__all__ = ["START_OPTIONS", "Options", "split_options", "with_reactor"]
+__all__ = ["START_OPTIONS", "Options", "patient", "split_options", "with_reactor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,16 @@ def split_options(conn_or_url: Conn | str, options: dict[str, Any]) -> tuple[Con
     else:
         conn = conn_or_url.without_answer()
     return conn, Options(**for_start)
+
+
+def patient(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives the options of a client that comes up, and comes back, while its server is down."""
+    return {
+        "async_": True,
+        "handle_initial_conn_failure": True,
+        "reconnect": Backoff(),
+        **options,
+    }
 
 
 def with_reactor(options: Options) -> Options:

@@ -44,17 +44,18 @@ class Supervised:
         wanted: it runs, or is to run: False once it has ended for good or is to stop.
         falling: it will be stopped together with a sibling, to be started again: if it ends before
             that, that is no end of its own.
+        gave_up: it ended because its own ``reconnect`` policy had enough.
         is_starting: a start is under way.
     """
 
     __slots__ = (
         "_ended",
-        "_gave_up",
         "_leaving",
         "_settled",
         "_starting",
         "born",
         "falling",
+        "gave_up",
         "is_starting",
         "running",
         "spec",
@@ -69,7 +70,7 @@ class Supervised:
         self.is_starting = False
         self.born: Running | None = None  # what is being started, where that is known already
         self._ended = ended
-        self._gave_up = False
+        self.gave_up = False
         self._starting: Deferred[Any] | None = None
         self._settled: Waiters[None] = Waiters()
         self._leaving: Running | None = None  # what is being stopped
@@ -105,11 +106,6 @@ class Supervised:
             self._starting = self.born = None
             self._settled.succeed(None)
 
-    @property
-    def gave_up(self) -> bool:
-        """Whether it ended because its own ``reconnect`` policy had enough."""
-        return self._gave_up
-
     def take(self, running: Running) -> None:
         """Takes what runs as this child."""
         self.wanted = True
@@ -122,7 +118,8 @@ class Supervised:
         if self.born is None:
             self._no_more()
         else:
-            _stopping(self.born, self.spec.shutdown, reactor).addBoth(self._no_more)
+            stopping = _stop_in_time(self.born, self.spec.shutdown, reactor)
+            Deferred.fromCoroutine(stopping).addBoth(self._no_more)
 
     def _no_more(self, _: object = None) -> None:
         """Waits no longer for the start."""
@@ -151,7 +148,7 @@ class Supervised:
     def _has_ended(self, reason: object, running: Running) -> None:
         if self.running is running:  # else it was stopped
             self.running = None
-            self._gave_up = bool(getattr(running, "gave_up", False))
+            self.gave_up = bool(getattr(running, "gave_up", False))
             self._ended(self, reason)
 
 
@@ -173,10 +170,6 @@ async def _stop_in_time(running: Running, seconds: float, reactor: Any) -> None:
         _log.failure("{running!r} could not be stopped", running=running)
     if limit is not None and limit.active():
         limit.cancel()
-
-
-def _stopping(running: Running, seconds: float, reactor: Any) -> Deferred[None]:
-    return Deferred.fromCoroutine(_stop_in_time(running, seconds, reactor))
 
 
 def _abandonable(begin: Callable[[], Deferred[Any]]) -> Deferred[Any]:

@@ -38,6 +38,7 @@ _OWN_HEADERS: Final = {
 _SSL_OPTIONS: Final = {"certificate", "private_key", "server_name", "minimum_version", "alpn"}
 _SHOWN_SSL_OPTIONS: Final = {"server_name", "minimum_version", "alpn"}
 _HIDDEN: Final = "..."
+_MAY_HAVE_SECRETS: Final = ("extra_headers", "resp_headers", "proxy", "ssl_options", "cacerts")
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -301,18 +302,9 @@ class Conn:
 
         The copy is for looking at, not for connecting.
         """
-        shown: dict[str, Any] = {
-            name: tuple(_redact_header(*pair) for pair in getattr(self, name))
-            for name in ("extra_headers", "resp_headers")
-        }
+        shown = {name: _redact_option(name, getattr(self, name)) for name in _MAY_HAVE_SECRETS}
         if self.parsed.password is not None or "?" in self.parsed.resource:
             shown["url"] = self.parsed.redacted
-        if self.proxy is not None:
-            shown["proxy"] = _redact_proxy(self.proxy)
-        if isinstance(self.ssl_options, Mapping):
-            shown["ssl_options"] = _redact_ssl_options(self.ssl_options)
-        if self.cacerts is not None:
-            shown["cacerts"] = _HIDDEN
         changed = {name: value for name, value in shown.items() if value != getattr(self, name)}
         return self.replace(**changed) if changed else self
 
@@ -326,7 +318,8 @@ class Conn:
         for f in dataclasses.fields(self)[1:]:
             value = getattr(self, f.name)
             if f.name != "parsed" and value != f.default:
-                shown.append(f"{f.name}={_redact_option(f.name, value)}")
+                seen = _redact_option(f.name, value)
+                shown.append(f"{f.name}={seen if seen is _HIDDEN else repr(seen)}")
         return f"Conn({', '.join(shown)})"
 
 
@@ -349,24 +342,17 @@ def parse_proxy(proxy: str) -> ParsedURL:
     return parsed
 
 
-def _redact_option(name: str, value: object) -> str:
+def _redact_option(name: str, value: Any) -> Any:
+    """Gives what may be shown of an option's value."""
+    if value is None:
+        return None
     if name in ("extra_headers", "resp_headers"):
-        return repr(tuple(_redact_header(*pair) for pair in value))  # type: ignore[attr-defined]
+        return tuple(_redact_header(*pair) for pair in value)
     if name == "proxy":
-        return repr(_redact_proxy(str(value)))
+        return parse_proxy(value).redacted.replace("ws:", "http:", 1).removesuffix("/")
     if name == "ssl_options" and isinstance(value, Mapping):
-        return repr(_redact_ssl_options(value))
-    if name == "cacerts":
-        return _HIDDEN
-    return repr(value)
-
-
-def _redact_proxy(proxy: str) -> str:
-    return parse_proxy(proxy).redacted.replace("ws:", "http:", 1).removesuffix("/")
-
-
-def _redact_ssl_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v if k in _SHOWN_SSL_OPTIONS else _HIDDEN for k, v in options.items()}
+        return {k: v if k in _SHOWN_SSL_OPTIONS else _HIDDEN for k, v in value.items()}
+    return _HIDDEN if name == "cacerts" else value
 
 
 def _redact_header(name: str, value: str) -> tuple[str, str]:

@@ -10,11 +10,10 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.python.components import registerAdapter
 from zope.interface import implementer
 
-from wsx._options import split_options, with_reactor
+from wsx._options import patient
 from wsx._waiters import Waiters
-from wsx.backoff import Backoff
-from wsx.child import ChildSpec, IClientParent, as_parent, check_fields
-from wsx.client import Client, check_handler, make_client, make_handler
+from wsx.child import ChildSpec, ClientStart, IClientParent, as_parent
+from wsx.client import Client, check_handler, make_client
 from wsx.conn import Conn
 from wsx.errors import as_exception
 from wsx.supervisor import Supervisor
@@ -117,27 +116,20 @@ class ClientService(Supervisor):
         max_seconds: float = 5.0,
         **options: Any,
     ) -> None:
-        check_fields(restart=restart)
-        defaults = {
-            "async_": True,
-            "handle_initial_conn_failure": True,
-            "reconnect": Backoff(),
-        }
+        chosen = patient(options)
         self.client: Client[Any] | None = None
-        self._conn, self._start_options = split_options(conn, defaults | options)
-        self._handler = check_handler(handler)
-        self._state = state
         self._watched: Client[Any] | None = None
         self._connected: Waiters[Client[Any]] = Waiters()
-        given = self._start_options.name
-        name = given if isinstance(given, str) else type(self).__qualname__
+        name = chosen.get("name")
+        if not isinstance(name, str):
+            name = type(self).__qualname__
         spec = ChildSpec(
             name,
-            lambda _: self._start_client(),
+            ClientStart(conn, check_handler(handler), lambda: state, chosen),
             restart,
             math.inf,  # the client has its own limits: close_timeout, twice
-            backoff=self._start_options.reconnect,
-            reactor=self._start_options.reactor,
+            backoff=chosen["reconnect"],
+            reactor=chosen.get("reactor"),
         )
         super().__init__(
             [spec], "one_for_one", max_restarts, max_seconds, auto_shutdown="all", id=name
@@ -169,22 +161,17 @@ class ClientService(Supervisor):
         self._connected.fail(as_exception(reason))
         super()._tell_end(reason)
 
-    def _start_client(self) -> Deferred[Client[Any]]:
-        options = with_reactor(self._start_options)
-        client = Client(self._conn, make_handler(self._handler), self._state, options)
-        self.announce(client)
-        started = client.begin()
-        self.client = client
-        client.terminated().addCallback(self._gone, client)
+    def announce(self, running: Any) -> None:
+        """Takes note of the client that was started; the supervisor calls it."""
+        super().announce(running)
+        self.client = running
+        running.terminated().addCallback(self._gone, running)
         if self._connected:
-            self._watch(client)
-        return started
+            self._watch(running)
 
     def _gone(self, _: object, client: Client[Any]) -> None:
         if self.client is client:
             self.client = None
-        if isinstance(self._handler, type):
-            self._handler = type(client.handler)  # a hot code change outlives the client
 
     def _watch(self, client: Client[Any]) -> None:
         if self._watched is not client:

@@ -120,7 +120,7 @@ class Supervisor(Service):
         self.configure(strategy, max_restarts, max_seconds)
         self._children: list[Supervised] = []
         self._waits: dict[Supervised, _Wait] = {}
-        self._linked: dict[int, Supervised] = {}  # clients that were linked, by their id()
+        self._links: dict[int, Supervised] = {}  # clients that were linked, by their id()
         self._now_starting: Supervised | None = None  # its ``start`` is on the stack
         self._agenda: deque[Callable[[], Deferred[Any]]] = deque()
         self._at_work = False
@@ -406,8 +406,9 @@ class Supervisor(Service):
         client = make_client(conn_or_url, handler, state, options)
         if self._now_starting is None or self._now_starting.born is not None:
             return self._adopt(client)
-        self.announce(client)
-        return client.begin()
+        started = client.begin()
+        self.announce(client)  # one that could not begin was never born
+        return started
 
     def announce(self, running: Running) -> None:
         """Says what the child will be whose ``start`` is being called, so that a stop reaches it.
@@ -423,7 +424,7 @@ class Supervisor(Service):
         if self._ending or self._over:
             raise ChildError(self.id, "the supervisor is not running")
         child = self._add(ChildSpec(client, _linked, "temporary", reactor=client.reactor))
-        self._linked[id(client)] = child
+        self._links[id(client)] = child
         try:
             started = client.begin()
         except Exception:
@@ -462,8 +463,8 @@ class Supervisor(Service):
         """Starts a child; gives what it is."""
         self._ends.pop(child.spec.id, None)
         running = await child.start(lambda: self._call_start(child), self._reactor)
-        if id(running) in self._linked:  # before it was known whose it is
-            self._drop(self._linked[id(running)])
+        if id(running) in self._links:  # before it was known whose it is
+            self._drop(self._links[id(running)])
         return running
 
     def _call_start(self, child: Supervised) -> Deferred[Any]:
@@ -487,7 +488,7 @@ class Supervisor(Service):
         child.wanted = False
         self._wait_no_more(child)
         self._intensity.forget(child)
-        self._linked.pop(id(child.spec.id), None)
+        self._links.pop(id(child.spec.id), None)
         if child in self._children:
             self._children.remove(child)
 

@@ -1063,6 +1063,16 @@ class EndTests(ConfigRunCase):
         self.step()
         return stopped
 
+    def assert_terminates(self, names: str) -> None:
+        """SIGTERM ends the run once these peers have parted, without an error, status 0."""
+        stopped = self.terminate()
+        for name in names:
+            self.part(name)
+        self.pass_time(1)
+        self.successResultOf(stopped)
+        self.assertEqual(self.lines(LogLevel.error), [])
+        self.assertEqual(self.exits, [])
+
     def test_sigterm_during_a_reread(self) -> None:
         """[V4] SIGTERM while a removed client closes: all close, status 0, and no error is logged.
 
@@ -1071,29 +1081,17 @@ class EndTests(ConfigRunCase):
         self.run_open(a={}, b={})
         self.reread(a={}, c={})
         self.lines()
-        stopped = self.terminate()
-        self.part("b")
-        self.part("a")
-        self.pass_time(1)
-        self.successResultOf(stopped)
-        self.assertEqual(self.lines(LogLevel.error), [])
+        self.assert_terminates("ba")
         self.assertEqual(self.attempts("a", "b", "c"), [1, 1, 0])
         for name in "ab":
             self.assertEqual(Member.calls[name][-1], ("terminate", wsx.Shutdown("")))
-        self.assertEqual(self.exits, [])
 
     def test_sigterm_with_two_to_remove(self) -> None:
         """[V4] The same where another one was still to be removed."""
         self.run_open(a={}, b={}, c={})
         self.reread(a={})
         self.lines()
-        stopped = self.terminate()
-        for name in "cba":
-            self.part(name)
-        self.pass_time(1)
-        self.successResultOf(stopped)
-        self.assertEqual(self.lines(LogLevel.error), [])
-        self.assertEqual(self.exits, [])
+        self.assert_terminates("cba")
 
     def test_sigterm_with_another_one_asked_for(self) -> None:
         """[V4] The same where a second SIGHUP came."""
@@ -1101,13 +1099,7 @@ class EndTests(ConfigRunCase):
         self.reread(a={})
         self.hang_up()
         self.lines()
-        stopped = self.terminate()
-        for name in "ba":
-            self.part(name)
-        self.pass_time(1)
-        self.successResultOf(stopped)
-        self.assertEqual(self.lines(LogLevel.error), [])
-        self.assertEqual(self.exits, [])
+        self.assert_terminates("ba")
 
     def test_sighup_after_sigterm(self) -> None:
         """SIGHUP after SIGTERM starts nothing, and is no error."""

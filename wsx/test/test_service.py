@@ -617,6 +617,16 @@ class FailedStartTests(ServiceCase):
         self.assertIsInstance(error, wsx.AlreadyStartedError)
         self.assert_down(service)
 
+    def test_never_begun(self) -> None:
+        """[C7] a client whose name is taken was never started: it has no ``terminate``."""
+        self.open(Recorder(), name="feed")
+        recorder = Follower()
+        service = self.started(recorder, name="feed")
+        self.flushLoggedErrors(wsx.AlreadyStartedError)
+        self.step()
+        self.assertEqual(recorder.names, [])
+        self.assert_down(service)
+
     def test_connection_fails_at_first(self) -> None:
         """[V2] so is a first connection that fails, where the start waits for that."""
         self.server.refusal = ConnectionRefusedError()
