@@ -4,6 +4,7 @@ Begin with :class:`Handler` and :func:`start`; ``docs/`` tells the rest.
 """
 
 from wsx import telemetry
+from wsx._form import compiled
 from wsx._version import __version__
 from wsx.backoff import Backoff, is_retryable
 from wsx.child import ChildSpec
@@ -30,20 +31,9 @@ from wsx.errors import (
     URLError,
     WsxError,
 )
-from wsx.frames import (
-    Binary,
-    ConnectionDropped,
-    Disconnect,
-    Frame,
-    LocalClose,
-    Ping,
-    Pong,
-    RemoteClose,
-    Shutdown,
-    Text,
-    is_normal,
-)
+from wsx.frames import Binary, Frame, Ping, Pong, Text
 from wsx.handler import Answer, Close, Exit, Handler, Ok, Reconnect, Reply, Result
+from wsx.reasons import ConnectionDropped, Disconnect, LocalClose, RemoteClose, Shutdown, is_normal
 from wsx.registry import Global, Via, whereis
 from wsx.service import ClientService, start_link
 from wsx.supervisor import Supervisor
@@ -96,6 +86,7 @@ __all__ = [
     "WsxError",
     "__version__",
     "cast",
+    "compiled",
     "info",
     "is_normal",
     "is_retryable",

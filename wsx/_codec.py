@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from codecs import utf_8_decode
+from collections.abc import Callable
 from io import StringIO
 from struct import Struct
 from typing import Final, Protocol
+
+from mypy_extensions import i64  # a C integer, where this is compiled
 
 from wsx.errors import FrameError
 from wsx.frames import (
@@ -31,6 +34,7 @@ from wsx.frames import (
     Pong,
     Text,
     is_wire_close_code,
+    wire_payload,
 )
 
 FIN: Final = 0x80
@@ -47,6 +51,8 @@ _MEDIUM_HEADER: Final = Struct("!BBH4s")
 _LONG_HEADER: Final = Struct("!BBQ4s")
 
 _MASK_BATCH: Final = 1024
+_LONG: Final = 4096  # bytes from which on another way of masking may pay
+BATCH: Final = 512  # below what wakes the garbage collector: 700 objects
 _LONGEST_ORDINARY: Final = 65535  # what a length of 16 bits says
 
 
@@ -84,10 +90,12 @@ class Decoder:
         failure: set when the peer broke the protocol; nothing is decoded any more.
         close: set when the peer's close frame came; nothing is decoded any more.
         own_pongs: the payloads of pongs to our own pings; the caller empties it.
+        more: whether ``feed(b"")`` would go on with what is here.
         joined: those of the returned frames that came in fragments; the caller empties it.
     """
 
     __slots__ = (
+        "_begin",
         "_compressed",
         "_final",
         "_fragmented",
@@ -98,12 +106,13 @@ class Decoder:
         "_own_pong",
         "_remaining",
         "_size",
-        "_tail",
         "_text",
         "_undecoded",
+        "_undone",
         "close",
         "failure",
         "joined",
+        "more",
         "own_pongs",
     )
 
@@ -119,7 +128,9 @@ class Decoder:
         self._limit = max_message_size
         self._inflater = inflater
         self._own_pong: bytes | None = None
-        self._tail = b""  # the beginning of a frame of which too little is here
+        self.more = False
+        self._undone = b""  # from _begin on: frames of a later batch, or too little of one
+        self._begin = 0
         self._remaining = 0  # bytes still to come of a data frame's payload
         self._final = False  # whether that frame ends its message
         self._opcode = CONTINUATION  # of the message in progress; CONTINUATION for none
@@ -139,6 +150,9 @@ class Decoder:
 
         Returns:
             the frames that are whole now, in order; those before a failure or a close frame too.
+            Where they are many, ``more`` is true after it, and ``feed(b"")`` goes on: so few at a
+            time die young, and Python's garbage collector never comes to look at them, which costs
+            more than decoding does.
         """
         frames: list[Frame] = []
         if self.failure is None and self.close is None:
@@ -146,27 +160,38 @@ class Decoder:
                 self._decode(data, frames)
             except FrameError as error:
                 self.failure = error
+                self.more = False
         return frames
 
     def _decode(self, data: bytes, frames: list[Frame]) -> None:
-        pos = self._continue_payload(data, frames) if self._remaining else 0
-        if self._tail:
-            data = self._tail + data
-            self._tail = b""
+        pos = 0
+        if self._remaining:
+            pos = self._continue_payload(data, frames)
+        elif self._undone and data:
+            data = self._undone[self._begin :] + data
+        elif self._undone:
+            data, pos = self._undone, self._begin
+        pos = self._decode_frames(data, pos, frames)
+        self.more = len(frames) >= BATCH
+        if self.more:  # a copy for each batch would make a large read quadratic
+            self._undone, self._begin = data, pos
+        else:
+            self._undone, self._begin = data[pos:], 0
+
+    def _decode_frames(self, data: bytes, pos: int, frames: list[Frame]) -> int:
+        """Decodes up to a batch of frames; gives where the first one begins that is left."""
         end = len(data)
         most = _LONGEST_ORDINARY if self._limit is None else min(self._limit, _LONGEST_ORDINARY)
-        while end - pos >= 2:
+        while end - pos >= 2 and len(frames) < BATCH and self.close is None:
             if self._opcode == CONTINUATION:
                 pos = _decode_ordinary(data, pos, most, frames)
-                if end - pos < 2:
+                if end - pos < 2 or len(frames) >= BATCH:
                     break
             after = self._decode_carefully(data, pos, frames)
             if after < 0:
                 break
             pos = after
-            if self.close is not None:
-                return
-        self._tail = data[pos:]
+        return pos
 
     def _decode_carefully(self, data: bytes, pos: int, frames: list[Frame]) -> int:
         """Decodes the frame at ``pos``: gives where it ends, or -1 where too little is here."""
@@ -297,20 +322,22 @@ class Decoder:
         self._opcode = CONTINUATION
 
 
-def _decode_ordinary(data: bytes, pos: int, most: int, frames: list[Frame]) -> int:
+def _decode_ordinary(data: bytes, begin: int, longest: int, frames: list[Frame]) -> int:
     """Decodes what nearly every frame is: a short message that is whole.
 
     Returns:
-        the beginning of the first frame that is something else, or not here as a whole.
+        the beginning of the first frame that is something else, not here as a whole, or too many.
     """
-    end = len(data)
+    pos: i64 = begin
+    most: i64 = longest
+    end: i64 = len(data)
     try:
-        while end - pos >= 2:
-            first = data[pos]
-            length = data[pos + 1]
+        for _ in range(BATCH - len(frames)):
+            first: i64 = data[pos]
+            length: i64 = data[pos + 1]
             start = pos + 2
             if length > 125:
-                if length != 126 or end - pos < 4:
+                if length != 126:
                     break
                 length = data[pos + 2] << 8 | data[pos + 3]
                 start = pos + 4
@@ -320,12 +347,14 @@ def _decode_ordinary(data: bytes, pos: int, most: int, frames: list[Frame]) -> i
             if stop > end or length > most:
                 break
             if first == _FINAL_TEXT:
-                frames.append(Text(str(data[start:stop], "utf-8")))
+                frames.append(Text(data[start:stop].decode()))
             elif first == _FINAL_BINARY:
                 frames.append(Binary(data[start:stop]))
             else:
                 break
             pos = stop
+    except IndexError:
+        return pos  # this header is not here as a whole
     except UnicodeDecodeError:
         raise _bad_utf8(TEXT) from None
     return pos
@@ -369,12 +398,25 @@ def _parse_close(payload: bytes) -> PeerClose:
         raise _bad_utf8(CLOSE) from None
 
 
-class MaskSource:
-    """Fresh masking keys, unpredictable as RFC 6455 section 5.3 asks, fetched in batches."""
+def apply_mask(payload: bytes, mask: bytes) -> bytes:
+    """Masks or unmasks (RFC 6455 section 5.3): one XOR over the whole payload as a number."""
+    length = len(payload)
+    key = (mask * (length // 4 + 1))[:length]
+    number = int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")
+    return number.to_bytes(length, "little")
 
-    __slots__ = ("_next", "_pool")
+
+class MaskSource:
+    """Fresh masking keys, unpredictable as RFC 6455 section 5.3 asks, fetched in batches.
+
+    Attributes:
+        apply_long: masks what is long; whoever knows a faster way than :func:`apply_mask` sets it.
+    """
+
+    __slots__ = ("_next", "_pool", "apply_long")
 
     def __init__(self) -> None:
+        self.apply_long: Callable[[bytes, bytes], bytes] = apply_mask
         self._pool = b""
         self._next = 0
 
@@ -397,6 +439,18 @@ masks: Final = MaskSource()
 os.register_at_fork(after_in_child=masks.forget)
 
 
+def encode_frame(frame: object) -> bytes:
+    """Gives a frame as it goes on the wire, masked with a fresh key.
+
+    Raises:
+        InvalidFrameError: this is no frame, or its payload is of the wrong type.
+        FrameEncodeError: RFC 6455 does not allow it.
+    """
+    payload = wire_payload(frame)
+    assert isinstance(frame, Frame)
+    return encode(frame.opcode, payload, masks.take())
+
+
 def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
     """Gives one masked frame.
 
@@ -414,12 +468,4 @@ def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
         header = _MEDIUM_HEADER.pack(first, _MASKED | 126, length, mask)
     else:
         header = _LONG_HEADER.pack(first, _MASKED | 127, length, mask)
-    return header + apply_mask(payload, mask)
-
-
-def apply_mask(payload: bytes, mask: bytes) -> bytes:
-    """Masks or unmasks (RFC 6455 section 5.3): one XOR over the whole payload as a number."""
-    length = len(payload)
-    key = (mask * (length // 4 + 1))[:length]
-    number = int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")
-    return number.to_bytes(length, "little")
+    return header + (apply_mask if length < _LONG else masks.apply_long)(payload, mask)

@@ -15,8 +15,9 @@ from zope.interface import implementer
 
 from wsx.conn import Conn
 from wsx.errors import InvalidFrameError, NotConnectedError, describe
-from wsx.frames import Binary, Disconnect, Text
+from wsx.frames import Binary, Text
 from wsx.handler import Answer, Close, Handler, Ok
+from wsx.reasons import Disconnect
 
 __all__ = ["Console", "log_to_stderr"]
 

@@ -25,8 +25,9 @@ from wsx import telemetry
 from wsx._mailbox import Connected, Frames, Lost, Mailbox, Message
 from wsx._upgrade import change_class
 from wsx.errors import BadResponseError, NotConnectedError
-from wsx.frames import Binary, Disconnect, Frame, Ping, Pong, Text
+from wsx.frames import Binary, Frame, Ping, Pong, Text
 from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, judge
+from wsx.reasons import Disconnect
 
 __all__ = ["Delivery", "Owner"]
 
@@ -121,6 +122,7 @@ class Delivery(Generic[S]):
         handler, state: as they are now; the state before a pending callback's answer.
         held: the caller of ``start`` is on the stack: nothing is delivered in this step.
         suspended: nothing is delivered until :meth:`resume`.
+        busy: the handler's code is on the stack; a :meth:`Owner.flush` follows.
     """
 
     def __init__(
@@ -138,7 +140,7 @@ class Delivery(Generic[S]):
         self._owner = owner
         self.held = False
         self.suspended = False
-        self._busy = False  # the handler's code is on the stack
+        self.busy = False  # the handler's code is on the stack
         self._ended = False
         self._pending: _Call | _Request | None = None
         self._wakeup: IDelayedCall | None = None
@@ -152,16 +154,16 @@ class Delivery(Generic[S]):
         """Delivers frames that just arrived; called from the reactor."""
         if self._ended:
             return
-        if self._busy or self.suspended or self._pending is not None or len(self._mailbox):
+        if self.busy or self.suspended or self._pending is not None or len(self._mailbox):
             self._mailbox.frames(frames)
             self._owner.pause_reading()
             self.deliver()
         else:
-            self._busy = True
+            self.busy = True
             try:
                 self._deliver_frames(iter(frames))
             finally:
-                self._busy = False
+                self.busy = False
             self._rest()
 
     def wake(self) -> None:
@@ -183,7 +185,7 @@ class Delivery(Generic[S]):
             self.wake()
         if self.held or self._blocked:
             return
-        self._busy = True
+        self.busy = True
         try:
             for _ in range(len(self._mailbox)):
                 item = self._mailbox.take()
@@ -193,13 +195,13 @@ class Delivery(Generic[S]):
                 if self._pending is not None or self._requests or self.suspended:
                     break
         finally:
-            self._busy = False
+            self.busy = False
         self._rest()
 
     @property
     def _blocked(self) -> bool:
         """Whether nothing may be delivered in this step."""
-        return self._busy or self._pending is not None or self.suspended or self._ended
+        return self.busy or self._pending is not None or self.suspended or self._ended
 
     def end(self) -> int:
         """Delivers nothing more; a pending callback is cancelled in the next step.
@@ -261,7 +263,7 @@ class Delivery(Generic[S]):
     def resume(self) -> None:
         """Delivers again, from the next step on."""
         self.suspended = False
-        if not (self._busy or self._ended):
+        if not (self.busy or self._ended):
             self._rest()
 
     def request(self, action: Callable[[], Any]) -> Deferred[Any]:
@@ -334,7 +336,7 @@ class Delivery(Generic[S]):
             return
         self._serving = True
         try:
-            while self._requests and self._pending is None and not self._busy:
+            while self._requests and self._pending is None and not self.busy:
                 request = self._requests.popleft()
                 if not request.asked.called:  # or it was cancelled
                     self._serve_one(request)
@@ -346,11 +348,12 @@ class Delivery(Generic[S]):
     def _serve_one(self, request: _Request) -> None:
         was_ended = self._ended
         self._pending = request
-        self._busy = True
+        self.busy = True
         try:
             request.deferred = maybeDeferred(request.action)
         finally:
-            self._busy = False
+            self.busy = False
+        self._owner.flush()  # the action may have sent something
         request.deferred.addBoth(self._served, request)
         if self._ended and not was_ended:
             request.deferred.cancel()  # it stopped the client itself
@@ -387,34 +390,32 @@ class Delivery(Generic[S]):
 
     def _deliver_frames(self, batch: Iterator[Frame]) -> None:
         """The hot loop: a callback that answers None or Ok costs nothing beyond its call."""
-        handler = self.handler
         self._batch = batch
         if telemetry.CALLBACK in telemetry.observers:
             self._deliver_observed(batch)
             return
+        handler, state = self.handler, self.state  # a request that changes them ends the loop
         for frame in batch:
             kind = type(frame)
             try:
                 if kind is Text or kind is Binary:
-                    callback = "handle_frame"
-                    response = handler.handle_frame(frame, self.state)  # type: ignore[arg-type]
+                    response = handler.handle_frame(frame, state)  # type: ignore[arg-type]
                 elif kind is Ping:
-                    callback = "handle_ping"
-                    response = handler.handle_ping(frame, self.state)  # type: ignore[arg-type]
+                    response = handler.handle_ping(frame, state)  # type: ignore[arg-type]
                 else:
-                    callback = "handle_pong"
-                    response = handler.handle_pong(frame, self.state)  # type: ignore[arg-type]
+                    response = handler.handle_pong(frame, state)  # type: ignore[arg-type]
             except BaseException as error:
                 self._raised(error)
                 return
             if response is None:
                 continue
             if type(response) is Ok:
-                self.state = response.state
+                self.state = state = response.state
                 continue
-            self._take(_Call(callback, frame), response)
+            self._take(_Call(_CALLBACKS[kind], frame), response)
             if self._pending is not None:
                 break
+            state = self.state
         self._put_back(batch)
 
     def _deliver_observed(self, batch: Iterator[Frame]) -> None:
@@ -482,7 +483,7 @@ class Delivery(Generic[S]):
             self._crash(outcome)
         else:
             self._conclude(call, outcome)
-        if not self._busy:
+        if not self.busy:
             self._rest()
 
     def _conclude(self, call: _Call, response: object) -> None:

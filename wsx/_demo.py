@@ -12,8 +12,9 @@ from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 
 from wsx.conn import Conn
-from wsx.frames import Binary, Disconnect, Text
+from wsx.frames import Binary, Text
 from wsx.handler import Answer, Handler, Ok, Reply
+from wsx.reasons import Disconnect
 
 __all__ = ["DemoHandler", "DemoServer"]
 

@@ -10,7 +10,7 @@ from twisted.logger import Logger, LogLevel
 from wsx.backoff import Backoff
 from wsx.conn import Conn
 from wsx.errors import describe
-from wsx.frames import Disconnect, is_normal
+from wsx.reasons import Disconnect, is_normal
 
 __all__ = ["Journal"]
 

@@ -50,19 +50,14 @@ from wsx.frames import (
     MAX_CLOSE_MESSAGE,
     NORMAL_CLOSURE,
     Binary,
-    ConnectionDropped,
-    Disconnect,
     Frame,
-    LocalClose,
     Ping,
     Pong,
-    RemoteClose,
-    Shutdown,
     Text,
     close_payload,
-    is_normal,
 )
 from wsx.handler import Handler, Reconnect
+from wsx.reasons import ConnectionDropped, Disconnect, LocalClose, RemoteClose, Shutdown, is_normal
 
 if TYPE_CHECKING:
     from wsx.client import Client
@@ -73,6 +68,7 @@ S = TypeVar("S")
 
 _log = Logger("wsx")
 
+_GATHER_AT_MOST: Final = 65536  # bytes: the high-water mark of Twisted's transports
 _LATER_AT_LEAST: Final = 64  # pending send_after calls before cancelled ones are looked for
 
 
@@ -209,7 +205,8 @@ class Lifecycle(Generic[S]):
             self.debug.event("sending frame: {!r}", frame)
         if telemetry.observers:
             self._tell(telemetry.FRAME_SENT, frame=frame)
-        connection.flush()
+        if not self.delivery.busy or connection.gathered >= _GATHER_AT_MOST:
+            connection.flush()  # while the handler is at work, the end of the batch does it
         return succeed(None) if connection.writable else self._wait_for_buffer(timeout)
 
     def _wait_for_buffer(self, timeout: float | None) -> Deferred[None]:
@@ -468,7 +465,7 @@ class Lifecycle(Generic[S]):
     def flush(self) -> None:
         """A batch of deliveries is done."""
         if self._connection is not None:
-            self._connection.flush()
+            self._connection.flush_now()
 
     def pause_reading(self) -> None:
         """Frames wait: hold the peer back."""

@@ -15,7 +15,8 @@ from typing import Any
 
 from wsx.conn import Conn
 from wsx.errors import MailboxFullError
-from wsx.frames import Disconnect, Frame
+from wsx.frames import Frame
+from wsx.reasons import Disconnect
 
 __all__ = ["Connected", "Frames", "Lost", "Mailbox", "Message"]
 

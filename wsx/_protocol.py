@@ -18,6 +18,7 @@ from autobahn.websocket.compress import (
     PerMessageDeflateResponse,
     PerMessageDeflateResponseAccept,
 )
+from autobahn.websocket.xormasker import create_xor_masker
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -32,25 +33,28 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsx import _handshake
-from wsx._codec import FIN, RSV1, Decoder, encode, masks
+from wsx._codec import FIN, RSV1, Decoder, encode, encode_frame, masks
 from wsx._deflate import Inflater
+from wsx._direct import write_now
 from wsx._endpoints import endpoint_for
 from wsx._version import __version__
 from wsx.conn import Conn
 from wsx.errors import ConnError, FrameError, HandshakeError, WsxError
-from wsx.frames import (
-    BINARY,
-    NO_STATUS_RECEIVED,
-    TEXT,
-    Frame,
-    close_payload,
-    wire_payload,
-)
+from wsx.frames import NO_STATUS_RECEIVED, Binary, Frame, Text, close_payload, wire_payload
 
 __all__ = ["Attempt", "Connection", "Listener"]
 
 _log = Logger("wsx")
 _USER_AGENT = f"wsx/{__version__}"
+
+
+def _mask_natively(payload: bytes, mask: bytes) -> bytes:
+    masked: bytes = create_xor_masker(mask, len(payload)).process(payload)
+    return masked
+
+
+if create_xor_masker.__module__.startswith("autobahn.nvx"):  # not its loop in pure Python
+    masks.apply_long = _mask_natively
 
 
 class Listener(Protocol):
@@ -212,6 +216,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self._deaf = False  # what arrives is thrown away
         self._cut = False
         self._outgoing: list[bytes] = []
+        self.gathered = 0  # bytes of it
         self.writable = True
 
     # Twisted's events
@@ -333,42 +338,70 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
             self._decoder.expect_pongs(token)
 
     def _receive_frames(self, decoder: Decoder, data: bytes) -> None:
-        self._listener.received(decoder.feed(data), decoder.joined)
+        self._received(decoder, decoder.feed(data))
+        while decoder.more:
+            self._received(decoder, decoder.feed(b""))
+        if decoder.close is not None:
+            self._listener.peer_closed(decoder.close.code, decoder.close.message)
+        elif decoder.failure is not None:
+            self._listener.violated(decoder.failure)
+
+    def _received(self, decoder: Decoder, frames: list[Frame]) -> None:
+        self._listener.received(frames, decoder.joined)
         if decoder.joined:
             decoder.joined.clear()
         if decoder.own_pongs:
             for payload in decoder.own_pongs:
                 self._listener.own_pong(payload)
             decoder.own_pongs.clear()
-        if decoder.close is not None:
-            self._listener.peer_closed(decoder.close.code, decoder.close.message)
-        elif decoder.failure is not None:
-            self._listener.violated(decoder.failure)
 
     def gather(self, frames: list[object]) -> None:
-        """Encodes frames for the next ``flush``; each is checked before the first is encoded.
+        """Encodes frames for the next ``flush``, all of them or none.
 
         Raises:
             InvalidFrameError, FrameEncodeError: nothing was taken.
         """
-        checked = [(frame, wire_payload(frame)) for frame in frames]
-        for frame, payload in checked:
-            assert isinstance(frame, Frame)
-            self._outgoing.append(self._encode(frame.opcode, payload))
+        if self._deflate is None:
+            encoded = [encode_frame(frame) for frame in frames]
+        else:
+            encoded = self._deflated(self._deflate, frames)
+        self._outgoing += encoded
+        for data in encoded:
+            self.gathered += len(data)
 
     def flush(self) -> None:
         """Hands what was gathered to the transport, in one write."""
-        if self._outgoing:
-            outgoing, self._outgoing = self._outgoing, []
-            self.transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
+        outgoing = self._take_gathered()
+        if outgoing:
+            self.transport.write(outgoing)
 
-    def _encode(self, opcode: int, payload: bytes) -> bytes:
-        if self._deflate is None or opcode not in (TEXT, BINARY):
-            return encode(opcode, payload, masks.take())
-        self._deflate.start_compress_message()
-        payload = self._deflate.compress_message_data(payload)
-        payload += self._deflate.end_compress_message()
-        return encode(opcode, payload, masks.take(), FIN | RSV1)
+    def flush_now(self) -> None:
+        """The same, but to the socket itself where nothing waits before it."""
+        outgoing = self._take_gathered()
+        if outgoing:
+            write_now(self.transport, outgoing)
+
+    def _take_gathered(self) -> bytes:
+        outgoing = self._outgoing
+        if not outgoing:
+            return b""
+        self._outgoing = []
+        self.gathered = 0
+        return outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+
+    def _deflated(self, deflate: PerMessageDeflate, frames: list[object]) -> list[bytes]:
+        """Checks all before the first changes what the compression remembers."""
+        checked = [(frame, wire_payload(frame)) for frame in frames]
+        encoded = []
+        for frame, payload in checked:
+            if isinstance(frame, (Text, Binary)):
+                deflate.start_compress_message()
+                payload = deflate.compress_message_data(payload)
+                payload += deflate.end_compress_message()
+                encoded.append(encode(frame.opcode, payload, masks.take(), FIN | RSV1))
+            else:
+                encoded.append(encode_frame(frame))
+        return encoded
 
     def sendFrame(self, opcode: int, payload: bytes = b"", **_: Any) -> None:
         """Sends one frame; Autobahn's closing handshake calls it."""

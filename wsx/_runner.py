@@ -19,7 +19,7 @@ from wsx import _config
 from wsx._config import ConfigError, Tree
 from wsx._demo import DemoServer
 from wsx.errors import ChildError, describe
-from wsx.frames import is_normal
+from wsx.reasons import is_normal
 from wsx.supervisor import Supervisor
 
 __all__ = ["ConfigRunner", "DemoRunner", "Runner"]

@@ -11,7 +11,7 @@ from typing import Final
 
 from wsx._check import is_number
 from wsx.errors import ConnError, RequestError, certificate_problem
-from wsx.frames import Disconnect, LocalClose, RemoteClose
+from wsx.reasons import Disconnect, LocalClose, RemoteClose
 
 __all__ = ["Backoff", "is_retryable"]
 

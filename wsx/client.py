@@ -12,8 +12,9 @@ from wsx._lifecycle import Lifecycle
 from wsx._options import Options, split_options, with_reactor
 from wsx.conn import Conn
 from wsx.errors import shorten
-from wsx.frames import NORMAL_CLOSURE, Disconnect, Frame, Shutdown
+from wsx.frames import NORMAL_CLOSURE, Frame
 from wsx.handler import Handler
+from wsx.reasons import Disconnect, Shutdown
 from wsx.registry import Name
 from wsx.system import System
 

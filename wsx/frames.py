@@ -1,28 +1,15 @@
-"""Frames, close codes and the reasons why a connection ends: values, and what makes them valid."""
+"""Frames and close codes: values, and what makes them valid. Pure; may be compiled."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Generic
 
-from wsx.errors import FrameEncodeError, InvalidFrameError, describe, shorten
+from mypy_extensions import mypyc_attr
+from typing_extensions import TypeVar
 
-if TYPE_CHECKING:
-    from wsx.conn import Conn
+from wsx.errors import FrameEncodeError, InvalidFrameError, shorten
 
-__all__ = [
-    "Binary",
-    "ConnectionDropped",
-    "Disconnect",
-    "Frame",
-    "LocalClose",
-    "Ping",
-    "Pong",
-    "RemoteClose",
-    "Shutdown",
-    "Text",
-    "is_normal",
-]
+__all__ = ["Binary", "Frame", "Ping", "Pong", "Text"]
 
 # Opcodes, RFC 6455 section 5.2.
 CONTINUATION: Final = 0x0
@@ -47,7 +34,11 @@ MAX_CLOSE_MESSAGE: Final = MAX_CONTROL_PAYLOAD - 2
 _REPR_LIMIT: Final = 75
 
 
-class Frame:
+P = TypeVar("P", default=Any)
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Frame(Generic[P]):
     """A whole message or a control frame; equal when type and payload are.
 
     Immutable by contract, hashable, matched by position: ``case Text("hi")``.
@@ -57,11 +48,13 @@ class Frame:
     """
 
     __slots__ = ("payload",)
-    __match_args__ = ("payload",)
+    __match_args__: ClassVar[tuple[str, ...]] = ("payload",)
 
-    opcode: ClassVar[int]
-    kind: ClassVar[str]
-    payload: str | bytes
+    opcode: ClassVar[int] = -1
+    kind: ClassVar[str] = ""
+
+    def __init__(self, payload: P) -> None:
+        self.payload = payload
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -71,44 +64,49 @@ class Frame:
     def __hash__(self) -> int:
         return hash((type(self), self.payload))
 
+    def __reduce__(self) -> Any:  # compiled classes are not copied and pickled without it
+        return type(self), (self.payload,)
+
     def __repr__(self) -> str:
         name, payload = type(self).__name__, self.payload
         if isinstance(payload, (str, bytes)) and len(payload) > 2 * _REPR_LIMIT:
             # A short stand-in gives the same two ends without the repr of megabytes.
-            payload = payload[:_REPR_LIMIT] + payload[-_REPR_LIMIT:]  # type: ignore[operator]
-        return f"{name}({shorten(payload, _REPR_LIMIT - len(name) - 2)})"
+            shown: Any = payload[:_REPR_LIMIT]
+            shown += payload[-_REPR_LIMIT:]
+        else:
+            shown = payload
+        return f"{name}({shorten(shown, _REPR_LIMIT - len(name) - 2)})"
 
 
-class Text(Frame):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Text(Frame[str]):
     """A text message. ``payload`` is a str."""
 
     __slots__ = ()
-    opcode = TEXT
-    kind = "text"
-    payload: str
-
-    def __init__(self, payload: str) -> None:
-        self.payload = payload
+    opcode: ClassVar[int] = TEXT
+    kind: ClassVar[str] = "text"
 
 
-class _Bytes(Frame):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class _Bytes(Frame[bytes]):
     """A frame of bytes: any bytes-like object will do, and is copied unless it is bytes."""
 
     __slots__ = ()
-    payload: bytes
 
     def __init__(self, payload: bytes | bytearray | memoryview) -> None:
         self.payload = payload if type(payload) is bytes else _to_bytes(payload)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Binary(_Bytes):
     """A binary message. ``payload`` is bytes."""
 
     __slots__ = ()
-    opcode = BINARY
-    kind = "binary"
+    opcode: ClassVar[int] = BINARY
+    kind: ClassVar[str] = "binary"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class _Control(_Bytes):
     """A control frame, empty unless told otherwise."""
 
@@ -118,28 +116,30 @@ class _Control(_Bytes):
         super().__init__(payload)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Ping(_Control):
     """A ping (RFC 6455 section 5.5.2). ``payload`` is at most 125 bytes."""
 
     __slots__ = ()
-    opcode = PING
-    kind = "ping"
+    opcode: ClassVar[int] = PING
+    kind: ClassVar[str] = "ping"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Pong(_Control):
     """A pong (RFC 6455 section 5.5.3). ``payload`` is at most 125 bytes."""
 
     __slots__ = ()
-    opcode = PONG
-    kind = "pong"
+    opcode: ClassVar[int] = PONG
+    kind: ClassVar[str] = "pong"
 
 
-def _to_bytes(payload: object) -> bytes:
+def _to_bytes(payload: object) -> Any:
     """Copies a bytes-like object; leaves anything else for ``wire_payload`` to refuse."""
     try:
         return bytes(memoryview(payload))  # type: ignore[arg-type]
     except TypeError:
-        return payload  # type: ignore[return-value]
+        return payload
 
 
 def wire_payload(frame: object) -> bytes:
@@ -192,91 +192,3 @@ def close_payload(code: object, message: object) -> bytes:
     if len(encoded) > MAX_CLOSE_MESSAGE:
         raise FrameEncodeError("the message is over 123 bytes", "close", message, code)
     return code.to_bytes(2, "big") + encoded
-
-
-@dataclass(frozen=True, slots=True)
-class LocalClose:
-    """This side closed the connection, with this code and message."""
-
-    code: int = NORMAL_CLOSURE
-    message: str = ""
-
-    @property
-    def normal(self) -> bool:
-        """True for code 1000."""
-        return self.code == NORMAL_CLOSURE
-
-    def __str__(self) -> str:
-        return f"closed by this side with {_code_and_message(self)}"
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteClose:
-    """The peer sent a close frame; code 1005 stands for one without a code."""
-
-    code: int = NO_STATUS_RECEIVED
-    message: str = ""
-
-    @property
-    def normal(self) -> bool:
-        """True for code 1000."""
-        return self.code == NORMAL_CLOSURE
-
-    def __str__(self) -> str:
-        return f"closed by the peer with {_code_and_message(self)}"
-
-
-def _code_and_message(close: LocalClose | RemoteClose) -> str:
-    """The message is the peer's: its repr keeps it on one line of the log."""
-    return f"{close.code} {close.message!r}" if close.message else str(close.code)
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionDropped:
-    """The connection ended without a close frame.
-
-    Attributes:
-        original: how the transport put it.
-    """
-
-    original: BaseException | None = None
-    normal: ClassVar[bool] = False
-
-    def __str__(self) -> str:
-        cause = "" if self.original is None else f" ({describe(self.original)})"
-        return f"dropped without a close frame{cause}"
-
-
-@dataclass(frozen=True, slots=True)
-class Shutdown:
-    """The client was stopped, by its parent or by ``stop``."""
-
-    detail: str = ""
-    normal: ClassVar[bool] = True
-
-    def __str__(self) -> str:
-        return f"stopped: {self.detail}" if self.detail else "stopped"
-
-
-def is_normal(reason: object) -> bool:
-    """Tells whether a client that ended for this reason ended normally."""
-    try:
-        return getattr(reason, "normal", False) is True
-    except Exception:  # a property of the user's own reason: without an answer it is abnormal
-        return False
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnect:
-    """What ``handle_disconnect`` is told.
-
-    Attributes:
-        reason: why the connection ended, or could not be made.
-        attempt_number: 1 for the loss of a healthy connection, and one more for each attempt
-            that failed after it.
-        conn: the :class:`wsx.Conn` of that connection.
-    """
-
-    reason: Any
-    attempt_number: int
-    conn: Conn

@@ -13,16 +13,8 @@ from twisted.python.failure import Failure
 from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import Conn
 from wsx.errors import BadResponseError
-from wsx.frames import (
-    NORMAL_CLOSURE,
-    Binary,
-    Disconnect,
-    Frame,
-    LocalClose,
-    Ping,
-    Pong,
-    Text,
-)
+from wsx.frames import NORMAL_CLOSURE, Binary, Frame, Ping, Pong, Text
+from wsx.reasons import Disconnect, LocalClose
 
 if TYPE_CHECKING:
     from wsx.client import Client

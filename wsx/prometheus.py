@@ -26,7 +26,8 @@ from twisted.web.server import Site
 from wsx import telemetry
 from wsx.client import Client
 from wsx.errors import shorten
-from wsx.frames import Frame, is_normal
+from wsx.frames import Frame
+from wsx.reasons import is_normal
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, Metric

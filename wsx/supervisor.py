@@ -40,7 +40,7 @@ from wsx.errors import (
     describe,
     shorten,
 )
-from wsx.frames import Shutdown, is_normal
+from wsx.reasons import Shutdown, is_normal
 
 __all__ = ["Supervisor"]
 

@@ -14,6 +14,7 @@ from twisted.python import usage
 from wsx import _config
 from wsx._console import Console, log_to_stderr
 from wsx._demo import DemoHandler
+from wsx._form import compiled
 from wsx._logfile import check_path
 from wsx._runner import ConfigRunner, DemoRunner, Runner
 from wsx._version import __version__
@@ -137,7 +138,7 @@ class Options(usage.Options):
 
     def opt_version(self) -> None:
         """Show the version and exit."""
-        print(f"wsx {__version__}")
+        print(f"wsx {__version__} ({'compiled' if compiled else 'pure Python'})")
         raise SystemExit(0)
 
     def parseOptions(self, options: Any = None) -> None:

@@ -1933,6 +1933,94 @@ class BackpressureTests(ClientCase):
         self.assertEqual(self.recorder.arguments("handle_frame")[-1], wsx.Text("3"))
 
 
+class GatheringTests(ClientCase):
+    """What is sent while the handler is at work goes out together, in few writes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.writes: list[int] = []
+
+    def open_watched(self, **answers: Any) -> wsx.Client[Any]:
+        """Opens a client whose writes are noted with their sizes."""
+        client = self.open(Recorder(**answers))
+        transport, write = self.peer.transport, self.peer.transport.write
+
+        def note(data: bytes) -> None:
+            self.writes.append(len(data))
+            write(data)
+
+        self.patch(transport, "write", note)
+        return client
+
+    def test_one_write(self) -> None:
+        """Sends and replies of all callbacks of a read are one write, in their order."""
+
+        def answer(frame: wsx.Text, state: Any) -> Any:
+            self.successResultOf(client.send_frame(wsx.Text(frame.payload + "1")))
+            self.successResultOf(client.send_frame(wsx.Text(frame.payload + "2")))
+            return wsx.Reply([wsx.Text(frame.payload + "3")], state)
+
+        client = self.open_watched(handle_frame=answer)
+        self.peer.send(text("a") + text("b"))
+        self.assertEqual(len(self.writes), 1)
+        sent = [payload.decode() for _, payload in self.peer.received()]
+        self.assertEqual(sent, ["a1", "a2", "a3", "b1", "b2", "b3"])
+
+    def test_coroutine(self) -> None:
+        """So where a coroutine awaits each."""
+
+        async def answer(frame: wsx.Text, state: Any) -> None:
+            for _ in range(3):
+                await client.send_frame(frame)
+
+        client = self.open_watched(handle_frame=answer)
+        self.peer.send(text("a"))
+        self.assertEqual(len(self.writes), 1)
+        self.assertEqual(self.peer.received(), [(TEXT, b"a")] * 3)
+
+    def test_much(self) -> None:
+        """A callback that sends much does not gather it all before the transport sees any."""
+
+        def answer(_: Any, __: Any) -> None:
+            for _ in range(4):
+                client.send_frame(wsx.Binary(bytes(40_000)))
+            self.assertGreaterEqual(len(self.writes), 2)
+
+        client = self.open_watched(handle_frame=answer)
+        self.peer.send(text("go"))
+        self.assertEqual(client.status, "open")
+        self.assertEqual(len(self.peer.received()), 4)
+
+    def test_outside(self) -> None:
+        """From outside a callback nothing is gathered."""
+        client = self.open_watched()
+        for _ in range(3):
+            client.send_frame(wsx.Text("a"))
+        self.assertEqual(len(self.writes), 3)
+
+    def test_request(self) -> None:
+        """What a system request sends goes out at once too."""
+        client = self.open_watched()
+
+        def send(state: Any) -> Any:
+            client.send_frame(wsx.Text("a"))
+            return state
+
+        self.successResultOf(client.sys.replace_state(send))
+        self.assertEqual(self.peer.received(), [(TEXT, b"a")])
+
+    def test_before_a_close_frame(self) -> None:
+        """What was sent before ``Close`` was answered goes before the close frame."""
+
+        def answer(_: Any, state: Any) -> Any:
+            client.send_frame(wsx.Text("last words"))
+            return wsx.Close(state)
+
+        client = self.open_watched(handle_frame=answer)
+        self.peer.send(text("go"))
+        self.assertEqual([opcode for opcode, _ in self.peer.received()], [TEXT, CLOSE])
+
+
 class SendFrameTests(ClientCase):
     """``send_frame``: frames from outside, and from within callbacks."""
 

@@ -14,7 +14,7 @@ from unittest import mock
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx._codec import FIN, RSV1, Decoder, MaskSource, apply_mask, encode, masks
+from wsx._codec import BATCH, FIN, RSV1, Decoder, MaskSource, apply_mask, encode, masks
 from wsx.errors import FrameError
 from wsx.frames import (
     BINARY,
@@ -85,7 +85,12 @@ def one_byte_at_a_time(data: bytes) -> Iterator[bytes]:
 
 def feed_all(decoder: Decoder, reads: Iterable[bytes]) -> list[Frame]:
     """Feeds one read after another; gives all frames."""
-    return [frame for read in reads for frame in decoder.feed(read)]
+    frames = []
+    for read in reads:
+        frames += decoder.feed(read)
+        while decoder.more:
+            frames += decoder.feed(b"")
+    return frames
 
 
 def fragments(opcode: int, *parts: bytes) -> list[bytes]:
@@ -177,8 +182,50 @@ class WholeFrameTests(DecoderCase):
 
     def test_thousands_in_one_read(self) -> None:
         """[F3] thousands of small frames in one read are all there."""
-        frames = Decoder().feed(b"".join(text(str(i)) for i in range(5000)))
+        frames = feed_all(Decoder(), [b"".join(text(str(i)) for i in range(5000))])
         self.assertEqual(frames, [Text(str(i)) for i in range(5000)])
+
+    def test_batches(self) -> None:
+        """The frames of a large read come in batches that the garbage collector does not notice."""
+        decoder = Decoder()
+        data = b"".join(text(str(i)) for i in range(2 * BATCH)) + server_frame(PING)
+        first = decoder.feed(data)
+        self.assertEqual(first, [Text(str(i)) for i in range(BATCH)])
+        self.assertTrue(decoder.more)
+        self.assertEqual(len(decoder.feed(b"")), BATCH)
+        self.assertEqual(feed_all(decoder, [b""]), [Ping()])
+        self.assertEqual(feed_all(decoder, [text("next")]), [Text("next")])
+
+    def test_read_between_batches(self) -> None:
+        """Nothing is lost where the next read comes before the batches are all taken."""
+        decoder = Decoder()
+        frames = decoder.feed(b"".join(text(str(i)) for i in range(BATCH + 10)) + text("cut")[:3])
+        frames += feed_all(decoder, [text("cut")[3:]])
+        self.assertEqual(frames, [*(Text(str(i)) for i in range(BATCH + 10)), Text("cut")])
+
+    def test_batches_of_control_frames(self) -> None:
+        """Pings inside a message come in batches too."""
+        decoder = Decoder()
+        start, end = fragments(TEXT, b"a", b"b")
+        frames = decoder.feed(start + server_frame(PING) * (2 * BATCH) + end)
+        self.assertEqual(frames, [Ping()] * BATCH)
+        self.assertEqual(feed_all(decoder, [b""]), [Ping()] * BATCH + [Text("ab")])
+
+    def test_failure_after_a_batch(self) -> None:
+        """What is wrong is found in its place, and nothing comes after it."""
+        decoder = Decoder()
+        frames = decoder.feed(text("x") * BATCH + server_frame(3) + text("y"))
+        self.assertEqual((len(frames), decoder.failure), (BATCH, None))
+        self.assertEqual(feed_all(decoder, [b""]), [])
+        self.assertIsInstance(decoder.failure, FrameError)
+        self.assertFalse(decoder.more)
+
+    def test_close_after_a_batch(self) -> None:
+        """A close frame is found in its place, and nothing comes after it."""
+        decoder = Decoder()
+        frames = feed_all(decoder, [text("x") * BATCH + close(1000) + text("y")])
+        self.assertEqual(len(frames), BATCH)
+        self.assertIsNotNone(decoder.close)
 
     def test_whole_frames_and_a_beginning(self) -> None:
         """[F3] a read may end inside a frame; the whole ones do not wait for the rest."""

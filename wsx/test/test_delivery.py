@@ -14,8 +14,9 @@ from wsx._delivery import Delivery
 from wsx._mailbox import Connected, Lost, Mailbox, Message
 from wsx.conn import Conn
 from wsx.errors import BadResponseError
-from wsx.frames import Binary, ConnectionDropped, Disconnect, LocalClose, Ping, Pong, Text
+from wsx.frames import Binary, Ping, Pong, Text
 from wsx.handler import Close, Exit, Ok, Reconnect, Reply
+from wsx.reasons import ConnectionDropped, Disconnect, LocalClose
 from wsx.test.support import Recorder, collect_garbage
 
 CONN = Conn("ws://example.test/")

@@ -10,8 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsx.backoff import Backoff
 from wsx.conn import Conn
 from wsx.errors import BadResponseError, RequestError
-from wsx.frames import Binary, ConnectionDropped, Disconnect, LocalClose, Ping, Pong, Text
+from wsx.frames import Binary, Ping, Pong, Text
 from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, judge
+from wsx.reasons import ConnectionDropped, Disconnect, LocalClose
 from wsx.test.support import MemoryCase
 
 CONN = Conn("ws://example.test/")

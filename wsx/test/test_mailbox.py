@@ -7,7 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsx._mailbox import Connected, Frames, Lost, Mailbox, Message
 from wsx.conn import Conn
 from wsx.errors import MailboxFullError
-from wsx.frames import ConnectionDropped, Disconnect, Frame, Text
+from wsx.frames import Frame, Text
+from wsx.reasons import ConnectionDropped, Disconnect
 
 CONN = Conn("ws://example.test/")
 ONE, TWO, THREE = (Message("handle_cast", n) for n in (1, 2, 3))

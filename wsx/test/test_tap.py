@@ -38,6 +38,7 @@ HERE = "wsx.test.test_tap"
 REPOSITORY = str(Path(wsx.__file__).parents[1])
 RUN = "from twisted.scripts.twistd import run; run()"
 NAME = "wsx.test.test_tap"
+VERSION_LINE = f"wsx {__version__} ({'compiled' if wsx.compiled else 'pure Python'})\n"
 IN_USE = ["--url", URL]
 
 PROBE = """
@@ -423,7 +424,7 @@ class OptionsTests(OptionsCase):
     def test_version(self) -> None:
         """--version shows the version, on standard output, and exits with 0."""
         self.assertEqual(self.assertRaises(SystemExit, parse, "--version").code, 0)
-        self.assertEqual(self.output.getvalue(), f"wsx {__version__}\n")
+        self.assertEqual(self.output.getvalue(), VERSION_LINE)
 
     def test_log_of_the_console(self) -> None:
         """The console's log goes to standard error; with a handler, or if told, as twistd does."""
@@ -887,7 +888,7 @@ class ProcessTests(TwistdCase):
         self.assertRegex(listed.output, r"(?m)^ +wsx +A WebSocket client")
         for option in ("--url", "--handler", "--demo", "--header", "--no-reconnect"):
             self.assertIn(option, own.output)
-        self.assertEqual((version.output, version.errors), (f"wsx {__version__}\n", ""))
+        self.assertEqual((version.output, version.errors), (VERSION_LINE, ""))
 
     async def test_wrong_options(self) -> None:
         """A wrong option is one line on standard error and status 1; nothing is started."""

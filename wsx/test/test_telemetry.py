@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx import _lifecycle, telemetry
-from wsx._codec import FIN
+from wsx._codec import BATCH, FIN
 from wsx.test.support import (
     MemoryCase,
     Recorder,
@@ -1680,9 +1680,9 @@ class NothingAttachedTests(MemoryCase):
         self.assertGreater(self.looks.count, 0)
 
     def test_frames(self) -> None:
-        """A read costs as many looks with a thousand frames as with one, and no work at all."""
+        """A batch costs as many looks with hundreds of frames as with one, and no work at all."""
         self.open(Recorder())
-        few, many = self.looks_for(1), self.looks_for(1000)
+        few, many = self.looks_for(1), self.looks_for(BATCH // 3)
         self.assertEqual(few, many)
         self.assertLessEqual(many, 2)
         self.assertEqual(self.work, [])

@@ -1,0 +1,37 @@
+"""Which form of the fast path runs: the compiled one, or the same source as pure Python.
+
+Imported before everything else. ``WSX_PURE=1`` in the environment asks for pure Python where both
+are there; what is compiled, and when, stands in ``setup.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Final
+
+__all__ = ["compiled"]
+
+_SOURCES: Final = ("frames", "_codec")  # in the order in which they import each other
+
+
+def _load_source(name: str) -> None:
+    """Imports a module from its source, past its compiled form."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = spec_from_file_location(f"wsx.{name}", path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    setattr(sys.modules["wsx"], name, module)
+
+
+if os.environ.get("WSX_PURE", "0") not in ("", "0"):
+    for _name in _SOURCES:
+        _load_source(_name)
+
+from wsx import _codec  # noqa: E402  (only now may it be imported)
+
+compiled: Final[bool] = not str(_codec.__file__).endswith(".py")
+"""Whether the fast path runs compiled."""

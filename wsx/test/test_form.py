@@ -1,0 +1,55 @@
+"""Tests of wsx._form: the two forms of the fast path, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import wsx
+from wsx import _codec, frames
+
+FOLDER = str(Path(wsx.__file__).parents[1])
+SCRIPT = """
+import wsx, wsx.frames, wsx._codec
+from wsx import _codec, frames
+assert frames is wsx.frames and frames.Text is wsx.Text is _codec.Text
+decoder = _codec.Decoder()
+assert decoder.feed(bytes([0x81, 2]) + b"hi") == [wsx.Text("hi")]
+print(wsx.compiled, *sorted({str(m.__file__).rpartition(".")[2] for m in (frames, _codec)}))
+"""
+
+
+def run(pure: str | None) -> str:
+    """Runs the script with ``WSX_PURE`` set to that; gives what it printed."""
+    environment = {name: value for name, value in os.environ.items() if name != "WSX_PURE"}
+    environment["PYTHONPATH"] = FOLDER
+    if pure is not None:
+        environment["WSX_PURE"] = pure
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False
+    )
+    return (ran.stdout + ran.stderr).strip()
+
+
+class FormTests(SynchronousTestCase):
+    """Which form runs, and that it is one form."""
+
+    def test_pure(self) -> None:
+        """``WSX_PURE=1`` gives pure Python, whatever is installed."""
+        self.assertEqual(run("1"), "False py")
+
+    def test_as_installed(self) -> None:
+        """Without it, or where it is empty or 0, the compiled form runs if it is there."""
+        expected = run(None)
+        self.assertIn(expected, ("True so", "False py"))
+        for value in ("", "0"):
+            self.assertEqual(run(value), expected)
+
+    def test_compiled(self) -> None:
+        """``wsx.compiled`` says which one runs, here too."""
+        for module in (frames, _codec):
+            self.assertEqual(str(module.__file__).endswith(".py"), not wsx.compiled)
