@@ -1,0 +1,1 @@
+"""Measures wsx side by side with other WebSocket clients; see README.md."""

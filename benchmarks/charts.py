@@ -1,0 +1,95 @@
+"""Charts as SVG: the same numbers always give the same file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+from benchmarks.curves import FLAT, Curve
+from benchmarks.peers import PEERS
+from benchmarks.results import CurveResult, RowResult, Spread
+
+matplotlib.use("svg")
+matplotlib.rcParams |= {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "wsx",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+from matplotlib import pyplot  # noqa: E402  # after the choice of a backend that needs no screen
+from matplotlib.ticker import EngFormatter  # noqa: E402
+
+_OURS, _THEIRS, _YARDSTICK = "#d9480f", "#868e96", "#ced4da"
+_LINES = {"wsx": _OURS, "wsx-pure": "#f08c00", "picows": "#1971c2", "autobahn": "#2f9e44"}
+
+
+def draw_row(result: RowResult, folder: Path) -> None:
+    """Draws a bar for each peer: the median, and a whisker from minimum to maximum."""
+    row, spreads = result.row, result.spreads()
+    names = sorted(spreads, key=lambda name: spreads[name].median, reverse=row.lower_is_better)
+    if not names:
+        return
+    figure, axes = pyplot.subplots(figsize=(7, 0.6 + 0.32 * len(names)), layout="constrained")
+    medians = [spreads[name].median for name in names]
+    axes.barh(
+        names,
+        medians,
+        xerr=_whiskers([spreads[name] for name in names]),
+        color=[_colour(name) for name in names],
+        error_kw={"elinewidth": 1, "capsize": 2},
+    )
+    axes.set_title(row.title, loc="left")
+    axes.set_xlabel(f"{row.unit} ({'less' if row.lower_is_better else 'more'} is better)")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    _save(figure, folder / f"row-{row.name}.svg")
+
+
+def draw_curve(result: CurveResult, folder: Path) -> None:
+    """Draws a line for each peer, with a whisker at each point."""
+    curve, spreads = result.curve, result.spreads()
+    if not spreads:
+        return
+    figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
+    for name, found in spreads.items():
+        medians = [one.median for one in found]
+        style: dict[str, Any] = {"color": _LINES.get(name), "marker": "o", "markersize": 4}
+        axes.errorbar(result.points, medians, _whiskers(found), label=name, capsize=2, **style)
+    axes.set_title(curve.title, loc="left")
+    axes.set_xlabel(curve.x)
+    axes.set_ylabel(curve.unit)
+    axes.legend(frameon=False)
+    _scale(axes, curve)
+    _save(figure, folder / f"curve-{curve.name}.svg")
+
+
+def _scale(axes: Any, curve: Curve) -> None:
+    """A flat curve is judged from zero on; the others span powers of ten."""
+    axes.set_xscale("log")
+    if curve.expectation == FLAT:
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.1)
+    else:
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(EngFormatter(sep=" "))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    axes.yaxis.set_major_formatter(EngFormatter(sep=" "))
+
+
+def _whiskers(found: list[Spread]) -> tuple[list[float], list[float]]:
+    below = [one.median - one.minimum for one in found]
+    return below, [one.maximum - one.median for one in found]
+
+
+def _colour(name: str) -> str:
+    if name.startswith("wsx"):
+        return _OURS
+    return _THEIRS if PEERS[name].competitor else _YARDSTICK
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)

@@ -1,0 +1,90 @@
+"""What was measured on: the machine, and the versions of everybody."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import ssl
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = (
+    "wsx",
+    "Twisted",
+    "autobahn",
+    "picows",
+    "aiofastnet",
+    "aiohttp",
+    "websockets",
+    "websocket-client",
+    "uvloop",
+    "wsproto",
+    "pyOpenSSL",
+    "cryptography",
+)
+_ASK_WSX = (
+    "import json, wsx; print(json.dumps(dict(compiled=getattr(wsx, 'compiled', False),"
+    " path=wsx.__file__)))"
+)
+
+
+def describe_machine() -> dict[str, Any]:
+    """Gives the machine, the interpreter and the versions."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "kernel": platform.release(),
+        "python": sys.version,
+        "openssl": ssl.OPENSSL_VERSION,
+        "openssl_of_twisted": _twisted_openssl(),
+        "load_average": os.getloadavg(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "wsx": _wsx(),
+    }
+
+
+def summary(machine: dict[str, Any]) -> str:
+    """Says in two lines what a reader must know."""
+    form = "compiled" if machine["wsx"]["compiled"] else "NOT compiled"
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python"
+        f" {platform.python_version()}, load average {machine['load_average'][0]:.2f}\n"
+        f"wsx is {form} ({machine['wsx']['path']}); {versions}"
+    )
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _twisted_openssl() -> str:
+    from OpenSSL.SSL import OPENSSL_VERSION, OpenSSL_version
+
+    return OpenSSL_version(OPENSSL_VERSION).decode()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _wsx() -> dict[str, Any]:
+    """Asks another process, without WSX_PURE: this one need not import wsx."""
+    environment = {name: value for name, value in os.environ.items() if name != "WSX_PURE"}
+    command = [sys.executable, "-c", _ASK_WSX]
+    output = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
+    answer: dict[str, Any] = json.loads(output)
+    return answer

@@ -1,0 +1,173 @@
+"""Autobahn on Twisted."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import txaio
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from twisted.internet.defer import Deferred
+
+from benchmarks.peers.job import Fan, Job, Tally, sent_numbers
+from benchmarks.peers.on_twisted import Gate, endpoint, open_many, run
+from benchmarks.work import Numbers
+
+txaio.use_twisted()
+
+
+class Client(WebSocketClientProtocol):  # type: ignore[misc]
+    """Says when it is open and when it ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready: Deferred[Client] = Deferred()
+        self.ended: Deferred[None] = Deferred()
+
+    def onOpen(self) -> None:
+        self.ready.callback(self)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self.ended.callback(None)
+
+
+class Receiver(Tally, Client):
+    """Decodes each message."""
+
+    def onOpen(self) -> None:
+        self.open()
+        super().onOpen()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self.characters += len(payload.decode())
+        self.left -= 1
+        if not self.left:
+            self.finish()
+
+
+class Echoer(Tally, Client):
+    """Sends back each message, and the first one."""
+
+    text = ""
+
+    def onOpen(self) -> None:
+        super().onOpen()
+        self.started = self.opened = perf_counter()
+        self.sendMessage(self.text.encode())
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        text = payload.decode()
+        self.characters += len(text)
+        self.left -= 1
+        if self.left > 0:
+            self.sendMessage(text.encode())
+        else:
+            self.finish()
+
+
+class Sender(Client):
+    """Waits for the receipt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.receipt: Deferred[str] = Deferred()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self.receipt.callback(payload.decode())
+
+
+class FanReceiver(Client):
+    """One of many connections."""
+
+    fan: Fan
+    done: Deferred[None]
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        fan = self.fan
+        fan.characters += len(payload.decode())
+        fan.left -= 1
+        if not fan.left:
+            if fan.next_burst():
+                self.sendMessage(b"go")
+            else:
+                self.done.callback(None)
+
+
+def make_factory(job: Job, kind: Any, **attributes: Any) -> Any:
+    """Makes a factory; UTF-8 is not validated twice, as we decode each message."""
+    factory = WebSocketClientFactory(job.url)
+    factory.noisy = False
+    factory.setProtocolOptions(utf8validateIncoming=False, tcpNoDelay=True)
+
+    def build(address: Any) -> Any:
+        protocol = kind()
+        protocol.factory = factory
+        vars(protocol).update(attributes)
+        if isinstance(protocol, Tally):
+            protocol.begin(job)
+        return protocol
+
+    factory.buildProtocol = build
+    return factory
+
+
+async def connect_with(kind: Any, reactor: Any, job: Job, **attributes: Any) -> Any:
+    """Opens a connection that ``kind`` serves."""
+    protocol = await endpoint(reactor, job).connect(make_factory(job, kind, **attributes))
+    return await protocol.ready
+
+
+async def connect(reactor: Any, job: Job) -> Client:
+    """Opens a connection."""
+    client: Client = await connect_with(Client, reactor, job)
+    return client
+
+
+async def receive(reactor: Any, job: Job) -> Numbers:
+    """Receives a stream."""
+    started = perf_counter()
+    receiver = await connect_with(Receiver, reactor, job)
+    receiver.started = started
+    await receiver.ended
+    numbers: Numbers = receiver.numbers()
+    return numbers
+
+
+async def echo(reactor: Any, job: Job) -> Numbers:
+    """Does round trips."""
+    echoer = await connect_with(Echoer, reactor, job, text=job.text)
+    await echoer.ended
+    numbers: Numbers = echoer.numbers()
+    return numbers
+
+
+async def send(reactor: Any, job: Job) -> Numbers:
+    """Sends a stream."""
+    sender, gate = await connect_with(Sender, reactor, job), Gate()
+    sender.registerProducer(gate, True)
+    text = job.text
+    started = perf_counter()
+    for _ in range(job.count):
+        sender.sendMessage(text.encode())
+        if gate.opening is not None:
+            await gate.opening
+    receipt = await sender.receipt
+    return sent_numbers(started, perf_counter(), receipt)
+
+
+async def fan(reactor: Any, job: Job) -> Numbers:
+    """Receives on many connections."""
+    counter, done = Fan(job), Deferred[None]()
+
+    async def connect_one(reactor: Any, job: Job) -> Any:
+        return await connect_with(FanReceiver, reactor, job, fan=counter, done=done)
+
+    held = await open_many(connect_one, reactor, job, job.count)
+    counter.next_burst()
+    held[0].sendMessage(b"go")
+    await done
+    return counter.numbers()
+
+
+if __name__ == "__main__":
+    run(connect, receive=receive, echo=echo, send=send, fan=fan)

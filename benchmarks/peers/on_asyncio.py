@@ -1,0 +1,81 @@
+"""What the peers on asyncio share: the event loop, TLS, and opening many connections."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any
+
+from benchmarks.peers.job import (
+    WARM_UP,
+    Job,
+    MemoryMeter,
+    connected_numbers,
+    parse_job,
+    report,
+    shares,
+)
+from benchmarks.work import Numbers
+
+Task = Callable[[Job], Awaitable[Numbers]]
+Connect = Callable[[Job], Awaitable[Any]]
+
+
+def run(connect: Connect, **tasks: Task) -> None:
+    """Does the task of the command line.
+
+    Args:
+        connect: gives a connection once it is open.
+        **tasks: those that are not only opening connections.
+    """
+    job = parse_job()
+
+    async def work() -> None:
+        if job.task == "connects":
+            report(await _connects(connect, job))
+        elif job.task == "memory":
+            report(await _memory(connect, job))
+        else:
+            report(await tasks[job.task](job))
+
+    with asyncio.Runner(loop_factory=_uvloop if job.uvloop else None) as runner:
+        runner.run(work())
+
+
+def tls(job: Job) -> ssl.SSLContext | None:
+    """Gives what verifies the server; None without TLS."""
+    return ssl.create_default_context(cafile=job.ca) if job.url.startswith("wss:") else None
+
+
+async def open_many(connect: Connect, job: Job, count: int) -> list[Any]:
+    """Opens connections, not too many at a time; they stay open as long as the list is held."""
+
+    async def some(share: int) -> list[Any]:
+        return [await connect(job) for _ in range(share)]
+
+    opened = await asyncio.gather(*(some(share) for share in shares(count)))
+    return [connection for share in opened for connection in share]
+
+
+async def _connects(connect: Connect, job: Job) -> Numbers:
+    started = perf_counter()
+    held = await open_many(connect, job, job.count)
+    numbers = connected_numbers(started)
+    del held
+    return numbers
+
+
+async def _memory(connect: Connect, job: Job) -> Numbers:
+    held = await open_many(connect, job, WARM_UP)
+    meter = MemoryMeter()
+    held += await open_many(connect, job, job.count)
+    return meter.numbers()
+
+
+def _uvloop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop

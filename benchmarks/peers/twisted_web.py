@@ -1,0 +1,137 @@
+"""``twisted.web.websocket``, Twisted's own, which stands on wsproto."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.client import BrowserLikePolicyForHTTPS
+from twisted.web.websocket import WebSocketClientEndpoint
+
+from benchmarks.peers.job import Job, Tally, sent_numbers
+from benchmarks.peers.on_twisted import Gate, run, trust_root
+from benchmarks.work import Numbers
+
+
+class Client:
+    """Does nothing, and says when it ended."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.ended: Deferred[None] = Deferred()
+
+    def negotiationStarted(self, transport: Any) -> None:
+        self.transport = transport
+
+    def negotiationFinished(self) -> None:
+        pass
+
+    def pongReceived(self, payload: bytes) -> None:
+        pass
+
+    def textMessageReceived(self, message: str) -> None:
+        pass
+
+    def bytesMessageReceived(self, data: bytes | bytearray) -> None:
+        pass
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.ended.callback(None)
+
+
+class Receiver(Tally, Client):
+    """Takes each message."""
+
+    def negotiationFinished(self) -> None:
+        self.open()
+
+    def textMessageReceived(self, message: str) -> None:
+        self.characters += len(message)
+        self.left -= 1
+        if not self.left:
+            self.finish()
+
+
+class Echoer(Tally, Client):
+    """Sends back each message; who made it sends the first one."""
+
+    def textMessageReceived(self, message: str) -> None:
+        self.characters += len(message)
+        self.left -= 1
+        if self.left > 0:
+            self.transport.sendTextMessage(message)
+        else:
+            self.finish()
+
+
+class Sender(Client):
+    """Waits for the receipt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.receipt: Deferred[str] = Deferred()
+
+    def textMessageReceived(self, message: str) -> None:
+        self.receipt.callback(message)
+
+
+class Maker:
+    """Hands out one client."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def buildProtocol(self, url: str) -> Any:
+        return self._client
+
+
+async def connect_with(client: Any, reactor: Any, job: Job) -> Any:
+    """Opens a connection that ``client`` serves."""
+    policy = BrowserLikePolicyForHTTPS(trust_root(job) if job.url.startswith("wss:") else None)
+    return await WebSocketClientEndpoint.new(reactor, job.url, policy).connect(Maker(client))
+
+
+async def connect(reactor: Any, job: Job) -> Any:
+    """Opens a connection."""
+    return await connect_with(Client(), reactor, job)
+
+
+async def receive(reactor: Any, job: Job) -> Numbers:
+    """Receives a stream."""
+    receiver = Receiver()
+    receiver.begin(job)
+    await connect_with(receiver, reactor, job)
+    await receiver.ended
+    return receiver.numbers()
+
+
+async def echo(reactor: Any, job: Job) -> Numbers:
+    """Does round trips."""
+    echoer = Echoer()
+    await connect_with(echoer, reactor, job)
+    echoer.begin(job)
+    echoer.transport.sendTextMessage(job.text)
+    await echoer.ended
+    return echoer.numbers()
+
+
+async def send(reactor: Any, job: Job) -> Numbers:
+    """Sends a stream."""
+    sender, gate = Sender(), Gate()
+    await connect_with(sender, reactor, job)
+    sender.transport.attachProducer(gate)
+    text = job.text
+    started = perf_counter()
+    for _ in range(job.count):
+        sender.transport.sendTextMessage(text)
+        if gate.opening is not None:
+            await gate.opening
+    receipt = await sender.receipt
+    return sent_numbers(started, perf_counter(), receipt)
+
+
+if __name__ == "__main__":
+    run(connect, receive=receive, echo=echo, send=send)

@@ -1,0 +1,104 @@
+"""websocket-client: blocking, one connection at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import websocket
+
+from benchmarks.peers.job import (
+    WARM_UP,
+    Job,
+    MemoryMeter,
+    Tally,
+    connected_numbers,
+    parse_job,
+    report,
+    sent_numbers,
+)
+from benchmarks.work import Numbers
+
+
+def connect(job: Job) -> Any:
+    """Opens a connection; without locks, and UTF-8 is not validated twice: ``recv`` decodes."""
+    return websocket.create_connection(
+        job.url,
+        timeout=60,
+        enable_multithread=False,
+        skip_utf8_validation=True,
+        sslopt={"ca_certs": job.ca} if job.ca else {},
+    )
+
+
+def receive(job: Job) -> Numbers:
+    """Receives a stream."""
+    tally = Tally()
+    tally.begin(job)
+    connection = connect(job)
+    tally.open()
+    while connection.connected:
+        text = connection.recv()
+        if not text and tally.left <= 0:  # the close frame
+            break
+        tally.characters += len(text)
+        tally.left -= 1
+        if not tally.left:
+            tally.finish()
+    return tally.numbers()
+
+
+def echo(job: Job) -> Numbers:
+    """Does round trips."""
+    tally, text = Tally(), job.text
+    connection = connect(job)
+    tally.begin(job)
+    while tally.left:
+        connection.send(text)
+        text = connection.recv()
+        tally.characters += len(text)
+        tally.left -= 1
+    tally.finish()
+    return tally.numbers()
+
+
+def send(job: Job) -> Numbers:
+    """Sends a stream."""
+    connection = connect(job)
+    text = job.text
+    started = perf_counter()
+    for _ in range(job.count):
+        connection.send(text)
+    receipt = connection.recv()
+    return sent_numbers(started, perf_counter(), receipt)
+
+
+def connects(job: Job) -> Numbers:
+    """Opens connections, one after another: threads would only compete for the interpreter."""
+    started = perf_counter()
+    held = [connect(job) for _ in range(job.count)]
+    numbers = connected_numbers(started)
+    del held
+    return numbers
+
+
+def memory(job: Job) -> Numbers:
+    """Holds connections."""
+    held = [connect(job) for _ in range(WARM_UP)]
+    meter = MemoryMeter()
+    held += [connect(job) for _ in range(job.count)]
+    return meter.numbers()
+
+
+TASKS: dict[str, Callable[[Job], Numbers]] = {
+    "receive": receive,
+    "echo": echo,
+    "send": send,
+    "connects": connects,
+    "memory": memory,
+}
+
+if __name__ == "__main__":
+    asked = parse_job()
+    report(TASKS[asked.task](asked))

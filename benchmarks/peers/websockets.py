@@ -1,0 +1,65 @@
+"""websockets' asyncio client, with its extension in C (it is in the wheels)."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import websockets.speedups  # noqa: F401  # fail, rather than measure the slower form
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_connection
+
+from benchmarks.peers.job import LARGEST, Job, Tally, sent_numbers
+from benchmarks.peers.on_asyncio import run, tls
+from benchmarks.work import Numbers
+
+
+async def connect(job: Job) -> ClientConnection:
+    """Opens a connection."""
+    return await open_connection(
+        job.url, ssl=tls(job), compression=None, ping_interval=None, max_size=LARGEST, proxy=None
+    )
+
+
+async def receive(job: Job) -> Numbers:
+    """Receives a stream."""
+    tally = Tally()
+    tally.begin(job)
+    connection = await connect(job)
+    tally.open()
+    async for message in connection:
+        tally.characters += len(message)
+        tally.left -= 1
+        if not tally.left:
+            tally.finish()
+    return tally.numbers()
+
+
+async def echo(job: Job) -> Numbers:
+    """Does round trips."""
+    tally, text = Tally(), job.text
+    connection = await connect(job)
+    tally.begin(job)
+    await connection.send(text)
+    async for message in connection:
+        tally.characters += len(message)
+        tally.left -= 1
+        if tally.left > 0:
+            await connection.send(message)
+        else:
+            tally.finish()
+    return tally.numbers()
+
+
+async def send(job: Job) -> Numbers:
+    """Sends a stream."""
+    connection = await connect(job)
+    text = job.text
+    started = perf_counter()
+    for _ in range(job.count):
+        await connection.send(text)
+    receipt = await connection.recv(decode=True)
+    return sent_numbers(started, perf_counter(), receipt)
+
+
+if __name__ == "__main__":
+    run(connect, receive=receive, echo=echo, send=send)

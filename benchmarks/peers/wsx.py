@@ -1,0 +1,142 @@
+"""wsx, through its public API only."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+import wsx
+from benchmarks.peers.job import LARGEST, Fan, Job, Tally, sent_numbers
+from benchmarks.peers.on_twisted import open_many, run
+from benchmarks.work import Numbers
+
+
+class Receiver(Tally, wsx.Handler[None]):
+    """Reads the payload of each message."""
+
+    def handle_connect(self, conn: wsx.Conn, state: None) -> None:
+        self.open()
+
+    def handle_frame(self, frame: wsx.Frame, state: None) -> None:
+        self.characters += len(frame.payload)
+        self.left -= 1
+        if not self.left:
+            self.finish()
+
+
+class Echoer(Tally, wsx.Handler[None]):
+    """Sends a message, and each that comes back."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def handle_connect(self, conn: wsx.Conn, state: None) -> wsx.Reply[None]:
+        self.started = self.opened = perf_counter()
+        return wsx.Reply(wsx.Text(self._text), state)
+
+    def handle_frame(self, frame: wsx.Frame, state: None) -> wsx.Reply[None] | None:
+        self.characters += len(frame.payload)
+        self.left -= 1
+        if self.left > 0:
+            return wsx.Reply(frame, state)
+        self.finish()
+        return None
+
+
+class Sender(wsx.Handler[None]):
+    """Waits for the receipt."""
+
+    def __init__(self) -> None:
+        self.receipt: Deferred[str] = Deferred()
+
+    def handle_frame(self, frame: wsx.Frame, state: None) -> None:
+        assert isinstance(frame, wsx.Text)
+        self.receipt.callback(frame.payload)
+
+
+class FanReceiver(wsx.Handler[None]):
+    """One of many connections, each with a handler of its own."""
+
+    def __init__(self, fan: Fan, done: Deferred[None]) -> None:
+        self._fan = fan
+        self._done = done
+
+    def handle_frame(self, frame: wsx.Frame, state: None) -> wsx.Reply[None] | None:
+        fan = self._fan
+        fan.characters += len(frame.payload)
+        fan.left -= 1
+        if fan.left:
+            return None
+        if fan.next_burst():
+            return wsx.Reply(wsx.Text("go"), state)
+        self._done.callback(None)
+        return None
+
+
+def start(job: Job, handler: Any) -> Deferred[wsx.Client[None]]:
+    """Starts a client, without keepalive: not every peer has it."""
+    return wsx.start(
+        job.url, handler, None, ping_interval=None, max_message_size=LARGEST, cacerts=job.ca
+    )
+
+
+async def receive_with(handler: Any, job: Job) -> Numbers:
+    """Receives until the server ends the connection."""
+    handler.begin(job)
+    client = await start(job, handler)
+    await client.terminated()
+    return {**handler.numbers(), **form()}
+
+
+async def receive(reactor: Any, job: Job) -> Numbers:
+    """Receives a stream."""
+    return await receive_with(Receiver(), job)
+
+
+async def echo(reactor: Any, job: Job) -> Numbers:
+    """Does round trips."""
+    return await receive_with(Echoer(job.text), job)
+
+
+async def send(reactor: Any, job: Job) -> Numbers:
+    """Sends a stream."""
+    handler = Sender()
+    client = await start(job, handler)
+    text = job.text
+    started = perf_counter()
+    for _ in range(job.count):
+        sent = client.send_frame(wsx.Text(text))
+        if not sent.called:
+            await sent
+    receipt = await handler.receipt
+    return {**sent_numbers(started, perf_counter(), receipt), **form()}
+
+
+async def connect(reactor: Any, job: Job) -> wsx.Client[None]:
+    """Opens a connection."""
+    return await start(job, wsx.Handler)
+
+
+async def fan(reactor: Any, job: Job) -> Numbers:
+    """Receives on many connections."""
+    counter, done = Fan(job), Deferred[None]()
+
+    async def connect_one(reactor: Any, job: Job) -> wsx.Client[None]:
+        return await start(job, FanReceiver(counter, done))
+
+    held = await open_many(connect_one, reactor, job, job.count)
+    counter.next_burst()
+    await held[0].send_frame(wsx.Text("go"))
+    await done
+    return {**counter.numbers(), **form()}
+
+
+def form() -> Numbers:
+    """Says which form of wsx was measured."""
+    return {"compiled": getattr(wsx, "compiled", False)}
+
+
+if __name__ == "__main__":
+    run(connect, receive=receive, echo=echo, send=send, fan=fan)

@@ -1,0 +1,131 @@
+"""Server and clients as processes of their own, each pinned to its core."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from benchmarks.certificate import Certificate
+from benchmarks.peers import Peer
+from benchmarks.work import Numbers, Void, Work
+
+_PATIENCE = 180.0  # seconds for one client
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Which core is whose; they may be one and the same."""
+
+    client: int
+    server: int
+
+    @property
+    def shared(self) -> bool:
+        """Whether client and server are in each other's way."""
+        return self.client == self.server
+
+
+def choose_cores() -> Cores:
+    """Takes the first two that this process may use."""
+    usable = sorted(os.sched_getaffinity(0))
+    return Cores(usable[0], usable[min(1, len(usable) - 1)])
+
+
+def start_pinned(core: int, arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    """Starts a Python process that has one core from its first instruction on."""
+    pin = partial(os.sched_setaffinity, 0, {core})
+    command = [sys.executable, *arguments]
+    return subprocess.Popen(command, preexec_fn=pin, text=True, stdout=subprocess.PIPE, **options)
+
+
+class Server:
+    """A running server; a context manager."""
+
+    def __init__(self, core: int, certificate: Certificate) -> None:
+        self._core = core
+        self._certificate = certificate
+
+    def __enter__(self) -> Server:
+        option = f"--certificate={self._certificate.chain_and_key}"
+        self._process = start_pinned(self._core, ["-m", "benchmarks.server", option])
+        assert self._process.stdout is not None
+        self._ports = json.loads(self._process.stdout.readline())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def cpu_seconds(self) -> float:
+        """Says how much processor time it has used, to see whether it was the slow side."""
+        clock = ~self._process.pid << 3 | 2  # what clock_getcpuclockid(3) gives on Linux
+        return time.clock_gettime(clock)
+
+    def url(self, work: Work) -> str:
+        """Gives the URL at which a piece of work is served."""
+        if work.tls:
+            return f"wss://127.0.0.1:{self._ports['tls']}{work.target}"
+        return f"ws://127.0.0.1:{self._ports['plain']}{work.target}"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Has work done by peers."""
+
+    cores: Cores
+    certificate: Certificate
+    server: Server
+
+    def run(self, peer: Peer, work: Work) -> Numbers:
+        """Has a peer do a piece of work.
+
+        Raises:
+            Void: it failed, or did something else.
+        """
+        module = f"benchmarks.peers.{peer.module}"
+        arguments = ["-m", module, work.task, self.server.url(work), *work.arguments]
+        if work.tls:
+            arguments.append(f"--ca={self.certificate.ca}")
+        before = self.server.cpu_seconds()
+        numbers: Numbers = run_client(self.cores.client, [*arguments, *peer.arguments], peer)
+        work.check(numbers)
+        return {**numbers, "server_cpu_seconds": self.server.cpu_seconds() - before}
+
+
+def run_client(core: int, arguments: Sequence[str], peer: Peer) -> Any:
+    """Runs a process to its end; gives the JSON that it printed.
+
+    Raises:
+        Void: it failed, or took too long.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "WSX_PURE"}
+    process = start_pinned(
+        core, arguments, env=environment | peer.environment, stderr=subprocess.PIPE
+    )
+    try:
+        output, errors = process.communicate(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise Void(f"not done after {_PATIENCE:g} s") from None
+    if process.returncode:
+        raise Void(_last_line(errors) or f"exit status {process.returncode}")
+    return json.loads(output)
+
+
+def _last_line(errors: str) -> str:
+    lines = errors.strip().splitlines()
+    return lines[-1].strip() if lines else ""
