@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from codecs import utf_8_decode
 from collections.abc import Callable
-from io import StringIO
 from struct import Struct
 from typing import Final, Protocol
 
 from mypy_extensions import i64  # a C integer, where this is compiled
 
+from wsx._assembly import Assembly, assembly
 from wsx.errors import FrameError
 from wsx.frames import (
     BINARY,
@@ -90,6 +90,7 @@ class Decoder:
         failure: set when the peer broke the protocol; nothing is decoded any more.
         close: set when the peer's close frame came; nothing is decoded any more.
         own_pongs: the payloads of pongs to our own pings; the caller empties it.
+        remaining: bytes still to come of the payload of a data frame.
         more: whether ``feed(b"")`` would go on with what is here.
         joined: those of the returned frames that came in fragments; the caller empties it.
     """
@@ -101,12 +102,10 @@ class Decoder:
         "_fragmented",
         "_inflater",
         "_limit",
-        "_message",
         "_opcode",
         "_own_pong",
-        "_remaining",
+        "_parts",
         "_size",
-        "_text",
         "_undecoded",
         "_undone",
         "close",
@@ -114,6 +113,7 @@ class Decoder:
         "joined",
         "more",
         "own_pongs",
+        "remaining",
     )
 
     def __init__(
@@ -131,14 +131,13 @@ class Decoder:
         self.more = False
         self._undone = b""  # from _begin on: frames of a later batch, or too little of one
         self._begin = 0
-        self._remaining = 0  # bytes still to come of a data frame's payload
+        self.remaining = 0
         self._final = False  # whether that frame ends its message
         self._opcode = CONTINUATION  # of the message in progress; CONTINUATION for none
         self._compressed = False
         self._fragmented = False
         self._size = 0  # of the message in progress, inflated
-        self._message = bytearray()  # a binary message in progress
-        self._text = StringIO()  # a text message in progress
+        self._parts: Assembly | None = None  # of the message in progress
         self._undecoded = b""  # the beginning of a code point
 
     def expect_pongs(self, token: bytes) -> None:
@@ -165,7 +164,7 @@ class Decoder:
 
     def _decode(self, data: bytes, frames: list[Frame]) -> None:
         pos = 0
-        if self._remaining:
+        if self.remaining:
             pos = self._continue_payload(data, frames)
         elif self._undone and data:
             data = self._undone[self._begin :] + data
@@ -261,7 +260,7 @@ class Decoder:
                 self._inflater.begin(opcode)
         if not self._compressed:  # what inflation gives is only known later
             self._check_size(self._size + length)
-        self._remaining = length
+        self.remaining = length
         self._final = bool(first & FIN)
 
     def _check_size(self, size: int) -> None:
@@ -271,17 +270,17 @@ class Decoder:
 
     def _continue_payload(self, data: bytes, frames: list[Frame]) -> int:
         """Takes the rest of a data frame's payload; gives where it ends."""
-        stop = min(self._remaining, len(data))
+        stop = min(self.remaining, len(data))
         self._absorb(data if stop == len(data) else data[:stop], frames)
         return stop
 
     def _absorb(self, part: bytes, frames: list[Frame]) -> None:
         """Takes a part of a data frame's payload into the message in progress."""
-        self._remaining -= len(part)
+        self.remaining -= len(part)
         if self._compressed and self._inflater is not None:
             part = self._inflater.inflate(part, self._room())
         self._take(part)
-        if self._final and not self._remaining:
+        if self._final and not self.remaining:
             self._finish(frames)
 
     def _room(self) -> int | None:
@@ -290,32 +289,31 @@ class Decoder:
     def _take(self, part: bytes) -> None:
         self._size += len(part)
         if self._opcode == TEXT:
-            self._decode_text(part, False)
-        else:
-            self._message += part
+            self._check_text(part)
+        if self._parts is None:
+            self._parts = assembly()
+        self._parts.add(part)
 
-    def _decode_text(self, part: bytes, final: bool) -> None:
-        """Decodes at once, so that a bad message is refused as early as can be (section 8.1)."""
+    def _check_text(self, part: bytes) -> None:
+        """Looks at it at once, so that a bad text is refused as early as can be (section 8.1)."""
+        if not self._undecoded and part.isascii():
+            return
         if self._undecoded:
             part = self._undecoded + part
         try:
-            text, consumed = utf_8_decode(part, "strict", final)
+            _, consumed = utf_8_decode(part, "strict", False)
         except UnicodeDecodeError:
             raise _bad_utf8(TEXT) from None
         self._undecoded = part[consumed:]
-        self._text.write(text)
 
     def _finish(self, frames: list[Frame]) -> None:
         if self._compressed and self._inflater is not None:
             self._take(self._inflater.end(self._room()))
-        frame: Frame
-        if self._opcode == TEXT:
-            self._decode_text(b"", True)
-            frame = Text(self._text.getvalue())
-            self._text = StringIO()
-        else:
-            frame = Binary(bytes(self._message))
-            self._message = bytearray()
+        if self._undecoded:
+            raise _bad_utf8(TEXT)
+        parts, self._parts = self._parts, None
+        assert parts is not None
+        frame = parts.frame(self._opcode)
         frames.append(frame)
         if self._fragmented:
             self.joined.append(frame)

@@ -10,7 +10,6 @@ is done between two events, and what goes out: the three sections of the class.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from inspect import iscoroutine
 from operator import length_hint
@@ -125,6 +124,23 @@ class Delivery(Generic[S]):
         busy: the handler's code is on the stack; a :meth:`Owner.flush` follows.
     """
 
+    __slots__ = (
+        "_batch",
+        "_ended",
+        "_mailbox",
+        "_owner",
+        "_pending",
+        "_reactor",
+        "_requests",
+        "_serving",
+        "_wakeup",
+        "busy",
+        "handler",
+        "held",
+        "state",
+        "suspended",
+    )
+
     def __init__(
         self,
         handler: Handler[S],
@@ -145,7 +161,7 @@ class Delivery(Generic[S]):
         self._pending: _Call | _Request | None = None
         self._wakeup: IDelayedCall | None = None
         self._batch: Iterator[Frame] = iter(())  # the frames in delivery, from the next one on
-        self._requests: deque[_Request] = deque()
+        self._requests: list[_Request] = []
         self._serving = False  # requests, further up the stack
 
     # What comes in
@@ -326,7 +342,7 @@ class Delivery(Generic[S]):
     def refuse_requests(self) -> None:
         """Fails the requests that came too late to be served."""
         while self._requests:
-            asked = self._requests.popleft().asked
+            asked = self._requests.pop(0).asked
             if not asked.called:
                 asked.errback(NotConnectedError("terminated"))
 
@@ -337,7 +353,7 @@ class Delivery(Generic[S]):
         self._serving = True
         try:
             while self._requests and self._pending is None and not self.busy:
-                request = self._requests.popleft()
+                request = self._requests.pop(0)
                 if not request.asked.called:  # or it was cancelled
                     self._serve_one(request)
         finally:

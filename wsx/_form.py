@@ -14,7 +14,7 @@ from typing import Final
 
 __all__ = ["compiled"]
 
-_SOURCES: Final = ("frames", "_codec")  # in the order in which they import each other
+_SOURCES: Final = ("frames", "_assembly", "_codec")  # in the order in which they import each other
 
 
 def _load_source(name: str) -> None:

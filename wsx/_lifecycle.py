@@ -84,6 +84,47 @@ class Lifecycle(Generic[S]):
         delivery, mailbox, journal, debug: the parts that system requests look at.
     """
 
+    __slots__ = (
+        "_abandoned",
+        "_answered",
+        "_attempt",
+        "_close_frame",
+        "_close_timer",
+        "_close_wanted",
+        "_closed",
+        "_conn",
+        "_connection",
+        "_delay",
+        "_delay_timer",
+        "_end_reason",
+        "_hurried",
+        "_initialised",
+        "_keepalive",
+        "_late_pong",
+        "_later",
+        "_machine",
+        "_named",
+        "_opening",
+        "_options",
+        "_prune_at",
+        "_reactor",
+        "_reading_paused",
+        "_reason",
+        "_senders",
+        "_shown",
+        "_started",
+        "_target",
+        "_terminated",
+        "_terminating",
+        "client",
+        "debug",
+        "delivery",
+        "gave_up",
+        "journal",
+        "mailbox",
+        "name",
+    )
+
     def __init__(
         self, client: Client[S], conn: Conn, handler: Handler[S], state: S, options: Options
     ) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from wsx.conn import Conn
 from wsx.errors import MailboxFullError
@@ -53,6 +53,10 @@ class Message:
 
 Item = Connected | Frames | Lost | Message
 
+_NOTHING: Final[deque[Item]] = deque(
+    maxlen=0
+)  # an empty deque has 700 bytes: idle clients share it
+
 
 class Mailbox:
     """The queue of one client.
@@ -68,8 +72,8 @@ class Mailbox:
         self._open = False
         self._messages = 0  # casts and infos in both queues
         self._batches = 0  # of frames
-        self._queue: deque[Item] = deque()  # what may be delivered
-        self._held: deque[Message] = deque()  # what waits for a connection
+        self._queue = _NOTHING  # what may be delivered
+        self._held: list[Message] = []  # what waits for a connection
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -87,29 +91,33 @@ class Mailbox:
     def connected(self, item: Connected) -> None:
         """A connection is open: what waited for one goes after its ``handle_connect``."""
         self._open = True
-        self._queue.append(item)
+        self._filling().append(item)
         self._queue.extend(self._held)
         self._held.clear()
 
     def frames(self, frames: list[Frame]) -> None:
         """Takes frames of the open connection."""
         self._batches += 1
-        self._queue.append(Frames(iter(frames)))
+        self._filling().append(Frames(iter(frames)))
 
     def put_back(self, frames: Iterator[Frame]) -> None:
         """Takes back the rest of the frames that were taken last."""
         self._batches += 1
-        self._queue.appendleft(Frames(frames))
+        self._filling().appendleft(Frames(frames))
 
     def closing(self) -> None:
         """The connection is open no more: from now on casts and infos wait for the next one."""
         self._open = False
-        self._held.extend(item for item in self._queue if type(item) is Message)
-        self._queue = deque(item for item in self._queue if type(item) is not Message)
+        queue, self._queue = self._queue, _NOTHING
+        for item in queue:
+            if type(item) is Message:
+                self._held.append(item)
+            else:
+                self._filling().append(item)
 
     def lost(self, item: Lost) -> None:
         """The connection has ended, or could not be made."""
-        self._queue.append(item)
+        self._filling().append(item)
 
     def message(self, item: Message) -> None:
         """Takes a cast or an info.
@@ -121,7 +129,7 @@ class Mailbox:
             raise MailboxFullError(self._limit)
         self._messages += 1
         if self._open:
-            self._queue.append(item)
+            self._filling().append(item)
         else:
             self._held.append(item)
 
@@ -130,6 +138,8 @@ class Mailbox:
         if not self._queue:
             return None
         item = self._queue.popleft()
+        if not self._queue:
+            self._queue = _NOTHING
         if type(item) is Message:
             self._messages -= 1
         elif type(item) is Frames:
@@ -138,7 +148,13 @@ class Mailbox:
 
     def clear(self) -> None:
         """Drops everything."""
-        self._queue.clear()
+        self._queue = _NOTHING
         self._held.clear()
         self._messages = 0
         self._batches = 0
+
+    def _filling(self) -> deque[Item]:
+        """Gives the queue, to add something."""
+        if self._queue is _NOTHING:
+            self._queue = deque()
+        return self._queue

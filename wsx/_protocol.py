@@ -35,8 +35,8 @@ from zope.interface import implementer
 from wsx import _handshake
 from wsx._codec import FIN, RSV1, Decoder, encode, encode_frame, masks
 from wsx._deflate import Inflater
-from wsx._direct import write_now
 from wsx._endpoints import endpoint_for
+from wsx._sockets import LARGE_READ, read_largely, write_now
 from wsx._version import __version__
 from wsx.conn import Conn
 from wsx.errors import ConnError, FrameError, HandshakeError, WsxError
@@ -215,6 +215,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self._decoder: Decoder | None = None
         self._deaf = False  # what arrives is thrown away
         self._cut = False
+        self._reads_largely = False
         self._outgoing: list[bytes] = []
         self.gathered = 0  # bytes of it
         self.writable = True
@@ -312,12 +313,12 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self.state = self.STATE_OPEN
         decoder = self._decoder = Decoder(self._conn.max_message_size, self._inflater())
         rest, self._header.rest = self._header.rest, b""
-        conn = self._conn.replace(
-            resp_headers=response.headers,
-            resp_status=response.status,
-            subprotocol=subprotocol,
-            extensions=extensions,
-            peer=_describe_address(self.transport.getPeer()),
+        conn = self._conn.answered(
+            response.headers,
+            response.status,
+            subprotocol,
+            extensions,
+            _describe_address(self.transport.getPeer()),
         )
         self.transport.registerProducer(self, True)
         self._attempt.succeed(self, conn)
@@ -339,6 +340,9 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
 
     def _receive_frames(self, decoder: Decoder, data: bytes) -> None:
         self._received(decoder, decoder.feed(data))
+        if not self._reads_largely and max(len(data), decoder.remaining) >= LARGE_READ:
+            self._reads_largely = True
+            read_largely(self.transport)
         while decoder.more:
             self._received(decoder, decoder.feed(b""))
         if decoder.close is not None:

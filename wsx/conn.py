@@ -7,7 +7,9 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from types import NoneType
 from typing import Any, Final
@@ -110,6 +112,11 @@ def parse_url(url: object) -> ParsedURL:
     """
     if not isinstance(url, str):
         raise URLError(url, f"it is not a str but {type(url).__name__}")
+    return _parse_url(url)
+
+
+@lru_cache(maxsize=64)  # clients connect again, and many of them to the same URL
+def _parse_url(url: str) -> ParsedURL:
     if _UNSAFE_IN_URL.search(url):
         raise URLError(url, "it has spaces or control characters")
     try:
@@ -182,7 +189,7 @@ def _credential(url: str, text: str) -> str:
     return decoded
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False)
 class Conn:
     """Where and how to connect. Immutable; :meth:`replace` gives a changed copy.
 
@@ -293,9 +300,24 @@ class Conn:
         """Gives a copy that says nothing of how a server answered."""
         if self.resp_status is None:
             return self
-        return self.replace(
-            resp_headers=(), resp_status=None, subprotocol=None, extensions=(), peer=None
-        )
+        return self.answered((), None, None, (), None)
+
+    def answered(
+        self,
+        resp_headers: Headers,
+        resp_status: int | None,
+        subprotocol: str | None,
+        extensions: tuple[str, ...],
+        peer: str | None,
+    ) -> Conn:
+        """Gives a copy with a server's answer; what was checked already is not checked again."""
+        conn = copy(self)
+        conn._set("resp_headers", resp_headers)
+        conn._set("resp_status", resp_status)
+        conn._set("subprotocol", subprotocol)
+        conn._set("extensions", extensions)
+        conn._set("peer", peer)
+        return conn
 
     def redacted(self) -> Conn:
         """Gives a copy without what ``repr`` does not show: itself, where there is no secret.

@@ -688,7 +688,9 @@ class ImmutabilityTests(SynchronousTestCase):
         """No field can be set or deleted, nor a new one added."""
         conn = wsx.Conn(URL)
         names = [f.name for f in dataclasses.fields(conn)]
-        for name in [*names, "other"]:
+        with self.assertRaises((AttributeError, TypeError)):  # CPython 3.11 gives the latter
+            conn.other = "x"  # type: ignore[attr-defined]
+        for name in names:
             with case(name):
                 self.assertRaises(AttributeError, setattr, conn, name, "x")
         for name in names:

@@ -72,9 +72,9 @@ class Form(NamedTuple):
 
 def load_pure() -> Form:
     """Loads the sources once more, beside what is imported, past their compiled forms."""
-    names = ("wsx.frames", "wsx._codec")
+    names = ("wsx.frames", "wsx._assembly", "wsx._codec")
     imported = {name: sys.modules[name] for name in names}
-    loaded: list[ModuleType] = []
+    loaded: dict[str, ModuleType] = {}
     try:
         for name in names:
             short = name.rpartition(".")[2]
@@ -83,11 +83,11 @@ def load_pure() -> Form:
             assert spec is not None and spec.loader is not None
             module = module_from_spec(spec)
             spec.loader.exec_module(module)
-            sys.modules[name] = module  # so that the second gets its frames from the first
-            loaded.append(module)
+            sys.modules[name] = module  # so that the next one imports it
+            loaded[short] = module
     finally:
         sys.modules.update(imported)
-    return Form(codec=loaded[1], frames=loaded[0])
+    return Form(codec=loaded["_codec"], frames=loaded["frames"])
 
 
 IMPORTED = Form(_codec, frames)

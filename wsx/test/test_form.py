@@ -10,16 +10,17 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx import _codec, frames
+from wsx import _assembly, _codec, frames
 
 FOLDER = str(Path(wsx.__file__).parents[1])
 SCRIPT = """
 import wsx, wsx.frames, wsx._codec
-from wsx import _codec, frames
+from wsx import _assembly, _codec, frames
 assert frames is wsx.frames and frames.Text is wsx.Text is _codec.Text
 decoder = _codec.Decoder()
 assert decoder.feed(bytes([0x81, 2]) + b"hi") == [wsx.Text("hi")]
-print(wsx.compiled, *sorted({str(m.__file__).rpartition(".")[2] for m in (frames, _codec)}))
+files = {str(m.__file__) for m in (frames, _assembly, _codec)}
+print(wsx.compiled, *sorted({file.rpartition(".")[2] for file in files}))
 """
 
 
@@ -51,5 +52,5 @@ class FormTests(SynchronousTestCase):
 
     def test_compiled(self) -> None:
         """``wsx.compiled`` says which one runs, here too."""
-        for module in (frames, _codec):
+        for module in (frames, _assembly, _codec):
             self.assertEqual(str(module.__file__).endswith(".py"), not wsx.compiled)

@@ -1,8 +1,9 @@
-"""Tests of wsx._direct: real sockets of which the test holds both ends, and no reactor turning."""
+"""Tests of wsx._sockets: real sockets of which the test holds both ends, and no reactor turning."""
 
 from __future__ import annotations
 
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.error import ConnectionLost
@@ -11,13 +12,13 @@ from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactor, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._direct import write_now
+from wsx._sockets import LARGE_READ, read_largely, write_now
 
 LARGE = b"x" * 4_000_000  # more than any socket takes at once
 
 
-class WriteNowTests(SynchronousTestCase):
-    """``write_now`` is ``transport.write``, sooner."""
+class SocketCase(SynchronousTestCase):
+    """Tests with a transport whose peer is a socket in the test's hands."""
 
     def setUp(self) -> None:
         ours, self.peer = socket.socketpair()
@@ -28,6 +29,34 @@ class WriteNowTests(SynchronousTestCase):
         self.transport: Any = Connection(ours, Protocol(), self.reactor)
         self.transport.connected = True
         self.transport.logstr = "test"
+
+
+class ReadLargelyTests(SocketCase):
+    """``read_largely`` reaches the TCP transport, wherever it is."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.assertEqual(self.transport.bufferSize, LARGE_READ)
+
+    def test_transport(self) -> None:
+        """It reads more at once."""
+        read_largely(self.transport)
+        self.assertGreater(self.transport.bufferSize, LARGE_READ)
+
+    def test_below(self) -> None:
+        """So below TLS and whatever else there is."""
+        below_two = SimpleNamespace(transport=SimpleNamespace(transport=self.transport))
+        read_largely(below_two)
+        self.assertGreater(self.transport.bufferSize, LARGE_READ)
+
+    def test_others(self) -> None:
+        """Other transports, and other connections, stay as they are."""
+        read_largely(StringTransport())
+        self.assertEqual(Connection.bufferSize, LARGE_READ)
+
+
+class WriteNowTests(SocketCase):
+    """``write_now`` is ``transport.write``, sooner."""
 
     @property
     def waits(self) -> bool:

@@ -1,0 +1,50 @@
+"""Messages that arrive in parts, put together. Pure; may be compiled."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wsx.frames import TEXT, Binary, Frame, Text
+
+_SPARE_SIZE: Final = 4 * 1024 * 1024  # bytes: larger ones are not kept
+_MOST_SPARES: Final = 2
+
+
+class Assembly:
+    """Where the parts of a message are put together.
+
+    Its memory is kept for the next message: new memory for each large one costs more, by the
+    kernel's page faults, than everything else that is done with it.
+    """
+
+    __slots__ = ("_data", "_size")
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._size = 0
+
+    def add(self, part: bytes) -> None:
+        """Adds a part; the cost of growing is spread over all of them."""
+        end = self._size + len(part)
+        lack = end - len(self._data)
+        if lack > 0:
+            self._data += bytes(max(lack, len(self._data)))
+        self._data[self._size : end] = part
+        self._size = end
+
+    def frame(self, opcode: int) -> Frame:
+        """Gives the whole as a frame, and its memory to whoever comes next."""
+        with memoryview(self._data) as view, view[: self._size] as whole:
+            frame: Frame = Text(str(whole, "utf-8")) if opcode == TEXT else Binary(whole)
+        self._size = 0
+        if len(self._data) <= _SPARE_SIZE and len(_spares) < _MOST_SPARES:
+            _spares.append(self)
+        return frame
+
+
+_spares: Final[list[Assembly]] = []  # of all connections: few messages are in progress at a time
+
+
+def assembly() -> Assembly:
+    """Gives one that is empty."""
+    return _spares.pop() if _spares else Assembly()
