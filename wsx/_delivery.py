@@ -405,7 +405,10 @@ class Delivery(Generic[S]):
             self._invoke("handle_disconnect", item.status)
 
     def _deliver_frames(self, batch: Iterator[Frame]) -> None:
-        """The hot loop: a callback that answers None or Ok costs nothing beyond its call."""
+        """The hot loop: a callback that answers None or Ok costs nothing beyond its call.
+
+        So little for a Reply: ``_conclude`` does with it what is done here.
+        """
         self._batch = batch
         if telemetry.CALLBACK in telemetry.observers:
             self._deliver_observed(batch)
@@ -427,6 +430,10 @@ class Delivery(Generic[S]):
                 continue
             if type(response) is Ok:
                 self.state = state = response.state
+                continue
+            if type(response) is Reply and not self._ended:
+                self.state = state = response.state
+                self._owner.reply(_CALLBACKS[kind], frames_of(response))
                 continue
             self._take(_Call(_CALLBACKS[kind], frame), response)
             if self._pending is not None:

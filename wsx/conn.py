@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -311,7 +310,9 @@ class Conn:
         peer: str | None,
     ) -> Conn:
         """Gives a copy with a server's answer; what was checked already is not checked again."""
-        conn = copy(self)
+        conn = object.__new__(type(self))
+        for name in _CONN_FIELDS:
+            conn._set(name, getattr(self, name))
         conn._set("resp_headers", resp_headers)
         conn._set("resp_status", resp_status)
         conn._set("subprotocol", subprotocol)
@@ -345,6 +346,7 @@ class Conn:
         return f"Conn({', '.join(shown)})"
 
 
+_CONN_FIELDS: Final = tuple(f.name for f in dataclasses.fields(Conn))
 CONN_OPTIONS: Final = frozenset(
     f.name for f in dataclasses.fields(Conn) if f.init and not f.kw_only and f.name != "url"
 )

@@ -269,5 +269,7 @@ def _fits_disconnect(response: object) -> bool:
 def frames_of(reply: Reply[Any]) -> list[object]:
     """Gives the frames of a reply as a list, one alone as well."""
     frame = reply.frame
+    if isinstance(frame, Frame):
+        return [frame]
     several = isinstance(frame, Sequence) and not isinstance(frame, (str, bytes, bytearray))
-    return list(frame) if several else [frame]  # type: ignore[arg-type]
+    return list(frame) if several else [frame]
