@@ -358,6 +358,19 @@ class StateTests(DeliveryCase):
         room.receive(Text("a"), Text("b"), Text("c"))
         self.assertEqual(room.delivery.state, "abc")
 
+    def test_within_a_read_with_replies(self) -> None:
+        """[C3] So where they are answered, or some of them."""
+        answers = {"a": Reply, "b": Ok, "c": Reply}
+
+        def answer(frame: Text, state: str) -> Any:
+            kind, after = answers[frame.payload], state + frame.payload
+            return Ok(after) if kind is Ok else Reply(frame, after)
+
+        room = self.room(handle_frame=answer)
+        room.delivery.state = ""
+        room.receive(*(Text(letter) for letter in "abcba"))
+        self.assertEqual(room.delivery.state, "abcba")
+
     def test_none_leaves_it(self) -> None:
         """None is "go on, state unchanged"."""
         for callback in CALLBACKS:

@@ -244,6 +244,19 @@ class ClearTests(MailboxCase):
         self.mailbox.connected(begin)
         self.assertEqual(take_all(self.mailbox), [begin])
 
+    def test_nothing_takes_no_room(self) -> None:
+        """All that are empty share one empty queue: idle clients are many."""
+        used = Mailbox(10)
+        used.connected(connected())
+        used.message(ONE)
+        take_all(used)
+        self.assertIs(used._queue, self.mailbox._queue)
+        used.message(TWO)
+        self.assertIsNot(used._queue, self.mailbox._queue)
+        used.clear()
+        self.assertIs(used._queue, self.mailbox._queue)
+        self.assertEqual(len(self.mailbox), 0)
+
     def test_clear_of_nothing(self) -> None:
         """An empty mailbox drops no message."""
         self.open.clear()

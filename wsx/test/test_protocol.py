@@ -29,6 +29,7 @@ from wsx import (
     RequestError,
     Text,
     _handshake,
+    _protocol,
     is_retryable,
 )
 from wsx._codec import apply_mask, masks
@@ -40,6 +41,7 @@ from wsx.test.support import (
     MemoryTransport,
     Peer,
     Recorder,
+    case,
     close,
     read_frames,
     server_frame,
@@ -684,6 +686,24 @@ class FastPathTests(ProtocolCase):
         self.assertEqual(self.log.frames, [Text("tiny")] * 1000)
         self.assertGreater(data.copied, 0)
         self.assertLessEqual(data.copied, 2 * len(data))
+
+    def test_large_reads(self) -> None:
+        """Where much comes, more is read at once; the transport is told so once."""
+        told: list[object] = []
+        self.patch(_protocol, "read_largely", told.append)
+        small = text("x" * 1000)
+        for first, second in (
+            (text("x" * 70_000), small),  # in one read
+            (text("x" * 70_000)[:1000], small),  # said by a frame's header
+        ):
+            with case(first[:20]):
+                self.open()
+                self.peer.send(small)
+                self.assertEqual(told, [])
+                self.peer.send(first)
+                self.peer.send(second)
+                self.assertEqual(told, [self.peer.transport])
+                told.clear()
 
     def test_long_masks(self) -> None:
         """The way of masking what is long gives what ours gives."""
