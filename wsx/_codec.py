@@ -288,7 +288,8 @@ class Decoder:
 
     def _take(self, part: bytes) -> None:
         self._size += len(part)
-        if self._opcode == TEXT:
+        is_last = self._final and not self.remaining
+        if self._opcode == TEXT and not is_last:  # the whole is looked at when it is decoded
             self._check_text(part)
         if self._parts is None:
             self._parts = assembly()
@@ -309,11 +310,13 @@ class Decoder:
     def _finish(self, frames: list[Frame]) -> None:
         if self._compressed and self._inflater is not None:
             self._take(self._inflater.end(self._room()))
-        if self._undecoded:
-            raise _bad_utf8(TEXT)
         parts, self._parts = self._parts, None
         assert parts is not None
-        frame = parts.frame(self._opcode)
+        try:
+            frame = parts.frame(self._opcode)
+        except UnicodeDecodeError:
+            raise _bad_utf8(TEXT) from None
+        self._undecoded = b""
         frames.append(frame)
         if self._fragmented:
             self.joined.append(frame)
