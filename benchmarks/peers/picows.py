@@ -12,6 +12,8 @@ from benchmarks.peers.job import LARGEST, Fan, Job, Tally, sent_numbers
 from benchmarks.peers.on_asyncio import open_many, run, tls
 from benchmarks.work import Numbers
 
+TEXT = WSMsgType.TEXT
+
 
 def answer_close(transport: WSTransport, frame: WSFrame) -> bool:
     """Answers a close frame; says whether it was one."""
@@ -23,19 +25,23 @@ def answer_close(transport: WSTransport, frame: WSFrame) -> bool:
 
 
 class Receiver(Tally, WSListener):  # type: ignore[misc]
-    """Decodes each message; looks for the close frame only once it is due, as that costs time."""
+    """Decodes each text message.
+
+    Pings, pongs and the close frame come here too: who does not look at the type of each, which
+    saves a quarter of the time, takes them for messages.
+    """
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.open()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if self.left > 0:
+        if frame.msg_type == TEXT:
             self.characters += len(frame.get_payload_as_utf8_text())
             self.left -= 1
             if not self.left:
                 self.finish()
-        elif not answer_close(transport, frame):
-            self.left -= 1
+        else:
+            answer_close(transport, frame)
 
 
 class Echoer(Tally, WSListener):  # type: ignore[misc]
@@ -49,16 +55,16 @@ class Echoer(Tally, WSListener):  # type: ignore[misc]
         transport.send(WSMsgType.TEXT, self._text.encode())
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if self.left > 0:
+        if frame.msg_type == TEXT:
             text = frame.get_payload_as_utf8_text()
             self.characters += len(text)
             self.left -= 1
-            if self.left:
-                transport.send(WSMsgType.TEXT, text.encode())
+            if self.left > 0:
+                transport.send(TEXT, text.encode())
             else:
                 self.finish()
-        elif not answer_close(transport, frame):
-            self.left -= 1
+        else:
+            answer_close(transport, frame)
 
 
 class Sender(WSListener):  # type: ignore[misc]

@@ -12,18 +12,21 @@ from benchmarks.peers.job import LARGEST, Fan, Job, Tally, sent_numbers
 from benchmarks.peers.on_twisted import open_many, run
 from benchmarks.work import Numbers
 
+Text = wsx.Text
+
 
 class Receiver(Tally, wsx.Handler[None]):
-    """Reads the payload of each message."""
+    """Reads the payload of each text message."""
 
     def handle_connect(self, conn: wsx.Conn, state: None) -> None:
         self.open()
 
     def handle_frame(self, frame: wsx.Frame, state: None) -> None:
-        self.characters += len(frame.payload)
-        self.left -= 1
-        if not self.left:
-            self.finish()
+        if type(frame) is Text:
+            self.characters += len(frame.payload)
+            self.left -= 1
+            if not self.left:
+                self.finish()
 
 
 class Echoer(Tally, wsx.Handler[None]):
