@@ -1,9 +1,10 @@
 """The metadata is in pyproject.toml; here is what it cannot say.
 
-The modules of ``COMPILED`` are compiled by mypyc where there is a C compiler, from the same source
-that runs without one. ``WSX_PURE=1`` leaves that out, and whatever goes wrong with it leaves it out
-too: the package works all the same, slower. ``python setup.py build_ext --inplace`` compiles in
-this folder.
+The modules of ``COMPILED`` are compiled by Cython where there is a C compiler, from the same source
+that runs without one; the C types of what is inside are in a ``.pxd`` beside each (why it is not
+mypyc stands in docs/performance.md). ``WSX_PURE=1`` leaves that out, and whatever goes wrong with
+it leaves it out too: the package works all the same, slower. In this folder,
+``python setup.py build_ext --inplace`` compiles.
 """
 
 import os
@@ -48,11 +49,11 @@ def extensions() -> list[Any]:
     if os.environ.get("WSX_PURE", "0") not in ("", "0"):
         return []
     try:
-        from mypyc.build import mypycify
+        from Cython.Build import cythonize
 
-        # Other modules are taken as they come: nothing but mypy is needed for building.
-        check = ["--follow-imports=skip", "--ignore-missing-imports", f"--config-file={os.devnull}"]
-        return list(mypycify([*check, *COMPILED], opt_level="3", debug_level="0", group_name="wsx"))
+        # Annotations are for mypy: a Text(5) is refused when it is sent, in either form.
+        directives = {"language_level": "3", "annotation_typing": False}
+        return list(cythonize(COMPILED, build_dir="build/cython", compiler_directives=directives))
     except (Exception, SystemExit) as error:
         tell(error)
         return []

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final, Protocol
 
-from mypy_extensions import i64  # a C integer, where this is compiled
-
 from wsx._assembly import Assembly, assembly
 from wsx.errors import FrameError
 from wsx.frames import (
@@ -92,6 +90,7 @@ class Decoder:
         own_pongs: the payloads of pongs to our own pings; the caller empties it.
         remaining: bytes still to come of the payload of a data frame.
         more: whether ``feed(b"")`` would go on with what is here.
+        controls: whether there are pings or pongs among the frames that ``feed`` gave last.
         joined: those of the returned frames that came in fragments; the caller empties it.
     """
 
@@ -109,6 +108,7 @@ class Decoder:
         "_undecoded",
         "_undone",
         "close",
+        "controls",
         "failure",
         "joined",
         "more",
@@ -128,6 +128,7 @@ class Decoder:
         self._limit = max_message_size
         self._inflater = inflater
         self._own_pong: bytes | None = None
+        self.controls = False
         self.more = False
         self._undone = b""  # from _begin on: frames of a later batch, or too little of one
         self._begin = 0
@@ -154,6 +155,7 @@ class Decoder:
             more than decoding does.
         """
         frames: list[Frame] = []
+        self.controls = False
         if self.failure is None and self.close is None:
             try:
                 self._decode(data, frames)
@@ -242,12 +244,14 @@ class Decoder:
 
     def _control(self, opcode: int, payload: bytes, frames: list[Frame]) -> None:
         if opcode == PING:
+            self.controls = True
             frames.append(Ping(payload))
         elif opcode == CLOSE:
             self.close = _parse_close(payload)
         elif self._own_pong is not None and payload.startswith(self._own_pong):
             self.own_pongs.append(payload)
         else:
+            self.controls = True
             frames.append(Pong(payload))
 
     def _begin_data_frame(self, first: int, opcode: int, length: int) -> None:
@@ -323,19 +327,17 @@ class Decoder:
         self._opcode = CONTINUATION
 
 
-def _decode_ordinary(data: bytes, begin: int, longest: int, frames: list[Frame]) -> int:
+def _decode_ordinary(data: bytes, pos: int, most: int, frames: list[Frame]) -> int:
     """Decodes what nearly every frame is: a short message that is whole.
 
     Returns:
         the beginning of the first frame that is something else, not here as a whole, or too many.
     """
-    pos: i64 = begin
-    most: i64 = longest
-    end: i64 = len(data)
+    end = len(data)
     try:
         for _ in range(BATCH - len(frames)):
-            first: i64 = data[pos]
-            length: i64 = data[pos + 1]
+            first = data[pos]
+            length = data[pos + 1]
             start = pos + 2
             if length > 125:
                 if length != 126:
@@ -348,9 +350,13 @@ def _decode_ordinary(data: bytes, begin: int, longest: int, frames: list[Frame])
             if stop > end or length > most:
                 break
             if first == _FINAL_TEXT:
-                frames.append(Text(data[start:stop].decode()))
+                text = Text.__new__(Text)  # quicker than __init__, in either form
+                text.payload = data[start:stop].decode()
+                frames.append(text)
             elif first == _FINAL_BINARY:
-                frames.append(Binary(data[start:stop]))
+                binary = Binary.__new__(Binary)
+                binary.payload = data[start:stop]
+                frames.append(binary)
             else:
                 break
             pos = stop

@@ -126,6 +126,7 @@ class Delivery(Generic[S]):
 
     __slots__ = (
         "_batch",
+        "_controls",
         "_ended",
         "_mailbox",
         "_owner",
@@ -161,23 +162,29 @@ class Delivery(Generic[S]):
         self._pending: _Call | _Request | None = None
         self._wakeup: IDelayedCall | None = None
         self._batch: Iterator[Frame] = iter(())  # the frames in delivery, from the next one on
+        self._controls = False  # whether there may be pings or pongs among them
         self._requests: list[_Request] = []
         self._serving = False  # requests, further up the stack
 
     # What comes in
 
-    def received(self, frames: list[Frame]) -> None:
-        """Delivers frames that just arrived; called from the reactor."""
+    def received(self, frames: list[Frame], controls: bool = True) -> None:
+        """Delivers frames that just arrived; called from the reactor.
+
+        Args:
+            frames: in their order.
+            controls: whether there may be pings or pongs among them.
+        """
         if self._ended:
             return
         if self.busy or self.suspended or self._pending is not None or len(self._mailbox):
-            self._mailbox.frames(frames)
+            self._mailbox.frames(frames, controls)
             self._owner.pause_reading()
             self.deliver()
         else:
             self.busy = True
             try:
-                self._deliver_frames(iter(frames))
+                self._deliver_frames(iter(frames), controls)
             finally:
                 self.busy = False
             self._rest()
@@ -396,7 +403,7 @@ class Delivery(Generic[S]):
 
     def _deliver_item(self, item: Connected | Frames | Lost | Message) -> None:
         if type(item) is Frames:
-            self._deliver_frames(item.frames)
+            self._deliver_frames(item.frames, item.controls)
         elif type(item) is Message:
             self._invoke(item.callback, item.message)
         elif type(item) is Connected:
@@ -404,25 +411,23 @@ class Delivery(Generic[S]):
         elif type(item) is Lost:
             self._invoke("handle_disconnect", item.status)
 
-    def _deliver_frames(self, batch: Iterator[Frame]) -> None:
+    def _deliver_frames(self, batch: Iterator[Frame], controls: bool) -> None:
+        self._batch = batch
+        self._controls = controls
+        if controls or telemetry.CALLBACK in telemetry.observers:
+            self._deliver_each(batch)
+        else:
+            self._deliver_messages(batch)
+
+    def _deliver_messages(self, batch: Iterator[Frame]) -> None:
         """The hot loop: a callback that answers None or Ok costs nothing beyond its call.
 
         So little for a Reply: ``_conclude`` does with it what is done here.
         """
-        self._batch = batch
-        if telemetry.CALLBACK in telemetry.observers:
-            self._deliver_observed(batch)
-            return
         handler, state = self.handler, self.state  # a request that changes them ends the loop
         for frame in batch:
-            kind = type(frame)
             try:
-                if kind is Text or kind is Binary:
-                    response = handler.handle_frame(frame, state)  # type: ignore[arg-type]
-                elif kind is Ping:
-                    response = handler.handle_ping(frame, state)  # type: ignore[arg-type]
-                else:
-                    response = handler.handle_pong(frame, state)  # type: ignore[arg-type]
+                response = handler.handle_frame(frame, state)  # type: ignore[arg-type]
             except BaseException as error:
                 self._raised(error)
                 return
@@ -433,16 +438,16 @@ class Delivery(Generic[S]):
                 continue
             if type(response) is Reply and not self._ended:
                 self.state = state = response.state
-                self._owner.reply(_CALLBACKS[kind], frames_of(response))
+                self._owner.reply("handle_frame", frames_of(response))
                 continue
-            self._take(_Call(_CALLBACKS[kind], frame), response)
+            self._take(_Call("handle_frame", frame), response)
             if self._pending is not None:
                 break
             state = self.state
         self._put_back(batch)
 
-    def _deliver_observed(self, batch: Iterator[Frame]) -> None:
-        """The same, slower, where somebody wants to know how long callbacks take."""
+    def _deliver_each(self, batch: Iterator[Frame]) -> None:
+        """The same, slower, for any frames, and where somebody wants to know how long it takes."""
         for frame in batch:
             self._invoke(_CALLBACKS[type(frame)], frame)
             if self._pending is not None:
@@ -452,7 +457,7 @@ class Delivery(Generic[S]):
     def _put_back(self, frames: Iterator[Frame]) -> None:
         """Keeps the frames that were not delivered, where the loop was left early."""
         if length_hint(frames):
-            self._mailbox.put_back(frames)
+            self._mailbox.put_back(frames, self._controls)
             self._owner.pause_reading()
         self._batch = iter(())
 

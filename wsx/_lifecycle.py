@@ -354,8 +354,8 @@ class Lifecycle(Generic[S]):
         self._reason = error
         self._attempt_is_lost(Event.FAILED)
 
-    def received(self, frames: list[Frame], joined: list[Frame]) -> None:
-        """One read."""
+    def received(self, frames: list[Frame], joined: list[Frame], controls: bool) -> None:
+        """A batch of frames."""
         keepalive = self._keepalive
         assert keepalive is not None
         keepalive.heard = True
@@ -368,7 +368,7 @@ class Lifecycle(Generic[S]):
         if telemetry.observers:
             for frame in frames:
                 self._tell(telemetry.FRAME_RECEIVED, frame=frame)
-        self.delivery.received(frames)
+        self.delivery.received(frames, controls)
 
     def own_pong(self, payload: bytes) -> None:
         """An answer to one of our keepalive pings."""

@@ -31,9 +31,14 @@ class Connected:
 
 @dataclass(slots=True)
 class Frames:
-    """Frames that came together, those that were delivered already left out."""
+    """Frames that came together, those that were delivered already left out.
+
+    Attributes:
+        controls: whether there may be pings or pongs among them.
+    """
 
     frames: Iterator[Frame]
+    controls: bool = True
 
 
 @dataclass(slots=True)
@@ -95,15 +100,15 @@ class Mailbox:
         self._queue.extend(self._held)
         self._held.clear()
 
-    def frames(self, frames: list[Frame]) -> None:
+    def frames(self, frames: list[Frame], controls: bool = True) -> None:
         """Takes frames of the open connection."""
         self._batches += 1
-        self._filling().append(Frames(iter(frames)))
+        self._filling().append(Frames(iter(frames), controls))
 
-    def put_back(self, frames: Iterator[Frame]) -> None:
+    def put_back(self, frames: Iterator[Frame], controls: bool = True) -> None:
         """Takes back the rest of the frames that were taken last."""
         self._batches += 1
-        self._filling().appendleft(Frames(frames))
+        self._filling().appendleft(Frames(frames, controls))
 
     def closing(self) -> None:
         """The connection is open no more: from now on casts and infos wait for the next one."""

@@ -71,8 +71,14 @@ class Listener(Protocol):
     def failed(self, error: WsxError) -> None:
         """There will be no connection."""
 
-    def received(self, frames: list[Frame], joined: list[Frame]) -> None:
-        """One read, the frames it completed, if any, and those of them that were fragmented."""
+    def received(self, frames: list[Frame], joined: list[Frame], controls: bool) -> None:
+        """A batch: the frames that a read completed, if any.
+
+        Args:
+            frames: in their order.
+            joined: those of them that were fragmented.
+            controls: whether there may be pings or pongs among them.
+        """
 
     def own_pong(self, payload: bytes) -> None:
         """A pong whose payload begins with the token given to ``expect_pongs``."""
@@ -351,7 +357,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
             self._listener.violated(decoder.failure)
 
     def _received(self, decoder: Decoder, frames: list[Frame]) -> None:
-        self._listener.received(frames, decoder.joined)
+        self._listener.received(frames, decoder.joined, decoder.controls)
         if decoder.joined:
             decoder.joined.clear()
         if decoder.own_pongs:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Generic
-
-from mypy_extensions import mypyc_attr
-from typing_extensions import TypeVar
+from typing import Any, ClassVar, Final
 
 from wsx.errors import FrameEncodeError, InvalidFrameError, shorten
 
@@ -34,11 +31,7 @@ MAX_CLOSE_MESSAGE: Final = MAX_CONTROL_PAYLOAD - 2
 _REPR_LIMIT: Final = 75
 
 
-P = TypeVar("P", default=Any)
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Frame(Generic[P]):
+class Frame:
     """A whole message or a control frame; equal when type and payload are.
 
     Immutable by contract, hashable, matched by position: ``case Text("hi")``.
@@ -48,12 +41,13 @@ class Frame(Generic[P]):
     """
 
     __slots__ = ("payload",)
-    __match_args__: ClassVar[tuple[str, ...]] = ("payload",)
+    __match_args__ = ("payload",)
 
     opcode: ClassVar[int] = -1
     kind: ClassVar[str] = ""
+    payload: str | bytes
 
-    def __init__(self, payload: P) -> None:
+    def __init__(self, payload: str | bytes) -> None:
         self.payload = payload
 
     def __eq__(self, other: object) -> bool:
@@ -64,49 +58,44 @@ class Frame(Generic[P]):
     def __hash__(self) -> int:
         return hash((type(self), self.payload))
 
-    def __reduce__(self) -> Any:  # compiled classes are not copied and pickled without it
-        return type(self), (self.payload,)
-
     def __repr__(self) -> str:
         name, payload = type(self).__name__, self.payload
         if isinstance(payload, (str, bytes)) and len(payload) > 2 * _REPR_LIMIT:
             # A short stand-in gives the same two ends without the repr of megabytes.
-            shown: Any = payload[:_REPR_LIMIT]
-            shown += payload[-_REPR_LIMIT:]
-        else:
-            shown = payload
-        return f"{name}({shorten(shown, _REPR_LIMIT - len(name) - 2)})"
+            payload = payload[:_REPR_LIMIT] + payload[-_REPR_LIMIT:]  # type: ignore[operator]
+        return f"{name}({shorten(payload, _REPR_LIMIT - len(name) - 2)})"
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Text(Frame[str]):
+class Text(Frame):
     """A text message. ``payload`` is a str."""
 
     __slots__ = ()
-    opcode: ClassVar[int] = TEXT
-    kind: ClassVar[str] = "text"
+    opcode = TEXT
+    kind = "text"
+    payload: str
+
+    def __init__(self, payload: str) -> None:
+        self.payload = payload
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class _Bytes(Frame[bytes]):
+class _Bytes(Frame):
     """A frame of bytes: any bytes-like object will do, and is copied unless it is bytes."""
 
     __slots__ = ()
+    payload: bytes
 
     def __init__(self, payload: bytes | bytearray | memoryview) -> None:
         self.payload = payload if type(payload) is bytes else _to_bytes(payload)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Binary(_Bytes):
     """A binary message. ``payload`` is bytes."""
 
     __slots__ = ()
-    opcode: ClassVar[int] = BINARY
-    kind: ClassVar[str] = "binary"
+    opcode = BINARY
+    kind = "binary"
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class _Control(_Bytes):
     """A control frame, empty unless told otherwise."""
 
@@ -116,22 +105,20 @@ class _Control(_Bytes):
         super().__init__(payload)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Ping(_Control):
     """A ping (RFC 6455 section 5.5.2). ``payload`` is at most 125 bytes."""
 
     __slots__ = ()
-    opcode: ClassVar[int] = PING
-    kind: ClassVar[str] = "ping"
+    opcode = PING
+    kind = "ping"
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Pong(_Control):
     """A pong (RFC 6455 section 5.5.3). ``payload`` is at most 125 bytes."""
 
     __slots__ = ()
-    opcode: ClassVar[int] = PONG
-    kind: ClassVar[str] = "pong"
+    opcode = PONG
+    kind = "pong"
 
 
 def _to_bytes(payload: object) -> Any:

@@ -99,10 +99,7 @@ FOR_TYPES_ONLY: dict[str, frozenset[str]] = {
     "telemetry": frozenset({"client"}),
 }
 
-FOR_THE_COMPILER = frozenset({"mypy_extensions", "typing_extensions"})
-
-# Modules that stay pure: nothing but the standard library, what the compiler is told with, and wsx
-# itself.
+# Modules that stay pure: nothing but the standard library and wsx itself.
 PURE = frozenset(
     {
         "errors",
@@ -335,7 +332,7 @@ class ImportTests(SynchronousTestCase):
     def test_pure_modules(self) -> None:
         """The lowest modules need nothing but the standard library."""
         for module in PURE & set(sources()):
-            found = foreign(names(parse(sources()[module]))) - FOR_THE_COMPILER
+            found = foreign(names(parse(sources()[module])))
             self.assertEqual(found, set(), f"wsx.{module} imports these")
 
     def test_autobahn(self) -> None:
@@ -481,8 +478,6 @@ class FaceTests(SynchronousTestCase):
         """Every class, function and module of ``__all__`` says what it is, in its own words."""
         for name in wsx.__all__:
             value = getattr(wsx, name)
-            if wsx.compiled and getattr(value, "__module__", "") == "wsx.frames":
-                continue  # a native class has its signature there instead
             if inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value):
                 doc = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
                 self.assertTrue(doc, name)

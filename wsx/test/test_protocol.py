@@ -73,7 +73,7 @@ class Log:
     def failed(self, error: wsx.WsxError) -> None:
         self.events.append(("failed", error))
 
-    def received(self, frames: list[wsx.Frame], joined: list[wsx.Frame]) -> None:
+    def received(self, frames: list[wsx.Frame], joined: list[wsx.Frame], controls: bool) -> None:
         self.events.extend(("frame", frame) for frame in frames)
 
     def own_pong(self, payload: bytes) -> None:

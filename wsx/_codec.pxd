@@ -1,0 +1,46 @@
+# C types of _codec.py, where Cython compiles it.
+cimport cython
+
+from wsx._assembly cimport Assembly
+from wsx.frames cimport Binary, Frame, Text
+
+
+cdef class Decoder:
+    cdef public object failure
+    cdef public object close
+    cdef public list own_pongs
+    cdef public list joined
+    cdef public bint controls
+    cdef public bint more
+    cdef public Py_ssize_t remaining
+    cdef object _limit
+    cdef object _inflater
+    cdef object _own_pong
+    cdef bytes _undone
+    cdef Py_ssize_t _begin
+    cdef bint _final
+    cdef int _opcode
+    cdef bint _compressed
+    cdef bint _fragmented
+    cdef Py_ssize_t _size
+    cdef Assembly _parts
+    cdef bytes _undecoded
+
+    cdef object _decode(self, bytes data, list frames)
+
+    @cython.locals(end=Py_ssize_t, most=Py_ssize_t, after=Py_ssize_t)
+    cdef Py_ssize_t _decode_frames(self, bytes data, Py_ssize_t pos, list frames) except -2
+
+
+@cython.locals(
+    end=Py_ssize_t,
+    start=Py_ssize_t,
+    stop=Py_ssize_t,
+    length=Py_ssize_t,
+    first=cython.int,
+    text=Text,
+    binary=Binary,
+)
+cdef Py_ssize_t _decode_ordinary(
+    bytes data, Py_ssize_t pos, Py_ssize_t most, list frames
+) except -2

@@ -1,0 +1,28 @@
+# C types of frames.py, where Cython compiles it.
+
+cdef class Frame:
+    cdef public object payload
+
+
+cdef class Text(Frame):
+    pass
+
+
+cdef class _Bytes(Frame):
+    pass
+
+
+cdef class Binary(_Bytes):
+    pass
+
+
+cdef class _Control(_Bytes):
+    pass
+
+
+cdef class Ping(_Control):
+    pass
+
+
+cdef class Pong(_Control):
+    pass
