@@ -44,3 +44,7 @@ cdef class Decoder:
 cdef Py_ssize_t _decode_ordinary(
     bytes data, Py_ssize_t pos, Py_ssize_t most, list frames
 ) except -2
+
+
+@cython.locals(first=cython.int, length=Py_ssize_t)
+cdef bint _may_wait(bytes data, Py_ssize_t pos, Py_ssize_t most) except -2

@@ -186,7 +186,7 @@ class Decoder:
         while end - pos >= 2 and len(frames) < BATCH and self.close is None:
             if self._opcode == CONTINUATION:
                 pos = _decode_ordinary(data, pos, most, frames)
-                if end - pos < 2 or len(frames) >= BATCH:
+                if end - pos < 2 or len(frames) >= BATCH or _may_wait(data, pos, most):
                     break
             after = self._decode_carefully(data, pos, frames)
             if after < 0:
@@ -365,6 +365,17 @@ def _decode_ordinary(data: bytes, pos: int, most: int, frames: list[Frame]) -> i
     except UnicodeDecodeError:
         raise _bad_utf8(TEXT) from None
     return pos
+
+
+def _may_wait(data: bytes, pos: int, most: int) -> bool:
+    """Tells whether what is here of a short message may wait for the rest.
+
+    That costs less than taking it in parts; but a text that is bad already is not to wait.
+    """
+    first, length = data[pos], data[pos + 1]
+    if length > 125 or length > most or pos + 2 + length <= len(data):
+        return False
+    return first == _FINAL_BINARY or (first == _FINAL_TEXT and data[pos + 2 :].isascii())
 
 
 def _bad_utf8(opcode: int) -> FrameError:
