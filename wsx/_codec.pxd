@@ -2,7 +2,7 @@
 cimport cython
 
 from wsx._assembly cimport Assembly
-from wsx.frames cimport Binary, Frame, Text
+from wsx.frames cimport Binary, Frame, Text, wire_payload
 
 
 cdef class Decoder:
@@ -48,3 +48,20 @@ cdef Py_ssize_t _decode_ordinary(
 
 @cython.locals(first=cython.int, length=Py_ssize_t)
 cdef bint _may_wait(bytes data, Py_ssize_t pos, Py_ssize_t most) except -2
+
+
+@cython.locals(length=Py_ssize_t, key=bytes)
+cpdef bytes apply_mask(bytes payload, bytes mask)
+
+
+cdef class MaskSource:
+    cdef bytes _pool
+    cdef Py_ssize_t _next
+    cdef public object apply_long
+
+    @cython.locals(start=Py_ssize_t)
+    cpdef bytes take(self)
+
+
+@cython.locals(length=Py_ssize_t, first=cython.int)
+cpdef bytes encode(int opcode, bytes payload, bytes mask, int flags=*)

@@ -26,3 +26,6 @@ cdef class Ping(_Control):
 
 cdef class Pong(_Control):
     pass
+
+
+cpdef bytes wire_payload(object frame)
