@@ -24,12 +24,12 @@ class Assembly:
         self._size = 0
 
     def add(self, part: bytes) -> None:
-        """Adds a part; the cost of growing is spread over all of them."""
+        """Adds a part, in place of what is left of an earlier message."""
         end = self._size + len(part)
-        lack = end - len(self._data)
-        if lack > 0:
-            self._data += bytes(max(lack, len(self._data)))
-        self._data[self._size : end] = part
+        if end <= len(self._data):
+            self._data[self._size : end] = part
+        else:
+            self._data[self._size :] = part  # a bytearray grows in steps of its own
         self._size = end
 
     def frame(self, opcode: int) -> Frame:
