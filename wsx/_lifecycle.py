@@ -239,15 +239,18 @@ class Lifecycle(Generic[S]):
         if connection is None or self._machine.state is not State.OPEN:
             return fail(NotConnectedError(self.connection_state()))
         try:
-            connection.gather([frame])
+            if self.delivery.busy:
+                connection.gather([frame])
+                if connection.gathered >= _GATHER_AT_MOST:  # or the end of the batch flushes
+                    connection.flush()
+            else:
+                connection.send(frame)
         except (InvalidFrameError, FrameEncodeError) as error:
             return fail(error)
         if self.debug.active:
             self.debug.event("sending frame: {!r}", frame)
         if telemetry.observers:
             self._tell(telemetry.FRAME_SENT, frame=frame)
-        if not self.delivery.busy or connection.gathered >= _GATHER_AT_MOST:
-            connection.flush()  # while the handler is at work, the end of the batch does it
         return succeed(None) if connection.writable else self._wait_for_buffer(timeout)
 
     def _wait_for_buffer(self, timeout: float | None) -> Deferred[None]:
@@ -419,8 +422,7 @@ class Lifecycle(Generic[S]):
     def _send_ping(self, payload: bytes) -> None:
         if self._connection is not None and self._machine.state is State.OPEN:
             ping = Ping(payload)
-            self._connection.gather([ping])
-            self._connection.flush()
+            self._connection.send(ping)
             self._tell(telemetry.FRAME_SENT, frame=ping)
 
     def _peer_is_gone(self, error: WsxError) -> None:

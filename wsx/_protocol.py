@@ -5,6 +5,8 @@ An :class:`Attempt` makes one connection, up to the end of the opening handshake
 
 From Autobahn come the protocol's states, the closing handshake and permessage-deflate. Its opening
 handshake, frame parser, frame writer and timers are replaced; each replacement says why.
+
+The module is long because Autobahn is to be seen from here alone.
 """
 
 from __future__ import annotations
@@ -378,6 +380,18 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self._outgoing += encoded
         for data in encoded:
             self.gathered += len(data)
+
+    def send(self, frame: object) -> None:
+        """Hands a frame to the transport, after what was gathered.
+
+        Raises:
+            InvalidFrameError, FrameEncodeError: nothing was sent.
+        """
+        if self._outgoing or self._deflate is not None:
+            self.gather([frame])
+            self.flush()
+        else:
+            self.transport.write(encode_frame(frame))
 
     def flush(self) -> None:
         """Hands what was gathered to the transport, in one write."""
