@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from benchmarks.curves import Curve
@@ -29,22 +29,10 @@ def measure_row(bench: Bench, row: Row, peers: Sequence[Peer], rounds: int) -> R
         reason = peer.why_not(row.work.task)
         if reason is not None:
             result.errors[peer.name] = f"cannot: {reason}"
-    for number in range(rounds):
-        say(f"{row.name}: round {number + 1} of {rounds}")
-        for peer in rotated(peers, number):
-            if peer.name not in result.errors:
-                _run(bench, result, peer)
+    take_turns(
+        row.name, peers, rounds, lambda peer: bench.run(peer, row.work), result.runs, result.errors
+    )
     return result
-
-
-def _run(bench: Bench, result: RowResult, peer: Peer) -> None:
-    try:
-        numbers = bench.run(peer, result.row.work)
-    except Void as error:
-        result.errors[peer.name] = f"void: {error}"
-        say(f"{result.row.name}: {peer.name}: void: {error}")
-    else:
-        result.runs.setdefault(peer.name, []).append(numbers)
 
 
 def measure_curve(
@@ -53,22 +41,35 @@ def measure_curve(
     """Measures a curve; after its first void round, a peer is left out."""
     possible = curve.possible(points)
     result = CurveResult(curve, possible, [point for point in points if point not in possible])
-    for number in range(rounds):
-        say(f"{curve.name}: round {number + 1} of {rounds}")
-        for peer in rotated(peers, number):
-            if peer.name not in result.errors:
-                _run_curve(bench, result, peer)
+
+    def measure(peer: Peer) -> list[float]:
+        return curve.measure(bench, peer.name, possible)
+
+    take_turns(curve.name, peers, rounds, measure, result.rounds, result.errors)
     return result
 
 
-def _run_curve(bench: Bench, result: CurveResult, peer: Peer) -> None:
-    try:
-        values = result.curve.measure(bench, peer.name, result.points)
-    except Void as error:
-        result.errors[peer.name] = f"void: {error}"
-        say(f"{result.curve.name}: {peer.name}: void: {error}")
-    else:
-        result.rounds.setdefault(peer.name, []).append(values)
+def take_turns(
+    name: str,
+    peers: Sequence[Peer],
+    rounds: int,
+    measure: Callable[[Peer], T],
+    measured: dict[str, list[T]],
+    errors: dict[str, str],
+) -> None:
+    """Measures each peer once in each round; not those that have an error."""
+    for number in range(rounds):
+        say(f"{name}: round {number + 1} of {rounds}")
+        for peer in rotated(peers, number):
+            if peer.name in errors:
+                continue
+            try:
+                found = measure(peer)
+            except Void as error:
+                errors[peer.name] = f"void: {error}"
+                say(f"{name}: {peer.name}: void: {error}")
+            else:
+                measured.setdefault(peer.name, []).append(found)
 
 
 def say(line: str) -> None:

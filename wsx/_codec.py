@@ -133,7 +133,7 @@ class Decoder:
         self._undone = b""  # from _begin on: frames of a later batch, or too little of one
         self._begin = 0
         self.remaining = 0
-        self._final = False  # whether that frame ends its message
+        self._final = False  # whether the present data frame ends its message
         self._opcode = CONTINUATION  # of the message in progress; CONTINUATION for none
         self._compressed = False
         self._fragmented = False

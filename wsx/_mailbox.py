@@ -58,9 +58,8 @@ class Message:
 
 Item = Connected | Frames | Lost | Message
 
-_NOTHING: Final[deque[Item]] = deque(
-    maxlen=0
-)  # an empty deque has 700 bytes: idle clients share it
+# Idle clients share it: an empty deque has 700 bytes.
+_NOTHING: Final[deque[Item]] = deque(maxlen=0)
 
 
 class Mailbox:

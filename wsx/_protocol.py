@@ -348,7 +348,8 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
 
     def _receive_frames(self, decoder: Decoder, data: bytes) -> None:
         self._received(decoder, decoder.feed(data))
-        if not self._reads_largely and max(len(data), decoder.remaining) >= LARGE_READ:
+        much = len(data) >= LARGE_READ or decoder.remaining >= LARGE_READ
+        if much and not self._reads_largely:
             self._reads_largely = True
             read_largely(self.transport)
         while decoder.more:
@@ -418,13 +419,14 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         checked = [(frame, wire_payload(frame)) for frame in frames]
         encoded = []
         for frame, payload in checked:
+            assert isinstance(frame, Frame)
+            flags = FIN
             if isinstance(frame, (Text, Binary)):
                 deflate.start_compress_message()
                 payload = deflate.compress_message_data(payload)
                 payload += deflate.end_compress_message()
-                encoded.append(encode(frame.opcode, payload, masks.take(), FIN | RSV1))
-            else:
-                encoded.append(encode_frame(frame))
+                flags |= RSV1
+            encoded.append(encode(frame.opcode, payload, masks.take(), flags))
         return encoded
 
     def sendFrame(self, opcode: int, payload: bytes = b"", **_: Any) -> None:
