@@ -15,7 +15,7 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.editable_wheel import editable_wheel
 
-COMPILED = ["wsx/frames.py", "wsx/_assembly.py", "wsx/_codec.py"]
+COMPILED = ["wsx/frames.py", "wsx/_assembly.py", "wsx/_encode.py", "wsx/_codec.py"]
 
 
 class CompatibleEditable(editable_wheel):

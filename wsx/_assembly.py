@@ -8,6 +8,7 @@ from wsx.frames import TEXT, Binary, Frame, Text
 
 _SPARE_SIZE: Final = 4 * 1024 * 1024  # bytes: larger ones are not kept
 _MOST_SPARES: Final = 2
+_LEAST_ROOM: Final = 262144  # bytes
 
 
 class Assembly:
@@ -31,6 +32,21 @@ class Assembly:
         else:
             self._data[self._size :] = part  # a bytearray grows in steps of its own
         self._size = end
+
+    def room(self, most: int) -> memoryview:
+        """Gives room for what comes next, for at most so many bytes; :meth:`filled` takes them.
+
+        It is to be released before anything else is done. No more is given than there is already:
+        a peer that only announces a large message does not get us to set its size aside.
+        """
+        end = self._size + min(most, max(self._size, _LEAST_ROOM))
+        if end > len(self._data):
+            self._data += bytes(end - len(self._data))
+        return memoryview(self._data)[self._size : end]
+
+    def filled(self, size: int) -> None:
+        """Adds so many bytes of the room given last."""
+        self._size += size
 
     def frame(self, opcode: int) -> Frame:
         """Gives the whole as a frame, and its memory to whoever comes next."""

@@ -2,7 +2,10 @@
 cimport cython
 
 from wsx._assembly cimport Assembly
-from wsx.frames cimport Binary, Frame, Text, wire_payload
+from wsx.frames cimport Binary, Frame, Text
+
+cdef int _OPCODE, _MASKED, _LENGTH, _FINAL_TEXT, _FINAL_BINARY
+cdef Py_ssize_t _LONGEST_ORDINARY
 
 
 cdef class Decoder:
@@ -14,6 +17,7 @@ cdef class Decoder:
     cdef public bint more
     cdef public Py_ssize_t remaining
     cdef object _limit
+    cdef Py_ssize_t _most
     cdef object _inflater
     cdef object _own_pong
     cdef bytes _undone
@@ -24,11 +28,15 @@ cdef class Decoder:
     cdef bint _fragmented
     cdef Py_ssize_t _size
     cdef Assembly _parts
+    cdef bint _judging
     cdef bytes _undecoded
 
+    @cython.locals(pos=Py_ssize_t)
     cdef object _decode(self, bytes data, list frames)
 
-    @cython.locals(end=Py_ssize_t, most=Py_ssize_t, after=Py_ssize_t)
+    cdef Py_ssize_t _continue_payload(self, bytes data, list frames) except -2
+
+    @cython.locals(end=Py_ssize_t, after=Py_ssize_t)
     cdef Py_ssize_t _decode_frames(self, bytes data, Py_ssize_t pos, list frames) except -2
 
 
@@ -37,6 +45,8 @@ cdef class Decoder:
     start=Py_ssize_t,
     stop=Py_ssize_t,
     length=Py_ssize_t,
+    left=Py_ssize_t,
+    _=Py_ssize_t,
     first=cython.int,
     text=Text,
     binary=Binary,
@@ -48,20 +58,3 @@ cdef Py_ssize_t _decode_ordinary(
 
 @cython.locals(first=cython.int, length=Py_ssize_t)
 cdef bint _may_wait(bytes data, Py_ssize_t pos, Py_ssize_t most) except -2
-
-
-@cython.locals(length=Py_ssize_t, key=bytes)
-cpdef bytes apply_mask(bytes payload, bytes mask)
-
-
-cdef class MaskSource:
-    cdef bytes _pool
-    cdef Py_ssize_t _next
-    cdef public object apply_long
-
-    @cython.locals(start=Py_ssize_t)
-    cpdef bytes take(self)
-
-
-@cython.locals(length=Py_ssize_t, first=cython.int)
-cpdef bytes encode(int opcode, bytes payload, bytes mask, int flags=*)

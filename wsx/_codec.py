@@ -1,4 +1,4 @@
-"""The wire: bytes to frames and frames to bytes (RFC 6455 section 5). Pure and fully typed.
+"""The wire: bytes to frames (RFC 6455 section 5); :mod:`wsx._encode` is the other way. Pure.
 
 A :class:`Decoder` takes what one read gave and answers with the list of frames that it completed.
 Nothing here waits, writes or knows Twisted; the same source may be compiled.
@@ -6,13 +6,11 @@ Nothing here waits, writes or knows Twisted; the same source may be compiled.
 
 from __future__ import annotations
 
-import os
 from codecs import utf_8_decode
-from collections.abc import Callable
-from struct import Struct
 from typing import Final, Protocol
 
 from wsx._assembly import Assembly, assembly
+from wsx._encode import FIN, RSV1
 from wsx.errors import FrameError
 from wsx.frames import (
     BINARY,
@@ -32,11 +30,8 @@ from wsx.frames import (
     Pong,
     Text,
     is_wire_close_code,
-    wire_payload,
 )
 
-FIN: Final = 0x80
-RSV1: Final = 0x40
 _RSV: Final = 0x70
 _OPCODE: Final = 0x0F
 _MASKED: Final = 0x80
@@ -44,14 +39,9 @@ _LENGTH: Final = 0x7F
 _FINAL_TEXT: Final = FIN | TEXT
 _FINAL_BINARY: Final = FIN | BINARY
 
-_SHORT_HEADER: Final = Struct("!BB4s")
-_MEDIUM_HEADER: Final = Struct("!BBH4s")
-_LONG_HEADER: Final = Struct("!BBQ4s")
-
-_MASK_BATCH: Final = 1024
-_LONG: Final = 4096  # bytes from which on another way of masking may pay
 BATCH: Final = 512  # below what wakes the garbage collector: 700 objects
 _LONGEST_ORDINARY: Final = 65535  # what a length of 16 bits says
+MUCH: Final = 65536  # bytes of a payload from which on it is read to where it belongs
 
 
 class Inflater(Protocol):
@@ -100,7 +90,9 @@ class Decoder:
         "_final",
         "_fragmented",
         "_inflater",
+        "_judging",
         "_limit",
+        "_most",
         "_opcode",
         "_own_pong",
         "_parts",
@@ -126,6 +118,9 @@ class Decoder:
         self.own_pongs: list[bytes] = []
         self.joined: list[Frame] = []
         self._limit = max_message_size
+        self._most = _LONGEST_ORDINARY  # bytes of an ordinary frame
+        if max_message_size is not None and max_message_size < _LONGEST_ORDINARY:
+            self._most = max_message_size
         self._inflater = inflater
         self._own_pong: bytes | None = None
         self.controls = False
@@ -139,6 +134,7 @@ class Decoder:
         self._fragmented = False
         self._size = 0  # of the message in progress, inflated
         self._parts: Assembly | None = None  # of the message in progress
+        self._judging = False  # text is looked at as it comes: up to here it was
         self._undecoded = b""  # the beginning of a code point
 
     def expect_pongs(self, token: bytes) -> None:
@@ -164,6 +160,36 @@ class Decoder:
                 self.more = False
         return frames
 
+    def room(self) -> memoryview | None:
+        """Gives room for the rest of a payload, where much is to come; ``fill`` takes what came.
+
+        It is to be released before anything else is done.
+        """
+        if self.remaining < MUCH or self._compressed or self.failure is not None:
+            return None
+        assert self._parts is not None
+        return self._parts.room(self.remaining)
+
+    def fill(self, size: int) -> list[Frame]:
+        """Takes the bytes that were written to the beginning of the room; gives what ``feed`` does.
+
+        Args:
+            size: how many they are.
+        """
+        frames: list[Frame] = []
+        assert self._parts is not None
+        self._parts.filled(size)
+        self._judging = False
+        self._size += size
+        self.remaining -= size
+        self.controls = False
+        if self._final and not self.remaining:
+            try:
+                self._finish(frames)
+            except FrameError as error:
+                self.failure = error
+        return frames
+
     def _decode(self, data: bytes, frames: list[Frame]) -> None:
         pos = 0
         if self.remaining:
@@ -182,11 +208,10 @@ class Decoder:
     def _decode_frames(self, data: bytes, pos: int, frames: list[Frame]) -> int:
         """Decodes up to a batch of frames; gives where the first one begins that is left."""
         end = len(data)
-        most = _LONGEST_ORDINARY if self._limit is None else min(self._limit, _LONGEST_ORDINARY)
         while end - pos >= 2 and len(frames) < BATCH and self.close is None:
             if self._opcode == CONTINUATION:
-                pos = _decode_ordinary(data, pos, most, frames)
-                if end - pos < 2 or len(frames) >= BATCH or _may_wait(data, pos, most):
+                pos = _decode_ordinary(data, pos, self._most, frames)
+                if end - pos < 2 or len(frames) >= BATCH or _may_wait(data, pos, self._most):
                     break
             after = self._decode_carefully(data, pos, frames)
             if after < 0:
@@ -258,6 +283,7 @@ class Decoder:
         self._fragmented = opcode == CONTINUATION
         if opcode != CONTINUATION:
             self._opcode = opcode
+            self._judging = opcode == TEXT
             self._size = 0
             self._compressed = bool(first & RSV1)
             if self._compressed and self._inflater is not None:
@@ -293,7 +319,8 @@ class Decoder:
     def _take(self, part: bytes) -> None:
         self._size += len(part)
         is_last = self._final and not self.remaining
-        if self._opcode == TEXT and not is_last:  # the whole is looked at when it is decoded
+        self._judging = self._judging and self._size <= MUCH
+        if self._judging and not is_last:  # or decoding will show
             self._check_text(part)
         if self._parts is None:
             self._parts = assembly()
@@ -334,8 +361,11 @@ def _decode_ordinary(data: bytes, pos: int, most: int, frames: list[Frame]) -> i
         the beginning of the first frame that is something else, not here as a whole, or too many.
     """
     end = len(data)
+    left = BATCH - len(frames)
     try:
-        for _ in range(BATCH - len(frames)):
+        for _ in range(left):
+            if end - pos < 2:  # that is how most reads end: an IndexError costs more
+                break
             first = data[pos]
             length = data[pos + 1]
             start = pos + 2
@@ -414,76 +444,3 @@ def _parse_close(payload: bytes) -> PeerClose:
         return PeerClose(code, str(payload[2:], "utf-8"))
     except UnicodeDecodeError:
         raise _bad_utf8(CLOSE) from None
-
-
-def apply_mask(payload: bytes, mask: bytes) -> bytes:
-    """Masks or unmasks (RFC 6455 section 5.3): one XOR over the whole payload as a number."""
-    length = len(payload)
-    key = (mask * (length // 4 + 1))[:length]
-    number = int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")
-    return number.to_bytes(length, "little")
-
-
-class MaskSource:
-    """Fresh masking keys, unpredictable as RFC 6455 section 5.3 asks, fetched in batches.
-
-    Attributes:
-        apply_long: masks what is long; whoever knows a faster way than :func:`apply_mask` sets it.
-    """
-
-    __slots__ = ("_next", "_pool", "apply_long")
-
-    def __init__(self) -> None:
-        self.apply_long: Callable[[bytes, bytes], bytes] = apply_mask
-        self._pool = b""
-        self._next = 0
-
-    def take(self) -> bytes:
-        """Gives four random bytes."""
-        start = self._next
-        if start >= len(self._pool):
-            self._pool = os.urandom(4 * _MASK_BATCH)
-            start = 0
-        self._next = start + 4
-        return self._pool[start : start + 4]
-
-    def forget(self) -> None:
-        """Drops what is in stock: a forked process must not use its parent's."""
-        self._pool = b""
-        self._next = 0
-
-
-masks: Final = MaskSource()
-os.register_at_fork(after_in_child=masks.forget)
-
-
-def encode_frame(frame: object) -> bytes:
-    """Gives a frame as it goes on the wire, masked with a fresh key.
-
-    Raises:
-        InvalidFrameError: this is no frame, or its payload is of the wrong type.
-        FrameEncodeError: RFC 6455 does not allow it.
-    """
-    payload = wire_payload(frame)
-    assert isinstance(frame, Frame)
-    return encode(frame.opcode, payload, masks.take())
-
-
-def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
-    """Gives one masked frame.
-
-    Args:
-        opcode: RFC 6455 section 5.2.
-        payload: not yet masked.
-        mask: four bytes.
-        flags: FIN and the reserved bits.
-    """
-    length = len(payload)
-    first = flags | opcode
-    if length < 126:
-        header = _SHORT_HEADER.pack(first, _MASKED | length, mask)
-    elif length < 65536:
-        header = _MEDIUM_HEADER.pack(first, _MASKED | 126, length, mask)
-    else:
-        header = _LONG_HEADER.pack(first, _MASKED | 127, length, mask)
-    return header + (apply_mask if length < _LONG else masks.apply_long)(payload, mask)

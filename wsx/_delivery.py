@@ -177,7 +177,7 @@ class Delivery(Generic[S]):
         """
         if self._ended:
             return
-        if self.busy or self.suspended or self._pending is not None or len(self._mailbox):
+        if self.busy or self.suspended or self._pending is not None or self._mailbox.queue:
             self._mailbox.frames(frames, controls)
             self._owner.pause_reading()
             self.deliver()
@@ -210,7 +210,7 @@ class Delivery(Generic[S]):
             return
         self.busy = True
         try:
-            for _ in range(len(self._mailbox)):
+            for _ in range(len(self._mailbox.queue)):
                 item = self._mailbox.take()
                 if item is None:
                     break
@@ -365,7 +365,7 @@ class Delivery(Generic[S]):
                     self._serve_one(request)
         finally:
             self._serving = False
-        if len(self._mailbox):  # a request may have cast something
+        if self._mailbox.queue:  # a request may have cast something
             self.wake()
 
     def _serve_one(self, request: _Request) -> None:
@@ -396,9 +396,9 @@ class Delivery(Generic[S]):
         self._owner.flush()
         if self._requests:
             self._serve()
-        if not (self._mailbox.has_frames or self.suspended):
+        if not (self._mailbox.batches or self.suspended):
             self._owner.resume_reading()
-        if len(self._mailbox):
+        if self._mailbox.queue:
             self.wake()
 
     def _deliver_item(self, item: Connected | Frames | Lost | Message) -> None:

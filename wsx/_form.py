@@ -14,7 +14,8 @@ from typing import Final
 
 __all__ = ["compiled"]
 
-_SOURCES: Final = ("frames", "_assembly", "_codec")  # in the order in which they import each other
+# In the order in which they import each other.
+_SOURCES: Final = ("frames", "_assembly", "_encode", "_codec")
 
 
 def _load_source(name: str) -> None:

@@ -209,7 +209,7 @@ class Lifecycle(Generic[S]):
         self.mailbox.message(Message(callback, message))
         if self.debug.active:
             self.debug.event(f"received {callback.removeprefix('handle_')}: {{!r}}", message)
-        if self.mailbox:
+        if self.mailbox.queue:
             self.delivery.wake()
 
     def send_after(self, delay: float, message: Any) -> IDelayedCall:

@@ -67,52 +67,48 @@ class Mailbox:
 
     Args:
         limit: how many casts and infos may wait.
+
+    Attributes:
+        queue: what may be delivered, for others to see whether there is something.
+        batches: how many batches of frames wait.
     """
 
-    __slots__ = ("_batches", "_held", "_limit", "_messages", "_open", "_queue")
+    __slots__ = ("_held", "_limit", "_messages", "_open", "batches", "queue")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._open = False
         self._messages = 0  # casts and infos in both queues
-        self._batches = 0  # of frames
-        self._queue = _NOTHING  # what may be delivered
+        self.batches = 0
+        self.queue = _NOTHING
         self._held: list[Message] = []  # what waits for a connection
-
-    def __len__(self) -> int:
-        return len(self._queue)
 
     @property
     def waiting(self) -> int:
         """How many casts and infos wait."""
         return self._messages
 
-    @property
-    def has_frames(self) -> bool:
-        """Whether frames wait."""
-        return self._batches > 0
-
     def connected(self, item: Connected) -> None:
         """A connection is open: what waited for one goes after its ``handle_connect``."""
         self._open = True
         self._filling().append(item)
-        self._queue.extend(self._held)
+        self.queue.extend(self._held)
         self._held.clear()
 
     def frames(self, frames: list[Frame], controls: bool = True) -> None:
         """Takes frames of the open connection."""
-        self._batches += 1
+        self.batches += 1
         self._filling().append(Frames(iter(frames), controls))
 
     def put_back(self, frames: Iterator[Frame], controls: bool = True) -> None:
         """Takes back the rest of the frames that were taken last."""
-        self._batches += 1
+        self.batches += 1
         self._filling().appendleft(Frames(frames, controls))
 
     def closing(self) -> None:
         """The connection is open no more: from now on casts and infos wait for the next one."""
         self._open = False
-        queue, self._queue = self._queue, _NOTHING
+        queue, self.queue = self.queue, _NOTHING
         for item in queue:
             if type(item) is Message:
                 self._held.append(item)
@@ -139,26 +135,26 @@ class Mailbox:
 
     def take(self) -> Item | None:
         """Gives what is next, or None where nothing may be delivered."""
-        if not self._queue:
+        if not self.queue:
             return None
-        item = self._queue.popleft()
-        if not self._queue:
-            self._queue = _NOTHING
+        item = self.queue.popleft()
+        if not self.queue:
+            self.queue = _NOTHING
         if type(item) is Message:
             self._messages -= 1
         elif type(item) is Frames:
-            self._batches -= 1
+            self.batches -= 1
         return item
 
     def clear(self) -> None:
         """Drops everything."""
-        self._queue = _NOTHING
+        self.queue = _NOTHING
         self._held.clear()
         self._messages = 0
-        self._batches = 0
+        self.batches = 0
 
     def _filling(self) -> deque[Item]:
         """Gives the queue, to add something."""
-        if self._queue is _NOTHING:
-            self._queue = deque()
-        return self._queue
+        if self.queue is _NOTHING:
+            self.queue = deque()
+        return self.queue

@@ -35,10 +35,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsx import _handshake
-from wsx._codec import FIN, RSV1, Decoder, encode, encode_frame, masks
+from wsx._codec import MUCH, Decoder
 from wsx._deflate import Inflater
+from wsx._encode import FIN, RSV1, encode, encode_frame, masks
 from wsx._endpoints import endpoint_for
-from wsx._sockets import LARGE_READ, read_largely, write_now
+from wsx._sockets import read_largely, read_to_taker, read_without_detour, write_now
 from wsx._version import __version__
 from wsx.conn import Conn
 from wsx.errors import ConnError, FrameError, HandshakeError, WsxError
@@ -329,6 +330,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
             _describe_address(self.transport.getPeer()),
         )
         self.transport.registerProducer(self, True)
+        read_without_detour(self.transport)
         self._attempt.succeed(self, conn)
         if rest and not self._cut:  # these came before any close frame that opened() sent
             self._receive_frames(decoder, rest)
@@ -348,12 +350,32 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
 
     def _receive_frames(self, decoder: Decoder, data: bytes) -> None:
         self._received(decoder, decoder.feed(data))
-        much = len(data) >= LARGE_READ or decoder.remaining >= LARGE_READ
+        much = len(data) >= MUCH or decoder.remaining >= MUCH
         if much and not self._reads_largely:
             self._reads_largely = True
             read_largely(self.transport)
+            read_to_taker(self.transport, self)
         while decoder.more:
             self._received(decoder, decoder.feed(b""))
+        if decoder.close is not None or decoder.failure is not None:
+            self._tell_end(decoder)
+
+    # For wsx._sockets.read_to_taker
+
+    def room(self) -> memoryview | None:
+        """Gives room for the rest of a large payload."""
+        decoder = self._decoder
+        return None if decoder is None or self._deaf else decoder.room()
+
+    def fill(self, size: int) -> None:
+        """Takes what was read to it."""
+        decoder = self._decoder
+        assert decoder is not None
+        self._received(decoder, decoder.fill(size))
+        if decoder.failure is not None:
+            self._tell_end(decoder)
+
+    def _tell_end(self, decoder: Decoder) -> None:
         if decoder.close is not None:
             self._listener.peer_closed(decoder.close.code, decoder.close.message)
         elif decoder.failure is not None:
@@ -375,12 +397,11 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
             InvalidFrameError, FrameEncodeError: nothing was taken.
         """
         if self._deflate is None:
-            encoded = [encode_frame(frame) for frame in frames]
+            encoded = list(map(encode_frame, frames))
         else:
             encoded = self._deflated(self._deflate, frames)
         self._outgoing += encoded
-        for data in encoded:
-            self.gathered += len(data)
+        self.gathered += sum(map(len, encoded))
 
     def send(self, frame: object) -> None:
         """Hands a frame to the transport, after what was gathered.
@@ -465,6 +486,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
     def resume_reading(self) -> None:
         """Lets the peer go on."""
         self.transport.resumeProducing()
+        read_without_detour(self.transport)
 
     # The transport's view of us as a producer: its write buffer
 

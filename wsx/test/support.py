@@ -22,9 +22,14 @@ from zope.interface import implementer
 
 import wsx
 from wsx import _handshake
-from wsx._codec import FIN, apply_mask
+from wsx._encode import FIN, apply_mask
 
 URL = "ws://example.test/feed"
+
+
+def slow_mask(payload: bytes, mask: bytes) -> bytes:
+    """RFC 6455 section 5.3, word for word."""
+    return bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
 
 
 def server_frame(opcode: int, payload: bytes = b"", flags: int = FIN, mask: bytes = b"") -> bytes:

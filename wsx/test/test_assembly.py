@@ -62,6 +62,39 @@ class AssemblyTests(SynchronousTestCase):
         parts = [bytes([i % 251]) * (i % 7) for i in range(5000)]
         self.assertEqual(self.assembled(*parts).frame(BINARY), Binary(b"".join(parts)))
 
+    def test_room(self) -> None:
+        """What is written to its room follows what was added, and is followed by more."""
+        whole = self.assembled(b"one ")
+        with whole.room(100) as room:
+            self.assertEqual(len(room), 100)
+            room[:4] = b"two "
+        whole.filled(4)
+        with whole.room(9) as room:
+            self.assertEqual(len(room), 9)
+            room[:9] = b"three ???"
+        whole.filled(6)
+        whole.add(b"four")
+        self.assertEqual(whole.frame(TEXT), Text("one two three four"))
+
+    def test_room_in_used_memory(self) -> None:
+        """Room in the memory of an earlier message is as good."""
+        self.assembled(b"x" * 1000).frame(TEXT)
+        whole = assembly()
+        with whole.room(500) as room:
+            self.assertEqual(len(room), 500)
+            room[:2] = b"ab"
+        whole.filled(2)
+        self.assertEqual(whole.frame(BINARY), Binary(b"ab"))
+
+    def test_room_grows_with_what_came(self) -> None:
+        """An announcement alone sets little memory aside: what has come, and 256 KiB at first."""
+        whole, sizes = assembly(), []
+        for _ in range(4):
+            with whole.room(1 << 40) as room:
+                sizes.append(len(room))
+            whole.filled(sizes[-1])
+        self.assertEqual(sizes, [1 << 18, 1 << 18, 1 << 19, 1 << 20])
+
     def test_what_is_kept(self) -> None:
         """Little is kept: two of them, and none that is large."""
         large = self.assembled(bytes(5 * 1024 * 1024))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-import os
 import random
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-import wsx
-from wsx._codec import BATCH, FIN, RSV1, Decoder, MaskSource, apply_mask, encode, masks
+from wsx._codec import BATCH, MUCH, Decoder
+from wsx._encode import FIN, RSV1
 from wsx.errors import FrameError
 from wsx.frames import (
     BINARY,
@@ -1119,6 +1115,126 @@ class LargeMessageTests(DecoderCase):
         self.assert_joined(text(message), 1, Text(message))
 
 
+def fill(decoder: Decoder, data: bytes) -> list[Frame]:
+    """Writes to the decoder's room what it has room for, and feeds the rest."""
+    frames = []
+    while data and (room := decoder.room()) is not None:
+        with room:
+            size = min(len(room), len(data))
+            room[:size] = data[:size]
+        frames += decoder.fill(size)
+        data = data[size:]
+    return frames + feed_all(decoder, [data])
+
+
+class RoomTests(DecoderCase):
+    """Large payloads read to where they belong."""
+
+    size = 300_000
+    header = 10
+
+    def begun(self, message: bytes, came: int = 0, **options: Any) -> Decoder:
+        """A decoder that knows the header, and so many bytes of the payload."""
+        decoder = Decoder(**options)
+        self.assertEqual(decoder.feed(message[: self.header + came]), [])
+        return decoder
+
+    def assert_filled(self, frames: list[Frame], *expected: Frame) -> None:
+        """These are the frames; compared without printing the megabytes."""
+        self.assertTrue(frames == list(expected), f"{len(frames)} frames came out different")
+
+    def test_whole(self) -> None:
+        """A payload that is written to the room is the same as one that is fed."""
+        payload = random.Random(1).randbytes(self.size)
+        for came in (0, 1, 1000, self.size - MUCH):
+            message = server_frame(BINARY, payload)
+            decoder = self.begun(message, came)
+            frames = fill(decoder, message[self.header + came :] + text("next"))
+            self.assert_filled(frames, Binary(payload), Text("next"))
+
+    def test_text(self) -> None:
+        """Text that is cut inside its code points comes out whole."""
+        message = text("aé€😀" * 40_000)
+        decoder = self.begun(message)
+        frames: list[Frame] = []
+        for at in range(self.header, len(message), 65537):
+            frames += fill(decoder, message[at : at + 65537])
+        self.assert_filled(frames, Text("aé€😀" * 40_000))
+
+    def test_by_turns(self) -> None:
+        """Some may be written to the room, and some be fed."""
+        message = "aé€😀" * 10_000
+        data = text(message)
+        for size in (10, 999, 40_000):
+            decoder = self.begun(data)
+            frames: list[Frame] = []
+            for at in range(self.header, len(data), size):
+                take = fill if at // size % 2 else Decoder.feed
+                frames += take(decoder, data[at : at + size])
+            self.assert_filled(frames, Text(message))
+
+    def test_fragments(self) -> None:
+        """Fragments find their place, with a ping between them."""
+        parts = [random.Random(i).randbytes(self.size) for i in range(3)]
+        first, second, third = fragments(BINARY, *parts)
+        decoder = self.begun(first)
+        frames = fill(decoder, first[self.header :] + server_frame(PING, b"?") + second[:500])
+        frames += fill(decoder, second[500:] + third[:10])
+        frames += fill(decoder, third[10:])
+        self.assert_filled(frames, Ping(b"?"), Binary(b"".join(parts)))
+        self.assertIs(decoder.joined[0], frames[1])
+
+    def test_control_frames(self) -> None:
+        """``controls`` is of the frames given last here too."""
+        message = server_frame(BINARY, bytes(self.size))
+        decoder = Decoder()
+        decoder.feed(server_frame(PING, b"?") + message[:100])
+        self.assertTrue(decoder.controls)
+        fill(decoder, message[100:200])
+        self.assertFalse(decoder.controls)
+
+    def test_only_for_much(self) -> None:
+        """There is room while at least 64 KiB of a payload are to come, and never for more."""
+        decoder = Decoder()
+        self.assertIsNone(decoder.room())
+        message = server_frame(BINARY, bytes(MUCH))
+        decoder.feed(message[: self.header])
+        room = decoder.room()
+        assert room is not None
+        self.assertEqual(len(room), MUCH)
+        room.release()
+        fill(decoder, b"x")
+        self.assertIsNone(decoder.room())
+
+    def test_not_for_what_is_inflated(self) -> None:
+        """What is compressed must be fed."""
+        message = server_frame(BINARY, bytes(self.size), FIN | RSV1)
+        decoder = self.begun(message, inflater=FakeInflater())
+        self.assertIsNone(decoder.room())
+
+    def test_bad_text(self) -> None:
+        """[F9] bad text is refused with 1007, at the latest where its message ends."""
+        message = server_frame(TEXT, b"x" * self.size + b"\xff")
+        decoder = self.begun(message)
+        self.assertEqual(fill(decoder, message[self.header :] + text("late")), [])
+        assert decoder.failure is not None
+        self.assertEqual(decoder.failure.close_code, INVALID_PAYLOAD)
+
+    def test_bad_beginning(self) -> None:
+        """[F9] in the first 64 KiB that is seen at once; then there is no room any more."""
+        decoder = self.begun(server_frame(TEXT, b"\xff" * self.size), MUCH)
+        self.assertIsNotNone(decoder.failure)
+        self.assertIsNone(decoder.room())
+
+    def test_limit(self) -> None:
+        """A fragment that would be too much is refused before it comes."""
+        first, second = fragments(BINARY, bytes(self.size), bytes(self.size))
+        decoder = self.begun(first, max_message_size=2 * self.size - 1)
+        self.assertEqual(fill(decoder, first[self.header :] + second[: self.header]), [])
+        assert decoder.failure is not None
+        self.assertEqual(decoder.failure.close_code, MESSAGE_TOO_BIG)
+
+
 class RandomStreamTests(DecoderCase):
     """Streams that nobody thought of; the same ones in every run."""
 
@@ -1196,160 +1312,3 @@ class RandomStreamTests(DecoderCase):
             self.assertTrue(frames == expected, f"stream {number}, {what}")
             assert decoder.failure is not None, f"stream {number}, {what}"
             self.assertEqual(decoder.failure.close_code, code, f"stream {number}, {what}")
-
-
-def slow_mask(payload: bytes, mask: bytes) -> bytes:
-    """RFC 6455 section 5.3, word for word."""
-    return bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
-
-
-class EncodeTests(SynchronousTestCase):
-    """Frames to bytes."""
-
-    mask = b"\x37\xfa\x21\x3d"
-
-    def test_example_of_the_rfc(self) -> None:
-        """[F1] the masked example of RFC 6455 section 5.7."""
-        self.assertEqual(encode(TEXT, b"Hello", self.mask), bytes.fromhex("818537fa213d7f9f4d5158"))
-
-    def test_headers(self) -> None:
-        """[F1] lengths of 7, 16 and 64 bits take the shortest form; the mask bit is set."""
-        for length, header in (
-            (0, "8280"),
-            (1, "8281"),
-            (125, "82fd"),
-            (126, "82fe007e"),
-            (127, "82fe007f"),
-            (65535, "82feffff"),
-            (65536, "82ff0000000000010000"),
-            (65537, "82ff0000000000010001"),
-        ):
-            data = encode(BINARY, bytes(length), self.mask)
-            expected = bytes.fromhex(header)
-            self.assertEqual(data[: len(expected)], expected, f"length {length}")
-            self.assertEqual(len(data), len(expected) + 4 + length, f"length {length}")
-
-    def test_payload_is_masked(self) -> None:
-        """[F1] the mask follows the header, and the payload is masked with it."""
-        for length, header in ((0, 2), (1, 2), (5, 2), (125, 2), (126, 4), (70_000, 10)):
-            payload = random.Random(length).randbytes(length)
-            data = encode(BINARY, payload, self.mask)
-            self.assertEqual(data[header : header + 4], self.mask)
-            self.assertTrue(data[header + 4 :] == slow_mask(payload, self.mask), f"{length}")
-
-    def test_opcodes(self) -> None:
-        """[F1] the first byte is FIN and the opcode."""
-        for opcode in (TEXT, BINARY, *CONTROL):
-            self.assertEqual(encode(opcode, b"", self.mask)[0], 0x80 | opcode)
-
-    def test_flags(self) -> None:
-        """Other flags take the place of FIN: for compressed messages and fragments."""
-        self.assertEqual(encode(TEXT, b"", self.mask, FIN | RSV1)[0], 0xC1)
-        self.assertEqual(encode(BINARY, b"", self.mask, 0)[0], 0x02)
-
-
-class ApplyMaskTests(SynchronousTestCase):
-    """Masking."""
-
-    lengths = (*range(70), 125, 126, 127, 1000, 4095, 4096, 65535, 65536, 65537)
-
-    def test_as_the_rfc_says(self) -> None:
-        """Each byte is combined with the mask's byte at its place."""
-        for length in self.lengths:
-            rng = random.Random(length)
-            payload, mask = rng.randbytes(length), rng.randbytes(4)
-            self.assertTrue(apply_mask(payload, mask) == slow_mask(payload, mask), f"{length}")
-
-    def test_its_own_inverse(self) -> None:
-        """Twice is not at all."""
-        for length in self.lengths:
-            rng = random.Random(length)
-            payload, mask = rng.randbytes(length), rng.randbytes(4)
-            self.assertTrue(apply_mask(apply_mask(payload, mask), mask) == payload, f"{length}")
-
-    def test_zeros_at_the_ends(self) -> None:
-        """Bytes that come out as zeros, first or last, are kept."""
-        for payload in (b"abcd", b"abcdabcd", b"abc", b"abcdx", b"xbcdabcd"):
-            self.assertEqual(apply_mask(payload, b"abcd"), slow_mask(payload, b"abcd"))
-
-    def test_mask_of_zeros(self) -> None:
-        """A mask of zeros changes nothing."""
-        self.assertEqual(apply_mask(b"hello", bytes(4)), b"hello")
-
-
-class FakeRandomness:
-    """In the place of ``os.urandom``: bytes that say from which call and place they are."""
-
-    def __init__(self) -> None:
-        self.given: list[bytes] = []
-
-    def __call__(self, size: int) -> bytes:
-        number = len(self.given) + 1
-        words = (bytes([number]) + i.to_bytes(3, "big") for i in range(size // 4 + 1))
-        self.given.append(b"".join(words)[:size])
-        return self.given[-1]
-
-
-class MaskSourceTests(SynchronousTestCase):
-    """Masking keys (RFC 6455 section 5.3)."""
-
-    def setUp(self) -> None:
-        self.randomness = FakeRandomness()
-        self.patch(os, "urandom", self.randomness)
-
-    def test_from_the_system(self) -> None:
-        """Masks are what ``os.urandom`` gave, all of it, in order, four bytes each."""
-        source = MaskSource()
-        taken = b"".join(source.take() for _ in range(5000))
-        given = b"".join(self.randomness.given)
-        self.assertTrue(given.startswith(taken))
-
-    def test_in_batches(self) -> None:
-        """The system is not asked for each mask."""
-        source = MaskSource()
-        for _ in range(1000):
-            source.take()
-        self.assertLess(len(self.randomness.given), 100)
-
-    def test_fresh(self) -> None:
-        """No mask is given twice, over many batches, and each has four bytes."""
-        source = MaskSource()
-        taken = [source.take() for _ in range(10_000)]
-        self.assertGreater(len(self.randomness.given), 1)
-        self.assertEqual(len(set(taken)), len(taken))
-        self.assertEqual({len(mask) for mask in taken}, {4})
-
-    def test_nothing_in_stock_at_first(self) -> None:
-        """Importing or making a source asks for nothing."""
-        MaskSource()
-        self.assertEqual(self.randomness.given, [])
-
-    def test_forget(self) -> None:
-        """After ``forget`` the next mask is not from the old stock."""
-        source = MaskSource()
-        source.take()
-        source.forget()
-        taken = source.take()
-        self.assertEqual(len(self.randomness.given), 2)
-        self.assertEqual(taken, self.randomness.given[1][:4])
-
-    def test_forget_the_shared_one(self) -> None:
-        """The source that connections share drops its stock likewise."""
-        self.addCleanup(masks.forget)  # or others would be given what is not random
-        masks.forget()
-        first = masks.take()
-        masks.forget()
-        second = masks.take()
-        self.assertEqual(first, self.randomness.given[0][:4])
-        self.assertEqual(second, self.randomness.given[1][:4])
-
-    def test_forgotten_in_a_forked_child(self) -> None:
-        """The shared source is told to forget in the child of a fork."""
-        source = Path(wsx.__file__).with_name("_codec.py")
-        spec = importlib.util.spec_from_file_location("a_copy_of_codec", source)
-        assert spec is not None
-        assert spec.loader is not None
-        copy = importlib.util.module_from_spec(spec)
-        with mock.patch.object(os, "register_at_fork") as register:
-            spec.loader.exec_module(copy)
-        register.assert_called_once_with(after_in_child=copy.masks.forget)

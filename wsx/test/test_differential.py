@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
 import zlib
@@ -10,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
-from itertools import pairwise
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 import wsx
-from wsx import _codec, frames
+from wsx import _codec, _encode, frames
 from wsx._deflate import Inflater
 from wsx._handshake import accept_value
 from wsx.errors import FrameError
@@ -40,7 +40,7 @@ OWN_PONG = b"own!"
 GOOD_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3999, 4999)
 BAD_CODES = (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535)
 SIZES = (0, 1, 2, 3, 7, 30, 124, 125, 126, 127, 128, 300)
-BIG_SIZES = (65534, 65535, 65536, 65537)
+BIG_SIZES = (65534, 65535, 65536, 65537, 140_000)
 CHARACTERS = "az 09\x00\x7f", "\x80é߿", "ࠀ€한\ud7ff\ue000￿", "\U00010000😀\U0010ffff"
 BAD_UTF8 = (
     b"\xff",
@@ -64,15 +64,16 @@ CUT_UTF8 = (b"\xc3", b"\xe2", b"\xe2\x82", b"\xf0", b"\xf0\x9f", b"\xf0\x9f\x98"
 
 
 class Form(NamedTuple):
-    """A form of the fast path: the module with the decoder, and the one with its frames."""
+    """A form of the fast path: the modules with the decoder, the other way, and the frames."""
 
     codec: Any
+    encode: Any
     frames: Any
 
 
 def load_pure() -> Form:
     """Loads the sources once more, beside what is imported, past their compiled forms."""
-    names = ("wsx.frames", "wsx._assembly", "wsx._codec")
+    names = ("wsx.frames", "wsx._assembly", "wsx._encode", "wsx._codec")
     imported = {name: sys.modules[name] for name in names}
     loaded: dict[str, ModuleType] = {}
     try:
@@ -87,10 +88,10 @@ def load_pure() -> Form:
             loaded[short] = module
     finally:
         sys.modules.update(imported)
-    return Form(codec=loaded["_codec"], frames=loaded["frames"])
+    return Form(loaded["_codec"], loaded["_encode"], loaded["frames"])
 
 
-IMPORTED = Form(_codec, frames)
+IMPORTED = Form(_codec, _encode, frames)
 PURE = load_pure()
 
 
@@ -230,7 +231,7 @@ class Stream:
         """Cuts a payload into fragments, empty ones too."""
         places = range(len(payload) + 1)
         cuts = sorted(self.rng.choices(places, k=self.rng.randrange(1, 5)))
-        return [payload[start:stop] for start, stop in pairwise([0, *cuts, len(payload)])]
+        return [payload[start:stop] for start, stop in itertools.pairwise([0, *cuts, len(payload)])]
 
     def many(self) -> None:
         """Adds more frames than a decoder gives at once, or nearly so."""
@@ -513,7 +514,7 @@ def deflate_violation(stream: Stream) -> None:
 def cut_at(data: bytes, places: Iterator[int] | list[int]) -> list[bytes]:
     """Cuts into reads."""
     cuts = sorted({place for place in places if 0 < place < len(data)})
-    return [data[start:stop] for start, stop in pairwise([0, *cuts, len(data)])]
+    return [data[start:stop] for start, stop in itertools.pairwise([0, *cuts, len(data)])]
 
 
 def in_one_read(stream: Stream) -> list[bytes]:
@@ -557,9 +558,8 @@ class Step(NamedTuple):
     failure: tuple[str, int, int, str] | None
 
 
-def take_step(decoder: Any, data: bytes) -> Step:
-    """Feeds once, and does what the caller owes the decoder after it."""
-    given = decoder.feed(data)
+def take_step(decoder: Any, given: list[Any]) -> Step:
+    """Does what the caller owes the decoder after a step that gave these frames."""
     joined = [[frame is one for frame in given].index(True) for one in decoder.joined]
     own_pongs = list(decoder.own_pongs)
     decoder.joined.clear()
@@ -575,21 +575,41 @@ def take_step(decoder: Any, data: bytes) -> Step:
     )
 
 
-def steps(decoder: Any, reads: list[bytes]) -> list[Step]:
-    """Feeds everything, as ``_protocol`` does."""
+def steps(decoder: Any, reads: list[bytes], to_its_room: bool = False) -> list[Step]:
+    """Feeds everything, as ``_protocol`` does.
+
+    Args:
+        decoder: of any form.
+        reads: the bytes.
+        to_its_room: whether large payloads are read to where the decoder has them.
+    """
     taken = []
     for read in reads:
-        taken.append(take_step(decoder, read))
+        data = fill_room(decoder, read, taken) if to_its_room else read
+        if not data and read:
+            continue
+        taken.append(take_step(decoder, decoder.feed(data)))
         while taken[-1].more:
-            taken.append(take_step(decoder, b""))
+            taken.append(take_step(decoder, decoder.feed(b"")))
     return taken
 
 
-def wsx_reader(codec: Any) -> Reader:
+def fill_room(decoder: Any, data: bytes, taken: list[Step]) -> bytes:
+    """Puts data to where the decoder has room for it; gives what is left."""
+    while data and (room := decoder.room()) is not None:
+        with room:
+            size = min(len(room), len(data))
+            room[:size] = data[:size]
+        taken.append(take_step(decoder, decoder.fill(size)))
+        data = data[size:]
+    return data
+
+
+def wsx_reader(codec: Any, to_its_room: bool = False) -> Reader:
     """A reader that is a form of wsx, or something that looks like one."""
 
     def read(reads: list[bytes], terms: Terms) -> Outcome:
-        taken = steps(codec.Decoder(terms.limit, terms.inflater()), reads)
+        taken = steps(codec.Decoder(terms.limit, terms.inflater()), reads, to_its_room)
         items = [frame[:2] for step in taken for frame in step.frames]
         last = taken[-1]
         if last.failure is not None:
@@ -708,6 +728,8 @@ def read_wsproto(reads: list[bytes], terms: Terms) -> Outcome:
 READERS: dict[str, Reader] = {
     "wsx": wsx_reader(IMPORTED.codec),
     "wsx pure": wsx_reader(PURE.codec),
+    "wsx, to its room": wsx_reader(IMPORTED.codec, to_its_room=True),
+    "wsx pure, to its room": wsx_reader(PURE.codec, to_its_room=True),
     "Autobahn": read_autobahn,
     "wsproto": read_wsproto,
 }
@@ -841,14 +863,14 @@ class FormsTests(SynchronousTestCase):
 
     def assert_same_steps(self, stream: Stream, terms: Terms, own: bytes | None = None) -> None:
         """Both forms give the same in each step, however the stream is cut."""
-        for cut in CUTS:
+        for cut, to_its_room in itertools.product(CUTS, (False, True)):
             reads = cut(stream)
             taken = []
             for form in (IMPORTED, PURE):
                 decoder = form.codec.Decoder(terms.limit, terms.inflater())
                 if own is not None:
                     decoder.expect_pongs(own)
-                taken.append(steps(decoder, reads))
+                taken.append(steps(decoder, reads, to_its_room))
             if taken[0] != taken[1]:
                 difference = first_difference(*taken)
                 self.fail(f"seed {stream.seed}, {cut.__name__}, {terms}: compiled {difference}")
@@ -887,7 +909,7 @@ class FormsTests(SynchronousTestCase):
             payload, mask = rng.randbytes(size), rng.randbytes(4)
             for opcode, flags in ((TEXT, FIN), (BINARY, FIN | RSV1), (CONTINUATION, 0)):
                 one, other = (
-                    f.codec.encode(opcode, payload, mask, flags) for f in (IMPORTED, PURE)
+                    f.encode.encode(opcode, payload, mask, flags) for f in (IMPORTED, PURE)
                 )
                 self.assertTrue(one == other, f"{size} bytes, opcode {opcode}")
 
@@ -924,12 +946,12 @@ NOT_SENDABLE: tuple[tuple[str, Any], ...] = (
 def attempt_to_send(form: Form, kind: str, payload: Any) -> tuple[str, str | bytes]:
     """Gives the frame on the wire without its key, or the error."""
     try:
-        sent = form.codec.encode_frame(getattr(form.frames, kind)(payload))
+        sent = form.encode.encode_frame(getattr(form.frames, kind)(payload))
     except Exception as error:
         return type(error).__name__, str(error)
     start = {126: 4, 127: 10}.get(sent[1] & 0x7F, 2)
     key, masked_payload = sent[start : start + 4], sent[start + 4 :]
-    return "sent", sent[:start] + PURE.codec.apply_mask(masked_payload, key)
+    return "sent", sent[:start] + PURE.encode.apply_mask(masked_payload, key)
 
 
 def attempt_to_close(form: Form, code: Any, message: Any) -> tuple[str, str | bytes]:
@@ -956,7 +978,7 @@ class SendTests(SynchronousTestCase):
         for form in (IMPORTED, PURE):
             for kind, payload in SENDABLE:
                 frame = getattr(form.frames, kind)(payload)
-                got = self.received_by_a_server(form.codec.encode_frame(frame))
+                got = self.received_by_a_server(form.encode.encode_frame(frame))
                 same = got == [(frame.kind, frame.payload)]
                 self.assertTrue(same, f"{kind} of {shorten(payload)}: {shorten(got)}")
 
@@ -966,7 +988,7 @@ class SendTests(SynchronousTestCase):
             items = plain_stream(seed).items
             for form in (IMPORTED, PURE):
                 sent = [getattr(form.frames, kind.title())(payload) for kind, payload in items]
-                data = b"".join(form.codec.encode_frame(frame) for frame in sent)
+                data = b"".join(form.encode.encode_frame(frame) for frame in sent)
                 got = self.received_by_a_server(data)
                 self.assertTrue(got == items, f"seed {seed}: {first_difference(got, items)}")
 

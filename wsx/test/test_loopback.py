@@ -42,6 +42,7 @@ from wsx import (
     _handshake,
     is_retryable,
 )
+from wsx._protocol import Connection
 from wsx.test.support import LoopbackCase, text
 
 
@@ -324,6 +325,22 @@ class ServerTests:
             got = await probe.frames.get()
             self.assertEqual(type(got), type(frame))
             self.assertTrue(got == frame, f"{got!r} is not {frame!r}")
+
+    async def test_large(self: Any) -> None:
+        """Large messages arrive whole; without TLS they are read to where they belong."""
+        client, probe, _ = await self.open()
+        fill, filled = Connection.fill, []
+
+        def noting(connection: Connection, size: int) -> None:
+            filled.append(size)
+            fill(connection, size)
+
+        self.patch(Connection, "fill", noting)
+        for size in (70_000, 1_000_000):
+            frame = Text("aé€😀" * (size // 10))
+            await client.send_frame(frame)
+            self.assertTrue(await probe.frames.get() == frame, f"{size} bytes came out different")
+        self.assertEqual(bool(filled), not self.tls)
 
     async def test_ping(self: Any) -> None:
         """[N1][C11] A ping of ours is answered with its payload."""

@@ -53,8 +53,8 @@ class OrderTests(MailboxCase):
     def test_empty(self) -> None:
         """Nothing is in a new mailbox."""
         self.assertIsNone(self.mailbox.take())
-        self.assertEqual((len(self.mailbox), self.mailbox.waiting), (0, 0))
-        self.assertFalse(self.mailbox.has_frames)
+        self.assertEqual((len(self.mailbox.queue), self.mailbox.waiting), (0, 0))
+        self.assertEqual(self.mailbox.batches, 0)
 
     def test_order_of_arrival(self) -> None:
         """While the connection is open, everything comes in the order of its arrival."""
@@ -70,7 +70,7 @@ class OrderTests(MailboxCase):
         """Casts and infos that come before the connection is open are not delivered."""
         self.mailbox.message(ONE)
         self.assertIsNone(self.mailbox.take())
-        self.assertEqual((len(self.mailbox), self.mailbox.waiting), (0, 1))
+        self.assertEqual((len(self.mailbox.queue), self.mailbox.waiting), (0, 1))
 
     def test_messages_that_waited_go_after_handle_connect(self) -> None:
         """What waited follows the opening, in order, and goes before what comes then."""
@@ -136,25 +136,25 @@ class OrderTests(MailboxCase):
         self.open.message(ONE)
         self.open.take()
         self.open.put_back(frames("b", "c"))
-        self.assertTrue(self.open.has_frames)
+        self.assertEqual(self.open.batches, 1)
         self.assertEqual(take_all(self.open), [(frames("b", "c")), ONE])
 
-    def test_has_frames(self) -> None:
+    def test_batches(self) -> None:
         """It knows whether frames wait, whatever else does."""
         self.open.message(ONE)
-        self.assertFalse(self.open.has_frames)
+        self.assertEqual(self.open.batches, 0)
         self.open.frames(frames("a"))
         self.open.frames(frames("b"))
         for expected in (True, True, False):
             self.open.take()
-            self.assertIs(self.open.has_frames, expected)
+            self.assertEqual(self.open.batches > 0, expected)
 
-    def test_has_frames_while_closing(self) -> None:
+    def test_batches_while_closing(self) -> None:
         """Closing keeps the frames, and knows of them."""
         self.open.message(ONE)
         self.open.frames(frames("a"))
         self.open.closing()
-        self.assertTrue(self.open.has_frames)
+        self.assertEqual(self.open.batches, 1)
 
 
 class LimitTests(MailboxCase):
@@ -231,8 +231,8 @@ class ClearTests(MailboxCase):
         self.open.message(THREE)
         self.assertEqual(self.open.waiting, 3)
         self.open.clear()
-        self.assertEqual((len(self.open), self.open.waiting), (0, 0))
-        self.assertFalse(self.open.has_frames)
+        self.assertEqual((len(self.open.queue), self.open.waiting), (0, 0))
+        self.assertEqual(self.open.batches, 0)
         self.assertIsNone(self.open.take())
 
     def test_clear_what_is_held(self) -> None:
@@ -250,14 +250,14 @@ class ClearTests(MailboxCase):
         used.connected(connected())
         used.message(ONE)
         take_all(used)
-        self.assertIs(used._queue, self.mailbox._queue)
+        self.assertIs(used.queue, self.mailbox.queue)
         used.message(TWO)
-        self.assertIsNot(used._queue, self.mailbox._queue)
+        self.assertIsNot(used.queue, self.mailbox.queue)
         used.clear()
-        self.assertIs(used._queue, self.mailbox._queue)
-        self.assertEqual(len(self.mailbox), 0)
+        self.assertIs(used.queue, self.mailbox.queue)
+        self.assertEqual(len(self.mailbox.queue), 0)
 
     def test_clear_of_nothing(self) -> None:
         """An empty mailbox drops no message."""
         self.open.clear()
-        self.assertEqual((len(self.open), self.open.waiting), (0, 0))
+        self.assertEqual((len(self.open.queue), self.open.waiting), (0, 0))

@@ -32,7 +32,7 @@ from wsx import (
     _protocol,
     is_retryable,
 )
-from wsx._codec import apply_mask, masks
+from wsx._encode import apply_mask, masks
 from wsx._protocol import Attempt, Connection
 from wsx.test.support import (
     URL,

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx import _lifecycle, telemetry
-from wsx._codec import BATCH, FIN
+from wsx._codec import BATCH
+from wsx._encode import FIN
 from wsx.test.support import (
     MemoryCase,
     Recorder,

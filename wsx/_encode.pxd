@@ -1,0 +1,41 @@
+# C types of _encode.py, where Cython compiles it.
+cimport cython
+
+from wsx.frames cimport Frame, wire_payload
+
+cdef int _MASKED
+cdef Py_ssize_t _LONG
+cdef bint _COMPILED
+
+
+@cython.locals(length=Py_ssize_t, key=bytes)
+cpdef bytes apply_mask(bytes payload, bytes mask)
+
+
+cdef class MaskSource:
+    cdef bytes _pool
+    cdef Py_ssize_t _next
+    cdef public object apply_long
+
+    @cython.locals(start=Py_ssize_t)
+    cpdef bytes take(self)
+
+
+@cython.locals(length=Py_ssize_t, first=cython.int)
+cpdef bytes encode(int opcode, bytes payload, bytes mask, int flags=*)
+
+
+@cython.locals(
+    length=Py_ssize_t,
+    start=Py_ssize_t,
+    whole=Py_ssize_t,
+    i=Py_ssize_t,
+    frame=bytearray,
+    target="unsigned char *",
+    source="const unsigned char *",
+    one="unsigned char",
+    two="unsigned char",
+    three="unsigned char",
+    four="unsigned char",
+)
+cpdef bytes _encode_bytewise(int first, bytes payload, bytes mask)

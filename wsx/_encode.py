@@ -1,0 +1,122 @@
+"""Frames to bytes, masked (RFC 6455 sections 5.2 and 5.3). Pure; may be compiled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from struct import Struct
+from typing import Final
+
+from wsx.frames import Frame, wire_payload
+
+FIN: Final = 0x80
+RSV1: Final = 0x40
+
+_MASKED: Final = 0x80
+_SHORT_HEADER: Final = Struct("!BB4s")
+_MEDIUM_HEADER: Final = Struct("!BBH4s")
+_LONG_HEADER: Final = Struct("!BBQ4s")
+
+_MASK_BATCH: Final = 1024
+_LONG: Final = 4096  # bytes from which on another way of masking may pay
+_COMPILED: Final = not __file__.endswith(".py")
+
+
+def apply_mask(payload: bytes, mask: bytes) -> bytes:
+    """Masks or unmasks (RFC 6455 section 5.3): one XOR over the whole payload as a number."""
+    length = len(payload)
+    key = (mask * (length // 4 + 1))[:length]
+    number = int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")
+    return number.to_bytes(length, "little")
+
+
+class MaskSource:
+    """Fresh masking keys, unpredictable as RFC 6455 section 5.3 asks, fetched in batches.
+
+    Attributes:
+        apply_long: masks what is long; whoever knows a faster way than :func:`apply_mask` sets it.
+    """
+
+    __slots__ = ("_next", "_pool", "apply_long")
+
+    def __init__(self) -> None:
+        self.apply_long: Callable[[bytes, bytes], bytes] = apply_mask
+        self._pool = b""
+        self._next = 0
+
+    def take(self) -> bytes:
+        """Gives four random bytes."""
+        start = self._next
+        if start >= len(self._pool):
+            self._pool = os.urandom(4 * _MASK_BATCH)
+            start = 0
+        self._next = start + 4
+        return self._pool[start : start + 4]
+
+    def forget(self) -> None:
+        """Drops what is in stock: a forked process must not use its parent's."""
+        self._pool = b""
+        self._next = 0
+
+
+masks: Final = MaskSource()
+os.register_at_fork(after_in_child=masks.forget)
+
+
+def encode_frame(frame: object) -> bytes:
+    """Gives a frame as it goes on the wire, masked with a fresh key.
+
+    Raises:
+        InvalidFrameError: this is no frame, or its payload is of the wrong type.
+        FrameEncodeError: RFC 6455 does not allow it.
+    """
+    payload = wire_payload(frame)
+    assert isinstance(frame, Frame)
+    return encode(frame.opcode, payload, masks.take())
+
+
+def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
+    """Gives one masked frame.
+
+    Args:
+        opcode: RFC 6455 section 5.2.
+        payload: not yet masked.
+        mask: four bytes.
+        flags: FIN and the reserved bits.
+    """
+    length = len(payload)
+    first = flags | opcode
+    if _COMPILED and length < _LONG:
+        return _encode_bytewise(first, payload, mask)
+    if length < 126:
+        header = _SHORT_HEADER.pack(first, _MASKED | length, mask)
+    elif length < 65536:
+        header = _MEDIUM_HEADER.pack(first, _MASKED | 126, length, mask)
+    else:
+        header = _LONG_HEADER.pack(first, _MASKED | 127, length, mask)
+    return header + (apply_mask if length < _LONG else masks.apply_long)(payload, mask)
+
+
+def _encode_bytewise(first: int, payload: bytes, mask: bytes) -> bytes:
+    """Does the same for what is below 64 KiB, in steps that are quick in the compiled form only."""
+    length = len(payload)
+    start = 6 if length < 126 else 8
+    frame = bytearray(start + length)
+    target, source = frame, payload  # C pointers, where this is compiled
+    target[0] = first
+    if length < 126:
+        target[1] = _MASKED | length
+    else:
+        target[1] = _MASKED | 126
+        target[2], target[3] = length >> 8, length & 0xFF
+    one, two, three, four = mask[0], mask[1], mask[2], mask[3]
+    target[start - 4], target[start - 3], target[start - 2], target[start - 1] = mask
+    whole = length & ~3
+    for i in range(0, whole, 4):
+        target[start + i] = source[i] ^ one
+        target[start + i + 1] = source[i + 1] ^ two
+        target[start + i + 2] = source[i + 2] ^ three
+        target[start + i + 3] = source[i + 3] ^ four
+    for i in range(whole, length):
+        target[start + i] = source[i] ^ mask[i & 3]
+    return bytes(frame)
