@@ -6,9 +6,9 @@ from typing import Final
 
 from wsx.frames import TEXT, Binary, Frame, Text
 
-_SPARE_SIZE: Final = 4 * 1024 * 1024  # bytes: larger ones are not kept
 _MOST_SPARES: Final = 2
-_LEAST_ROOM: Final = 262144  # bytes
+_MOST_SPARE_MEMORY: Final = 17 * 1024 * 1024  # bytes: the default limit of a message, and some
+_PIECE: Final = 262144  # bytes
 
 
 class Assembly:
@@ -36,10 +36,10 @@ class Assembly:
     def room(self, most: int) -> memoryview:
         """Gives room for what comes next, for at most so many bytes; :meth:`filled` takes them.
 
-        It is to be released before anything else is done. No more is given than there is already:
-        a peer that only announces a large message does not get us to set its size aside.
+        It is to be released before anything else is done. New memory is added in small pieces: a
+        peer that only announces a large message does not get us to set its size aside.
         """
-        end = self._size + min(most, max(self._size, _LEAST_ROOM))
+        end = self._size + min(most, max(_PIECE, len(self._data) - self._size))
         if end > len(self._data):
             self._data += bytes(end - len(self._data))
         return memoryview(self._data)[self._size : end]
@@ -53,7 +53,8 @@ class Assembly:
         with memoryview(self._data) as view, view[: self._size] as whole:
             frame: Frame = Text(str(whole, "utf-8")) if opcode == TEXT else Binary(whole)
         self._size = 0
-        if len(self._data) <= _SPARE_SIZE and len(_spares) < _MOST_SPARES:
+        kept = sum([len(spare._data) for spare in _spares])
+        if len(_spares) < _MOST_SPARES and kept + len(self._data) <= _MOST_SPARE_MEMORY:
             _spares.append(self)
         return frame
 

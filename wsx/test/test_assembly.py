@@ -86,21 +86,25 @@ class AssemblyTests(SynchronousTestCase):
         whole.filled(2)
         self.assertEqual(whole.frame(BINARY), Binary(b"ab"))
 
-    def test_room_grows_with_what_came(self) -> None:
-        """An announcement alone sets little memory aside: what has come, and 256 KiB at first."""
+    def test_room_grows_in_pieces(self) -> None:
+        """An announcement alone sets little memory aside; what is there already is given."""
         whole, sizes = assembly(), []
-        for _ in range(4):
+        for _ in range(3):
             with whole.room(1 << 40) as room:
                 sizes.append(len(room))
-            whole.filled(sizes[-1])
-        self.assertEqual(sizes, [1 << 18, 1 << 18, 1 << 19, 1 << 20])
+            whole.filled(100)
+        whole.frame(BINARY)
+        with assembly().room(1 << 40) as room:
+            sizes.append(len(room))
+        self.assertEqual(sizes, [1 << 18] * 3 + [(1 << 18) + 200])
 
     def test_what_is_kept(self) -> None:
-        """Little is kept: two of them, and none that is large."""
-        large = self.assembled(bytes(5 * 1024 * 1024))
+        """Little is kept: two of them, with 17 MiB together."""
+        large = [self.assembled(bytes(size * 1024 * 1024)) for size in (18, 16, 2)]
         several = [self.assembled(b"x") for _ in range(5)]
-        large.frame(BINARY)
-        self.assertEqual(_assembly._spares, [])
+        for one in large:
+            one.frame(BINARY)
+        self.assertEqual(_assembly._spares, large[1:2])
         for one in several:
             one.frame(TEXT)
-        self.assertEqual(_assembly._spares, several[:2])
+        self.assertEqual(_assembly._spares, [large[1], several[0]])
