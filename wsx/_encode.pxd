@@ -12,6 +12,19 @@ cdef bint _COMPILED
 cpdef bytes apply_mask(bytes payload, bytes mask)
 
 
+@cython.locals(
+    masked=bytearray,
+    target="unsigned char *",
+    whole=Py_ssize_t,
+    i=Py_ssize_t,
+    one="unsigned char",
+    two="unsigned char",
+    three="unsigned char",
+    four="unsigned char",
+)
+cpdef bytes _mask_bytewise(bytes payload, bytes mask)
+
+
 cdef class MaskSource:
     cdef bytes _pool
     cdef Py_ssize_t _next
@@ -23,19 +36,3 @@ cdef class MaskSource:
 
 @cython.locals(length=Py_ssize_t, first=cython.int)
 cpdef bytes encode(int opcode, bytes payload, bytes mask, int flags=*)
-
-
-@cython.locals(
-    length=Py_ssize_t,
-    start=Py_ssize_t,
-    whole=Py_ssize_t,
-    i=Py_ssize_t,
-    frame=bytearray,
-    target="unsigned char *",
-    source="const unsigned char *",
-    one="unsigned char",
-    two="unsigned char",
-    three="unsigned char",
-    four="unsigned char",
-)
-cpdef bytes _encode_bytewise(int first, bytes payload, bytes mask)

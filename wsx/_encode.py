@@ -23,11 +23,29 @@ _COMPILED: Final = not __file__.endswith(".py")
 
 
 def apply_mask(payload: bytes, mask: bytes) -> bytes:
-    """Masks or unmasks (RFC 6455 section 5.3): one XOR over the whole payload as a number."""
-    length = len(payload)
+    """Masks or unmasks (RFC 6455 section 5.3)."""
+    if _COMPILED:
+        return _mask_bytewise(payload, mask)
+    length = len(payload)  # one XOR over the whole payload, as a number
     key = (mask * (length // 4 + 1))[:length]
     number = int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")
     return number.to_bytes(length, "little")
+
+
+def _mask_bytewise(payload: bytes, mask: bytes) -> bytes:
+    """Does the same in steps that are quick only where they are compiled."""
+    masked = bytearray(payload)
+    target = masked  # a pointer of C, where this is compiled
+    one, two, three, four = mask[0], mask[1], mask[2], mask[3]
+    whole = len(payload) & ~3
+    for i in range(0, whole, 4):
+        target[i] ^= one
+        target[i + 1] ^= two
+        target[i + 2] ^= three
+        target[i + 3] ^= four
+    for i in range(whole, len(payload)):
+        target[i] ^= mask[i & 3]
+    return bytes(masked)
 
 
 class MaskSource:
@@ -86,8 +104,6 @@ def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
     """
     length = len(payload)
     first = flags | opcode
-    if _COMPILED and length < _LONG:
-        return _encode_bytewise(first, payload, mask)
     if length < 126:
         header = _SHORT_HEADER.pack(first, _MASKED | length, mask)
     elif length < 65536:
@@ -95,28 +111,3 @@ def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
     else:
         header = _LONG_HEADER.pack(first, _MASKED | 127, length, mask)
     return header + (apply_mask if length < _LONG else masks.apply_long)(payload, mask)
-
-
-def _encode_bytewise(first: int, payload: bytes, mask: bytes) -> bytes:
-    """Does the same for what is below 64 KiB, in steps that are quick in the compiled form only."""
-    length = len(payload)
-    start = 6 if length < 126 else 8
-    frame = bytearray(start + length)
-    target, source = frame, payload  # C pointers, where this is compiled
-    target[0] = first
-    if length < 126:
-        target[1] = _MASKED | length
-    else:
-        target[1] = _MASKED | 126
-        target[2], target[3] = length >> 8, length & 0xFF
-    one, two, three, four = mask[0], mask[1], mask[2], mask[3]
-    target[start - 4], target[start - 3], target[start - 2], target[start - 1] = mask
-    whole = length & ~3
-    for i in range(0, whole, 4):
-        target[start + i] = source[i] ^ one
-        target[start + i + 1] = source[i + 1] ^ two
-        target[start + i + 2] = source[i + 2] ^ three
-        target[start + i + 3] = source[i + 3] ^ four
-    for i in range(whole, length):
-        target[start + i] = source[i] ^ mask[i & 3]
-    return bytes(frame)

@@ -66,7 +66,9 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"_lifecycle"}),
     frozenset({"client", "system"}),
     frozenset({"_supervised", "supervisor", "service"}),
-    frozenset({"tap", "_console", "_demo", "_config", "_runner", "prometheus", "testing"}),
+    frozenset(
+        {"tap", "_console", "_demo", "_config", "_runner", "_uvloop", "prometheus", "testing"}
+    ),
 )
 
 NEIGHBOURS: dict[str, frozenset[str]] = {

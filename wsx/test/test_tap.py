@@ -975,6 +975,17 @@ class ProcessTests(TwistdCase):
             await self.assert_terminates(process, number)
             self.assertEqual(await server.closes.get(), 1001)
 
+    async def test_uvloop(self) -> None:
+        """``--reactor uvloop`` runs it, and ends it, as well."""
+        server = self.serve()
+        process = self.run_twistd(
+            *("--reactor", "uvloop", "-n", "--pidfile=twistd.pid", "wsx", "--url", server.url()),
+            *("--handler", "probe.Probe"),
+        )
+        await process.says("probe connected")
+        await self.assert_terminates(process)
+        self.assertEqual(await server.closes.get(), 1001)
+
     async def test_sigterm_while_connecting(self) -> None:
         """[V4] SIGTERM while the server does not answer."""
         connected: Deferred[None] = Deferred()

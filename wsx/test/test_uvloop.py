@@ -1,0 +1,47 @@
+"""Tests of wsx._uvloop: the reactor that twistd and trial know as "uvloop"."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+from twisted.application.reactors import getReactorTypes
+from twisted.trial.unittest import SynchronousTestCase
+
+import wsx
+from wsx import _uvloop
+
+FOLDER = Path(wsx.__file__).parents[1]
+SCRIPT = """
+import sys
+from wsx._uvloop import install
+assert "twisted.internet.reactor" not in sys.modules
+install()
+from twisted.internet import reactor
+print(type(reactor).__name__, type(reactor._asyncioEventloop).__module__)
+"""
+
+
+class InstallTests(SynchronousTestCase):
+    """Choosing the reactor."""
+
+    def test_known(self) -> None:
+        """It is among the reactors that ``--help-reactors`` lists."""
+        (found,) = [kind for kind in getReactorTypes() if kind.shortName == "uvloop"]
+        self.assertEqual(found.moduleName, "wsx._uvloop")
+        self.assertIn("wsx[uvloop]", found.description)
+
+    def test_install(self) -> None:
+        """It is Twisted's asyncio reactor, on a loop of uvloop's."""
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT], cwd=FOLDER, capture_output=True, text=True, check=False
+        )
+        self.assertEqual((done.stdout, done.stderr), ("AsyncioSelectorReactor uvloop\n", ""))
+
+    def test_not_there(self) -> None:
+        """Without uvloop it is an ImportError, which twistd tells in a line."""
+        with mock.patch.dict(sys.modules, {"uvloop": None}):
+            error = self.assertRaises(ImportError, _uvloop.install)
+        self.assertIn("uvloop", str(error))
