@@ -53,7 +53,9 @@ class Assembly:
         with memoryview(self._data) as view, view[: self._size] as whole:
             frame: Frame = Text(str(whole, "utf-8")) if opcode == TEXT else Binary(whole)
         self._size = 0
-        kept = sum([len(spare._data) for spare in _spares])
+        kept = 0
+        for spare in _spares:
+            kept += len(spare._data)
         if len(_spares) < _MOST_SPARES and kept + len(self._data) <= _MOST_SPARE_MEMORY:
             _spares.append(self)
         return frame

@@ -646,6 +646,17 @@ class Utf8Tests(DecoderCase):
         first, second, _ = fragments(TEXT, b"good", b"b\xffd", b"good")
         self.assert_refused(first + second, INVALID_PAYLOAD)
 
+    def test_late_in_a_long_message(self) -> None:
+        """[F9] past the first 64 KiB a bad byte is refused where the message ends, once for all."""
+        for size, early in ((MUCH - 1, True), (MUCH, False)):
+            first, last = fragments(TEXT, b"x" * size + b"\xff", b"x")
+            decoder = Decoder()
+            decoder.feed(first)
+            self.assertEqual(decoder.failure is not None, early, f"{size} bytes before it")
+            decoder.feed(last)
+            assert decoder.failure is not None
+            self.assertEqual(decoder.failure.close_code, INVALID_PAYLOAD)
+
     def test_incomplete_code_point_is_waited_for(self) -> None:
         """[F9] half a code point at the end of a fragment or read is no mistake yet."""
         for data in (server_frame(TEXT, b"\xe2\x82", 0), server_frame(TEXT, b"\xe2\x82\xac")[:-1]):
@@ -1190,7 +1201,7 @@ class RoomTests(DecoderCase):
         decoder = Decoder()
         decoder.feed(server_frame(PING, b"?") + message[:100])
         self.assertTrue(decoder.controls)
-        fill(decoder, message[100:200])
+        decoder.fill(100)
         self.assertFalse(decoder.controls)
 
     def test_only_for_much(self) -> None:

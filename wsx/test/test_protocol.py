@@ -623,6 +623,75 @@ class CloseTests(ProtocolCase):
             self.assertFalse(self.peer.transport.reading_paused)
 
 
+class ReadTests(ProtocolCase):
+    """How the transport is asked to read; see wsx._sockets for what it makes of it."""
+
+    def test_without_detour(self) -> None:
+        """It is asked to read without a detour when the connection opens, and after each pause."""
+        asked: list[object] = []
+        self.patch(_protocol, "read_without_detour", asked.append)
+        connection = self.open()
+        self.assertEqual(asked, [self.peer.transport])
+        connection.pause_reading()
+        self.assertEqual(len(asked), 1)
+        connection.resume_reading()
+        self.assertEqual(asked, [self.peer.transport] * 2)
+
+    def test_to_taker(self) -> None:
+        """It is asked to read to the connection's room once much is to come."""
+        asked: list[tuple[object, object]] = []
+        self.patch(_protocol, "read_to_taker", lambda *what: asked.append(what))
+        connection = self.open(text("little"))
+        self.assertEqual(asked, [])
+        for _ in range(2):
+            self.peer.send(text("x" * 70_000))
+        self.assertEqual(asked, [(self.peer.transport, connection)])
+
+    def fill(self, data: bytes) -> None:
+        """Reads to the connection's room."""
+        room = self.connection.room()
+        assert room is not None
+        with room:
+            room[: len(data)] = data
+        self.connection.fill(len(data))
+
+    def begin(self, payload: bytes) -> None:
+        """The header of a text message comes, and a first byte."""
+        self.open()
+        self.peer.send(server_frame(1, payload)[:11])
+        self.assertEqual(self.log.names, ["opened"])
+
+    def test_room(self) -> None:
+        """What is read there is told as ever, when it is whole."""
+        self.begin(b"x" * 100_000)
+        self.fill(b"x" * 30_000)
+        self.assertEqual(self.log.frames, [])
+        self.fill(b"x" * 69_999)
+        self.assertTrue(self.log.frames == [Text("x" * 100_000)])
+
+    def test_violation_in_the_room(self) -> None:
+        """Text that is not UTF-8 is told as a violation there too."""
+        self.begin(b"x" * 100_000)
+        self.fill(b"x" * 99_998 + b"\xff")
+        self.assertEqual(self.log.only("violated").close_code, 1007)
+        self.assertEqual(self.log.frames, [])
+
+    def test_no_room_while_closing(self) -> None:
+        """Once our close frame is out there is no room: what comes is thrown away as ever."""
+        self.begin(b"x" * 100_000)
+        self.connection.start_closing(1000, "")
+        self.assertIsNone(self.connection.room())
+
+    def test_no_room_before_and_after(self) -> None:
+        """Nor is there before the handshake is done, or after the end."""
+        self.attempt()
+        protocol = self.peer.transport.protocol
+        self.assertIsNone(protocol.room())
+        self.begin(b"x" * 100_000)
+        self.peer.drop()
+        self.assertIsNone(self.connection.room())
+
+
 class SendTests(ProtocolCase):
     """What goes out on an open connection."""
 
