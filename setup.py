@@ -9,6 +9,7 @@ it leaves it out too: the package works all the same, slower. In this folder,
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from setuptools import setup
@@ -41,6 +42,8 @@ class OptionalExtensions(build_ext):
             super().run()
         except Exception as error:
             tell(error)
+            for extension in self.extensions:  # also those that an earlier build has left
+                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
             self.extensions.clear()
 
 

@@ -55,8 +55,9 @@ class Row:
         return float(count / numbers["seconds"])
 
     def quick(self) -> Row:
-        """Gives the row with less to do."""
-        return replace(self, work=replace(self.work, count=self.quick_count))
+        """Gives the row with less to do: too little to judge targets by."""
+        work = replace(self.work, count=self.quick_count)
+        return replace(self, work=work, targets=())
 
     def is_better(self, one: float, other: float) -> bool:
         """Says whether one value is at least as good as another."""

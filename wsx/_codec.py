@@ -163,9 +163,10 @@ class Decoder:
     def room(self) -> memoryview | None:
         """Gives room for the rest of a payload, where much is to come; ``fill`` takes what came.
 
-        It is to be released before anything else is done.
+        Not for text that is still looked at as it comes. It is to be released before anything else
+        is done.
         """
-        if self.remaining < MUCH or self._compressed or self.failure is not None:
+        if self.remaining < MUCH or self._compressed or self._judging or self.failure is not None:
             return None
         assert self._parts is not None
         return self._parts.room(self.remaining)
@@ -179,7 +180,6 @@ class Decoder:
         frames: list[Frame] = []
         assert self._parts is not None
         self._parts.filled(size)
-        self._judging = False
         self._size += size
         self.remaining -= size
         self.controls = False

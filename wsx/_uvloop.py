@@ -11,7 +11,10 @@ def install() -> None:
     Raises:
         ImportError: uvloop is not installed.
     """
-    import uvloop
     from twisted.internet import asyncioreactor
 
+    try:
+        import uvloop
+    except ImportError as error:
+        raise ImportError(f"{error}: pip install uvloop") from error
     asyncioreactor.install(uvloop.new_event_loop())

@@ -5,7 +5,7 @@
     Exporter().attach()  # before the clients start
     serverFromString(reactor, "tcp:9100:interface=127.0.0.1").listen(metrics_site())
 
-``docs/telemetry.md`` has the table of the metrics. It needs ``pip install "wsx[prometheus]"``;
+``docs/telemetry.md`` has the table of the metrics. It needs ``pip install prometheus-client``;
 nothing else of wsx imports it.
 
 What it remembers: of a client its label, until it ends, and the client itself while it is open;
@@ -35,7 +35,7 @@ try:
     from prometheus_client.exposition import choose_encoder
 except ImportError as error:
     raise ImportError(
-        'wsx.prometheus needs prometheus-client: pip install "wsx[prometheus]"'
+        "wsx.prometheus needs prometheus-client: pip install prometheus-client"
     ) from error
 
 __all__ = ["Exporter", "metrics_site"]

@@ -1166,17 +1166,17 @@ class RoomTests(DecoderCase):
     def test_text(self) -> None:
         """Text that is cut inside its code points comes out whole."""
         message = text("aé€😀" * 40_000)
-        decoder = self.begun(message)
+        decoder = self.begun(message, MUCH + 1)
         frames: list[Frame] = []
-        for at in range(self.header, len(message), 65537):
+        for at in range(self.header + MUCH + 1, len(message), 65537):
             frames += fill(decoder, message[at : at + 65537])
         self.assert_filled(frames, Text("aé€😀" * 40_000))
 
     def test_by_turns(self) -> None:
         """Some may be written to the room, and some be fed."""
-        message = "aé€😀" * 10_000
+        message = "aé€😀" * 40_000
         data = text(message)
-        for size in (10, 999, 40_000):
+        for size in (999, 40_000):
             decoder = self.begun(data)
             frames: list[Frame] = []
             for at in range(self.header, len(data), size):
@@ -1226,13 +1226,21 @@ class RoomTests(DecoderCase):
     def test_bad_text(self) -> None:
         """[F9] bad text is refused with 1007, at the latest where its message ends."""
         message = server_frame(TEXT, b"x" * self.size + b"\xff")
-        decoder = self.begun(message)
-        self.assertEqual(fill(decoder, message[self.header :] + text("late")), [])
+        decoder = self.begun(message, 100_000)
+        self.assertIsNotNone(decoder.room())
+        self.assertEqual(fill(decoder, message[self.header + 100_000 :] + text("late")), [])
         assert decoder.failure is not None
         self.assertEqual(decoder.failure.close_code, INVALID_PAYLOAD)
 
     def test_bad_beginning(self) -> None:
-        """[F9] in the first 64 KiB that is seen at once; then there is no room any more."""
+        """[F9] in the first 64 KiB that is seen at once: there is room only past them."""
+        message = server_frame(TEXT, b"x" * self.size)
+        for came in (0, 1, MUCH):
+            self.assertIsNone(self.begun(message, came).room(), f"{came}")
+        self.assertIsNotNone(self.begun(message, MUCH + 1).room())
+
+    def test_failed(self) -> None:
+        """There is none once something was wrong."""
         decoder = self.begun(server_frame(TEXT, b"\xff" * self.size), MUCH)
         self.assertIsNotNone(decoder.failure)
         self.assertIsNone(decoder.room())

@@ -656,29 +656,29 @@ class ReadTests(ProtocolCase):
         self.connection.fill(len(data))
 
     def begin(self, payload: bytes) -> None:
-        """The header of a text message comes, and a first byte."""
+        """The header of a text message comes, and what is looked at as it comes."""
         self.open()
-        self.peer.send(server_frame(1, payload)[:11])
+        self.peer.send(server_frame(1, payload)[: 10 + 65537])
         self.assertEqual(self.log.names, ["opened"])
 
     def test_room(self) -> None:
         """What is read there is told as ever, when it is whole."""
-        self.begin(b"x" * 100_000)
+        self.begin(b"x" * 200_000)
         self.fill(b"x" * 30_000)
         self.assertEqual(self.log.frames, [])
-        self.fill(b"x" * 69_999)
-        self.assertTrue(self.log.frames == [Text("x" * 100_000)])
+        self.fill(b"x" * (200_000 - 65537 - 30_000))
+        self.assertTrue(self.log.frames == [Text("x" * 200_000)])
 
     def test_violation_in_the_room(self) -> None:
         """Text that is not UTF-8 is told as a violation there too."""
-        self.begin(b"x" * 100_000)
-        self.fill(b"x" * 99_998 + b"\xff")
+        self.begin(b"x" * 200_000)
+        self.fill(b"x" * (200_000 - 65537 - 1) + b"\xff")
         self.assertEqual(self.log.only("violated").close_code, 1007)
         self.assertEqual(self.log.frames, [])
 
     def test_no_room_while_closing(self) -> None:
         """Once our close frame is out there is no room: what comes is thrown away as ever."""
-        self.begin(b"x" * 100_000)
+        self.begin(b"x" * 200_000)
         self.connection.start_closing(1000, "")
         self.assertIsNone(self.connection.room())
 
@@ -687,7 +687,7 @@ class ReadTests(ProtocolCase):
         self.attempt()
         protocol = self.peer.transport.protocol
         self.assertIsNone(protocol.room())
-        self.begin(b"x" * 100_000)
+        self.begin(b"x" * 200_000)
         self.peer.drop()
         self.assertIsNone(self.connection.room())
 

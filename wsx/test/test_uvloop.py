@@ -31,7 +31,7 @@ class InstallTests(SynchronousTestCase):
         """It is among the reactors that ``--help-reactors`` lists."""
         (found,) = [kind for kind in getReactorTypes() if kind.shortName == "uvloop"]
         self.assertEqual(found.moduleName, "wsx._uvloop")
-        self.assertIn("wsx[uvloop]", found.description)
+        self.assertIn("pip install uvloop", found.description)
 
     def test_install(self) -> None:
         """It is Twisted's asyncio reactor, on a loop of uvloop's."""
@@ -44,4 +44,4 @@ class InstallTests(SynchronousTestCase):
         """Without uvloop it is an ImportError, which twistd tells in a line."""
         with mock.patch.dict(sys.modules, {"uvloop": None}):
             error = self.assertRaises(ImportError, _uvloop.install)
-        self.assertIn("uvloop", str(error))
+        self.assertIn("pip install uvloop", str(error))
