@@ -4,7 +4,7 @@ cimport cython
 from wsx._assembly cimport Assembly
 from wsx.frames cimport Binary, Frame, Text
 
-cdef int _OPCODE, _MASKED, _LENGTH, _FINAL_TEXT, _FINAL_BINARY
+cdef int _OPCODE, _LENGTH, _FINAL_TEXT, _FINAL_BINARY
 cdef Py_ssize_t _LONGEST_ORDINARY
 
 

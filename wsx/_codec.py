@@ -10,7 +10,7 @@ from codecs import utf_8_decode
 from typing import Final, Protocol
 
 from wsx._assembly import Assembly, assembly
-from wsx._encode import FIN, RSV1
+from wsx._encode import FIN, MASKED, RSV1
 from wsx.errors import FrameError
 from wsx.frames import (
     BINARY,
@@ -34,7 +34,6 @@ from wsx.frames import (
 
 _RSV: Final = 0x70
 _OPCODE: Final = 0x0F
-_MASKED: Final = 0x80
 _LENGTH: Final = 0x7F
 _FINAL_TEXT: Final = FIN | TEXT
 _FINAL_BINARY: Final = FIN | BINARY
@@ -243,7 +242,7 @@ class Decoder:
         opcode = first & _OPCODE
         if first & _RSV & ~RSV1 or (first & RSV1 and not self._may_be_compressed(opcode)):
             raise FrameError("a reserved bit is set", opcode, PROTOCOL_ERROR)
-        if second & _MASKED:
+        if second & MASKED:
             raise FrameError("a server's frame is masked", opcode, PROTOCOL_ERROR)  # section 5.1
         if opcode & 0x8:
             self._check_control(first, second, opcode)

@@ -3,7 +3,6 @@ cimport cython
 
 from wsx.frames cimport Frame, wire_payload
 
-cdef int _MASKED
 cdef Py_ssize_t _LONG
 cdef bint _COMPILED
 

@@ -11,8 +11,8 @@ from wsx.frames import Frame, wire_payload
 
 FIN: Final = 0x80
 RSV1: Final = 0x40
+MASKED: Final = 0x80  # in the second byte
 
-_MASKED: Final = 0x80
 _SHORT_HEADER: Final = Struct("!BB4s")
 _MEDIUM_HEADER: Final = Struct("!BBH4s")
 _LONG_HEADER: Final = Struct("!BBQ4s")
@@ -105,9 +105,9 @@ def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
     length = len(payload)
     first = flags | opcode
     if length < 126:
-        header = _SHORT_HEADER.pack(first, _MASKED | length, mask)
+        header = _SHORT_HEADER.pack(first, MASKED | length, mask)
     elif length < 65536:
-        header = _MEDIUM_HEADER.pack(first, _MASKED | 126, length, mask)
+        header = _MEDIUM_HEADER.pack(first, MASKED | 126, length, mask)
     else:
-        header = _LONG_HEADER.pack(first, _MASKED | 127, length, mask)
+        header = _LONG_HEADER.pack(first, MASKED | 127, length, mask)
     return header + (apply_mask if length < _LONG else masks.apply_long)(payload, mask)

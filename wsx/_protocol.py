@@ -357,8 +357,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
             read_to_taker(self.transport, self)
         while decoder.more:
             self._received(decoder, decoder.feed(b""))
-        if decoder.close is not None or decoder.failure is not None:
-            self._tell_end(decoder)
+        self._look_for_end(decoder)
 
     # For wsx._sockets.read_to_taker
 
@@ -372,10 +371,9 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         decoder = self._decoder
         assert decoder is not None
         self._received(decoder, decoder.fill(size))
-        if decoder.failure is not None:
-            self._tell_end(decoder)
+        self._look_for_end(decoder)
 
-    def _tell_end(self, decoder: Decoder) -> None:
+    def _look_for_end(self, decoder: Decoder) -> None:
         if decoder.close is not None:
             self._listener.peer_closed(decoder.close.code, decoder.close.message)
         elif decoder.failure is not None:
