@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from setuptools import setup
+from setuptools import find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.editable_wheel import editable_wheel
 
@@ -67,6 +67,8 @@ def tell(error: BaseException) -> None:
 
 
 setup(
+    # "twisted" itself must not be a package here: it belongs to Twisted.
+    packages=[*find_packages(include=["wsx", "wsx.*"]), "twisted.plugins"],
     cmdclass={"editable_wheel": CompatibleEditable, "build_ext": OptionalExtensions},
     ext_modules=extensions(),
 )

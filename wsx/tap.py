@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Final
 from twisted.application.service import IService
 from twisted.python import usage
 
-from wsx import _config
-from wsx._console import Console, log_to_stderr
-from wsx._demo import DemoHandler
 from wsx._form import compiled
 from wsx._logfile import check_path
-from wsx._runner import ConfigRunner, DemoRunner, Runner
+from wsx._twistd import config
+from wsx._twistd.console import Console, log_to_stderr
+from wsx._twistd.demo import DemoHandler
+from wsx._twistd.runner import ConfigRunner, DemoRunner, Runner
 from wsx._version import __version__
 from wsx.backoff import Backoff
 from wsx.child import RESTARTS
@@ -193,7 +193,7 @@ class Options(usage.Options):
         from twisted.internet import reactor
 
         restart = {} if self["restart"] is None else {"restart": self["restart"]}
-        spec = _config.client_spec(
+        spec = config.client_spec(
             self["name"] or "client",
             conn,
             self["chosen_handler"],
@@ -219,13 +219,13 @@ class Options(usage.Options):
         from twisted.internet import reactor
 
         path = self["config"] = os.path.abspath(self["config"])  # twistd may change the directory
-        self["tree"] = _refusing(f"{path}: ", lambda: _config.load(path, reactor))
+        self["tree"] = _refusing(f"{path}: ", lambda: config.load(path, reactor))
 
     def _check_metrics(self) -> None:
         from twisted.internet import reactor
 
         import_module("wsx.prometheus")  # an extra, which may not be installed
-        _config.check_server(self["metrics"], reactor)
+        config.check_server(self["metrics"], reactor)
 
     def _parse_numbers(self) -> None:
         for name, (parse, default) in _NUMBERS.items():
@@ -239,7 +239,7 @@ class Options(usage.Options):
         name = self["handler"]
         if name is None:
             return DemoHandler if self["demo"] else Console()
-        found: type[Handler[Any]] = _refusing("--handler: ", lambda: _config.find_handler(name))
+        found: type[Handler[Any]] = _refusing("--handler: ", lambda: config.find_handler(name))
         return found
 
     def _initial_state(self) -> Any:
@@ -267,7 +267,7 @@ class Options(usage.Options):
         )
         from twisted.internet import reactor
 
-        _config.check_conn(conn, reactor)
+        config.check_conn(conn, reactor)
         return conn
 
     def _ssl_options(self) -> dict[str, str] | None:

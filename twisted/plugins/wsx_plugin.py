@@ -8,5 +8,5 @@ wsx_service_maker = ServiceMaker(
 )
 
 uvloop_reactor = Reactor(
-    "uvloop", "wsx._uvloop", "asyncio's reactor on uvloop, the fastest (pip install uvloop)."
+    "uvloop", "wsx._twistd.uvloop", "asyncio's reactor on uvloop, the fastest (pip install uvloop)."
 )

@@ -22,117 +22,108 @@ import wsx
 PACKAGE = Path(wsx.__file__).resolve().parent
 ROOT = PACKAGE.parent
 
-# The floors of docs/architecture, from the ground up. A module may import from every floor below
-# its own, and from its own floor what NEIGHBOURS says.
-FLOORS: tuple[frozenset[str], ...] = (
-    frozenset(
+# The layers of docs/architecture.md, from the bottom up. An entry is a module or a folder.
+# A module may import from its own layer and from the layers below it, without cycles.
+LAYERS: dict[str, frozenset[str]] = {
+    "values": frozenset(
         {
+            "_arguments",
+            "_check",
+            "_deferreds",
+            "_options",
+            "_text",
+            "_version",
+            "_waiters",
+            "backoff",
+            "child",
+            "conn",
             "errors",
             "frames",
-            "reasons",
-            "conn",
-            "child",
             "handler",
-            "backoff",
-            "_assembly",
-            "_encode",
-            "_codec",
-            "_deflate",
-            "_check",
-            "_options",
-            "_form",
-            "_version",
+            "reasons",
             "registry",
         }
     ),
-    frozenset(
+    "wire": frozenset(
+        {"_wire", "_compiled", "_form", "_codec", "_encode", "_assembly", "_deflate", "_handshake"}
+    ),
+    "mechanisms": frozenset({"telemetry"}),
+    "transport": frozenset({"_transport", "_protocol", "_endpoints", "_sockets"}),
+    "client internals": frozenset(
         {
+            "_client",
+            "_lifecycle",
             "_machine",
             "_mailbox",
             "_delivery",
-            "_handshake",
-            "_endpoints",
             "_keepalive",
             "_journal",
-            "_waiters",
-            "_logfile",
-            "_intensity",
             "_upgrade",
-            "_sockets",
-            "telemetry",
+            "_logfile",
+            "debug",
         }
     ),
-    frozenset({"_protocol", "debug"}),
-    frozenset({"_lifecycle"}),
-    frozenset({"client", "system"}),
-    frozenset({"_supervised", "supervisor", "service"}),
-    frozenset(
-        {"tap", "_console", "_demo", "_config", "_runner", "_uvloop", "prometheus", "testing"}
+    "client": frozenset({"client", "system"}),
+    "supervision": frozenset(
+        {"_supervision", "_supervised", "_intensity", "supervisor", "service"}
     ),
-)
-
-NEIGHBOURS: dict[str, frozenset[str]] = {
-    "frames": frozenset({"errors"}),
-    "conn": frozenset({"_check", "errors"}),
-    "reasons": frozenset({"errors", "frames"}),
-    "backoff": frozenset({"_check", "errors", "reasons"}),
-    "_form": frozenset({"_codec"}),
-    "_assembly": frozenset({"frames"}),
-    "_encode": frozenset({"frames"}),
-    "_codec": frozenset({"_assembly", "_encode", "errors", "frames"}),
-    "_deflate": frozenset({"errors", "frames"}),
-    "child": frozenset({"_check", "_options", "backoff", "conn", "errors"}),
-    "handler": frozenset({"errors", "frames", "reasons", "conn", "child"}),
-    "_delivery": frozenset({"_mailbox", "_upgrade", "telemetry"}),
-    "_endpoints": frozenset({"_handshake"}),
-    "_options": frozenset({"_check", "backoff", "conn", "errors", "registry"}),
-    "registry": frozenset({"errors"}),
-    "client": frozenset({"system"}),
-    "supervisor": frozenset({"_supervised"}),
-    "service": frozenset({"supervisor"}),
-    "_runner": frozenset({"_config", "_demo", "prometheus"}),
-    "tap": frozenset({"_config", "_console", "_demo", "_runner", "prometheus"}),
+    "edges": frozenset(
+        {
+            "_twistd",
+            "prometheus",
+            "tap",
+            "testing",
+        }
+    ),
 }
 
-# Annotations name who is above; nothing is imported for them at run time.
+# Imports for annotations that point upwards. A handler's ``client`` has a type that users read.
 FOR_TYPES_ONLY: dict[str, frozenset[str]] = {
     "reasons": frozenset({"conn"}),
     "handler": frozenset({"client"}),
     "_lifecycle": frozenset({"client"}),
+    "_client.lifecycle": frozenset({"client"}),
     "registry": frozenset({"client"}),
-    "telemetry": frozenset({"client"}),
 }
 
-# Modules that stay pure: nothing but the standard library and wsx itself.
+# Modules and folders that import nothing but the standard library and wsx.
 PURE = frozenset(
     {
+        "_arguments",
+        "_text",
+        "_version",
+        "_wire",
+        "_client.class_change",
+        "_client.mailbox",
+        "_client.states",
+        "_supervision.intensity",
+        "backoff",
         "errors",
         "frames",
         "reasons",
-        "backoff",
-        "_assembly",
-        "_encode",
-        "_codec",
-        "_deflate",
-        "_version",
-        "_machine",
-        "_mailbox",
-        "_intensity",
-        "_upgrade",
-        "_handshake",
     }
 )
 
 AUTOBAHN = frozenset({"autobahn", "txaio"})
-USES_AUTOBAHN = frozenset({"_protocol"})
-EMBEDS_A_SERVER = frozenset({"tap", "_demo", "testing"})
+USES_AUTOBAHN = frozenset({"_protocol", "_transport"})
+EMBEDS_A_SERVER = frozenset({"tap", "_twistd", "testing"})
 
 LONGEST = 500
 
 
 def sources() -> dict[str, Path]:
-    """The library's modules, without the face and the tests."""
-    return {path.stem: path for path in sorted(PACKAGE.glob("*.py")) if path.stem != "__init__"}
+    """Return the library's modules by dotted name, without ``__init__`` and the tests."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[0] != "test" and parts[-1] != "__init__":
+            found[".".join(parts)] = path
+    return found
+
+
+def belongs(module: str, entries: frozenset[str]) -> bool:
+    """Return whether a module, or the folder that holds it, is among the entries of a table."""
+    return module in entries or module.partition(".")[0] in entries
 
 
 @cache
@@ -188,12 +179,15 @@ def names(tree: ast.AST, **which: bool) -> set[str]:
 
 
 def modules_of_wsx(dotted: set[str]) -> set[str]:
-    """Gives the modules of wsx among dotted names; "" is the face."""
-    found = {name.split(".")[1] for name in dotted if name.startswith("wsx.")} & set(sources())
-    through_face = {
-        name for name in dotted if name.startswith("wsx.") and name.split(".")[1] not in sources()
-    }
-    return found | ({""} if through_face else set())
+    """Return the modules of wsx among dotted names; "" stands for ``wsx`` itself."""
+    found = set()
+    for name in dotted:
+        if name.startswith("wsx."):
+            inside = name.removeprefix("wsx.")
+            modules = {m for m in sources() if inside == m or inside.startswith(f"{m}.")}
+            folder = any(m.startswith(f"{inside}.") for m in sources())
+            found |= modules or (set() if folder else {""})
+    return found
 
 
 def foreign(dotted: set[str]) -> set[str]:
@@ -201,11 +195,39 @@ def foreign(dotted: set[str]) -> set[str]:
     return {name.partition(".")[0] for name in dotted} - {"wsx"} - set(sys.stdlib_module_names)
 
 
-def allowed(module: str) -> set[str]:
-    """Gives the modules of wsx that a module may import."""
-    floor = next((n for n, modules in enumerate(FLOORS) if module in modules), 0)
-    below: set[str] = set().union(*FLOORS[:floor])
-    return below | NEIGHBOURS.get(module, frozenset())
+def layer_of(module: str) -> int:
+    """Return the number of the layer that holds a module, from the bottom up.
+
+    Raises:
+        LookupError: It is in no layer, or in several.
+    """
+    layers = [n for n, entries in enumerate(LAYERS.values()) if belongs(module, entries)]
+    if len(layers) != 1:
+        raise LookupError(f"wsx.{module} is in {len(layers)} layers of the table")
+    return layers[0]
+
+
+def imported(module: str, *, typing: bool = False) -> set[str]:
+    """Return the modules of wsx that a module imports."""
+    return modules_of_wsx(names(parse(sources()[module]), typing=typing))
+
+
+def find_cycle(graph: dict[str, set[str]]) -> list[str]:
+    """Return the modules of an import cycle, or an empty list."""
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return path[path.index(module) :]
+        if module in done:
+            return []
+        for target in sorted(graph.get(module, ())):
+            if cycle := visit(target, [*path, module]):
+                return cycle
+        done.add(module)
+        return []
+
+    return next((cycle for module in sorted(graph) if (cycle := visit(module, []))), [])
 
 
 def imports_reactor(dotted: set[str]) -> bool:
@@ -300,31 +322,34 @@ print(json.dumps({{
 class ImportTests(SynchronousTestCase):
     """Imports go down only."""
 
-    def test_every_module_has_a_floor(self) -> None:
-        """Every module stands on exactly one floor of the table."""
+    def test_layers(self) -> None:
+        """Every module is in exactly one layer of the table, and every entry exists."""
         for module in sources():
-            floors = [n for n, modules in enumerate(FLOORS) if module in modules]
-            self.assertEqual(len(floors), 1, f"wsx.{module} is not in the table of floors")
+            layer_of(module)
 
-    def test_arrows(self) -> None:
-        """No module imports one that the table does not allow it."""
-        for module, path in sources().items():
-            arrows = modules_of_wsx(names(parse(path)))
-            self.assertEqual(arrows - allowed(module), set(), f"wsx.{module} may not import these")
+    def test_imports_go_down(self) -> None:
+        """No module imports from a layer above its own."""
+        for module in sources():
+            above = {name for name in imported(module) - {""} if layer_of(name) > layer_of(module)}
+            self.assertEqual(above, set(), f"wsx.{module} may not import these")
 
-    def test_arrows_for_types(self) -> None:
-        """What is imported for type checkers alone is in a table too."""
-        for module, path in sources().items():
-            arrows = modules_of_wsx(names(parse(path), typing=True))
-            known = allowed(module) | FOR_TYPES_ONLY.get(module, frozenset())
-            self.assertEqual(arrows - known, set(), f"wsx.{module} may not import these")
+    def test_imports_for_types(self) -> None:
+        """Imports for annotations go down as well; the exceptions are in a table."""
+        for module in sources():
+            found = imported(module, typing=True) - FOR_TYPES_ONLY.get(module, frozenset())
+            above = {name for name in found if layer_of(name) > layer_of(module)}
+            self.assertEqual(above, set(), f"wsx.{module} may not import these")
 
-    def test_nobody_imports_the_face(self) -> None:
+    def test_no_cycles(self) -> None:
+        """No chain of imports leads back to its beginning."""
+        self.assertEqual(find_cycle({module: imported(module) for module in sources()}), [])
+
+    def test_nobody_imports_the_package(self) -> None:
         """No library module imports from ``wsx`` itself; the edges may."""
-        for module, path in sources().items():
-            if module not in FLOORS[-1]:
-                found = names(parse(path)) | names(parse(path), typing=True)
-                self.assertNotIn("", modules_of_wsx(found), f"wsx.{module} imports the face")
+        for module in sources():
+            if not belongs(module, LAYERS["edges"]):
+                found = imported(module) | imported(module, typing=True)
+                self.assertNotIn("", found, f"wsx.{module} imports from wsx itself")
 
     def test_nobody_imports_the_test_kit(self) -> None:
         """No library module imports ``wsx.testing`` or ``wsx.test``."""
@@ -335,21 +360,24 @@ class ImportTests(SynchronousTestCase):
             self.assertNotIn("wsx.test", found, f"wsx.{module} imports the tests")
 
     def test_pure_modules(self) -> None:
-        """The lowest modules need nothing but the standard library."""
-        for module in PURE & set(sources()):
-            found = foreign(names(parse(sources()[module])))
-            self.assertEqual(found, set(), f"wsx.{module} imports these")
+        """Pure modules need nothing but the standard library."""
+        for module, path in sources().items():
+            if belongs(module, PURE):
+                found = foreign(names(parse(path)))
+                self.assertEqual(found, set(), f"wsx.{module} imports these")
 
     def test_autobahn(self) -> None:
-        """Only ``_protocol`` imports Autobahn, and an embedded server on the edges."""
+        """Only ``_transport`` imports Autobahn, and an embedded server on the edges."""
         for module, path in sources().items():
-            if module not in USES_AUTOBAHN | EMBEDS_A_SERVER:
+            if not belongs(module, USES_AUTOBAHN | EMBEDS_A_SERVER):
                 found = foreign(names(parse(path)) | names(parse(path), typing=True))
                 self.assertEqual(found & AUTOBAHN, set(), f"wsx.{module} imports these")
 
     def test_autobahn_of_the_edges(self) -> None:
         """What the edges import of Autobahn is a server, no client."""
-        for module in EMBEDS_A_SERVER & set(sources()):
+        for module in sources():
+            if not belongs(module, EMBEDS_A_SERVER):
+                continue
             clients = {name for name in names(parse(sources()[module])) if "Client" in name}
             found = {name for name in clients if name.partition(".")[0] in AUTOBAHN}
             self.assertEqual(found, set(), f"wsx.{module} imports these")
@@ -377,6 +405,21 @@ class CheckTests(SynchronousTestCase):
             "try:\n    import wsx.client\nexcept ImportError:\n    pass",
         ):
             self.assertEqual(modules_of_wsx(names(ast.parse(source))), {"client"}, source)
+
+    def test_finds_modules_in_folders(self) -> None:
+        """Every way to write an import of a module in a folder is one."""
+        for source in (
+            "from wsx._twistd import console",
+            "import wsx._twistd.console",
+            "from wsx._twistd.console import Console",
+        ):
+            found = modules_of_wsx(names(ast.parse(source)))
+            self.assertEqual(found, {"_twistd.console"}, source)
+
+    def test_finds_cycles(self) -> None:
+        """A cycle of imports is found; a diamond is none."""
+        self.assertEqual(find_cycle({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}}), [])
+        self.assertEqual(find_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}), ["b", "c"])
 
     def test_tells_types_apart(self) -> None:
         """Imports for type checkers are seen apart from the others."""

@@ -28,8 +28,8 @@ import twisted
 import twisted.plugins
 import wsx
 from wsx import tap
-from wsx._console import Console
-from wsx._demo import DemoHandler
+from wsx._twistd.console import Console
+from wsx._twistd.demo import DemoHandler
 from wsx._version import __version__
 from wsx.test.support import URL, MemoryCase, close, text
 from wsx.test.test_loopback import HOST, SocketCase, global_reactor

@@ -15,9 +15,9 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsx import _config
-from wsx._config import ConfigError, Tree
-from wsx._demo import DemoServer
+from wsx._twistd import config
+from wsx._twistd.config import ConfigError, Tree
+from wsx._twistd.demo import DemoServer
 from wsx.errors import ChildError, describe
 from wsx.reasons import is_normal
 from wsx.supervisor import Supervisor
@@ -177,7 +177,7 @@ class ConfigRunner(Runner):
         if self._stopping:
             return
         try:
-            tree = _config.load(self._path, self._reactor)
+            tree = config.load(self._path, self._reactor)
         except ConfigError as error:
             _log.error("{path} is not taken: {error}", path=self._path, error=error)
             return

@@ -1,4 +1,4 @@
-"""Tests of wsx._demo: what ``twistd wsx --demo`` shows, and its embedded server."""
+"""Tests of wsx._twistd.demo: what ``twistd wsx --demo`` shows, and its embedded server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.internet.error import ConnectionRefusedError
 
 import wsx
 from wsx import Backoff, Client, LocalClose, Text
-from wsx._demo import DemoHandler, DemoServer
+from wsx._twistd.demo import DemoHandler, DemoServer
 from wsx.test.support import LoopbackCase, MemoryCase, close, server_frame, text
 from wsx.test.test_loopback import Probe, global_reactor
 from wsx.test.test_tap import TwistdCase

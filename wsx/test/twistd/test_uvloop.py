@@ -1,4 +1,4 @@
-"""Tests of wsx._uvloop: the reactor that twistd and trial know as "uvloop"."""
+"""Tests of wsx._twistd.uvloop: the reactor that twistd and trial know as "uvloop"."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from twisted.application.reactors import getReactorTypes
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx import _uvloop
+from wsx._twistd import uvloop
 
 FOLDER = Path(wsx.__file__).parents[1]
 SCRIPT = """
 import sys
-from wsx._uvloop import install
+from wsx._twistd.uvloop import install
 assert "twisted.internet.reactor" not in sys.modules
 install()
 from twisted.internet import reactor
@@ -30,7 +30,7 @@ class InstallTests(SynchronousTestCase):
     def test_known(self) -> None:
         """It is among the reactors that ``--help-reactors`` lists."""
         (found,) = [kind for kind in getReactorTypes() if kind.shortName == "uvloop"]
-        self.assertEqual(found.moduleName, "wsx._uvloop")
+        self.assertEqual(found.moduleName, "wsx._twistd.uvloop")
         self.assertIn("pip install uvloop", found.description)
 
     def test_install(self) -> None:
@@ -43,5 +43,5 @@ class InstallTests(SynchronousTestCase):
     def test_not_there(self) -> None:
         """Without uvloop it is an ImportError, which twistd tells in a line."""
         with mock.patch.dict(sys.modules, {"uvloop": None}):
-            error = self.assertRaises(ImportError, _uvloop.install)
+            error = self.assertRaises(ImportError, uvloop.install)
         self.assertIn("pip install uvloop", str(error))

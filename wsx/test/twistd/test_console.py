@@ -1,4 +1,4 @@
-"""Tests of wsx._console: the console of ``twistd wsx``, in memory and in real processes."""
+"""Tests of wsx._twistd.console: the console of ``twistd wsx``, in memory and in real processes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx import Backoff, Binary, Client, LocalClose, Text, _console
-from wsx._console import Console, Lines, log_to_stderr, render
+from wsx import Backoff, Binary, Client, LocalClose, Text
+from wsx._twistd import console
+from wsx._twistd.console import Console, Lines, log_to_stderr, render
 from wsx.test.support import MemoryCase, close, server_frame, text
 from wsx.test.test_tap import Twistd, TwistdCase
 
@@ -113,7 +114,7 @@ class ConsoleCase(MemoryCase):
     def setUp(self) -> None:
         super().setUp()
         self.stdios: list[FakeStdio] = []
-        self.patch(_console, "StandardIO", self._open_stdio)
+        self.patch(console, "StandardIO", self._open_stdio)
         self.errors = StringIO()
         self.patch(sys, "__stderr__", self.errors)
         self.patch(sys, "__stdout__", StringIO())

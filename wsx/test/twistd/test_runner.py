@@ -1,4 +1,4 @@
-"""Tests of wsx._runner: a tree of clients under twistd, SIGHUP, and served metrics."""
+"""Tests of wsx._twistd.runner: a tree of clients under twistd, SIGHUP, and served metrics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from wsx.test.support import MemoryServer, Peer, case, close, text
 from wsx.test.test_loopback import HOST, AiohttpServer, WebsocketsServer, global_reactor
 from wsx.test.test_tap import RunCase, TwistdCase, parse
 
-HERE = "wsx.test.test_runner"
+HERE = "wsx.test.twistd.test_runner"
 SHUTDOWN = (8, (1001).to_bytes(2, "big"))
 STEADY = "{ initial = 2, maximum = 2, jitter = 0 }"  # seconds that a test can count
 

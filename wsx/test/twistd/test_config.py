@@ -1,4 +1,4 @@
-"""Tests of wsx._config: the file of ``twistd wsx --config``, and how a wrong one is refused."""
+"""Tests of wsx._twistd.config: the file of ``twistd wsx --config`` and its errors."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 import wsx
-from wsx import _config, tap
-from wsx._config import Tree
+from wsx import tap
 from wsx._options import START_OPTIONS
+from wsx._twistd import config
+from wsx._twistd.config import Tree
 from wsx.child import ChildSpec, IClientParent
 from wsx.conn import CONN_OPTIONS
 from wsx.test.support import URL, case
 from wsx.test.test_loopback import SocketCase
 from wsx.test.test_tap import OptionsCase, parse
 
-HERE = "wsx.test.test_config"
+HERE = "wsx.test.twistd.test_config"
 SECRET = "s3cr3t"
 NEEDED = {"url": f'"{URL}"', "handler": f'"{HERE}.Feed"'}
 
@@ -870,7 +871,7 @@ class WrongFileTests(ConfigCase):
         """What may not be read is said to be so."""
         self.write("clients.toml", table())
         denied = PermissionError(13, "Permission denied", "clients.toml")
-        with mock.patch.object(_config, "open", create=True, side_effect=denied):
+        with mock.patch.object(config, "open", create=True, side_effect=denied):
             self.assertIn("Permission denied", self.refusal("--config", "clients.toml"))
 
     def test_no_toml(self) -> None:
@@ -906,7 +907,7 @@ class WrongFileTests(ConfigCase):
             with case(text[-20:]):
                 # SIGHUP reads the file by this, and takes a ConfigError for a wrong file.
                 self.assertRaises(
-                    _config.ConfigError, _config.load, os.path.abspath("clients.toml"), None
+                    config.ConfigError, config.load, os.path.abspath("clients.toml"), None
                 )
         self.assert_clear(lines)
 
@@ -1037,6 +1038,6 @@ class TreeTests(ConfigCase):
     def test_error(self) -> None:
         """What is wrong has its key's path as an attribute."""
         self.write("clients.toml", table(ping_interval="-1"))
-        error = self.assertRaises(_config.ConfigError, _config.load, "clients.toml", None)
+        error = self.assertRaises(config.ConfigError, config.load, "clients.toml", None)
         self.assertEqual(error.key, "clients.feed.ping_interval")
         self.assertEqual(str(error), f"{error.key}: {error.problem}")

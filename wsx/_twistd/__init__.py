@@ -1,0 +1,1 @@
+"""``twistd wsx``: configuration file, runner, console, demo server and reactor plugin."""
