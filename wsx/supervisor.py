@@ -24,8 +24,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from wsx._intensity import Intensity
-from wsx._supervised import Running, Supervised
+from wsx._supervision.child import Running, Supervised
+from wsx._supervision.intensity import Intensity
 from wsx._waiters import Waiters
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, IClientParent, check_fields

@@ -21,9 +21,9 @@ from typing import Any, Final, TypeVar
 from twisted.internet.endpoints import serverFromString
 
 from wsx._endpoints import endpoint_for, tls_creator
-from wsx._intensity import Intensity
 from wsx._logfile import check_path
 from wsx._options import START_OPTIONS, Options, patient
+from wsx._supervision.intensity import Intensity
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import CONN_OPTIONS, Conn

@@ -64,9 +64,7 @@ LAYERS: dict[str, frozenset[str]] = {
         }
     ),
     "client": frozenset({"client", "system"}),
-    "supervision": frozenset(
-        {"_supervision", "_supervised", "_intensity", "supervisor", "service"}
-    ),
+    "supervision": frozenset({"_supervision", "supervisor", "service"}),
     "edges": frozenset(
         {
             "_twistd",

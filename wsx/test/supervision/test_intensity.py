@@ -1,11 +1,11 @@
-"""Tests of wsx._intensity: how many restarts are too many."""
+"""Tests of wsx._supervision.intensity: how many restarts are too many."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx._intensity import Intensity
+from wsx._supervision.intensity import Intensity
 
 CHILD = object()
 

@@ -1,0 +1,1 @@
+"""Supervision: one child, restart intensity and pending restarts. No sockets."""
