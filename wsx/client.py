@@ -1,4 +1,4 @@
-"""Clients: what users start, talk to and end. What is behind them is in :mod:`wsx._lifecycle`."""
+"""Clients: what users start, talk to and end. What is behind them is in :mod:`wsx._client.lifecycle`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 
 from wsx import registry
-from wsx._lifecycle import Lifecycle
+from wsx._client.lifecycle import Lifecycle
 from wsx._options import Options, split_options, with_reactor
 from wsx.conn import Conn
 from wsx.errors import shorten

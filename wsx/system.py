@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsx._lifecycle import Lifecycle
+from wsx._client.lifecycle import Lifecycle
 from wsx.errors import NotConnectedError, describe, shorten
 from wsx.frames import GOING_AWAY
 from wsx.handler import Handler, as_reason

@@ -20,14 +20,14 @@ from typing import Any, Final, TypeVar
 
 from twisted.internet.endpoints import serverFromString
 
+from wsx._client.log_file import check_path
+from wsx._client.tracing import parse_option
 from wsx._endpoints import endpoint_for, tls_creator
-from wsx._logfile import check_path
 from wsx._options import START_OPTIONS, Options, patient
 from wsx._supervision.intensity import Intensity
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import CONN_OPTIONS, Conn
-from wsx.debug import parse_option
 from wsx.errors import cut, describe, one_line, shorten
 from wsx.handler import Handler
 from wsx.registry import check_name

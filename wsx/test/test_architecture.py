@@ -52,15 +52,6 @@ LAYERS: dict[str, frozenset[str]] = {
     "client internals": frozenset(
         {
             "_client",
-            "_lifecycle",
-            "_machine",
-            "_mailbox",
-            "_delivery",
-            "_keepalive",
-            "_journal",
-            "_upgrade",
-            "_logfile",
-            "debug",
         }
     ),
     "client": frozenset({"client", "system"}),
@@ -79,7 +70,6 @@ LAYERS: dict[str, frozenset[str]] = {
 FOR_TYPES_ONLY: dict[str, frozenset[str]] = {
     "reasons": frozenset({"conn"}),
     "handler": frozenset({"client"}),
-    "_lifecycle": frozenset({"client"}),
     "_client.lifecycle": frozenset({"client"}),
     "registry": frozenset({"client"}),
 }

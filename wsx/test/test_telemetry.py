@@ -12,7 +12,8 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx import _lifecycle, telemetry
+from wsx import telemetry
+from wsx._client import lifecycle
 from wsx._codec import BATCH
 from wsx._encode import FIN
 from wsx.test.support import (
@@ -1663,7 +1664,7 @@ class NothingAttachedTests(MemoryCase):
         self.patch(telemetry, "observers", self.looks)
         for owner, name in (
             (telemetry, "execute"),
-            (_lifecycle.Lifecycle, "answered"),
+            (lifecycle.Lifecycle, "answered"),
             (wsx.Conn, "redacted"),
         ):
             self.patch(owner, name, lambda *_, name=name, **__: self.work.append(name))
@@ -1690,7 +1691,7 @@ class NothingAttachedTests(MemoryCase):
 
     def test_told_one_by_one(self) -> None:
         """With nothing attached no frame is told, neither received nor sent."""
-        self.patch(_lifecycle.Lifecycle, "_tell", lambda *_, **__: self.work.append("_tell"))
+        self.patch(lifecycle.Lifecycle, "_tell", lambda *_, **__: self.work.append("_tell"))
         client = self.open(Recorder(handle_frame=lambda _, s: wsx.Reply(wsx.Text("r"), s)))
         self.work.clear()
         self.looks_for(100)

@@ -15,13 +15,13 @@ from typing import Any, Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from wsx._logfile import LogFile
+from wsx._client.log_file import LogFile
 from wsx.errors import describe, one_line, shorten
 from wsx.frames import Frame
 
 __all__ = ["Debug", "parse_option", "parse_options"]
 
-_log = Logger("wsx.debug")
+_log = Logger("wsx._client.tracing")
 _DEFAULT_DEPTH: Final = 10
 _LONGEST: Final = 200  # characters of a message
 

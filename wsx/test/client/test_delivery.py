@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._delivery import Delivery
-from wsx._mailbox import Connected, Lost, Mailbox, Message
+from wsx._client.delivery import Delivery
+from wsx._client.mailbox import Connected, Lost, Mailbox, Message
 from wsx.conn import Conn
 from wsx.errors import BadResponseError
 from wsx.frames import Binary, Ping, Pong, Text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._mailbox import Connected, Frames, Lost, Mailbox, Message
+from wsx._client.mailbox import Connected, Frames, Lost, Mailbox, Message
 from wsx.conn import Conn
 from wsx.errors import MailboxFullError
 from wsx.frames import Frame, Text

@@ -1,4 +1,4 @@
-"""Tests of wsx._logfile: a log file that the reactor does not wait for."""
+"""Tests of wsx._client.log_file: a log file that the reactor does not wait for."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 import wsx
-from wsx._logfile import LogFile
+from wsx._client.log_file import LogFile
 from wsx.test.support import LoopbackCase, MemoryCase, MemoryServer, Recorder, case, text
 
 FULL = "/dev/full"
-NAME = "wsx.test.test_logfile"
+NAME = "wsx.test.client.test_log_file"
 
 # A program that ends when its client does, as twistd's plugin; its disk is slow.
 PROGRAM = """
 import io, sys, time
 from twisted.internet import reactor
 import wsx
-from wsx import _logfile
+from wsx._client import log_file
 from wsx.test.support import MemoryServer, Recorder
 
 class Slow(io.TextIOWrapper):
@@ -43,7 +43,7 @@ class Slow(io.TextIOWrapper):
 def open_slow(path, mode, *, opener, **options):
     return Slow(open(path, "ab", opener=opener), **options)
 
-_logfile.open = open_slow
+log_file.open = open_slow
 server = MemoryServer(reactor)
 
 def begin():
@@ -329,7 +329,7 @@ class ThreadTests(LogFileCase):
                 raise OSError("on purpose")
 
         disk = Disk()
-        with mock.patch("wsx._logfile.open", return_value=disk, create=True):
+        with mock.patch("wsx._client.log_file.open", return_value=disk, create=True):
             file = self.file()
         file.write("x")
         self.work()

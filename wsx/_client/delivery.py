@@ -21,8 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx import telemetry
-from wsx._mailbox import Connected, Frames, Lost, Mailbox, Message
-from wsx._upgrade import change_class
+from wsx._client.class_change import change_class
+from wsx._client.mailbox import Connected, Frames, Lost, Mailbox, Message
 from wsx.errors import BadResponseError, NotConnectedError
 from wsx.frames import Binary, Frame, Ping, Pong, Text
 from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, judge

@@ -1,4 +1,4 @@
-"""Tests of wsx.debug: the debug options of a client, and what comes out of them."""
+"""Tests of wsx._client.tracing: the debug options of a client, and what comes out of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx.debug import Debug, parse_options
+from wsx._client.tracing import Debug, parse_options
 from wsx.test.support import MemoryCase, Recorder, case, close, server_frame, text
 
-NAME = "wsx.test.test_debug"
+NAME = "wsx.test.client.test_tracing"
 SECRET = "s3cr3t"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._keepalive import Keepalive
+from wsx._client.keepalive import Keepalive
 from wsx.conn import Conn
 from wsx.errors import DataTimeout, PingTimeout, WsxError
 

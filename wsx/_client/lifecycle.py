@@ -1,7 +1,7 @@
 """The lifecycle of a client, performed: what is behind the face of :class:`wsx.Client`.
 
-It performs the actions of the table (:mod:`wsx._machine`), has the handler called
-(:mod:`wsx._delivery`), owns the present attempt or connection (:mod:`wsx._protocol`), and keeps the
+It performs the actions of the table (:mod:`wsx._client.states`), has the handler called
+(:mod:`wsx._client.delivery`), owns the present attempt or connection (:mod:`wsx._protocol`), and keeps the
 promises: the Deferreds of ``start``, ``send_frame``, ``close``, ``stop`` and ``terminated``.
 
 The module is long because one state has four sides, each a section below: what the client asks for,
@@ -20,16 +20,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx import registry, telemetry
-from wsx._delivery import Delivery
-from wsx._journal import Journal
-from wsx._keepalive import Keepalive
-from wsx._machine import Action, Event, Machine, State
-from wsx._mailbox import Connected, Lost, Mailbox, Message
+from wsx._client.delivery import Delivery
+from wsx._client.history import Journal
+from wsx._client.keepalive import Keepalive
+from wsx._client.mailbox import Connected, Lost, Mailbox, Message
+from wsx._client.states import Action, Event, Machine, State
+from wsx._client.tracing import Debug, parse_options
 from wsx._options import Options
 from wsx._protocol import Attempt, Connection
 from wsx._waiters import Waiters
 from wsx.conn import Conn
-from wsx.debug import Debug, parse_options
 from wsx.errors import (
     ConnError,
     FrameEncodeError,
@@ -431,7 +431,7 @@ class Lifecycle(Generic[S]):
         else:
             self._break(error, GOING_AWAY, str(error))
 
-    # What the handler decides (a wsx._delivery.Owner)
+    # What the handler decides (a wsx._client.delivery.Owner)
 
     def reply(self, callback: str, frames: list[object]) -> None:
         """Sends a callback's frames; a connection that is open no more takes none."""

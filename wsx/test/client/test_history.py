@@ -10,7 +10,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx._journal import Journal
+from wsx._client.history import Journal
 from wsx.test.support import URL, MemoryCase, Recorder
 
 CONN = wsx.Conn(URL)

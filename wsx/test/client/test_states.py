@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from wsx._machine import IGNORED, TRANSITIONS, Action, Event, Machine, State, diagram
+from wsx._client.states import IGNORED, TRANSITIONS, Action, Event, Machine, State, diagram
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,1 @@
+"""One client: its lifecycle, mailbox, delivery to the handler, keepalive and tracing."""
