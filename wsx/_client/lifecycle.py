@@ -1,7 +1,7 @@
 """The lifecycle of a client, performed: what is behind the face of :class:`wsx.Client`.
 
 It performs the actions of the table (:mod:`wsx._client.states`), has the handler called
-(:mod:`wsx._client.delivery`), owns the present attempt or connection (:mod:`wsx._protocol`), and keeps the
+(:mod:`wsx._client.delivery`), owns the present attempt or connection (:mod:`wsx._transport.connection`), and keeps the
 promises: the Deferreds of ``start``, ``send_frame``, ``close``, ``stop`` and ``terminated``.
 
 The module is long because one state has four sides, each a section below: what the client asks for,
@@ -27,7 +27,7 @@ from wsx._client.mailbox import Connected, Lost, Mailbox, Message
 from wsx._client.states import Action, Event, Machine, State
 from wsx._client.tracing import Debug, parse_options
 from wsx._options import Options
-from wsx._protocol import Attempt, Connection
+from wsx._transport.connection import Attempt, Connection
 from wsx._waiters import Waiters
 from wsx.conn import Conn
 from wsx.errors import (
@@ -334,7 +334,7 @@ class Lifecycle(Generic[S]):
         if is_open:
             self._opening.succeed(self.client)
 
-    # What the connection says (a wsx._protocol.Listener)
+    # What the connection says (a wsx._transport.connection.Listener)
 
     def opened(self, connection: Connection, conn: Conn) -> None:
         """The opening handshake is complete."""

@@ -22,9 +22,9 @@ from twisted.internet.endpoints import serverFromString
 
 from wsx._client.log_file import check_path
 from wsx._client.tracing import parse_option
-from wsx._endpoints import endpoint_for, tls_creator
 from wsx._options import START_OPTIONS, Options, patient
 from wsx._supervision.intensity import Intensity
+from wsx._transport.endpoints import endpoint_for, tls_creator
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import CONN_OPTIONS, Conn

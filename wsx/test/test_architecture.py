@@ -48,7 +48,7 @@ LAYERS: dict[str, frozenset[str]] = {
         {"_wire", "_compiled", "_form", "_codec", "_encode", "_assembly", "_deflate", "_handshake"}
     ),
     "mechanisms": frozenset({"telemetry"}),
-    "transport": frozenset({"_transport", "_protocol", "_endpoints", "_sockets"}),
+    "transport": frozenset({"_transport"}),
     "client internals": frozenset(
         {
             "_client",
@@ -93,7 +93,7 @@ PURE = frozenset(
 )
 
 AUTOBAHN = frozenset({"autobahn", "txaio"})
-USES_AUTOBAHN = frozenset({"_protocol", "_transport"})
+USES_AUTOBAHN = frozenset({"_transport"})
 EMBEDS_A_SERVER = frozenset({"tap", "_twistd", "testing"})
 
 LONGEST = 500

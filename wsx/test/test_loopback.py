@@ -42,7 +42,7 @@ from wsx import (
     _handshake,
     is_retryable,
 )
-from wsx._protocol import Connection
+from wsx._transport.connection import Connection
 from wsx.test.support import LoopbackCase, text
 
 

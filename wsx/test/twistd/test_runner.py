@@ -17,7 +17,8 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.web.client import Agent, readBody
 
 import wsx
-from wsx import _endpoints, tap
+from wsx import tap
+from wsx._transport import endpoints
 from wsx.test.support import MemoryServer, Peer, case, close, text
 from wsx.test.test_loopback import HOST, AiohttpServer, WebsocketsServer, global_reactor
 from wsx.test.test_tap import RunCase, TwistdCase, parse
@@ -72,13 +73,13 @@ class ConfigRunCase(RunCase):
         directory.mkdir(parents=True)
         self.path = directory / "clients.toml"
         self.servers: dict[str, MemoryServer] = defaultdict(lambda: MemoryServer(self.clock))
-        original = _endpoints.clientFromString
+        original = endpoints.clientFromString
 
         def from_string(reactor: Any, description: str) -> Any:
             kind, _, name = description.partition(":")
             return self.servers[name] if kind == "memory" else original(reactor, description)
 
-        self.patch(_endpoints, "clientFromString", from_string)
+        self.patch(endpoints, "clientFromString", from_string)
         Member.calls.clear()
         self.patch(Fragile, "broken", False)
         self.logged: list[LogEvent] = []

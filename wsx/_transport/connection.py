@@ -38,8 +38,8 @@ from wsx import _handshake
 from wsx._codec import MUCH, Decoder
 from wsx._deflate import Inflater
 from wsx._encode import FIN, RSV1, encode, encode_frame, masks
-from wsx._endpoints import endpoint_for
-from wsx._sockets import read_largely, read_to_taker, read_without_detour, write_now
+from wsx._transport.endpoints import endpoint_for
+from wsx._transport.sockets import read_largely, read_to_taker, read_without_detour, write_now
 from wsx._version import __version__
 from wsx.conn import Conn
 from wsx.errors import ConnError, FrameError, HandshakeError, WsxError
@@ -359,7 +359,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
             self._received(decoder, decoder.feed(b""))
         self._look_for_end(decoder)
 
-    # For wsx._sockets.read_to_taker
+    # For wsx._transport.sockets.read_to_taker
 
     def room(self) -> memoryview | None:
         """Gives room for the rest of a large payload."""

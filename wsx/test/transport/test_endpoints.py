@@ -1,4 +1,4 @@
-"""Tests of the way to the server: endpoints, the proxy's tunnel and TLS (:mod:`wsx._endpoints`)."""
+"""Tests of the way to the server: endpoints, the proxy's tunnel and TLS (:mod:`wsx._transport.endpoints`)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from wsx import Conn, ConnError, HandshakeError, RequestError, is_retryable
-from wsx._endpoints import endpoint_for, tls_creator
+from wsx._transport.endpoints import endpoint_for, tls_creator
 from wsx.test.support import MemoryCase, MemoryServer, Peer, Recorder, text
 
 PROXY = "http://proxy.test:3128"
@@ -617,7 +617,7 @@ class OptionTests(TLSCase):
         Path(path).write_bytes(self.client_leaf.cert_chain_pems[0].bytes() + encrypted)
         program = (
             "import sys, wsx\n"
-            "from wsx._endpoints import tls_creator\n"
+            "from wsx._transport.endpoints import tls_creator\n"
             "try:\n"
             "    options = {'certificate': sys.argv[1]}\n"
             "    tls_creator(wsx.Conn('wss://example.test', ssl_options=options))\n"

@@ -1,4 +1,4 @@
-"""Tests of wsx._sockets: real sockets of which the test holds both ends, and no reactor turning."""
+"""Tests of wsx._transport.sockets: real sockets of which the test holds both ends, and no reactor turning."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactor, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._sockets import read_largely, read_to_taker, read_without_detour, write_now
+from wsx._transport.sockets import read_largely, read_to_taker, read_without_detour, write_now
 
 LARGE = b"x" * 4_000_000  # more than any socket takes at once
 

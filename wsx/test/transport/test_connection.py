@@ -1,4 +1,4 @@
-"""Tests of the attempt and the connection (:mod:`wsx._protocol`), against an in-memory server."""
+"""Tests of the attempt and the connection (:mod:`wsx._transport.connection`), against an in-memory server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from wsx import (
     is_retryable,
 )
 from wsx._encode import apply_mask, masks
-from wsx._protocol import Attempt, Connection
+from wsx._transport.connection import Attempt, Connection
 from wsx.test.support import (
     URL,
     MemoryCase,
@@ -47,7 +47,7 @@ from wsx.test.support import (
     server_frame,
     text,
 )
-from wsx.test.test_endpoints import SecureServer, server_options
+from wsx.test.transport.test_endpoints import SecureServer, server_options
 
 FIN_RSV1 = 0xC0
 RSV1 = 0x40
@@ -624,7 +624,7 @@ class CloseTests(ProtocolCase):
 
 
 class ReadTests(ProtocolCase):
-    """How the transport is asked to read; see wsx._sockets for what it makes of it."""
+    """How the transport is asked to read; see wsx._transport.sockets for what it makes of it."""
 
     def test_without_detour(self) -> None:
         """It is asked to read without a detour when the connection opens, and after each pause."""

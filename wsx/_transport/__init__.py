@@ -1,0 +1,1 @@
+"""The network: Autobahn, Twisted's sockets, endpoints, TLS and proxies."""
