@@ -4,7 +4,7 @@ Begin with :class:`Handler` and :func:`start`; ``docs/`` tells the rest.
 """
 
 from wsx import telemetry
-from wsx._form import compiled
+from wsx._compiled import compiled
 from wsx._version import __version__
 from wsx.backoff import Backoff, is_retryable
 from wsx.child import ChildSpec

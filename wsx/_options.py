@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from wsx._check import is_number
+from wsx._arguments import is_number
 from wsx.backoff import Backoff
 from wsx.conn import CONN_OPTIONS, Conn
 from wsx.errors import shorten

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from types import NoneType
 from typing import Final
 
-from wsx._check import is_number
+from wsx._arguments import is_number
 from wsx.errors import ConnError, RequestError, certificate_problem
 from wsx.reasons import Disconnect, LocalClose, RemoteClose
 

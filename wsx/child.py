@@ -12,7 +12,7 @@ from twisted.application.service import IServiceCollection
 from twisted.internet.defer import Deferred, maybeDeferred
 from zope.interface import Interface
 
-from wsx._check import is_number
+from wsx._arguments import is_number
 from wsx._options import split_options
 from wsx.backoff import Backoff
 from wsx.conn import Conn

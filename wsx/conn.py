@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import idna
 
-from wsx._check import is_number
+from wsx._arguments import is_number
 from wsx.errors import URLError, shorten
 
 __all__ = ["Conn", "ParsedURL"]

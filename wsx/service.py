@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.python.components import registerAdapter
 from zope.interface import implementer
 
+from wsx._deferreds import Waiters
 from wsx._options import patient
-from wsx._waiters import Waiters
 from wsx.child import ChildSpec, ClientStart, IClientParent, as_parent
 from wsx.client import Client, check_handler, make_client
 from wsx.conn import Conn

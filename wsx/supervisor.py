@@ -24,9 +24,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from wsx._deferreds import Waiters
 from wsx._supervision.child import Running, Supervised
 from wsx._supervision.intensity import Intensity
-from wsx._waiters import Waiters
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, IClientParent, check_fields
 from wsx.client import Client, make_client

@@ -12,7 +12,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from wsx._client.log_file import check_path
-from wsx._form import compiled
+from wsx._compiled import compiled
 from wsx._twistd import config
 from wsx._twistd.console import Console, log_to_stderr
 from wsx._twistd.demo import DemoHandler

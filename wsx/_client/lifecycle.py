@@ -26,9 +26,9 @@ from wsx._client.keepalive import Keepalive
 from wsx._client.mailbox import Connected, Lost, Mailbox, Message
 from wsx._client.states import Action, Event, Machine, State
 from wsx._client.tracing import Debug, parse_options
+from wsx._deferreds import Waiters
 from wsx._options import Options
 from wsx._transport.connection import Attempt, Connection
-from wsx._waiters import Waiters
 from wsx.conn import Conn
 from wsx.errors import (
     ConnError,

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsx._waiters import Waiters
+from wsx._deferreds import Waiters
 from wsx.child import ChildSpec
 from wsx.errors import ChildError, shorten
 

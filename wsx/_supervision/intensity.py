@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from wsx._check import is_number
+from wsx._arguments import is_number
 from wsx.errors import MaxRestartsExceeded
 
 __all__ = ["Intensity"]

@@ -28,12 +28,10 @@ LAYERS: dict[str, frozenset[str]] = {
     "values": frozenset(
         {
             "_arguments",
-            "_check",
             "_deferreds",
             "_options",
             "_text",
             "_version",
-            "_waiters",
             "backoff",
             "child",
             "conn",
@@ -45,7 +43,7 @@ LAYERS: dict[str, frozenset[str]] = {
         }
     ),
     "wire": frozenset(
-        {"_wire", "_compiled", "_form", "_codec", "_encode", "_assembly", "_deflate", "_handshake"}
+        {"_wire", "_compiled", "_codec", "_encode", "_assembly", "_deflate", "_handshake"}
     ),
     "mechanisms": frozenset({"telemetry"}),
     "transport": frozenset({"_transport"}),
@@ -477,7 +475,7 @@ class FaceTests(SynchronousTestCase):
     def test_imports_no_private_module(self) -> None:
         """It re-exports public modules' names alone, its version and form apart."""
         private = {name for name in modules_of_wsx(names(self.face())) if name.startswith("_")}
-        self.assertEqual(private - {"_form", "_version"}, set())
+        self.assertEqual(private - {"_compiled", "_version"}, set())
 
     def test_names_exist(self) -> None:
         """Every name of ``__all__`` is there."""

@@ -23,7 +23,7 @@ from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 import wsx
-from wsx import _codec, _encode, _form, frames
+from wsx import _codec, _compiled, _encode, frames
 from wsx._deflate import Inflater
 from wsx._handshake import accept_value
 from wsx.errors import FrameError
@@ -73,7 +73,7 @@ class Form(NamedTuple):
 
 def load_pure() -> Form:
     """Loads the sources once more, beside what is imported, past their compiled forms."""
-    names = [f"wsx.{name}" for name in _form._SOURCES]
+    names = [f"wsx.{name}" for name in _compiled._SOURCES]
     imported = {name: sys.modules[name] for name in names}
     loaded: dict[str, ModuleType] = {}
     try:

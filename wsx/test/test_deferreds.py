@@ -1,11 +1,11 @@
-"""Tests of wsx._waiters: Deferreds that wait for the same thing."""
+"""Tests of wsx._deferreds: Deferreds that wait for the same thing."""
 
 from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._waiters import Waiters
+from wsx._deferreds import Waiters
 
 
 class WaitersTests(SynchronousTestCase):

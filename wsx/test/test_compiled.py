@@ -1,4 +1,4 @@
-"""Tests of wsx._form: the two forms of the fast path, each in a process of its own."""
+"""Tests of wsx._compiled: the two forms of the fast path, each in a process of its own."""
 
 from __future__ import annotations
 
