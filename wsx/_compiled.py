@@ -32,7 +32,7 @@ if os.environ.get("WSX_PURE", "0") not in ("", "0"):
     for _name in _SOURCES:
         _load_source(_name)
 
-from wsx import _codec  # noqa: E402  (only now may it be imported)
+from wsx._wire import decoder  # noqa: E402  (only now may it be imported)
 
-compiled: Final[bool] = not str(_codec.__file__).endswith(".py")
+compiled: Final[bool] = not str(decoder.__file__).endswith(".py")
 """Whether the fast path runs compiled."""

@@ -34,13 +34,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from wsx import _handshake
-from wsx._codec import MUCH, Decoder
-from wsx._deflate import Inflater
-from wsx._encode import FIN, RSV1, encode, encode_frame, masks
 from wsx._transport.endpoints import endpoint_for
 from wsx._transport.sockets import read_largely, read_to_taker, read_without_detour, write_now
 from wsx._version import __version__
+from wsx._wire import handshake
+from wsx._wire.decoder import MUCH, Decoder
+from wsx._wire.encoder import FIN, RSV1, encode, encode_frame, masks
+from wsx._wire.inflater import Inflater
 from wsx.conn import Conn
 from wsx.errors import ConnError, FrameError, HandshakeError, WsxError
 from wsx.frames import NO_STATUS_RECEIVED, Binary, Frame, Text, close_payload, wire_payload
@@ -217,9 +217,9 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self._attempt = attempt
         self._listener = attempt.listener
         self._conn = attempt.conn
-        self._key = _handshake.make_key()
-        self._header = _handshake.HeaderReader(attempt.conn.max_header_size)
-        self._refusal: _handshake.BodyReader | None = None
+        self._key = handshake.make_key()
+        self._header = handshake.HeaderReader(attempt.conn.max_header_size)
+        self._refusal: handshake.BodyReader | None = None
         self._deflate: PerMessageDeflate | None = None
         self._decoder: Decoder | None = None
         self._deaf = False  # what arrives is thrown away
@@ -245,7 +245,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         """The transport is ready: the request goes out."""
         self._attempt.secured()
         offer = PerMessageDeflateOffer().get_extension_string() if self._conn.compression else None
-        self.transport.write(_handshake.request(self._conn, self._key, offer, _USER_AGENT))
+        self.transport.write(handshake.request(self._conn, self._key, offer, _USER_AGENT))
 
     def dataReceived(self, data: bytes) -> None:
         if self._deaf:
@@ -278,31 +278,31 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
             if response is None:
                 return
             if response.status != 101:
-                self._refusal = _handshake.BodyReader(response)
+                self._refusal = handshake.BodyReader(response)
                 self._receive_refusal(self._refusal, self._header.rest)
                 return
-            subprotocol = _handshake.check(response, self._conn, self._key)
+            subprotocol = handshake.check(response, self._conn, self._key)
             extensions = self._accept_extensions(response)
-        except _handshake.NotHTTP as error:
-            challenge = _handshake.accept_value(self._key)
+        except handshake.NotHTTP as error:
+            challenge = handshake.accept_value(self._key)
             self._attempt.fail(HandshakeError(challenge, error.received, error.reason))
         except HandshakeError as error:
             self._attempt.fail(error)
         else:
             self._open(response, subprotocol, extensions)
 
-    def _receive_refusal(self, refusal: _handshake.BodyReader, data: bytes) -> None:
+    def _receive_refusal(self, refusal: handshake.BodyReader, data: bytes) -> None:
         refusal.feed(data)
         if refusal.complete:
             self._attempt.fail(refusal.error())
 
-    def _accept_extensions(self, response: _handshake.Response) -> tuple[str, ...]:
+    def _accept_extensions(self, response: handshake.Response) -> tuple[str, ...]:
         header = ", ".join(response.values("sec-websocket-extensions"))
         if not header:
             return ()
 
         def refuse(reason: str) -> HandshakeError:
-            return HandshakeError(_handshake.accept_value(self._key), header, reason)
+            return HandshakeError(handshake.accept_value(self._key), header, reason)
 
         answers = self._parseExtensionsHeader(header)
         if [name for name, _ in answers] != ["permessage-deflate"] or not self._conn.compression:
@@ -317,7 +317,7 @@ class Connection(WebSocketClientProtocol):  # type: ignore[misc]
         return (header,)
 
     def _open(
-        self, response: _handshake.Response, subprotocol: str | None, extensions: tuple[str, ...]
+        self, response: handshake.Response, subprotocol: str | None, extensions: tuple[str, ...]
     ) -> None:
         self.state = self.STATE_OPEN
         decoder = self._decoder = Decoder(self._conn.max_message_size, self._inflater())

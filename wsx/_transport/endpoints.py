@@ -37,7 +37,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from wsx._handshake import BodyReader, HeaderReader, NotHTTP, basic_credentials, request_bytes
+from wsx._wire.handshake import BodyReader, HeaderReader, NotHTTP, basic_credentials, request_bytes
 from wsx.conn import Conn, ParsedURL, parse_proxy
 from wsx.errors import HandshakeError
 

@@ -21,8 +21,8 @@ from twisted.trial.unittest import FailTest, SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 import wsx
-from wsx import _handshake
-from wsx._encode import FIN, apply_mask
+from wsx._wire import handshake
+from wsx._wire.encoder import FIN, apply_mask
 
 URL = "ws://example.test/feed"
 
@@ -138,7 +138,7 @@ class Peer:
             "Upgrade": "websocket",
             "Connection": "Upgrade",
             "Sec-WebSocket-Accept": accept
-            or _handshake.accept_value(self.request[1]["sec-websocket-key"]),
+            or handshake.accept_value(self.request[1]["sec-websocket-key"]),
         }
         usual |= {name.replace("_", "-"): value for name, value in headers.items()}
         lines = [f"{name}: {value}" for name, value in usual.items() if value]

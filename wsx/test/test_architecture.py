@@ -42,9 +42,7 @@ LAYERS: dict[str, frozenset[str]] = {
             "registry",
         }
     ),
-    "wire": frozenset(
-        {"_wire", "_compiled", "_codec", "_encode", "_assembly", "_deflate", "_handshake"}
-    ),
+    "wire": frozenset({"_wire", "_compiled"}),
     "mechanisms": frozenset({"telemetry"}),
     "transport": frozenset({"_transport"}),
     "client internals": frozenset(

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.testing import MemoryReactorClock
 
 import wsx
-from wsx import _handshake
+from wsx._wire import handshake
 from wsx.test.support import (
     URL,
     MemoryCase,
@@ -433,7 +433,7 @@ class FailedStartTests(ClientCase):
     def fail_handshake(self, options: Mapping[str, Any], **answer: Any) -> wsx.HandshakeError:
         """Gives the error of a start whose handshake is answered like this."""
         started = self.start(self.recorder, **options)
-        challenge = _handshake.accept_value(self.peer.request[1]["sec-websocket-key"])
+        challenge = handshake.accept_value(self.peer.request[1]["sec-websocket-key"])
         self.peer.answer(**answer)
         error = self.failed_start(started, wsx.HandshakeError)
         self.assertTrue(self.peer.transport.aborted, "TCP is left open")

@@ -10,16 +10,20 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx import _assembly, _codec, _encode, frames
+from wsx import frames
+from wsx._wire import buffer, decoder, encoder
 
 FOLDER = str(Path(wsx.__file__).parents[1])
 SCRIPT = """
-import wsx, wsx.frames, wsx._codec
-from wsx import _assembly, _codec, _encode, frames
+import wsx, wsx.frames, wsx._wire.decoder
+from wsx import frames
+from wsx._wire import buffer
+from wsx._wire import encoder
+from wsx._wire import decoder
 assert frames is wsx.frames and frames.Text is wsx.Text
-decoder = _codec.Decoder()
+decoder = decoder.Decoder()
 assert decoder.feed(bytes([0x81, 2]) + b"hi") == [wsx.Text("hi")]
-files = {str(m.__file__) for m in (frames, _assembly, _encode, _codec)}
+files = {str(m.__file__) for m in (frames, buffer, encoder, decoder)}
 print(wsx.compiled, *sorted({file.rpartition(".")[2] for file in files}))
 """
 
@@ -52,5 +56,5 @@ class FormTests(SynchronousTestCase):
 
     def test_compiled(self) -> None:
         """``wsx.compiled`` says which one runs, here too."""
-        for module in (frames, _assembly, _encode, _codec):
+        for module in (frames, buffer, encoder, decoder):
             self.assertEqual(str(module.__file__).endswith(".py"), not wsx.compiled)

@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 import wsx
 from wsx import telemetry
 from wsx._client import lifecycle
-from wsx._codec import BATCH
-from wsx._encode import FIN
+from wsx._wire.decoder import BATCH
+from wsx._wire.encoder import FIN
 from wsx.test.support import (
     MemoryCase,
     Recorder,

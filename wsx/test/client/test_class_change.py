@@ -14,7 +14,7 @@ from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 
 import wsx
-from wsx import _handshake
+from wsx._wire import handshake
 from wsx.test.support import LoopbackCase, read_frames, text
 
 HOST = "127.0.0.1"
@@ -105,7 +105,7 @@ class Line(Protocol):
     def answer(self, lines: list[str]) -> None:
         fields = (line.partition(": ") for line in lines)
         headers = {name.lower(): value for name, _, value in fields}
-        accept = _handshake.accept_value(headers["sec-websocket-key"])
+        accept = handshake.accept_value(headers["sec-websocket-key"])
         response = (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"

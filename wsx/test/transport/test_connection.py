@@ -32,8 +32,8 @@ from wsx import (
     _protocol,
     is_retryable,
 )
-from wsx._encode import apply_mask, masks
 from wsx._transport.connection import Attempt, Connection
+from wsx._wire.encoder import apply_mask, masks
 from wsx.test.support import (
     URL,
     MemoryCase,

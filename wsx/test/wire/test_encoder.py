@@ -1,4 +1,4 @@
-"""Tests of ``wsx._encode``: frames to bytes, and masking keys."""
+"""Tests of ``wsx._wire.encoder``: frames to bytes, and masking keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unittest import mock
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx._encode import FIN, RSV1, MaskSource, _mask_bytewise, apply_mask, encode, masks
+from wsx._wire.encoder import FIN, RSV1, MaskSource, _mask_bytewise, apply_mask, encode, masks
 from wsx.frames import BINARY, CLOSE, PING, PONG, TEXT
 from wsx.test.support import slow_mask
 

@@ -1,7 +1,7 @@
 # C types of _codec.py, where Cython compiles it.
 cimport cython
 
-from wsx._assembly cimport Assembly
+from wsx._wire.buffer cimport Assembly
 from wsx.frames cimport Binary, Frame, Text
 
 cdef int _OPCODE, _LENGTH, _FINAL_TEXT, _FINAL_BINARY

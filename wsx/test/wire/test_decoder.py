@@ -1,4 +1,4 @@
-"""Tests of ``wsx._codec``: the wire, in both directions."""
+"""Tests of ``wsx._wire.decoder``: the wire, in both directions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._codec import BATCH, MUCH, Decoder
-from wsx._encode import FIN, RSV1
+from wsx._wire.decoder import BATCH, MUCH, Decoder
+from wsx._wire.encoder import FIN, RSV1
 from wsx.errors import FrameError
 from wsx.frames import (
     BINARY,

@@ -23,9 +23,10 @@ from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 import wsx
-from wsx import _codec, _compiled, _encode, frames
-from wsx._deflate import Inflater
-from wsx._handshake import accept_value
+from wsx import _compiled, frames
+from wsx._wire import decoder, encoder
+from wsx._wire.handshake import accept_value
+from wsx._wire.inflater import Inflater
 from wsx.errors import FrameError
 from wsx.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from wsx.test.support import server_frame
@@ -91,7 +92,7 @@ def load_pure() -> Form:
     return Form(loaded["_codec"], loaded["_encode"], loaded["frames"])
 
 
-IMPORTED = Form(_codec, _encode, frames)
+IMPORTED = Form(decoder, encoder, frames)
 PURE = load_pure()
 
 
@@ -1008,7 +1009,7 @@ class PureFormTests(SynchronousTestCase):
         """What others import stays what it was."""
         load_pure()
         self.assertIs(sys.modules["wsx.frames"], frames)
-        self.assertIs(sys.modules["wsx._codec"], _codec)
+        self.assertIs(sys.modules["wsx._wire.decoder"], decoder)
         self.assertIs(wsx.Text, frames.Text)
 
 
@@ -1119,7 +1120,7 @@ class ComparisonTests(SynchronousTestCase):
         )
         pongs = [payload for s in streams for kind, payload in s.items if kind == "pong"]
         self.assertEqual({payload[:4] == OWN_PONG for payload in pongs}, {True, False})
-        self.assertGreater(max(len(stream.items) for stream in streams), 2 * _codec.BATCH)
+        self.assertGreater(max(len(stream.items) for stream in streams), 2 * decoder.BATCH)
         self.assertGreater(max(len(stream.data) for stream in streams), 65536)
 
     def test_cuts_lose_nothing(self) -> None:

@@ -1,4 +1,4 @@
-"""The wire: bytes to frames (RFC 6455 section 5); :mod:`wsx._encode` is the other way. Pure.
+"""The wire: bytes to frames (RFC 6455 section 5); :mod:`wsx._wire.encoder` is the other way. Pure.
 
 A :class:`Decoder` takes what one read gave and answers with the list of frames that it completed.
 Nothing here waits, writes or knows Twisted; the same source may be compiled.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from codecs import utf_8_decode
 from typing import Final, Protocol
 
-from wsx._assembly import Assembly, assembly
-from wsx._encode import FIN, MASKED, RSV1
+from wsx._wire.buffer import Assembly, assembly
+from wsx._wire.encoder import FIN, MASKED, RSV1
 from wsx.errors import FrameError
 from wsx.frames import (
     BINARY,

@@ -1,11 +1,11 @@
-"""Tests of wsx._assembly: parts put together in memory that is used again."""
+"""Tests of wsx._wire.buffer: parts put together in memory that is used again."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx import _assembly
-from wsx._assembly import Assembly, assembly
+from wsx._wire import buffer
+from wsx._wire.buffer import Assembly, assembly
 from wsx.frames import BINARY, TEXT, Binary, Text
 
 
@@ -13,11 +13,11 @@ class AssemblyTests(SynchronousTestCase):
     """One message after another."""
 
     def setUp(self) -> None:
-        self.put_aside = list(_assembly._spares)
-        _assembly._spares.clear()
+        self.put_aside = list(buffer._spares)
+        buffer._spares.clear()
 
     def tearDown(self) -> None:
-        _assembly._spares[:] = self.put_aside
+        buffer._spares[:] = self.put_aside
 
     def assembled(self, *parts: bytes) -> Assembly:
         """One with these parts."""
@@ -104,7 +104,7 @@ class AssemblyTests(SynchronousTestCase):
         several = [self.assembled(b"x") for _ in range(5)]
         for one in large:
             one.frame(BINARY)
-        self.assertEqual(_assembly._spares, large[1:2])
+        self.assertEqual(buffer._spares, large[1:2])
         for one in several:
             one.frame(TEXT)
-        self.assertEqual(_assembly._spares, [large[1], several[0]])
+        self.assertEqual(buffer._spares, [large[1], several[0]])

@@ -8,9 +8,9 @@ from itertools import product
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._codec import Decoder
-from wsx._deflate import Inflater
-from wsx._encode import FIN, RSV1
+from wsx._wire.decoder import Decoder
+from wsx._wire.encoder import FIN, RSV1
+from wsx._wire.inflater import Inflater
 from wsx.errors import FrameError
 from wsx.frames import BINARY, INVALID_PAYLOAD, MESSAGE_TOO_BIG, TEXT, Binary, Text
 from wsx.test.support import server_frame

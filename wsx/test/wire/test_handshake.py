@@ -1,4 +1,4 @@
-"""Tests of ``wsx._handshake``: the request, and what is made of the response."""
+"""Tests of ``wsx._wire.handshake``: the request, and what is made of the response."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._handshake import (
+from wsx._wire.handshake import (
     MAX_BODY,
     BodyReader,
     HeaderReader,
