@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Final
@@ -15,17 +16,18 @@ from typing import Final
 __all__ = ["compiled"]
 
 # In the order in which they import each other.
-_SOURCES: Final = ("frames", "_assembly", "_encode", "_codec")
+_SOURCES: Final = ("frames", "_wire.buffer", "_wire.encoder", "_wire.decoder")
 
 
 def _load_source(name: str) -> None:
-    """Imports a module from its source, past its compiled form."""
-    path = Path(__file__).with_name(f"{name}.py")
+    """Import a module from its source even if a compiled form is beside it."""
+    parent, _, leaf = f"wsx.{name}".rpartition(".")
+    path = Path(__file__).parent.joinpath(*name.split(".")).with_suffix(".py")
     spec = spec_from_file_location(f"wsx.{name}", path)
     assert spec is not None and spec.loader is not None
     module = sys.modules[spec.name] = module_from_spec(spec)
     spec.loader.exec_module(module)
-    setattr(sys.modules["wsx"], name, module)
+    setattr(import_module(parent), leaf, module)
 
 
 if os.environ.get("WSX_PURE", "0") not in ("", "0"):

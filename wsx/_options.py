@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from wsx._arguments import is_number
+from wsx._text import shorten
 from wsx.backoff import Backoff
 from wsx.conn import CONN_OPTIONS, Conn
-from wsx.errors import shorten
 from wsx.registry import Name, check_name
 
 __all__ = ["START_OPTIONS", "Options", "patient", "split_options", "with_reactor"]

@@ -14,9 +14,9 @@ from zope.interface import Interface
 
 from wsx._arguments import is_number
 from wsx._options import split_options
+from wsx._text import shorten
 from wsx.backoff import Backoff
 from wsx.conn import Conn
-from wsx.errors import shorten
 
 __all__ = ["RESTARTS", "ChildSpec", "ClientStart", "IClientParent", "as_parent", "check_fields"]
 

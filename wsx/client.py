@@ -1,4 +1,4 @@
-"""Clients: what users start, talk to and end. What is behind them is in :mod:`wsx._client.lifecycle`."""
+"""Start clients, send through them and end them. Their lifecycle is in :mod:`wsx._client`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from twisted.internet.interfaces import IDelayedCall
 from wsx import registry
 from wsx._client.lifecycle import Lifecycle
 from wsx._options import Options, split_options, with_reactor
+from wsx._text import shorten
 from wsx.conn import Conn
-from wsx.errors import shorten
 from wsx.frames import NORMAL_CLOSURE, Frame
 from wsx.handler import Handler
 from wsx.reasons import Disconnect, Shutdown

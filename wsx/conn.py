@@ -17,7 +17,8 @@ from urllib.parse import quote, unquote, urlsplit
 import idna
 
 from wsx._arguments import is_number
-from wsx.errors import URLError, shorten
+from wsx._text import shorten
+from wsx.errors import URLError
 
 __all__ = ["Conn", "ParsedURL"]
 

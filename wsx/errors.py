@@ -27,8 +27,10 @@ No message holds a header value, a credential or a whole payload: they may reach
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import ClassVar
+
+from wsx._text import describe, safely, shorten
 
 __all__ = [
     "AlreadyStartedError",
@@ -53,37 +55,14 @@ __all__ = [
 ]
 
 
-def shorten(value: object, limit: int = 75) -> str:
-    """Gives the ``repr`` of a value, cut in the middle past ``limit`` characters."""
-    return cut(_safely(repr, value), limit)
-
-
-def cut(text: str, limit: int) -> str:
-    """Cuts a text in the middle past ``limit`` characters."""
-    if len(text) <= limit:
-        return text
-    head = (limit - 3) // 2
-    return f"{text[:head]}...{text[len(text) - (limit - 3 - head) :]}"
-
-
-def one_line(text: str) -> str:
-    """Shows control characters escaped, as a line of a log or on a terminal has none."""
-    return text.translate(_CONTROLS)
-
-
-_CONTROLS: Final = {n: repr(chr(n))[1:-1] for n in (*range(32), *range(127, 160))}
-
-
-def _safely(function: Callable[[object], str], value: object) -> str:
-    """Calls ``repr`` or ``str``; a user's class may raise there, what we tell of it may not."""
-    try:
-        return function(value)
-    except Exception as error:
-        return f"<{type(value).__name__} whose {function.__name__} raises {type(error).__name__}>"
-
-
 class WsxError(Exception):
-    """The base of every exception that wsx raises."""
+    """The base of every exception that wsx raises.
+
+    Attributes:
+        describes_itself: Log lines show the text alone, without the class name.
+    """
+
+    describes_itself: ClassVar[bool] = True
 
     def __repr__(self) -> str:
         # Its text, not its arguments: those may be URLs with passwords, headers, payloads.
@@ -119,7 +98,8 @@ class ConnError(WsxError):
         self.original = original
 
     def __str__(self) -> str:
-        return f"connection failed: {describe(self.original)}"
+        cause = certificate_problem(self.original) or describe(self.original)
+        return f"connection failed: {cause}"
 
 
 class RequestError(WsxError):
@@ -411,7 +391,7 @@ def certificate_problem(error: BaseException) -> str | None:
     """
     if any(cls.__module__.partition(".")[0] == "service_identity" for cls in type(error).__mro__):
         return "the server's certificate is not for this host"
-    if "certificate verify failed" in _safely(str, error).lower():
+    if "certificate verify failed" in safely(str, error).lower():
         return "the server's certificate is not trusted, or expired"
     return None
 
@@ -419,22 +399,3 @@ def certificate_problem(error: BaseException) -> str | None:
 def as_exception(reason: object) -> Exception:
     """Gives a reason itself where it is an exception, else in a :class:`ClientEnded`."""
     return reason if isinstance(reason, Exception) else ClientEnded(reason)
-
-
-def describe(reason: object) -> str:
-    """Gives one line for a log: what a reason is and says.
-
-    Args:
-        reason: an exception or one of the close reasons of :mod:`wsx.frames`.
-    """
-    if isinstance(reason, WsxError):
-        return _safely(str, reason)
-    if isinstance(reason, BaseException):
-        problem = certificate_problem(reason)
-        if problem is not None:
-            return problem
-        text = " ".join(_safely(str, reason).split()).rstrip(".")
-        return f"{type(reason).__name__}: {text}" if text else type(reason).__name__
-    if type(reason).__str__ is object.__str__:
-        return shorten(reason)
-    return " ".join(_safely(str, reason).split())

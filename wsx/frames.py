@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-from wsx.errors import FrameEncodeError, InvalidFrameError, shorten
+from wsx._text import shorten
+from wsx.errors import FrameEncodeError, InvalidFrameError
 
 __all__ = ["Binary", "Frame", "Ping", "Pong", "Text"]
 

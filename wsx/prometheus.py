@@ -24,8 +24,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from wsx import telemetry
+from wsx._text import shorten
 from wsx.client import Client
-from wsx.errors import shorten
 from wsx.frames import Frame
 from wsx.reasons import is_normal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from wsx.errors import describe
+from wsx._text import describe
 from wsx.frames import NO_STATUS_RECEIVED, NORMAL_CLOSURE
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from zope.interface import implementer
 from wsx._deferreds import Waiters
 from wsx._supervision.child import Running, Supervised
 from wsx._supervision.intensity import Intensity
+from wsx._text import describe, shorten
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, IClientParent, check_fields
 from wsx.client import Client, make_client
@@ -37,8 +38,6 @@ from wsx.errors import (
     MaxRestartsExceeded,
     RequestError,
     as_exception,
-    describe,
-    shorten,
 )
 from wsx.reasons import Shutdown, is_normal
 

@@ -13,7 +13,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx._client.lifecycle import Lifecycle
-from wsx.errors import NotConnectedError, describe, shorten
+from wsx._text import describe, shorten
+from wsx.errors import NotConnectedError
 from wsx.frames import GOING_AWAY
 from wsx.handler import Handler, as_reason
 

@@ -13,6 +13,7 @@ from twisted.python import usage
 
 from wsx._client.log_file import check_path
 from wsx._compiled import compiled
+from wsx._text import describe
 from wsx._twistd import config
 from wsx._twistd.console import Console, log_to_stderr
 from wsx._twistd.demo import DemoHandler
@@ -21,7 +22,6 @@ from wsx._version import __version__
 from wsx.backoff import Backoff
 from wsx.child import RESTARTS
 from wsx.conn import Conn, parse_proxy
-from wsx.errors import describe
 from wsx.handler import Handler
 from wsx.supervisor import Supervisor
 

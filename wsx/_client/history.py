@@ -7,9 +7,9 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
+from wsx._text import describe
 from wsx.backoff import Backoff
 from wsx.conn import Conn
-from wsx.errors import describe
 from wsx.reasons import Disconnect, is_normal
 
 __all__ = ["Journal"]

@@ -1,8 +1,9 @@
 """The lifecycle of a client, performed: what is behind the face of :class:`wsx.Client`.
 
 It performs the actions of the table (:mod:`wsx._client.states`), has the handler called
-(:mod:`wsx._client.delivery`), owns the present attempt or connection (:mod:`wsx._transport.connection`), and keeps the
-promises: the Deferreds of ``start``, ``send_frame``, ``close``, ``stop`` and ``terminated``.
+(:mod:`wsx._client.delivery`), owns the present attempt or connection
+(:mod:`wsx._transport.connection`), and keeps the promises: the Deferreds of ``start``,
+``send_frame``, ``close``, ``stop`` and ``terminated``.
 
 The module is long because one state has four sides, each a section below: what the client asks for,
 what a connection reports, what the handler decides, and the actions of the table. Dividing them
@@ -28,6 +29,7 @@ from wsx._client.states import Action, Event, Machine, State
 from wsx._client.tracing import Debug, parse_options
 from wsx._deferreds import Waiters
 from wsx._options import Options
+from wsx._text import describe, shorten
 from wsx._transport.connection import Attempt, Connection
 from wsx.conn import Conn
 from wsx.errors import (
@@ -41,8 +43,6 @@ from wsx.errors import (
     SendTimeout,
     WsxError,
     as_exception,
-    describe,
-    shorten,
 )
 from wsx.frames import (
     GOING_AWAY,

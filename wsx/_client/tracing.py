@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from wsx._client.log_file import LogFile
-from wsx.errors import describe, one_line, shorten
+from wsx._text import describe, escape, shorten
 from wsx.frames import Frame
 
 __all__ = ["Debug", "parse_option", "parse_options"]
@@ -147,7 +147,7 @@ class Debug:
 
         Whatever a message's own ``repr`` or a broken standard output raise, the client goes on.
         """
-        text = one_line(what.format(*(_Shown(detail) for detail in details)))
+        text = escape(what.format(*(_Shown(detail) for detail in details)))
         if self._tracing:
             self._trace(text)
         if self.events is not None:

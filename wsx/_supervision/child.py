@@ -11,8 +11,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx._deferreds import Waiters
+from wsx._text import shorten
 from wsx.child import ChildSpec
-from wsx.errors import ChildError, shorten
+from wsx.errors import ChildError
 
 __all__ = ["Running", "Supervised"]
 

@@ -24,11 +24,11 @@ from wsx._client.log_file import check_path
 from wsx._client.tracing import parse_option
 from wsx._options import START_OPTIONS, Options, patient
 from wsx._supervision.intensity import Intensity
+from wsx._text import describe, escape, shorten, truncate
 from wsx._transport.endpoints import endpoint_for, tls_creator
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import CONN_OPTIONS, Conn
-from wsx.errors import cut, describe, one_line, shorten
 from wsx.handler import Handler
 from wsx.registry import check_name
 from wsx.supervisor import STRATEGIES
@@ -78,7 +78,7 @@ class ConfigError(ValueError):
 
     def __str__(self) -> str:
         text = f"{self.key}: {self.problem}" if self.key else self.problem
-        return one_line(cut(text, _LONGEST))
+        return escape(truncate(text, _LONGEST))
 
 
 @dataclass(frozen=True, slots=True, repr=False)  # its repr would have passwords

@@ -13,8 +13,9 @@ from twisted.logger import ILogObserver, textFileLogObserver
 from twisted.protocols.basic import LineReceiver
 from zope.interface import implementer
 
+from wsx._text import describe
 from wsx.conn import Conn
-from wsx.errors import InvalidFrameError, NotConnectedError, describe
+from wsx.errors import InvalidFrameError, NotConnectedError
 from wsx.frames import Binary, Text
 from wsx.handler import Answer, Close, Handler, Ok
 from wsx.reasons import Disconnect

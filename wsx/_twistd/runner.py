@@ -15,10 +15,11 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsx._text import describe
 from wsx._twistd import config
 from wsx._twistd.config import ConfigError, Tree
 from wsx._twistd.demo import DemoServer
-from wsx.errors import ChildError, describe
+from wsx.errors import ChildError
 from wsx.reasons import is_normal
 from wsx.supervisor import Supervisor
 

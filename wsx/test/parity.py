@@ -138,13 +138,13 @@ def rows_of(docstring: str | None) -> list[str]:
 
 def tests() -> Iterator[tuple[str, str, list[str]]]:
     """Gives each test's file, its name with its class, and its rows."""
-    for path in sorted(HERE.glob("test_*.py")):
+    for path in sorted(HERE.rglob("test_*.py")):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef):
                 for item in node.body:
                     if isinstance(item, _FUNCTIONS) and item.name.startswith("test"):
                         rows = rows_of(ast.get_docstring(item))
-                        yield path.name, f"{node.name}.{item.name}", rows
+                        yield path.relative_to(HERE).as_posix(), f"{node.name}.{item.name}", rows
 
 
 def tests_by_row() -> dict[str, list[tuple[str, str]]]:

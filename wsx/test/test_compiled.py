@@ -17,12 +17,9 @@ FOLDER = str(Path(wsx.__file__).parents[1])
 SCRIPT = """
 import wsx, wsx.frames, wsx._wire.decoder
 from wsx import frames
-from wsx._wire import buffer
-from wsx._wire import encoder
-from wsx._wire import decoder
+from wsx._wire import buffer, decoder, encoder
 assert frames is wsx.frames and frames.Text is wsx.Text
-decoder = decoder.Decoder()
-assert decoder.feed(bytes([0x81, 2]) + b"hi") == [wsx.Text("hi")]
+assert decoder.Decoder().feed(bytes([0x81, 2]) + b"hi") == [wsx.Text("hi")]
 files = {str(m.__file__) for m in (frames, buffer, encoder, decoder)}
 print(wsx.compiled, *sorted({file.rpartition(".")[2] for file in files}))
 """

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx import errors
-from wsx.errors import as_exception, certificate_problem, describe, shorten
+from wsx._text import describe, shorten
+from wsx.errors import as_exception, certificate_problem
 from wsx.test.support import case
 
 SECRET = "s3cr3t"

@@ -39,10 +39,10 @@ from wsx import (
     SendTimeout,
     Shutdown,
     Text,
-    _handshake,
     is_retryable,
 )
 from wsx._transport.connection import Connection
+from wsx._wire import handshake
 from wsx.test.support import LoopbackCase, text
 
 
@@ -594,7 +594,7 @@ class Greeter(Protocol):
             fields = dict(
                 line.split(": ", 1) for line in self._request.decode().split("\r\n")[1:-2]
             )
-            accept = _handshake.accept_value(fields["Sec-WebSocket-Key"])
+            accept = handshake.accept_value(fields["Sec-WebSocket-Key"])
             head = (
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                 f"Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from wsx._client.states import IGNORED, TRANSITIONS, Action, Event, Machine, State, diagram
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 PAIRS = list(product(State, Event))
 

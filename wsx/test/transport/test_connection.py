@@ -1,4 +1,4 @@
-"""Tests of the attempt and the connection (:mod:`wsx._transport.connection`), against an in-memory server."""
+"""Tests of wsx._transport.connection against an in-memory server."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ from wsx import (
     Pong,
     RequestError,
     Text,
-    _handshake,
-    _protocol,
     is_retryable,
 )
 from wsx._transport.connection import Attempt, Connection
+from wsx._wire import handshake
 from wsx._wire.encoder import apply_mask, masks
 from wsx.test.support import (
     URL,
@@ -318,7 +317,7 @@ class ResponseTests(ProtocolCase):
     def test_response_byte_by_byte(self) -> None:
         """A response that comes byte by byte is the same as one in one piece."""
         self.attempt()
-        accept = _handshake.accept_value(self.peer.request[1]["sec-websocket-key"])
+        accept = handshake.accept_value(self.peer.request[1]["sec-websocket-key"])
         response = (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
@@ -362,7 +361,7 @@ class ResponseTests(ProtocolCase):
         key = self.peer.request[1]["sec-websocket-key"]
         self.peer.answer(accept="wrong")
         error = self.failure(HandshakeError)
-        self.assertEqual(error.challenge, _handshake.accept_value(key))
+        self.assertEqual(error.challenge, handshake.accept_value(key))
         self.assertEqual(error.response, "wrong")
         self.assertTrue(self.peer.transport.aborted)
 
@@ -629,7 +628,7 @@ class ReadTests(ProtocolCase):
     def test_without_detour(self) -> None:
         """It is asked to read without a detour when the connection opens, and after each pause."""
         asked: list[object] = []
-        self.patch(_protocol, "read_without_detour", asked.append)
+        self.patch(connection_module, "read_without_detour", asked.append)
         connection = self.open()
         self.assertEqual(asked, [self.peer.transport])
         connection.pause_reading()
@@ -640,7 +639,7 @@ class ReadTests(ProtocolCase):
     def test_to_taker(self) -> None:
         """It is asked to read to the connection's room once much is to come."""
         asked: list[tuple[object, object]] = []
-        self.patch(_protocol, "read_to_taker", lambda *what: asked.append(what))
+        self.patch(connection_module, "read_to_taker", lambda *what: asked.append(what))
         connection = self.open(text("little"))
         self.assertEqual(asked, [])
         for _ in range(2):
@@ -759,7 +758,7 @@ class FastPathTests(ProtocolCase):
     def test_large_reads(self) -> None:
         """Where much comes, more is read at once; the transport is told so once."""
         told: list[object] = []
-        self.patch(_protocol, "read_largely", told.append)
+        self.patch(connection_module, "read_largely", told.append)
         small = text("x" * 1000)
         for first, second in (
             (text("x" * 70_000), small),  # in one read
@@ -1152,7 +1151,7 @@ class TLSTests(ProtocolCase):
         key = reader.request[1]["sec-websocket-key"]
         head = (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Accept: {_handshake.accept_value(key)}\r\n\r\n"
+            f"Sec-WebSocket-Accept: {handshake.accept_value(key)}\r\n\r\n"
         )
         self.secure.app.received.clear()
         self.secure.app.transport.write(head.encode() + rest)

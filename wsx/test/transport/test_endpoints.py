@@ -1,4 +1,4 @@
-"""Tests of the way to the server: endpoints, the proxy's tunnel and TLS (:mod:`wsx._transport.endpoints`)."""
+"""Tests of wsx._transport.endpoints: endpoints, the proxy's tunnel and TLS."""
 
 from __future__ import annotations
 

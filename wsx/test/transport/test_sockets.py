@@ -1,4 +1,4 @@
-"""Tests of wsx._transport.sockets: real sockets of which the test holds both ends, and no reactor turning."""
+"""Tests of wsx._transport.sockets on real sockets; the test holds both ends."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def load_pure() -> Form:
     try:
         for name in names:
             short = name.rpartition(".")[2]
-            path = Path(wsx.__file__).with_name(f"{short}.py")
+            path = Path(wsx.__file__).parents[1].joinpath(*name.split(".")).with_suffix(".py")
             spec = spec_from_file_location(f"wsx_pure.{short}", path)
             assert spec is not None and spec.loader is not None
             module = module_from_spec(spec)
@@ -89,7 +89,7 @@ def load_pure() -> Form:
             loaded[short] = module
     finally:
         sys.modules.update(imported)
-    return Form(loaded["_codec"], loaded["_encode"], loaded["frames"])
+    return Form(loaded["decoder"], loaded["encoder"], loaded["frames"])
 
 
 IMPORTED = Form(decoder, encoder, frames)

@@ -165,7 +165,7 @@ class MaskSourceTests(SynchronousTestCase):
 
     def test_forgotten_in_a_forked_child(self) -> None:
         """The shared source is told to forget in the child of a fork."""
-        source = Path(wsx.__file__).with_name("_encode.py")
+        source = Path(wsx.__file__).parent / "_wire" / "encoder.py"
         spec = importlib.util.spec_from_file_location("a_copy_of_encode", source)
         assert spec is not None
         assert spec.loader is not None
