@@ -30,6 +30,7 @@ from wsx import (
     Text,
     is_retryable,
 )
+from wsx._transport import connection as connection_module
 from wsx._transport.connection import Attempt, Connection
 from wsx._wire import handshake
 from wsx._wire.encoder import apply_mask, masks
