@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import wsx
 from wsx import Conn, ConnectionDropped, LocalClose, NotConnectedError, Ping, Pong
 from wsx.test.support import MemoryCase, close, text
-from wsx.test.test_loopback import HOST, Server, WebsocketsServer, global_reactor
+from wsx.test.support.sockets import HOST, Server, WebsocketsServer, global_reactor
 from wsx.test.test_tap import Twistd, TwistdCase
 
 REPOSITORY = Path(wsx.__file__).resolve().parents[1]

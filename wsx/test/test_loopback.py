@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import socket
 import ssl
-import threading
-from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar
 
-import aiohttp.web
 import trustme
-import websockets.asyncio.server
-import websockets.exceptions
-from twisted.internet.defer import Deferred, DeferredList, DeferredQueue
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.ssl import PrivateCertificate
 from twisted.python.failure import Failure
 
 import wsx
@@ -27,13 +19,10 @@ from wsx import (
     Binary,
     ConnectionDropped,
     ConnError,
-    Disconnect,
     LocalClose,
     NotConnectedError,
-    Ok,
     Ping,
     Pong,
-    Reconnect,
     RemoteClose,
     RequestError,
     SendTimeout,
@@ -43,261 +32,17 @@ from wsx import (
 )
 from wsx._transport.connection import Connection
 from wsx._wire import handshake
-from wsx.test.support import LoopbackCase, text
-
-
-def global_reactor() -> Any:
-    """The reactor that trial runs; wsx never imports it at module level, nor do its tests."""
-    from twisted.internet import reactor
-
-    return reactor
-
-
-HOST = "127.0.0.1"
-BODY = "closed for lunch"
-
-
-class Probe(wsx.Handler[None]):
-    """A handler whose callbacks can be waited for."""
-
-    def __init__(self, again: bool = False) -> None:
-        self.again = again
-        self.names: list[str] = []
-        self.connected: DeferredQueue[wsx.Conn] = DeferredQueue()
-        self.frames: DeferredQueue[wsx.Frame] = DeferredQueue()
-        self.lost: DeferredQueue[Disconnect] = DeferredQueue()
-
-    def handle_connect(self, conn: wsx.Conn, state: None) -> None:
-        self.names.append("handle_connect")
-        self.connected.put(conn)
-
-    def handle_frame(self, frame: wsx.Frame, state: None) -> None:
-        self.names.append("handle_frame")
-        self.frames.put(frame)
-
-    def handle_pong(self, frame: Pong, state: None) -> None:
-        self.frames.put(frame)
-
-    def handle_disconnect(self, status: Disconnect, state: None) -> Any:
-        self.names.append("handle_disconnect")
-        self.lost.put(status)
-        return Reconnect(state, after=0) if self.again else Ok(state)
-
-    def terminate(self, reason: object, state: None) -> None:
-        self.names.append("terminate")
-
-
-class Server:
-    """An asyncio server in a thread of its own, on a free port.
-
-    It echoes messages. ``/404`` and ``/503`` refuse with a body; the text ``header NAME`` is
-    answered with that header of the request, ``close CODE MESSAGE`` closes, ``drop`` ends TCP.
-
-    Attributes:
-        closes: the close codes of connections that ended, a queue.
-        port: where it listens.
-    """
-
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self.closes: DeferredQueue[int | None] = DeferredQueue()
-        self.tls = tls
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.port: int = self.run(self.listen())
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Runs a coroutine in the server's thread; waits for its result."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-    def close(self) -> None:
-        """Ends server and thread."""
-        self.run(self.unlisten())
-        self.run(self._cancel_tasks())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    async def _cancel_tasks(self) -> None:
-        """Ends what is under way, such as a TLS handshake with a client that went away."""
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def url(self, path: str = "/") -> str:
-        """A URL that leads here."""
-        return f"{'wss' if self.tls else 'ws'}://{HOST}:{self.port}{path}"
-
-    def note_close(self, code: int | None) -> None:
-        """Called in the server's thread."""
-        global_reactor().callFromThread(self.closes.put, code)
-
-    async def listen(self) -> int:
-        """Starts; gives the port."""
-        raise NotImplementedError
-
-    async def unlisten(self) -> None:
-        """Stops."""
-        raise NotImplementedError
-
-    async def drop_all(self) -> None:
-        """Ends every TCP connection at once."""
-        raise NotImplementedError
-
-    async def obey(
-        self,
-        message: str | bytes,
-        headers: Any,
-        send: Callable[[Any], Awaitable[Any]],
-        close: Callable[[int, str], Awaitable[Any]],
-    ) -> None:
-        """Does what a message asks for."""
-        words = message.split(" ", 2) if isinstance(message, str) else [""]
-        if words[0] == "header":
-            await send(headers.get(words[1], "none"))
-        elif words[0] == "close":
-            await close(int(words[1]), words[2])
-        elif words[0] == "drop":
-            await self.drop_all()
-        else:
-            await send(message)
-
-
-class WebsocketsServer(Server):
-    """The ``websockets`` library's server."""
-
-    async def listen(self) -> int:
-        self._server = await websockets.asyncio.server.serve(
-            self._serve,
-            HOST,
-            0,
-            ssl=self.tls,
-            process_request=self._refuse,
-            select_subprotocol=lambda _, offered: "chat" if "chat" in offered else None,
-            close_timeout=0.2,
-        )
-        return int(next(iter(self._server.sockets)).getsockname()[1])
-
-    async def unlisten(self) -> None:
-        self._server.close()
-        await self._server.wait_closed()
-
-    async def drop_all(self) -> None:
-        for connection in list(self._server.connections):
-            connection.transport.abort()
-
-    def _refuse(self, connection: Any, request: Any) -> Any:
-        status = request.path.strip("/")
-        return connection.respond(int(status), BODY) if status else None
-
-    async def _serve(self, connection: Any) -> None:
-        try:
-            async for message in connection:
-                await self.obey(
-                    message, connection.request.headers, connection.send, connection.close
-                )
-        except websockets.exceptions.ConnectionClosedError:
-            pass
-        self.note_close(connection.close_code)
-
-
-class AiohttpServer(Server):
-    """aiohttp's server."""
-
-    async def listen(self) -> int:
-        self._transports: set[Any] = set()
-        app = aiohttp.web.Application()
-        app.router.add_get("/", self._serve)
-        app.router.add_get("/{status}", self._refuse)
-        self._runner = aiohttp.web.AppRunner(app, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await aiohttp.web.TCPSite(self._runner, HOST, 0, ssl_context=self.tls).start()
-        return int(self._runner.addresses[0][1])
-
-    async def unlisten(self) -> None:
-        await self._runner.cleanup()
-
-    async def drop_all(self) -> None:
-        for transport in self._transports:
-            transport.abort()
-
-    async def _refuse(self, request: aiohttp.web.Request) -> aiohttp.web.Response:
-        return aiohttp.web.Response(status=int(request.match_info["status"]), text=BODY)
-
-    async def _serve(self, request: aiohttp.web.Request) -> aiohttp.web.WebSocketResponse:
-        response = aiohttp.web.WebSocketResponse(protocols=["news", "chat"])
-        await response.prepare(request)
-        self._transports.add(request.transport)
-
-        async def send(message: str | bytes) -> None:
-            await (
-                response.send_str(message)
-                if isinstance(message, str)
-                else response.send_bytes(message)
-            )
-
-        async def close(code: int, message: str) -> None:
-            await response.close(code=code, message=message.encode())
-
-        async for message in response:
-            await self.obey(message.data, request.headers, send, close)
-        self._transports.discard(request.transport)
-        self.note_close(response.close_code)
-        return response
-
-
-class SocketCase(LoopbackCase):
-    """Tests with servers and clients that are ended afterwards."""
-
-    ca: ClassVar[trustme.CA] = trustme.CA()
-    leaf: ClassVar[trustme.LeafCert] = ca.issue_cert(HOST, "localhost")
-
-    def server_context(self, leaf: trustme.LeafCert | None = None) -> ssl.SSLContext:
-        """TLS for a server, with a certificate of ours by default."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        (leaf or self.leaf).configure_cert(context)
-        return context
-
-    def serve(
-        self, kind: type[Server] = WebsocketsServer, tls: ssl.SSLContext | None = None
-    ) -> Server:
-        """Starts a server."""
-        server = kind(tls)
-        self.addCleanup(server.close)
-        return server
-
-    def listen(self, protocol: Callable[[], Protocol], tls: bool = False) -> int:
-        """Starts a server written with Twisted; gives its port."""
-        factory = Factory.forProtocol(protocol)  # type: ignore[arg-type]
-        factory.noisy = False
-        if tls:
-            pem = self.leaf.private_key_and_cert_chain_pem.bytes()
-            options = PrivateCertificate.loadPEM(pem).options()
-            port: IListeningPort = global_reactor().listenSSL(0, factory, options, interface=HOST)
-        else:
-            port = global_reactor().listenTCP(0, factory, interface=HOST)
-        self.addCleanup(port.stopListening)
-        return int(port.getHost().port)
-
-    def start(self, url: str, handler: Probe | None = None, **options: Any) -> Deferred[Any]:
-        """Starts a client that trusts our CA; it is stopped at the end of the test."""
-        options = {"cacerts": self.ca.cert_pem.bytes()} | options
-        started = wsx.start(url, handler or Probe(), **options)
-
-        def stop_later(client: wsx.Client[Any]) -> wsx.Client[Any]:
-            self.addCleanup(client.stop)
-            return client
-
-        return started.addCallback(stop_later)
-
-    async def failure(self, url: str, **options: Any) -> Any:
-        """The error with which a client fails to start."""
-        try:
-            await self.start(url, **options)
-        except wsx.WsxError as error:
-            return error
-        raise self.failureException(f"a client of {url} started")
+from wsx.test.support.handlers import Probe
+from wsx.test.support.sockets import (
+    BODY,
+    HOST,
+    AiohttpServer,
+    Server,
+    SocketCase,
+    WebsocketsServer,
+    global_reactor,
+)
+from wsx.test.support.wire import text
 
 
 class ServerTests:

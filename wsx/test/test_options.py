@@ -11,7 +11,7 @@ import wsx
 from wsx._options import START_OPTIONS, Options, split_options, with_reactor
 from wsx.conn import CONN_OPTIONS
 from wsx.test.support import URL
-from wsx.test.test_conn import DEFAULTS as OF_CONN  # design, section 3
+from wsx.test.support.options import DEFAULTS as OF_CONN
 
 # Design, section 4; the reactor's default is the global one, and has tests of its own.
 DEFAULTS: dict[str, Any] = {

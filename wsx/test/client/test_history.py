@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import wsx
 from wsx._client.history import Journal
 from wsx.test.support import URL, MemoryCase, Recorder
+from wsx.test.support.each import each
 
 CONN = wsx.Conn(URL)
 DROPPED = wsx.ConnectionDropped(ConnectionDone())
@@ -61,11 +62,10 @@ class AttemptTests(JournalCase):
         """The failure of the first connection is 1, and those after it count up."""
         self.assertEqual([self.fail_attempt() for _ in range(4)], [1, 2, 3, 4])
 
-    def test_first_loss(self) -> None:
+    @each((0, 1, 5, 100))
+    def test_first_loss(self, seconds: float) -> None:
         """The loss of the first connection is 1, healthy or not."""
-        for seconds in (0, 1, 5, 100):
-            self.setUp()
-            self.assertEqual(self.live(seconds), 1, seconds)
+        self.assertEqual(self.live(seconds), 1, seconds)
 
     def test_failures_after_a_loss(self) -> None:
         """Attempts that fail after the loss of a healthy connection count up from 2."""
@@ -81,13 +81,12 @@ class AttemptTests(JournalCase):
         numbers = [self.fail_attempt(), self.live(1), self.fail_attempt(), self.live(4.9)]
         self.assertEqual(numbers, [1, 2, 3, 4])
 
-    def test_stable(self) -> None:
+    @each(((4.75, 3), (5.0, 1), (5.25, 1)))
+    def test_stable(self, seconds: float, number: int) -> None:
         """The number is back at 1 once a connection was open for ``stable_after`` seconds."""
-        for seconds, number in ((4.75, 3), (5.0, 1), (5.25, 1)):
-            self.setUp()
-            self.fail_attempt()
-            self.fail_attempt()
-            self.assertEqual(self.live(seconds), number, seconds)
+        self.fail_attempt()
+        self.fail_attempt()
+        self.assertEqual(self.live(seconds), number, seconds)
 
     def test_counts_again_after_health(self) -> None:
         """After the loss of a healthy connection, unhealthy ones count up from 2."""
@@ -151,7 +150,9 @@ class AttemptTests(JournalCase):
         self.assertFalse(self.journal.retrying)
         self.fail_attempt()
         self.assertTrue(self.journal.retrying)
-        self.setUp()
+
+    def test_retrying_after_a_connection(self) -> None:
+        """An attempt after a connection is another one."""
         self.open()
         self.assertTrue(self.journal.retrying)
 
@@ -172,15 +173,14 @@ class GentleDelayTests(JournalCase):
         self.live(5)
         self.assertEqual(self.journal.gentle_delay(), 0.0)
 
-    def test_one_attempt_a_second(self) -> None:
+    @each(((0, 1.0), (0.25, 0.75), (0.75, 0.25), (1, 0.0), (2, 0.0)))
+    def test_one_attempt_a_second(self, seconds: float, delay: float) -> None:
         """There is at most one attempt a second, whatever a connection's health."""
-        for seconds, delay in ((0, 1.0), (0.25, 0.75), (0.75, 0.25), (1, 0.0), (2, 0.0)):
-            self.setUp()
-            self.open()
-            self.journal.mark_healthy()
-            self.clock.advance(seconds)
-            self.lose()
-            self.assertEqual(self.journal.gentle_delay(), delay, seconds)
+        self.open()
+        self.journal.mark_healthy()
+        self.clock.advance(seconds)
+        self.lose()
+        self.assertEqual(self.journal.gentle_delay(), delay, seconds)
 
     def test_later_each_time(self) -> None:
         """Each failure after it waits as ``Backoff()`` says."""

@@ -1,0 +1,101 @@
+"""What the tests of the ways in which connections and clients end share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import wsx
+from wsx import Reconnect
+from wsx.test.support import MemoryCase, Peer, Recorder, server_frame, text
+
+BAD_FRAME = server_frame(3)  # a reserved opcode
+
+
+class Boom(Exception):
+    """What a broken callback raises."""
+
+
+TRIGGERS: dict[str, Callable[[MemoryCase, wsx.Client[Any]], None]] = {
+    "handle_frame": lambda case, client: case.peer.send(text("x")),
+    "handle_cast": lambda case, client: client.cast("x"),
+    "handle_info": lambda case, client: client.info("x"),
+    "handle_ping": lambda case, client: case.peer.send(server_frame(9, b"x")),
+    "handle_pong": lambda case, client: case.peer.send(server_frame(10, b"x")),
+}
+
+
+def answering(result: Any) -> Callable[[Any, Any], Any]:
+    """An asynchronous answer that gives this."""
+
+    async def answer(argument: Any, state: Any) -> Any:
+        return result
+
+    return answer
+
+
+def reconnecting(
+    after: float | None = 1.0, conn: wsx.Conn | None = None, **answers: Any
+) -> Recorder:
+    """A handler that always connects again."""
+    return Recorder(
+        handle_disconnect=lambda status, state: Reconnect(state, conn, after), **answers
+    )
+
+
+def reasons(handler: Recorder) -> list[Any]:
+    """The reasons that ``handle_disconnect`` was told."""
+    return [status.reason for status in handler.arguments("handle_disconnect")]
+
+
+def attempt_numbers(handler: Recorder) -> list[int]:
+    """The attempt numbers that ``handle_disconnect`` was told."""
+    return [status.attempt_number for status in handler.arguments("handle_disconnect")]
+
+
+def close_frames(peer: Peer) -> list[tuple[int | None, str]]:
+    """What the client sent, which must be close frames only, as pairs of code and message."""
+    frames = peer.received()
+    assert {opcode for opcode, _ in frames} <= {8}, frames
+    return [
+        (int.from_bytes(payload[:2], "big") if payload else None, payload[2:].decode())
+        for _, payload in frames
+    ]
+
+
+class EndCase(MemoryCase):
+    """What the tests of ends share."""
+
+    def pass_time(self, seconds: float, step: float = 0.5) -> None:
+        """Moves the clock in small steps, so that each timer fires at its time."""
+        for _ in range(round(seconds / step)):
+            self.clock.advance(step)
+        self.step()
+
+    def lose(self) -> None:
+        """Drops the connection, and lets the client notice."""
+        self.peer.drop()
+        self.step()
+
+    def accept(self) -> None:
+        """Completes the opening handshake of the last connection."""
+        self.peer.answer()
+        self.step()
+
+    def come_back(self, after: float = 1.0) -> None:
+        """Loses the connection, waits, and lets the next one open."""
+        self.lose()
+        self.clock.advance(after)
+        self.accept()
+
+    def assert_ended(self, client: wsx.Client[Any], reason: object) -> None:
+        """The client has ended with this reason and left nothing behind."""
+        self.step()
+        self.assertEqual(client.status, "terminated")
+        self.assertEqual(self.successResultOf(client.terminated()), reason)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def assert_terminated_once(self, handler: Recorder, reason: object) -> None:
+        """``terminate`` was the last callback, and was called once, with this reason."""
+        self.assertEqual(handler.arguments("terminate"), [reason])
+        self.assertEqual(handler.names[-1], "terminate")

@@ -1,0 +1,51 @@
+"""Frames as they are on the wire, in both directions."""
+
+from __future__ import annotations
+
+from wsx._wire.encoder import FIN, apply_mask
+
+
+def slow_mask(payload: bytes, mask: bytes) -> bytes:
+    """RFC 6455 section 5.3, word for word."""
+    return bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+
+
+def server_frame(opcode: int, payload: bytes = b"", flags: int = FIN, mask: bytes = b"") -> bytes:
+    """Gives a frame as a server sends it; with ``mask``, as it must not."""
+    first = flags | opcode
+    bit = 0x80 if mask else 0
+    length = len(payload)
+    if length < 126:
+        head = bytes([first, bit | length])
+    elif length < 65536:
+        head = bytes([first, bit | 126]) + length.to_bytes(2, "big")
+    else:
+        head = bytes([first, bit | 127]) + length.to_bytes(8, "big")
+    return head + mask + (apply_mask(payload, mask) if mask else payload)
+
+
+def text(payload: str) -> bytes:
+    """A server's text message on the wire."""
+    return server_frame(1, payload.encode())
+
+
+def close(code: int | None = None, message: str = "") -> bytes:
+    """A server's close frame on the wire."""
+    return server_frame(8, b"" if code is None else code.to_bytes(2, "big") + message.encode())
+
+
+def read_frames(data: bytes) -> list[tuple[int, bytes]]:
+    """Decodes what a client sent, as pairs of opcode and payload; every frame must be masked."""
+    frames = []
+    pos = 0
+    while pos < len(data):
+        assert data[pos + 1] & 0x80, "a client's frame is not masked"
+        length, start = data[pos + 1] & 0x7F, pos + 2
+        if length == 126:
+            length, start = int.from_bytes(data[pos + 2 : pos + 4], "big"), pos + 4
+        elif length == 127:
+            length, start = int.from_bytes(data[pos + 2 : pos + 10], "big"), pos + 10
+        mask, start = data[start : start + 4], start + 4
+        frames.append((data[pos] & 0x0F, apply_mask(data[start : start + length], mask)))
+        pos = start + length
+    return frames

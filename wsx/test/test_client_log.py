@@ -1,0 +1,156 @@
+"""Tests of what a client logs about its ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.error import ConnectionRefusedError
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+
+import wsx
+from wsx import Backoff, Exit, LocalClose
+from wsx.test.support import Recorder, close, text
+from wsx.test.support.each import each
+from wsx.test.support.ends import Boom, EndCase, reconnecting
+
+
+class LogTests(EndCase):
+    """What the log says of ends and returns."""
+
+    def lines(self, events: list[Any]) -> list[str]:
+        """The lines of wsx in the log, each of which must be one line."""
+        lines = [formatEvent(event) for event in events if event["log_namespace"] == "wsx"]
+        for line in lines:
+            self.assertNotIn("\n", line)
+        return lines
+
+    def test_back_again(self) -> None:
+        """One line says that the client is back, and why it was gone."""
+        self.open(reconnecting(), name="feed")
+        self.addCleanup(self.stop_named)
+        self.peer.send(close(1012, "deploying"))
+        self.lose()
+        self.clock.advance(1)
+        with capturedLogs() as events:
+            self.accept()
+        [line] = self.lines(events)
+        self.assertIn("feed", line)
+        self.assertIn("back", line)
+        self.assertIn("1012", line)
+        self.assertIn("deploying", line)
+        self.assertEqual(events[0]["log_level"], LogLevel.info)
+
+    def stop_named(self) -> None:
+        client = wsx.whereis("feed")
+        assert client is not None
+        client.stop()
+        self.lose()
+
+    def test_back_after_failures(self) -> None:
+        """After attempts that failed, too, the line names why the connection was lost."""
+        self.open(reconnecting())
+        self.peer.send(close(1012, "deploying"))
+        self.lose()
+        self.server.refusal = ConnectionRefusedError()
+        for _ in range(3):
+            self.clock.advance(1)
+            self.step()
+        self.server.refusal = None
+        self.clock.advance(1)
+        with capturedLogs() as events:
+            self.accept()
+        [line] = self.lines(events)
+        self.assertIn("deploying", line)
+
+    def test_second_outage_has_its_own_cause(self) -> None:
+        """The line after a healthy connection's loss names that loss, not an older one."""
+        self.open(reconnecting())
+        self.peer.send(close(1012, "deploying"))
+        self.come_back()
+        self.clock.advance(60)
+        self.peer.send(close(1013, "overload"))
+        self.lose()
+        self.clock.advance(1)
+        with capturedLogs() as events:
+            self.accept()
+        [line] = self.lines(events)
+        self.assertIn("overload", line)
+        self.assertNotIn("deploying", line)
+
+    def test_first_connection(self) -> None:
+        """The first connection is not said to be back."""
+        with capturedLogs() as events:
+            self.open(Recorder())
+        [line] = self.lines(events)
+        self.assertNotIn("back", line)
+
+    def test_loss(self) -> None:
+        """A loss is one line, with its reason."""
+        self.open(reconnecting())
+        self.peer.send(close(1012, "deploying"))
+        with capturedLogs() as events:
+            self.lose()
+        [line] = self.lines(events)
+        self.assertIn("deploying", line)
+
+    def test_crash_is_logged_once_with_its_traceback(self) -> None:
+        """[C6] a crash is logged once, with its traceback."""
+        self.open(Recorder(handle_frame=Boom("why")))
+        with capturedLogs() as events:
+            self.peer.send(text("x"))
+            self.lose()
+        failures = [event for event in events if "log_failure" in event]
+        self.assertEqual(len(failures), 1)
+        self.assertIn("Boom", failures[0]["log_failure"].getTraceback())
+        self.assertIn("_answer", failures[0]["log_failure"].getTraceback())
+        self.assertEqual(len(self.flushLoggedErrors(Boom)), 1)
+
+    @each((LocalClose(4000, "enough"), Boom("enough"), "enough"))
+    def test_exit_is_logged_without_traceback(self, reason: Any) -> None:
+        """[C6] an ``Exit``, normal or not, is logged without a traceback, its reason once."""
+        self.open(Recorder(handle_frame=Exit(reason)))
+        with capturedLogs() as events:
+            self.peer.send(text("x"))
+            self.lose()
+        self.assertEqual([event for event in events if "log_failure" in event], [])
+        self.assertEqual(len([line for line in self.lines(events) if "enough" in line]), 1, reason)
+
+    @each([(1000, LogLevel.info), (4000, LogLevel.warn)])
+    def test_levels_of_ends(self, code: int, level: Any) -> None:
+        """[D5] a normal end is an info, an abnormal one a warning."""
+        client = self.open(Recorder())
+        client.close(code)
+        with capturedLogs() as events:
+            self.lose()
+        self.assertEqual(events[-1]["log_level"], level, code)
+
+    def test_messages_dropped_at_the_end(self) -> None:
+        """Casts and infos that are dropped at the end are logged, as one line with their number."""
+        client = self.open(reconnecting())
+        self.lose()
+        for number in range(7):
+            client.cast(number)
+        client.info("secret")
+        with capturedLogs() as events:
+            client.stop()
+            self.step()
+        dropped = [line for line in self.lines(events) if "not delivered: 8" in line]
+        self.assertEqual(len(dropped), 1)
+        self.assertNotIn("secret", dropped[0])
+
+    def test_nothing_dropped(self) -> None:
+        """Where nothing was dropped, nothing is said of it."""
+        client = self.open(Recorder())
+        with capturedLogs() as events:
+            client.stop()
+            self.lose()
+        self.assertEqual(len(self.lines(events)), 1)
+
+    def test_policy_that_gives_up(self) -> None:
+        """[D3] a policy that gives up says so."""
+        self.open(wsx.Handler, reconnect=Backoff(max_attempts=0))
+        with capturedLogs() as events:
+            self.lose()
+        self.assertEqual(
+            len([line for line in self.lines(events) if "not connecting again" in line]), 1
+        )

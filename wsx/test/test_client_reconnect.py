@@ -1,0 +1,557 @@
+"""Tests of reconnecting: attempts, their numbers, and the policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost, ConnectionRefusedError
+
+import wsx
+from wsx import Backoff, ConnectionDropped, Ok, Reconnect, Reply, Text
+from wsx.test.support import Peer, Recorder, close, server_frame, text
+from wsx.test.support.each import each
+from wsx.test.support.ends import BAD_FRAME, EndCase, attempt_numbers, reasons, reconnecting
+
+
+def refuse(peer: Peer, status: int, *headers: str) -> None:
+    """Answers the opening handshake with another status, and with no body."""
+    lines = [f"HTTP/1.1 {status} No", *headers, "Content-Length: 0", "", ""]
+    peer.send("\r\n".join(lines).encode())
+
+
+class ReconnectTests(EndCase):
+    """``Reconnect``: when, where to, and what is fresh."""
+
+    def test_several_times(self) -> None:
+        """[D3] a client reconnects again and again, the attempt number counting."""
+        handler = reconnecting()
+        client = self.open(handler)
+        for number in range(1, 5):
+            self.come_back()
+            self.assertEqual(attempt_numbers(handler), list(range(1, number + 1)))
+            self.assertEqual(client.status, "open")
+        self.assertEqual(handler.names.count("handle_connect"), 5)
+
+    def test_after(self) -> None:
+        """[D3] the next attempt is made after that many seconds, not before."""
+        client = self.open(reconnecting(after=7.5))
+        self.lose()
+        self.assertEqual(client.status, "disconnected")
+        self.clock.advance(7.4)
+        self.assertEqual(self.server.attempts, 1)
+        self.clock.advance(0.2)
+        self.assertEqual(self.server.attempts, 2)
+        self.assertEqual(client.status, "connecting")
+
+    def test_after_zero(self) -> None:
+        """[D3] ``after=0`` is at once, though in a later step."""
+        self.open(reconnecting(after=0))
+        self.lose()
+        self.assertEqual(self.server.attempts, 2)
+
+    def test_without_after(self) -> None:
+        """[D3] without ``after`` a healthy connection's loss is answered within a second."""
+        handler = reconnecting(after=None)
+        self.open(handler)
+        self.clock.advance(10)
+        self.lose()
+        self.clock.advance(1)
+        self.assertEqual(self.server.attempts, 2)
+
+    def test_without_after_the_policy_says(self) -> None:
+        """[D3] without ``after`` the client's policy says how long."""
+        self.open(reconnecting(after=None), reconnect=Backoff(initial=8.0, jitter=0))
+        self.lose()
+        self.clock.advance(7.9)
+        self.assertEqual(self.server.attempts, 1)
+        self.clock.advance(0.2)
+        self.assertEqual(self.server.attempts, 2)
+
+    def count_attempts(self, seconds: float) -> int:
+        """Counts the attempts while a server accepts each of them and drops it at once."""
+        known = len(self.server.peers)
+        self.lose()
+        for _ in range(round(seconds * 100)):
+            self.clock.advance(0.01)
+            while len(self.server.peers) > known and self.server.attempts < 200:
+                known += 1
+                self.accept()
+                self.lose()
+        return self.server.attempts
+
+    def test_no_hot_loop_when_the_server_accepts_and_drops(self) -> None:
+        """[D3] a server that accepts and drops at once is not asked all the time."""
+        self.open(reconnecting(after=None))
+        attempts = self.count_attempts(10)
+        self.assertGreaterEqual(attempts, 3)
+        self.assertLessEqual(attempts, 10)
+
+    @each([({}, True), ({"stable_after": 0}, False)])
+    def test_no_hot_loop_of_connections_that_count_as_healthy(
+        self, options: dict[str, Any], marked: bool
+    ) -> None:
+        """[D3] nor where each handshake makes healthy: a few attempts a second are enough."""
+        handler = reconnecting(after=None)
+        if marked:
+            handler.answers["handle_connect"] = lambda conn, state: handler.client.mark_healthy()
+        self.open(handler, **options)
+        self.assertLessEqual(self.count_attempts(5), 100, options)
+
+    def test_no_hot_loop_when_the_server_refuses(self) -> None:
+        """[D3] [D4] nor is one that refuses each attempt."""
+        self.server.refusal = ConnectionRefusedError()
+        self.start(reconnecting(after=None), handle_initial_conn_failure=True)
+        self.pass_time(10, step=0.01)
+        self.assertGreaterEqual(self.server.attempts, 3)
+        self.assertLessEqual(self.server.attempts, 10)
+
+    def test_no_hot_loop_when_the_server_closes_and_lingers(self) -> None:
+        """[D3] nor one that closes at once and leaves the end of TCP to our ``close_timeout``."""
+        self.open(reconnecting(after=None))
+        known = 0
+        for _ in range(1200):
+            if len(self.server.peers) > known:
+                if known:
+                    self.accept()
+                known += 1
+                self.peer.send(close(1013))
+            self.clock.advance(0.1)
+            self.step()
+        self.assertLessEqual(self.server.attempts, 12, "attempts in two minutes")
+
+    def test_changed_conn(self) -> None:
+        """[D3] with ``conn`` the next attempt goes there, and so do those after it."""
+        answers: list[Any] = []
+        handler = Recorder(handle_disconnect=lambda status, state: answers.pop(0))
+        client = self.open(handler, url="ws://one.test/a")
+        other = client.conn.replace(url="ws://two.test/b", close_timeout=1.0)
+        answers += [Reconnect(0, other, after=1.0), Reconnect(0, after=1.0), Ok(0)]
+        self.lose()
+        self.clock.advance(1)
+        for _ in range(2):
+            line, headers = self.peer.request
+            self.assertEqual((line, headers["host"]), ("GET /b HTTP/1.1", "two.test"))
+            self.accept()
+            self.assertEqual(client.conn.url, "ws://two.test/b")
+            self.assertEqual(handler.arguments("handle_connect")[-1].url, "ws://two.test/b")
+            self.lose()
+            self.clock.advance(1)
+        self.assertEqual(
+            [status.conn.url for status in handler.arguments("handle_disconnect")],
+            ["ws://one.test/a", "ws://two.test/b", "ws://two.test/b"],
+        )
+
+    def test_failing_attempts(self) -> None:
+        """[D3] attempts that fail go to ``handle_disconnect`` with their reason, counting."""
+        handler = reconnecting()
+        self.open(handler)
+        self.lose()
+        self.server.refusal = ConnectionRefusedError()
+        self.clock.advance(1)
+        self.step()
+        self.server.refusal = None
+        self.clock.advance(1)
+        refuse(self.peer, 503)
+        self.step()
+        self.clock.advance(1)
+        self.peer.answer(accept="wrong")
+        self.step()
+        kinds = [type(reason) for reason in reasons(handler)]
+        self.assertEqual(
+            kinds, [ConnectionDropped, wsx.ConnError, wsx.RequestError, wsx.HandshakeError]
+        )
+        self.assertEqual(attempt_numbers(handler), [1, 2, 3, 4])
+        self.clock.advance(1)
+        self.accept()
+        self.assertEqual(handler.client.status, "open")
+
+    def test_attempt_that_times_out(self) -> None:
+        """[D3] an attempt that takes too long is a failed one; the client goes on."""
+        handler = reconnecting()
+        self.open(handler, socket_connect_timeout=6.0)
+        self.server.silent = True
+        self.lose()
+        self.clock.advance(1)
+        self.clock.advance(6)
+        self.step()
+        self.assertIsInstance(reasons(handler)[1], wsx.ConnError)
+        self.assertIsInstance(reasons(handler)[1].original, TimeoutError)
+        self.clock.advance(1)
+        self.assertEqual(self.server.attempts, 3)
+
+    def test_given_up_while_reconnecting(self) -> None:
+        """[D3] [D5] ``Ok`` for a failed attempt: the client ends with that failure."""
+        answers = iter([Reconnect(0, after=1.0), Ok(0)])
+        handler = Recorder(handle_disconnect=lambda status, state: next(answers))
+        client = self.open(handler)
+        self.server.refusal = ConnectionRefusedError()
+        self.lose()
+        self.clock.advance(1)
+        self.step()
+        [reason] = handler.arguments("terminate")
+        self.assertIsInstance(reason, wsx.ConnError)
+        self.assert_ended(client, reason)
+
+    def test_initial_failure_is_retried(self) -> None:
+        """[D4] with ``handle_initial_conn_failure`` the first connection is retried."""
+        self.server.refusal = ConnectionRefusedError()
+        handler = reconnecting()
+        started = self.start(handler, handle_initial_conn_failure=True)
+        self.step()
+        self.clock.advance(1)
+        self.step()
+        self.assertNoResult(started)
+        self.assertEqual(attempt_numbers(handler), [1, 2])
+        self.server.refusal = None
+        self.clock.advance(1)
+        self.accept()
+        self.assertEqual(self.successResultOf(started).status, "open")
+        self.lose()
+        self.assertEqual(attempt_numbers(handler), [1, 2, 3])
+
+    def test_initial_failure_is_retried_elsewhere(self) -> None:
+        """[D4] also with a changed Conn."""
+        other = wsx.Conn("ws://two.test/b", endpoint=self.server, ping_interval=None)
+        handler = reconnecting(conn=other)
+        started = self.start(handler, handle_initial_conn_failure=True)
+        refuse(self.peer, 500)
+        self.step()
+        self.clock.advance(1)
+        self.assertEqual(self.peer.request[1]["host"], "two.test")
+        self.accept()
+        self.assertEqual(self.successResultOf(started).conn.url, "ws://two.test/b")
+
+    @each(
+        [
+            (lambda peer: refuse(peer, 503), wsx.RequestError),
+            (lambda peer: peer.answer(accept="wrong"), wsx.HandshakeError),
+            (lambda peer: peer.drop(), wsx.ConnError),
+        ]
+    )
+    def test_initial_failure_of_the_handshake(self, answer: Any, error: Any) -> None:
+        """[D4] without the option each kind of failure fails ``start``, handler not asked."""
+        handler = reconnecting()
+        started = self.start(handler)
+        answer(self.peer)
+        self.step()
+        self.failureResultOf(started, error)
+        self.assertEqual(handler.calls, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    @each(
+        (
+            text("x" * 300)[:100],
+            server_frame(1, b"half", flags=0),
+            server_frame(1, b"a", flags=0) + server_frame(0, b"\xc3", flags=0),
+        )
+    )
+    def test_fresh_receive_buffer(self, rest: bytes) -> None:
+        """[F14] half a frame, or half a message, of the old connection is forgotten."""
+        handler = reconnecting()
+        self.open(handler)
+        self.peer.send(rest)
+        self.come_back()
+        self.peer.send(text("fresh"))
+        self.assertEqual(handler.arguments("handle_frame"), [Text("fresh")])
+        self.assertEqual(handler.client.status, "open")
+
+    @each((BAD_FRAME, close(1000) + b"\x81"))
+    def test_fresh_receive_buffer_after_a_protocol_error(self, end: bytes) -> None:
+        """[F14] the same after an error of the protocol, and after a close."""
+        handler = reconnecting()
+        self.open(handler)
+        self.peer.send(end)
+        self.come_back()
+        self.peer.send(text("fresh"))
+        self.assertEqual(handler.arguments("handle_frame"), [Text("fresh")])
+
+    def test_nothing_unsent_reaches_the_next_connection(self) -> None:
+        """Replies of the old connection are not sent on the next one."""
+        answer: Deferred[Any] = Deferred()
+        handler = reconnecting(handle_frame=lambda frame, state: answer)
+        self.open(handler)
+        self.peer.send(text("x"))
+        self.lose()
+        answer.callback(Reply([Text("a"), Text("b")], 0))
+        self.step()
+        self.clock.advance(1)
+        self.accept()
+        self.assertEqual(self.peer.received(), [])
+
+
+class AttemptNumberTests(EndCase):
+    """When the attempt number goes back to 1."""
+
+    def test_loss_of_a_connection_that_was_stable(self) -> None:
+        """[D3] after ``stable_after`` seconds the next loss is number 1 again."""
+        handler = reconnecting()
+        self.open(handler, stable_after=5.0)
+        self.come_back()
+        self.come_back()
+        self.clock.advance(5.0)
+        self.come_back()
+        self.come_back()
+        self.assertEqual(attempt_numbers(handler), [1, 2, 1, 2])
+
+    def test_not_quite_stable(self) -> None:
+        """[D3] a handshake alone, or less than ``stable_after``, is not enough."""
+        handler = reconnecting()
+        self.open(handler)
+        for _ in range(3):
+            self.clock.advance(4.9)
+            self.come_back()
+        self.assertEqual(attempt_numbers(handler), [1, 2, 3])
+
+    def test_closing_is_not_open(self) -> None:
+        """[D3] the time of the closing handshake does not make a connection stable."""
+        handler = reconnecting()
+        self.open(handler, stable_after=5.0, close_timeout=10.0)
+        for _ in range(3):
+            self.peer.send(close(1013))
+            self.clock.advance(6)
+            self.come_back()
+        self.assertEqual(attempt_numbers(handler), [1, 2, 3])
+
+    def test_waiting_does_not_count(self) -> None:
+        """[D3] the time between connections makes nothing stable."""
+        handler = reconnecting(after=60.0)
+        self.open(handler)
+        self.come_back(after=60.0)
+        self.lose()
+        self.assertEqual(attempt_numbers(handler), [1, 2])
+
+    def test_stable_after_zero(self) -> None:
+        """[D3] with ``stable_after=0`` a handshake is enough, a failed attempt still counts."""
+        handler = reconnecting()
+        self.open(handler, stable_after=0)
+        self.come_back()
+        self.server.refusal = ConnectionRefusedError()
+        self.lose()
+        self.clock.advance(1)
+        self.step()
+        self.assertEqual(attempt_numbers(handler), [1, 1, 2])
+
+    def test_mark_healthy(self) -> None:
+        """[D3] ``mark_healthy`` makes the next loss number 1, and only that."""
+        handler = reconnecting()
+        client = self.open(handler)
+        self.come_back()
+        client.mark_healthy()
+        self.come_back()
+        self.come_back()
+        self.assertEqual(attempt_numbers(handler), [1, 1, 2])
+
+    def test_mark_healthy_in_handle_connect(self) -> None:
+        """[D3] it may be called in ``handle_connect``."""
+        handler = reconnecting(handle_connect=lambda conn, state: handler.client.mark_healthy())
+        self.open(handler)
+        self.come_back()
+        self.come_back()
+        self.assertEqual(attempt_numbers(handler), [1, 1])
+
+    def test_mark_healthy_without_a_connection(self) -> None:
+        """[D3] called while there is no connection it says nothing about the next one."""
+        handler = reconnecting()
+        client = self.open(handler)
+        self.lose()
+        client.mark_healthy()
+        self.clock.advance(1)
+        client.mark_healthy()
+        self.accept()
+        self.lose()
+        self.assertEqual(attempt_numbers(handler), [1, 2])
+
+    def test_mark_healthy_again_while_closing(self) -> None:
+        """[D3] a second ``mark_healthy``, in a frame delivered late, does not undo the first."""
+        handler = reconnecting()
+        client = self.open(handler)
+        self.come_back()
+        client.mark_healthy()
+        self.peer.send(close(1001))
+        client.mark_healthy()
+        self.lose()
+        self.assertEqual(attempt_numbers(handler), [1, 1])
+
+    def test_failed_attempts_after_a_healthy_connection(self) -> None:
+        """[D3] the loss of a healthy connection is 1, each attempt that fails adds one."""
+        handler = reconnecting()
+        self.open(handler)
+        self.clock.advance(60)
+        self.server.refusal = ConnectionRefusedError()
+        self.lose()
+        for _ in range(3):
+            self.clock.advance(1)
+            self.step()
+        self.assertEqual(attempt_numbers(handler), [1, 2, 3, 4])
+
+
+class PolicyTests(EndCase):
+    """A ``Backoff`` as the policy of the default ``handle_disconnect``."""
+
+    def open_with(self, **policy: Any) -> wsx.Client[Any]:
+        return self.open(wsx.Handler, reconnect=Backoff(**{"jitter": 0} | policy))
+
+    def assert_next_attempt_after(self, seconds: float, message: object = None) -> None:
+        """There is one more attempt in so many seconds, and not before."""
+        self.step()
+        before = self.server.attempts
+        self.clock.advance(seconds - 0.1)
+        self.assertEqual(self.server.attempts, before, message)
+        self.clock.advance(0.2)
+        self.assertEqual(self.server.attempts, before + 1, message)
+
+    def test_without_a_policy(self) -> None:
+        """[D5] without one the default ``handle_disconnect`` ends the client."""
+        client = self.open(wsx.Handler)
+        self.peer.drop(error := ConnectionLost())
+        self.assert_ended(client, ConnectionDropped(error))
+
+    def test_delays(self) -> None:
+        """[D3] the client reconnects with the policy's delays, by attempt number."""
+        client = self.open_with(initial=2.0, factor=3.0, maximum=10.0)
+        for delay in (2.0, 6.0, 10.0, 10.0):
+            self.peer.drop()
+            self.assert_next_attempt_after(delay, delay)
+            self.accept()
+        self.clock.advance(5)
+        self.peer.drop()
+        self.assert_next_attempt_after(2.0, "healthy again")
+        self.accept()
+        self.assertEqual(client.status, "open")
+
+    def test_giving_up(self) -> None:
+        """[D3] [D5] past ``max_attempts`` the client ends with the last reason."""
+        client = self.open_with(initial=1.0, max_attempts=2)
+        self.lose()
+        self.server.refusal = ConnectionRefusedError()
+        self.assert_next_attempt_after(1.0)
+        self.assert_next_attempt_after(2.0)
+        self.step()
+        self.assertEqual(client.status, "terminated")
+        reason = self.successResultOf(client.terminated())
+        self.assertIsInstance(reason, wsx.ConnError)
+        self.assert_ended(client, reason)
+
+    @each(
+        [
+            lambda test, client: client.close(),
+            lambda test, client: client.close(4000),
+            *(
+                lambda test, client, code=code: test.peer.send(close(code))
+                for code in (1002, 1003, 1007, 1008, 1009, 1010)
+            ),
+        ]
+    )
+    def test_reasons_that_are_not_retried(self, end: bytes) -> None:
+        """[D5] a LocalClose and the peer's hopeless close codes end the client."""
+        client = self.open_with()
+        end(self, client)
+        self.lose()
+        self.assertEqual(client.status, "terminated")
+        reason = self.successResultOf(client.terminated())
+        self.assertFalse(wsx.is_retryable(reason), reason)
+        self.assert_ended(client, reason)
+
+    @each(
+        [
+            lambda peer: peer.drop(),
+            lambda peer: peer.send(BAD_FRAME),
+            *(
+                lambda peer, code=code: peer.send(close(code))
+                for code in (None, 1000, 1001, 1011, 1012, 1013, 4000)
+            ),
+        ]
+    )
+    def test_reasons_that_are_retried(self, end: bytes) -> None:
+        """[D3] everything else is retried."""
+        client = self.open_with()
+        end(self.peer)
+        self.lose()
+        self.assertEqual(client.status, "disconnected")
+        self.assert_next_attempt_after(1.0)
+
+    @each((400, 401, 403, 404, 410))
+    def test_refusals_that_are_not_retried(self, status: Any) -> None:
+        """[D4] HTTP 400, 401, 403, 404 and 410 end a client that reconnects."""
+        client = self.open_with()
+        self.lose()
+        self.clock.advance(1)
+        refuse(self.peer, status)
+        self.step()
+        self.assertEqual(client.status, "terminated", status)
+        self.assertEqual(self.successResultOf(client.terminated()).code, status)
+
+    @each((302, 408, 429, 500, 502, 503))
+    def test_refusals_that_are_retried(self, status: Any) -> None:
+        """[D4] other statuses, and refused connections, are retried."""
+        client = self.open_with()
+        self.lose()
+        self.clock.advance(1)
+        refuse(self.peer, status)
+        self.assert_next_attempt_after(2.0, status)
+        self.assertEqual(client.status, "connecting")
+
+    def test_certificate_that_does_not_verify(self) -> None:
+        """[D4] a certificate that does not verify ends the client."""
+        client = self.open_with()
+        self.lose()
+        self.server.refusal = SSL.Error(
+            [("SSL routines", "tls_process_server_certificate", "certificate verify failed")]
+        )
+        self.clock.advance(1)
+        self.step()
+        self.assertEqual(client.status, "terminated")
+        self.assertIsInstance(self.successResultOf(client.terminated()), wsx.ConnError)
+
+    def test_initial_failure(self) -> None:
+        """[D4] with ``handle_initial_conn_failure`` the policy retries the first connection."""
+        self.server.refusal = ConnectionRefusedError()
+        started = self.start(
+            wsx.Handler, handle_initial_conn_failure=True, reconnect=Backoff(jitter=0)
+        )
+        self.assert_next_attempt_after(1.0)
+        self.assert_next_attempt_after(2.0)
+        self.server.refusal = None
+        self.step()
+        self.clock.advance(4)
+        self.accept()
+        self.assertEqual(self.successResultOf(started).status, "open")
+
+    def test_initial_failure_without_the_option(self) -> None:
+        """[D4] a policy alone does not retry the first connection."""
+        self.server.refusal = ConnectionRefusedError()
+        started = self.start(wsx.Handler, reconnect=Backoff())
+        self.failureResultOf(started, wsx.ConnError)
+        self.step()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    @each(
+        {
+            "120": 120.0,
+            "1": 2.0,
+            "0": 2.0,
+            "7200": 3600.0,
+            "Fri, 31 Dec 9999 23:59:59 GMT": 3600.0,
+            "Sat, 01 Jan 2000 00:00:00 GMT": 2.0,
+            "soon": 2.0,
+            "-5": 2.0,
+        }.items()
+    )
+    def test_retry_after(self, value: Any, delay: float) -> None:
+        """[D4] ``Retry-After`` is a floor, past the maximum too, and at most an hour."""
+        self.open_with(maximum=60.0)
+        self.lose()
+        self.clock.advance(1)
+        refuse(self.peer, 503, f"retry-after: {value}")
+        self.assert_next_attempt_after(delay, value)
+
+    def test_retry_after_does_not_revive_a_hopeless_refusal(self) -> None:
+        """[D4] ``Retry-After`` with a status that is not retried changes nothing."""
+        client = self.open_with()
+        self.lose()
+        self.clock.advance(1)
+        refuse(self.peer, 403, "Retry-After: 1")
+        self.step()
+        self.assertEqual(client.status, "terminated")
