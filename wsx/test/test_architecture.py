@@ -512,7 +512,7 @@ class FaceTests(SynchronousTestCase):
             value = getattr(wsx, name)
             if inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value):
                 doc = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
-                self.assertTrue(doc, name)
+                assert doc, name
                 # what @dataclass writes where nobody did
                 self.assertFalse(doc.startswith(f"{name}("), name)
 

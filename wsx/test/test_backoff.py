@@ -11,6 +11,7 @@ from typing import Any
 from OpenSSL import SSL
 from service_identity import VerificationError
 from service_identity.exceptions import DNSMismatch
+from service_identity.hazmat import DNS_ID
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError, DNSLookupError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -257,7 +258,7 @@ class PolicyTests(SynchronousTestCase):
     def test_retry_after_name(self) -> None:
         """The header's name may be in any case."""
         for name in ("retry_after", "RETRY_AFTER"):
-            self.assertEqual(self.policy.delay(lost(refusal(**{name: "25"}))), 25.0)
+            self.assertEqual(self.policy.delay(lost(refusal(503, **{name: "25"}))), 25.0)
 
     def test_retry_after_is_for_refusals(self) -> None:
         """Without the header, and for reasons other than a refusal, there is no floor."""
@@ -324,7 +325,9 @@ class RetryableTests(SynchronousTestCase):
         self.assert_retryable(
             False,
             wsx.ConnError(SSL.Error([("SSL routines", "", "certificate verify failed")])),
-            wsx.ConnError(VerificationError(errors=[DNSMismatch(mismatched_id=None)])),
+            wsx.ConnError(
+                VerificationError(errors=[DNSMismatch(mismatched_id=DNS_ID("example.test"))])
+            ),
         )
 
     def test_other_connection_errors(self) -> None:

@@ -46,7 +46,9 @@ class CallbackTests(ClientCase):
     def test_status_in_handle_connect(self) -> None:
         """[C1] the client is open when ``handle_connect`` is invoked."""
         states: list[str] = []
-        recorder = Recorder(handle_connect=lambda *_: states.append(recorder.client.status))
+        recorder: Recorder = Recorder(
+            handle_connect=lambda *_: states.append(recorder.client.status)
+        )
         self.open(recorder)
         self.assertEqual(states, ["open"])
 
@@ -192,13 +194,13 @@ class CallbackTests(ClientCase):
         async def coroutine(result: Any) -> Any:
             return await succeed(result)
 
-        styles: tuple[Callable[[Any], Awaitable[Any]], ...] = (succeed, coroutine)
-        for style in styles:
+        def answer(style: Callable[[Any], Awaitable[Any]]) -> Callable[[Any, Any], Any]:
+            return lambda _, state: style(wsx.Reply(wsx.Text("hi"), state + 1))
+
+        for style in (succeed, coroutine):
             for callback in MESSAGE_CALLBACKS:
                 with self.given(callback=callback):
-                    recorder, client = self.answered(
-                        callback, lambda _, s, style=style: style(wsx.Reply(wsx.Text("hi"), s + 1))
-                    )
+                    recorder, client = self.answered(callback, answer(style))
                     self.assertEqual(self.peer.received(), [(TEXT, b"hi")])
                     self.assertEqual(self.state_of(recorder, client), 1)
 

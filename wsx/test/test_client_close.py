@@ -235,7 +235,7 @@ class ClientCloseTests(EndCase):
 
     def test_inside_a_callback(self) -> None:
         """``close`` inside a callback takes the callback's state, and drops its reply."""
-        handler = Recorder(
+        handler: Recorder = Recorder(
             handle_frame=lambda frame, state: (
                 handler.client.close(4000) and Reply(Text("dropped"), state + 1)
             )

@@ -416,7 +416,9 @@ class TerminateTests(EndCase):
             (lambda test, client: client.stop(), True),
         ]
     )
-    def test_reason_and_whether_it_is_normal(self, end: bytes, normal: Any) -> None:
+    def test_reason_and_whether_it_is_normal(
+        self, end: Callable[[EndCase, wsx.Client[Any]], Any], normal: bool
+    ) -> None:
         """[D5] ``terminate`` gets the reason; normal and abnormal ends are told apart."""
         handler = Recorder()
         client = self.open(handler)

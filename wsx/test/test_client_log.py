@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.error import ConnectionRefusedError
@@ -17,7 +18,7 @@ from wsx.test.support.ends import Boom, EndCase, reconnecting
 class LogTests(EndCase):
     """What the log says of ends and returns."""
 
-    def lines(self, events: list[Any]) -> list[str]:
+    def lines(self, events: Iterable[Any]) -> list[str]:
         """The lines of wsx in the log, each of which must be one line."""
         lines = [formatEvent(event) for event in events if event["log_namespace"] == "wsx"]
         for line in lines:

@@ -34,6 +34,11 @@ class Directory:
         self.clients[key].info(message)
 
 
+def note(_: object, name: Any, seen: list[Any]) -> None:
+    """Notes, as a callback, who has a name."""
+    seen.append(wsx.whereis(name))
+
+
 class NameTests(ClientCase):
     """Names of clients: a str, and ``Via`` a registry."""
 
@@ -177,7 +182,7 @@ class NameTests(ClientCase):
         for name in self.names:
             client = self.open(Recorder(), name=name)
             seen: list[Any] = []
-            client.terminated().addCallback(lambda _, n=name, s=seen: s.append(wsx.whereis(n)))
+            client.terminated().addCallback(note, name, seen)
             self.end(client)
             self.assertEqual(seen, [None])
 
@@ -203,6 +208,6 @@ class NameTests(ClientCase):
             with self.given(name=name):
                 seen: list[Any] = []
                 started = self.start(Recorder(), name=name)
-                started.addErrback(lambda _, n=name, s=seen: s.append(wsx.whereis(n)))
+                started.addErrback(note, name, seen)
                 self.step()
                 self.assertEqual(seen, [None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from OpenSSL import SSL
@@ -93,7 +94,7 @@ class ReconnectTests(EndCase):
         self, options: dict[str, Any], marked: bool
     ) -> None:
         """[D3] nor where each handshake makes healthy: a few attempts a second are enough."""
-        handler = reconnecting(after=None)
+        handler: Recorder = reconnecting(after=None)
         if marked:
             handler.answers["handle_connect"] = lambda conn, state: handler.client.mark_healthy()
         self.open(handler, **options)
@@ -345,7 +346,9 @@ class AttemptNumberTests(EndCase):
 
     def test_mark_healthy_in_handle_connect(self) -> None:
         """[D3] it may be called in ``handle_connect``."""
-        handler = reconnecting(handle_connect=lambda conn, state: handler.client.mark_healthy())
+        handler: Recorder = reconnecting(
+            handle_connect=lambda conn, state: handler.client.mark_healthy()
+        )
         self.open(handler)
         self.come_back()
         self.come_back()
@@ -444,7 +447,9 @@ class PolicyTests(EndCase):
             ),
         ]
     )
-    def test_reasons_that_are_not_retried(self, end: bytes) -> None:
+    def test_reasons_that_are_not_retried(
+        self, end: Callable[[EndCase, wsx.Client[Any]], Any]
+    ) -> None:
         """[D5] a LocalClose and the peer's hopeless close codes end the client."""
         client = self.open_with()
         end(self, client)
@@ -464,7 +469,7 @@ class PolicyTests(EndCase):
             ),
         ]
     )
-    def test_reasons_that_are_retried(self, end: bytes) -> None:
+    def test_reasons_that_are_retried(self, end: Callable[[Peer], Any]) -> None:
         """[D3] everything else is retried."""
         client = self.open_with()
         end(self.peer)
@@ -481,7 +486,8 @@ class PolicyTests(EndCase):
         refuse(self.peer, status)
         self.step()
         self.assertEqual(client.status, "terminated", status)
-        self.assertEqual(self.successResultOf(client.terminated()).code, status)
+        reason: Any = self.successResultOf(client.terminated())
+        self.assertEqual(reason.code, status)
 
     @each((302, 408, 429, 500, 502, 503))
     def test_refusals_that_are_retried(self, status: Any) -> None:

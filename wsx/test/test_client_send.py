@@ -168,7 +168,8 @@ class SendFrameTests(ClientCase):
         recorder = Recorder()
 
         async def answer(_: Any, state: Any) -> Any:
-            sent = await recorder.client.send_frame(wsx.Text("inside"))
+            sending: Deferred[Any] = recorder.client.send_frame(wsx.Text("inside"))
+            sent = await sending
             return wsx.Reply(wsx.Text("reply"), [*state, sent])
 
         for callback in MESSAGE_CALLBACKS:

@@ -311,7 +311,9 @@ class StopTests(EndCase):
 
     def test_inside_a_callback_with_more_frames_of_the_same_read(self) -> None:
         """Stop inside a callback: the frames behind it, in the same read, are not delivered."""
-        handler = Recorder(handle_frame=lambda frame, state: handler.client.stop() and None)
+        handler: Recorder = Recorder(
+            handle_frame=lambda frame, state: handler.client.stop() and None
+        )
         self.open(handler)
         self.peer.send(text("a") + text("b") + server_frame(9))
         self.lose()
@@ -331,7 +333,9 @@ class StopTests(EndCase):
 
     def test_inside_handle_connect(self) -> None:
         """Stop inside the first ``handle_connect``: ``start`` fails, no ``terminate``."""
-        handler = Recorder(handle_connect=lambda conn, state: handler.client.stop("x") and None)
+        handler: Recorder = Recorder(
+            handle_connect=lambda conn, state: handler.client.stop("x") and None
+        )
         started = self.start(handler)
         self.accept()
         self.assertEqual([code for code, _ in close_frames(self.peer)], [1001])
@@ -343,7 +347,7 @@ class StopTests(EndCase):
 
     def test_inside_handle_disconnect(self) -> None:
         """Stop inside ``handle_disconnect`` wins over its ``Reconnect``."""
-        handler = Recorder(
+        handler: Recorder = Recorder(
             handle_disconnect=lambda status, state: handler.client.stop() and Reconnect(1, after=0)
         )
         client = self.open(handler)
@@ -354,7 +358,7 @@ class StopTests(EndCase):
 
     def test_inside_terminate(self) -> None:
         """Stop inside ``terminate`` changes nothing."""
-        handler = Recorder(terminate=lambda reason, state: handler.client.stop() and None)
+        handler: Recorder = Recorder(terminate=lambda reason, state: handler.client.stop() and None)
         client = self.open(handler)
         client.close()
         self.lose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -171,7 +172,9 @@ class TimeoutTests(EndCase):
             lambda test, client: test.peer.send(BAD_FRAME),
         ]
     )
-    def test_timers_end_with_the_connection(self, end: bytes) -> None:
+    def test_timers_end_with_the_connection(
+        self, end: Callable[[EndCase, wsx.Client[Any]], Any]
+    ) -> None:
         """However a connection ends, no timer of its keepalive is left."""
         client = self.open(Recorder(), ping_interval=10.0, ping_timeout=4.0, data_timeout=100.0)
         self.pass_time(11)

@@ -18,7 +18,7 @@ class WaitersTests(SynchronousTestCase):
         """All fire with the result, in the order of asking."""
         order: list[int] = []
         for number in range(3):
-            self.waiters.add().addCallback(lambda _, number=number: order.append(number))
+            self.waiters.add().addCallback(lambda _, number: order.append(number), number)
         self.waiters.succeed("done")
         self.assertEqual(order, [0, 1, 2])
         self.assertFalse(self.waiters)

@@ -384,7 +384,7 @@ class DevToolsTests(MemoryCase):
         for number, order in [(2, (0, 1)), (4, (1, 0))]:
             going = ensureDeferred(self.page.navigate("http://example.test/"))
             self.say({"id": number - 1, "result": {}})
-            messages = [{"id": number, "result": {"frameId": "F"}}, loaded]
+            messages: list[dict[str, Any]] = [{"id": number, "result": {"frameId": "F"}}, loaded]
             for which in order:
                 self.assertNoResult(going)
                 self.say(messages[which])

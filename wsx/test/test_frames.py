@@ -21,8 +21,10 @@ BYTES_KINDS = (wsx.Binary, wsx.Ping, wsx.Pong)
 CONTROL_KINDS = (wsx.Ping, wsx.Pong)
 
 # RFC 6455 section 7.4.1 and the IANA registry.
-SENDABLE = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014)
-SENDABLE += (3000, 3999, 4000, 4999)
+SENDABLE = (
+    *(1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014),
+    *(3000, 3999, 4000, 4999),
+)
 UNSENDABLE = (-1, 0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2000, 2999, 5000, 65535, 65536)
 
 
@@ -54,7 +56,7 @@ class FrameValueTests(SynchronousTestCase):
     def test_bytes_like(self) -> None:
         """Binary, Ping and Pong take any bytes-like object, and have bytes."""
         numbers = array("H", [1, 2])
-        likes = [
+        likes: list[tuple[Any, bytes]] = [
             (bytearray(b"abc"), b"abc"),
             (memoryview(b"abc"), b"abc"),
             (memoryview(b"a-b-c")[::2], b"abc"),

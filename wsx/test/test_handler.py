@@ -81,7 +81,7 @@ NONSENSE: tuple[object, ...] = (
     object(),
     Text("hi"),
     LocalClose(),
-    (n for n in ()),
+    (n for n in "abc"),
 )
 
 

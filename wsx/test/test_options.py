@@ -160,6 +160,7 @@ class RefusedTests(SynchronousTestCase):
         for value in (-1, -0.001, float("inf"), float("nan")):
             error = self.assertRaises(ValueError, Options, stable_after=value)
             self.assertIn("stable_after", str(error))
+        odd: Any
         for odd in ("5", None, []):
             self.assertRaises((TypeError, ValueError), Options, stable_after=odd)
 
@@ -168,6 +169,7 @@ class RefusedTests(SynchronousTestCase):
         for value in (-1, -10_000):
             error = self.assertRaises(ValueError, Options, mailbox_limit=value)
             self.assertIn("mailbox_limit", str(error))
+        odd: Any
         for odd in ("5", None, []):
             self.assertRaises((TypeError, ValueError), Options, mailbox_limit=odd)
 

@@ -31,7 +31,7 @@ class ReasonTests(SynchronousTestCase):
         with self.assertRaises(AttributeError):
             wsx.LocalClose().code = 1001  # type: ignore[misc]
         with self.assertRaises(AttributeError):
-            wsx.Disconnect(None, 1, None).reason = 1  # type: ignore[misc]
+            wsx.Disconnect(None, 1, None).reason = 1  # type: ignore[misc, arg-type]
 
     def test_normal(self) -> None:
         """Closes with code 1000 and Shutdown are normal, whatever their message."""

@@ -265,6 +265,7 @@ class GlobalTests(AnyNameTests):
 
     def test_cannot_be_hashed(self) -> None:
         """[S11] a key that cannot be hashed fails the start with a TypeError."""
+        key: Any
         for key in ([], {}, (1, [])):
             with case(key):
                 started = self.start(Recorder(), name=wsx.Global(key))

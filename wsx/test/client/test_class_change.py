@@ -129,14 +129,14 @@ class RawServer(ServerFactory):
         lines: the TCP connections so far.
     """
 
-    protocol = Line
+    protocol: Any = Line
     noisy = False
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
         self._empty: Deferred[None] | None = None
 
-    def buildProtocol(self, addr: Any) -> Line:
+    def buildProtocol(self, addr: Any) -> Any:
         line = Line()
         line.factory = self
         self.lines.append(line)
@@ -162,7 +162,7 @@ class HotCodeChangeTests(LoopbackCase):
 
         self.reactor: Any = reactor
         self.server = RawServer()
-        self.port = self.reactor.listenTCP(0, self.server, interface=HOST)
+        self.port: Any = self.reactor.listenTCP(0, self.server, interface=HOST)
         self.addCleanup(self.port.stopListening)
         self.directory = Path(self.mktemp())
         self.directory.mkdir()

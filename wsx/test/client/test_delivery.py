@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -289,7 +290,7 @@ class ResultTests(DeliveryCase):
         """The connection counts as answered once handle_connect has given any good result."""
         for result in (None, Ok(1), Reply(Text("hi"), 1), Close(1)):
             room = self.room(handle_connect=lambda conn, state, result=result: result)
-            room.happen("handle_connect", lambda room=room: room.log.append(("told", None, None)))
+            room.happen("handle_connect", partial(room.log.append, ("told", None, None)))
             self.assertEqual(room.events[-1], "told", result)
             self.assertEqual(room.events.count("told"), 1, result)
 
@@ -299,7 +300,7 @@ class ResultTests(DeliveryCase):
             pending: Deferred[Any] = Deferred()
             room = self.room(handle_connect=way(pending))
             told: list[bool] = []
-            room.happen("handle_connect", lambda told=told: told.append(True))
+            room.happen("handle_connect", partial(told.append, True))
             room.step()
             self.assertEqual(told, [])
             pending.callback(None)

@@ -23,6 +23,7 @@ from zope.interface import implementer
 import wsx
 from wsx._client.log_file import LogFile
 from wsx.test.support import LoopbackCase, MemoryCase, MemoryServer, Recorder, case, text
+from wsx.test.support.sockets import global_reactor
 
 FULL = "/dev/full"
 NAME = "wsx.test.client.test_log_file"
@@ -91,13 +92,13 @@ class ThreadedClock(Clock):
         super().__init__()
         self.pool = Pool()
 
-    def getThreadPool(self) -> Pool:
+    def getThreadPool(self) -> Any:
         return self.pool
 
-    def callFromThread(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> None:
-        self.callLater(0, function, *args, **kwargs)
+    def callFromThread(self, callable: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        self.callLater(0, callable, *args, **kwargs)
 
-    def callInThread(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+    def callInThread(self, callable: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError
 
     def suggestThreadPoolSize(self, size: int) -> None:
@@ -492,9 +493,7 @@ class ReactorTests(LoopbackCase):
     """[Y5] a client on the real reactor, with its real threads; its server is in memory."""
 
     def setUp(self) -> None:
-        from twisted.internet import reactor
-
-        self.reactor: Any = reactor
+        self.reactor = global_reactor()
         self.server = MemoryServer(self.reactor)
         self.handler = Recorder()
 
@@ -558,9 +557,13 @@ class ReactorTests(LoopbackCase):
         """[Y5] a pipe that is full holds up a thread, and neither the reactor nor a frame."""
         path = self.mktemp()
         os.mkfifo(path)
-        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        self.addCleanup(lambda: readers and os.close(readers.pop()))
-        readers = [reader]
+        readers = [os.open(path, os.O_RDONLY | os.O_NONBLOCK)]
+
+        def close_readers() -> None:
+            for reader in readers:
+                os.close(reader)
+
+        self.addCleanup(close_readers)
         client = await self.open()
         client.sys.log_to_file(path)
         message = "x" * 150

@@ -135,7 +135,7 @@ class OrderTests(MailboxCase):
         self.open.frames(frames("a", "b", "c"))
         self.open.message(ONE)
         self.open.take()
-        self.open.put_back(frames("b", "c"))
+        self.open.put_back(iter(frames("b", "c")))
         self.assertEqual(self.open.batches, 1)
         self.assertEqual(take_all(self.open), [(frames("b", "c")), ONE])
 

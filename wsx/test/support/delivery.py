@@ -63,6 +63,9 @@ class FakeOwner:
     def disconnect_answered(self, status: Disconnect, decision: Reconnect[Any] | None) -> None:
         self.log.append(("disconnect_answered", status, decision))
 
+    def answered(self, callback: str, seconds: float) -> None:
+        self.log.append(("answered", callback, seconds))
+
     def crashed(self, reason: object, failure: Failure | None) -> None:
         self.log.append(("crashed", reason, None))
         self.failures.append((reason, failure))

@@ -23,6 +23,8 @@ from wsx.test.support.wire import read_frames
 class MemoryTransport(StringTransport):
     """A transport that ends when it is told to, with its reason in a later step, as TCP's does."""
 
+    protocol: Any
+
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
@@ -93,6 +95,7 @@ class Peer:
     @property
     def buffer(self) -> IPushProducer:
         """The client as the transport's producer: pause it, and the write buffer is full."""
+        assert self.transport.producer is not None
         return self.transport.producer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
 import aiohttp.web
@@ -13,9 +13,9 @@ import trustme
 import websockets.asyncio.server
 import websockets.exceptions
 from twisted.internet.defer import Deferred, DeferredQueue
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import PrivateCertificate
+from websockets.typing import Subprotocol
 
 import wsx
 from wsx.test.support import LoopbackCase
@@ -122,7 +122,7 @@ class WebsocketsServer(Server):
             0,
             ssl=self.tls,
             process_request=self._refuse,
-            select_subprotocol=lambda _, offered: "chat" if "chat" in offered else None,
+            select_subprotocol=self._select,
             close_timeout=0.2,
         )
         return int(next(iter(self._server.sockets)).getsockname()[1])
@@ -134,6 +134,9 @@ class WebsocketsServer(Server):
     async def drop_all(self) -> None:
         for connection in list(self._server.connections):
             connection.transport.abort()
+
+    def _select(self, connection: Any, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        return Subprotocol("chat") if "chat" in offered else None
 
     def _refuse(self, connection: Any, request: Any) -> Any:
         status = request.path.strip("/")
@@ -222,7 +225,7 @@ class SocketCase(LoopbackCase):
         if tls:
             pem = self.leaf.private_key_and_cert_chain_pem.bytes()
             options = PrivateCertificate.loadPEM(pem).options()
-            port: IListeningPort = global_reactor().listenSSL(0, factory, options, interface=HOST)
+            port = global_reactor().listenSSL(0, factory, options, interface=HOST)
         else:
             port = global_reactor().listenTCP(0, factory, interface=HOST)
         self.addCleanup(port.stopListening)

@@ -82,6 +82,11 @@ class SecureServer:
         )
         return succeed(client)
 
+    @property
+    def app_transport(self) -> Any:
+        """The transport of the server's side, on top of TLS."""
+        return self.app.transport
+
     def flush(self) -> None:
         """Moves bytes to and fro until there are none."""
         self._pump.flush()

@@ -42,7 +42,7 @@ class TLSTests(ProtocolCase):
             f"Sec-WebSocket-Accept: {handshake.accept_value(key)}\r\n\r\n"
         )
         self.secure.app.received.clear()
-        self.secure.app.transport.write(head.encode() + rest)
+        self.secure.app_transport.write(head.encode() + rest)
         self.secure.flush()
 
     def test_nothing_on_the_global_reactor(self) -> None:
@@ -64,7 +64,7 @@ class TLSTests(ProtocolCase):
         self.assertEqual(self.log.names, ["opened"])
         self.connection.gather([Text("out")])
         self.connection.flush()
-        self.secure.app.transport.write(text("in"))
+        self.secure.app_transport.write(text("in"))
         self.secure.flush()
         self.assertEqual(read_frames(bytes(self.secure.app.received)), [(1, b"out")])
         self.assertEqual(self.log.frames, [Text("in")])
@@ -120,6 +120,6 @@ class TLSTests(ProtocolCase):
         """[D1] The end of an open TLS connection is ``closed``, once."""
         self.attempt_tls()
         self.answer()
-        self.secure.app.transport.loseConnection()
+        self.secure.app_transport.loseConnection()
         self.secure.flush()
         self.assertEqual(self.log.names, ["opened", "closed"])

@@ -506,7 +506,8 @@ class OptionTests(TLSCase):
                 server=self.asking, ssl_options=options, insecure=insecure, **self.trust
             )
         options["certificate"] = leaf.cert_chain_pems[0].bytes()
-        _, server = self.handshake(server=self.asking, ssl_options=options, **self.trust)
+        trust: dict[str, Any] = self.trust
+        _, server = self.handshake(server=self.asking, ssl_options=options, **trust)
         self.assertFalse(server.secured, "without the chain the server cannot verify")
 
     def test_unusable_client_certificate(self) -> None:

@@ -30,7 +30,7 @@ class SocketCase(SynchronousTestCase):
         for end in (ours, self.peer):
             end.setblocking(False)
             self.addCleanup(end.close)
-        self.reactor = MemoryReactor()
+        self.reactor: Any = MemoryReactor()
         self.transport: Any = Connection(ours, Protocol(), self.reactor)
         self.transport.connected = True
         self.transport.logstr = "test"

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateResponseAccept
@@ -87,6 +87,7 @@ def load_pure() -> Form:
 
 IMPORTED = Form(decoder, encoder, frames)
 PURE = load_pure()
+PURE_DECODER: Any = PURE.codec.Decoder
 
 
 Reader = Callable[[list[bytes], Terms], Outcome]
@@ -131,7 +132,7 @@ def steps(decoder: Any, reads: list[bytes], to_its_room: bool = False) -> list[S
         reads: the bytes.
         to_its_room: whether large payloads are read to where the decoder has them.
     """
-    taken = []
+    taken: list[Step] = []
     for read in reads:
         data = fill_room(decoder, read, taken) if to_its_room else read
         if not data and read:
@@ -258,10 +259,10 @@ def read_wsproto(reads: list[bytes], terms: Terms) -> Outcome:
         try:
             for frame in protocol.received_frames():
                 if frame.opcode is Opcode.CLOSE:
-                    code, message = frame.payload
+                    code, message = cast(tuple[int, str], frame.payload)
                     return Outcome(items, ("close", int(code), message))
                 if frame.opcode.iscontrol():
-                    items.append((frame.opcode.name.lower(), bytes(frame.payload)))
+                    items.append((frame.opcode.name.lower(), bytes(cast(bytes, frame.payload))))
                     continue
                 parts.append(frame.payload)
                 if frame.message_finished:
@@ -519,7 +520,7 @@ class SendTests(SynchronousTestCase):
         protocol.receive_bytes(data)
         given = list(protocol.received_frames())
         self.assertTrue(all(frame.message_finished for frame in given))
-        return [(frame.opcode.name.lower(), frame.payload) for frame in given]
+        return [(frame.opcode.name.lower(), cast(str | bytes, frame.payload)) for frame in given]
 
     def test_sizes(self) -> None:
         """A frame of any size comes out as it went in, in both forms."""
@@ -560,7 +561,7 @@ class PureFormTests(SynchronousTestCase):
         self.assertIs(wsx.Text, frames.Text)
 
 
-class Forgetful(PURE.codec.Decoder):  # type: ignore[misc]
+class Forgetful(PURE_DECODER):
     """Drops the last frame of the first batch that has three."""
 
     forgot = False
@@ -574,7 +575,7 @@ class Forgetful(PURE.codec.Decoder):  # type: ignore[misc]
         return given
 
 
-class Hasty(PURE.codec.Decoder):  # type: ignore[misc]
+class Hasty(PURE_DECODER):
     """Gives two frames in the wrong order."""
 
     def feed(self, data: bytes) -> list[Any]:
@@ -583,7 +584,7 @@ class Hasty(PURE.codec.Decoder):  # type: ignore[misc]
         return given
 
 
-class Lenient(PURE.codec.Decoder):  # type: ignore[misc]
+class Lenient(PURE_DECODER):
     """Takes a failure for the end of the stream."""
 
     def feed(self, data: bytes) -> list[Any]:
@@ -592,7 +593,7 @@ class Lenient(PURE.codec.Decoder):  # type: ignore[misc]
         return given
 
 
-class Garbling(PURE.codec.Decoder):  # type: ignore[misc]
+class Garbling(PURE_DECODER):
     """Gets one character wrong, and only in text of 126 bytes or more."""
 
     def feed(self, data: bytes) -> list[Any]:
@@ -603,8 +604,10 @@ class Garbling(PURE.codec.Decoder):  # type: ignore[misc]
         return given
 
 
-class Mumbling(PURE.codec.Decoder):  # type: ignore[misc]
+class Mumbling(PURE_DECODER):
     """Gives another reason for a failure."""
+
+    failure: FrameError | None
 
     def feed(self, data: bytes) -> list[Any]:
         given: list[Any] = super().feed(data)
@@ -613,7 +616,7 @@ class Mumbling(PURE.codec.Decoder):  # type: ignore[misc]
         return given
 
 
-class Blind(PURE.codec.Decoder):  # type: ignore[misc]
+class Blind(PURE_DECODER):
     """Does not see which frames were fragmented."""
 
     def feed(self, data: bytes) -> list[Any]:
@@ -622,7 +625,7 @@ class Blind(PURE.codec.Decoder):  # type: ignore[misc]
         return given
 
 
-class Undivided(PURE.codec.Decoder):  # type: ignore[misc]
+class Undivided(PURE_DECODER):
     """Gives all batches at once."""
 
     def feed(self, data: bytes) -> list[Any]:
