@@ -15,6 +15,7 @@ import wsx
 from wsx import ChildError, ChildSpec, MaxRestartsExceeded, Shutdown, Supervisor, registry
 from wsx.child import IClientParent, as_parent
 from wsx.test.support import URL, MemoryCase, case
+from wsx.test.support.each import each
 from wsx.test.test_supervisor import STRATEGIES, SupervisorCase, steady
 
 S = TypeVar("S")
@@ -470,19 +471,16 @@ class LinkTests(SupervisorCase):
         self.assertEqual(self.sites["x"].handlers[0].ends, [Shutdown()])
         self.assertEqual(self.listed(supervisor), ["a", "b"])
 
-    def test_temporary(self) -> None:
+    @each(STRATEGIES, (SupervisorCase.crash, SupervisorCase.end_normally))
+    def test_temporary(self, strategy: str, end: Callable[[SupervisorCase, str], None]) -> None:
         """[S9] it is not restarted, leaves, and takes nobody along."""
-        for strategy in STRATEGIES:
-            for end in (self.crash, self.end_normally):
-                with case((strategy, end.__name__)):
-                    self.setUp()
-                    supervisor = self.supervise(self.children("ab"), strategy, 0)
-                    self.link(supervisor, "x")
-                    self.settle()
-                    with self.happens("end x"):
-                        end("x")
-                    self.assertEqual(self.up(supervisor), ["a", "b"])
-                    self.assertEqual(self.listed(supervisor), ["a", "b"])
+        supervisor = self.supervise(self.children("ab"), strategy, 0)
+        self.link(supervisor, "x")
+        self.settle()
+        with self.happens("end x"):
+            end(self, "x")
+        self.assertEqual(self.up(supervisor), ["a", "b"])
+        self.assertEqual(self.listed(supervisor), ["a", "b"])
 
     def test_async(self) -> None:
         """[S9] an asynchronous one is there at once, and stopped with ``terminate``."""
@@ -589,18 +587,16 @@ class LinkTests(SupervisorCase):
         self.assertEqual(self.listed(supervisor), ["a", "b"])
         self.assertEqual(self.up(supervisor), ["a", "b"])
 
-    def test_group(self) -> None:
+    @each((("one_for_one", True), ("one_for_all", False)))
+    def test_group(self, strategy: str, stays: bool) -> None:
         """[S9] as a temporary child it is stopped, and gone, when its group is restarted."""
-        for strategy, stays in (("one_for_one", True), ("one_for_all", False)):
-            with case(strategy):
-                self.setUp()
-                supervisor = self.supervise(self.children("ab"), strategy)
-                self.link(supervisor, "x")
-                self.settle()
-                self.crash("b")
-                self.settle()
-                self.assertEqual(self.connections()["x"], 1 if stays else 0)
-                self.assertEqual(len(supervisor.which_children()), 3 if stays else 2)
+        supervisor = self.supervise(self.children("ab"), strategy)
+        self.link(supervisor, "x")
+        self.settle()
+        self.crash("b")
+        self.settle()
+        self.assertEqual(self.connections()["x"], 1 if stays else 0)
+        self.assertEqual(len(supervisor.which_children()), 3 if stays else 2)
 
     def test_its_id(self) -> None:
         """It can be found and terminated by the id that ``which_children`` shows."""
@@ -751,35 +747,31 @@ class OwnStartTests(SupervisorCase):
         self.assertEqual(self.events, ["start a", "up a", "end a"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_fails_again_and_again(self) -> None:
+    @each(STRATEGIES)
+    def test_fails_again_and_again(self, strategy: str) -> None:
         """[V3] one that fails for ever is given up, at any strategy, without a hot loop."""
-        for strategy in STRATEGIES:
-            with case(strategy):
-                self.setUp()
-                calls: list[Any] = []
+        calls: list[Any] = []
 
-                def start(_: Any, calls: list[Any] = calls) -> Any:
-                    calls.append(None)
-                    return self.start_client("a") if len(calls) == 1 else 1 / 0
+        def start(_: Any) -> Any:
+            calls.append(None)
+            return self.start_client("a") if len(calls) == 1 else 1 / 0
 
-                supervisor = self.supervise([self.spec(start)], strategy, 3)
-                self.crash("a")
-                self.settle()
-                reason = self.successResultOf(supervisor.terminated())
-                self.assertIsInstance(reason, MaxRestartsExceeded)
-                self.assertEqual(len(calls), 1 + 3)
-                self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
+        supervisor = self.supervise([self.spec(start)], strategy, 3)
+        self.crash("a")
+        self.settle()
+        reason = self.successResultOf(supervisor.terminated())
+        self.assertIsInstance(reason, MaxRestartsExceeded)
+        self.assertEqual(len(calls), 1 + 3)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
 
-    def test_nonsense(self) -> None:
+    @each((None, 42, succeed(None), "client"))
+    def test_nonsense(self, nonsense: Any) -> None:
         """One that gives what is neither client nor Supervisor has failed to start."""
-        for nonsense in (None, 42, succeed(None), "client"):
-            with case(nonsense):
-                self.setUp()
-                supervisor = self.supervise([self.child("a"), self.spec(lambda _, it=nonsense: it)])
-                reason = self.successResultOf(supervisor.terminated())
-                self.assertIsInstance(reason, Exception)
-                self.assert_all_down(supervisor)
-                self.flushLoggedErrors()
+        supervisor = self.supervise([self.child("a"), self.spec(lambda _: nonsense)])
+        reason = self.successResultOf(supervisor.terminated())
+        self.assertIsInstance(reason, Exception)
+        self.assert_all_down(supervisor)
+        self.flushLoggedErrors()
 
     def test_ended_already(self) -> None:
         """[V3] a client that has ended when it is given counts as one that ended then."""
@@ -790,20 +782,18 @@ class OwnStartTests(SupervisorCase):
         self.assertIsInstance(self.successResultOf(supervisor.terminated()), MaxRestartsExceeded)
         self.assert_all_down(supervisor)
 
-    def test_stopped_while_it_starts(self) -> None:
+    @each(("tcp", "handshake", "handle_connect"))
+    def test_stopped_while_it_starts(self, phase: str) -> None:
         """A stop cancels a start that is under way and was not announced."""
-        for phase in ("tcp", "handshake", "handle_connect"):
-            with case(phase):
-                self.setUp()
-                self.options("a")
-                self.sites["a"].silent = phase == "tcp"
-                self.sites["a"].answers = phase != "handshake"
-                self.sites["a"].on_connect = Deferred if phase == "handle_connect" else int
-                supervisor = self.supervise([self.spec(lambda _: self.start_client("a"))])
-                stopped = supervisor.stopService()
-                self.settle()
-                self.successResultOf(stopped)
-                self.assert_all_down(supervisor)
+        self.options("a")
+        self.sites["a"].silent = phase == "tcp"
+        self.sites["a"].answers = phase != "handshake"
+        self.sites["a"].on_connect = Deferred if phase == "handle_connect" else int
+        supervisor = self.supervise([self.spec(lambda _: self.start_client("a"))])
+        stopped = supervisor.stopService()
+        self.settle()
+        self.successResultOf(stopped)
+        self.assert_all_down(supervisor)
 
     def test_cannot_be_cancelled(self) -> None:
         """A start that does not mind being cancelled and succeeds: its client is stopped too."""
@@ -823,16 +813,12 @@ class OwnStartTests(SupervisorCase):
         self.stop(supervisor)
         self.assertEqual(self.events, ["start a", "cancelled", "end a"])
 
-    def test_stops_its_supervisor(self) -> None:
+    @each(STRATEGIES, (False, True), (False, True))
+    def test_stops_its_supervisor(self, strategy: str, restarted: bool, is_first: bool) -> None:
         """It may stop the supervisor that calls it, and what it starts is stopped too."""
-        for strategy in STRATEGIES:
-            for restarted in (False, True):
-                for is_first in (False, True):
-                    with case((strategy, restarted, is_first)):
-                        self.setUp()
-                        supervisor = self.stopping_itself(strategy, restarted, is_first)
-                        self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
-                        self.assert_all_down(supervisor)
+        supervisor = self.stopping_itself(strategy, restarted, is_first)
+        self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
+        self.assert_all_down(supervisor)
 
     def stopping_itself(self, strategy: str, restarted: bool, is_first: bool) -> Supervisor:
         """Gives a supervisor that its child stops at the first start, or at the first restart."""

@@ -13,6 +13,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 import wsx
 from wsx import registry
 from wsx.test.support import URL, MemoryCase, Peer, Recorder, close
+from wsx.test.support.each import each
 
 GOING_AWAY = (8, (1001).to_bytes(2, "big"))
 STEADY = wsx.Backoff(initial=10.0, factor=2.0, jitter=0.0)  # 10, 20, 40, 60 s
@@ -466,19 +467,40 @@ class WhenConnectedTests(ServiceCase):
         self.assertIs(self.successResultOf(connected), service.client)
 
 
+End = Callable[[ServiceCase, wsx.ClientService], object]
+NORMAL: dict[str, End] = {
+    "Exit()": lambda test, s: test.present(s).cast(wsx.Exit()),
+    "closed by us with 1000": lambda test, s: test.present(s).close(),
+    "closed by the peer with 1000": lambda test, s: test.peer.send(close(1000)),
+    "client.stop()": lambda test, s: test.present(s).stop(),
+}
+ABNORMAL: dict[str, End] = {
+    "an exception": lambda test, s: test.present(s).cast(ValueError()),
+    "Exit(reason)": lambda test, s: test.present(s).cast(wsx.Exit("odd")),
+    "closed by us with 4000": lambda test, s: test.present(s).close(4000),
+    "closed by the peer with 1011": lambda test, s: test.peer.send(close(1011)),
+    "closed by the peer without a code": lambda test, s: test.peer.send(close()),
+    "dropped": lambda test, s: test.peer.drop(),
+    "a protocol error": lambda test, s: test.peer.send(b"\xff\xff"),
+}
+ENDS = [
+    *((name, end, {"permanent"}) for name, end in NORMAL.items()),
+    *((name, end, {"permanent", "transient"}) for name, end in ABNORMAL.items()),
+]
+
+
 class RestartTypeTests(ServiceCase):
     """Which ends are followed by a new client."""
 
-    def restarted(self, restart: str, end: Callable[[wsx.ClientService], object]) -> bool:
-        """Tells whether a new client comes after that end; checks what the service says."""
-        self.setUp()
+    def restarted(self, restart: str, end: End) -> bool:
+        """Return whether a new client comes after that end; check what the service says."""
         service = self.opened(
             Recorder(handle_cast=obey), restart=restart, reconnect=None, max_restarts=1
         )
         client = self.present(service)
         terminated, ended = service.terminated(), client.terminated()
         peer = self.peer
-        end(service)
+        end(self, service)
         self.step()
         peer.drop()
         self.step()
@@ -493,31 +515,11 @@ class RestartTypeTests(ServiceCase):
         self.assertEqual(self.server.attempts, 2)
         return True
 
-    def test_restarts(self) -> None:
+    @each(("permanent", "transient", "temporary"), ENDS)
+    def test_restarts(self, restart: str, name: str, end: End, restarting: set[str]) -> None:
         """[V2] permanent: always; transient: after an abnormal end; temporary: never."""
-        normal: dict[str, Callable[[wsx.ClientService], object]] = {
-            "Exit()": lambda s: self.present(s).cast(wsx.Exit()),
-            "closed by us with 1000": lambda s: self.present(s).close(),
-            "closed by the peer with 1000": lambda s: self.peer.send(close(1000)),
-            "client.stop()": lambda s: self.present(s).stop(),
-        }
-        abnormal: dict[str, Callable[[wsx.ClientService], object]] = {
-            "an exception": lambda s: self.present(s).cast(ValueError()),
-            "Exit(reason)": lambda s: self.present(s).cast(wsx.Exit("odd")),
-            "closed by us with 4000": lambda s: self.present(s).close(4000),
-            "closed by the peer with 1011": lambda s: self.peer.send(close(1011)),
-            "closed by the peer without a code": lambda s: self.peer.send(close()),
-            "dropped": lambda s: self.peer.drop(),
-            "a protocol error": lambda s: self.peer.send(b"\xff\xff"),
-        }
-        for ends, restarting in (
-            (normal, {"permanent"}),
-            (abnormal, {"permanent", "transient"}),
-        ):
-            for name, end in ends.items():
-                for restart in ("permanent", "transient", "temporary"):
-                    found = self.restarted(restart, end)
-                    self.assertEqual(found, restart in restarting, f"{restart}, {name}")
+        found = self.restarted(restart, end)
+        self.assertEqual(found, restart in restarting, f"{restart}, {name}")
 
     def test_default(self) -> None:
         """[V2] the default is permanent."""
@@ -1268,20 +1270,19 @@ class LinkTests(MemoryCase):
         self.step()
         self.assertEqual((client.status, linked.status), ("open", "terminated"))
 
-    def test_parent_ends_during_the_first_connect(self) -> None:
+    @each((True, False))
+    def test_parent_ends_during_the_first_connect(self, silent: bool) -> None:
         """[V5] the parent's end during the first connect does not call ``terminate``."""
-        for silent in (True, False):  # while TCP is made, and in the opening handshake
-            self.setUp()
-            self.server.silent = silent
-            recorder = Recorder()
-            started = self.link(recorder)
-            stopping = self.parent.stopService()
-            self.step()
-            self.successResultOf(stopping)
-            error = self.failureResultOf(started, wsx.ClientEnded).value
-            self.assertEqual(error.reason, wsx.Shutdown())
-            self.assertEqual(recorder.names, [], silent)
-            self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.server.silent = silent
+        recorder = Recorder()
+        started = self.link(recorder)
+        stopping = self.parent.stopService()
+        self.step()
+        self.successResultOf(stopping)
+        error = self.failureResultOf(started, wsx.ClientEnded).value
+        self.assertEqual(error.reason, wsx.Shutdown())
+        self.assertEqual(recorder.names, [], silent)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_parent_ends_during_the_first_handle_connect(self) -> None:
         """[V5] nor does it before the first ``handle_connect`` has answered."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import sys
@@ -18,8 +19,11 @@ from twisted.logger import LogLevel, capturedLogs
 from zope.interface.verify import verifyObject
 
 import wsx
+import wsx.supervisor
 from wsx import ChildError, ChildSpec, MaxRestartsExceeded, Shutdown, Supervisor, registry
+from wsx._supervision import intensity
 from wsx.test.support import URL, MemoryCase, MemoryServer, Peer, case, close
+from wsx.test.support.each import each
 
 GOING_AWAY = (8, (1001).to_bytes(2, "big"))
 STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
@@ -309,36 +313,32 @@ class StartTests(SupervisorCase):
         self.settle()
         self.assertEqual(self.events, ["start a", "up a", "start b", "up b"])
 
-    def test_first_start_fails(self) -> None:
+    @each("abc")
+    def test_first_start_fails(self, failing: str) -> None:
         """A child whose first start fails stops the others in reverse and ends the supervisor."""
-        for failing in "abc":
-            with case(failing):
-                self.setUp()
-                specs = self.children("abc")
-                self.sites[failing].refusal = ConnectionRefusedError()
-                supervisor = Supervisor(specs, reactor=self.clock)
-                up, terminated = supervisor.when_up(), supervisor.terminated()
-                supervisor.startService()
-                self.settle()
-                before = "abc"[: "abc".index(failing)]
-                expected = [f"{what} {id}" for id in before for what in ("start", "up")]
-                expected += [f"start {failing}", *(f"end {id}" for id in reversed(before))]
-                self.assertEqual(self.events, expected)
-                error = self.failureResultOf(up, wsx.ConnError).value
-                self.assertIs(self.successResultOf(terminated), error)
-                self.failureResultOf(supervisor.when_up(), wsx.ConnError)
-                self.assertIs(self.successResultOf(supervisor.terminated()), error)
-                self.assert_all_down(supervisor)
+        specs = self.children("abc")
+        self.sites[failing].refusal = ConnectionRefusedError()
+        supervisor = Supervisor(specs, reactor=self.clock)
+        up, terminated = supervisor.when_up(), supervisor.terminated()
+        supervisor.startService()
+        self.settle()
+        before = "abc"[: "abc".index(failing)]
+        expected = [f"{what} {id}" for id in before for what in ("start", "up")]
+        expected += [f"start {failing}", *(f"end {id}" for id in reversed(before))]
+        self.assertEqual(self.events, expected)
+        error = self.failureResultOf(up, wsx.ConnError).value
+        self.assertIs(self.successResultOf(terminated), error)
+        self.failureResultOf(supervisor.when_up(), wsx.ConnError)
+        self.assertIs(self.successResultOf(supervisor.terminated()), error)
+        self.assert_all_down(supervisor)
 
-    def test_first_start_of_a_temporary_fails(self) -> None:
+    @each(RESTARTS)
+    def test_first_start_of_a_temporary_fails(self, restart: str) -> None:
         """That is so for every ``restart``: it says what follows an end, not a start."""
-        for restart in RESTARTS:
-            with case(restart):
-                self.setUp()
-                spec = self.child("a", restart)
-                self.sites["a"].refusal = ConnectionRefusedError()
-                supervisor = self.supervise([spec])
-                self.assertIsInstance(self.successResultOf(supervisor.terminated()), wsx.ConnError)
+        spec = self.child("a", restart)
+        self.sites["a"].refusal = ConnectionRefusedError()
+        supervisor = self.supervise([spec])
+        self.assertIsInstance(self.successResultOf(supervisor.terminated()), wsx.ConnError)
 
     def test_first_start_times_out(self) -> None:
         """A server that never answers is a first start that fails, in its own time."""
@@ -474,71 +474,65 @@ class RestartTests(SupervisorCase):
         "rest_for_one": ["end b", "end c", "start b", "up b", "start c", "up c"],
     }
 
-    def test_matrix(self) -> None:
+    @each(STRATEGIES, RESTARTS, (SupervisorCase.crash, SupervisorCase.end_normally))
+    def test_matrix(
+        self, strategy: str, restart: str, end: Callable[[SupervisorCase, str], None]
+    ) -> None:
         """[V2] each strategy, ``restart`` and kind of end: who is stopped and started, in order."""
-        for strategy in STRATEGIES:
-            for restart in RESTARTS:
-                for end in (self.crash, self.end_normally):
-                    with case((strategy, restart, end.__name__)):
-                        self.setUp()
-                        self.check(strategy, restart, end)
-
-    def check(self, strategy: str, restart: str, end: Callable[[str], None]) -> None:
         specs = [self.child("a"), self.child("b", restart), self.child("c")]
         supervisor = self.supervise(specs, strategy)
-        restarted = restart == "permanent" or (restart == "transient" and end == self.crash)
+        crashes = end is SupervisorCase.crash
+        restarted = restart == "permanent" or (restart == "transient" and crashes)
         expected = self.WITH_SIBLINGS[strategy] if restarted else ["end b"]
         with self.happens(*expected):
-            end("b")
+            end(self, "b")
         self.assertEqual(self.up(supervisor), list("abc") if restarted else list("ac"))
         self.assertEqual(self.listed(supervisor), list("ac" if restart == "temporary" else "abc"))
         self.assertNoResult(supervisor.terminated())
         self.stop(supervisor)
 
-    def test_first_and_last(self) -> None:
-        """[V2] the strategies when the first or the last child crashes."""
-        expected = {
-            ("one_for_all", "a"): "end a,end c,end b,start a,up a,start b,up b,start c,up c",
-            ("one_for_all", "c"): "end c,end b,end a,start a,up a,start b,up b,start c,up c",
-            ("rest_for_one", "a"): "end a,end c,end b,start a,up a,start b,up b,start c,up c",
-            ("rest_for_one", "c"): "end c,start c,up c",
-        }
-        for (strategy, id), events in expected.items():
-            with case((strategy, id)):
-                self.setUp()
-                self.supervise(self.children("abc"), strategy)
-                with self.happens(*events.split(",")):
-                    self.crash(id)
-
-    def test_kinds_of_end(self) -> None:
-        """[V2] a transient child is restarted after each abnormal end, and no normal one."""
-        ends: list[tuple[Callable[[Any], object], bool]] = [
-            (lambda client: client.cast(wsx.Exit()), False),
-            (lambda client: client.cast(wsx.Exit(Shutdown())), False),
-            (lambda client: client.cast(wsx.Exit(wsx.RemoteClose(1000, ""))), False),
-            (lambda client: client.stop(), False),
-            (lambda client: client.close(), False),
-            (lambda client: client.sys.terminate(Shutdown("enough")), False),
-            (lambda client: self.sites["a"].peer.send(close(1000)), False),
-            (lambda client: client.close(1001), True),
-            (lambda client: client.cast(wsx.Exit("odd")), True),
-            (lambda client: client.cast(ValueError("crash")), True),
-            (lambda client: client.sys.terminate(ValueError("odd")), True),
-            (lambda client: client.abort(), False),
-            (lambda client: self.sites["a"].peer.send(close(1011)), True),
-            (lambda client: self.sites["a"].peer.send(close()), True),
-            (lambda client: self.sites["a"].drop(), True),
+    @each(
+        [
+            ("one_for_all", "a", "end a,end c,end b,start a,up a,start b,up b,start c,up c"),
+            ("one_for_all", "c", "end c,end b,end a,start a,up a,start b,up b,start c,up c"),
+            ("rest_for_one", "a", "end a,end c,end b,start a,up a,start b,up b,start c,up c"),
+            ("rest_for_one", "c", "end c,start c,up c"),
         ]
-        for number, (end, restarted) in enumerate(ends):
-            with case(number):
-                self.setUp()
-                supervisor = self.supervise([self.child("a", "transient")])
-                end(self.client(supervisor, "a"))
-                self.settle()
-                self.assertEqual(self.sites["a"].attempts, 2 if restarted else 1)
-                self.assertEqual(self.up(supervisor), ["a"] if restarted else [])
-                self.assertEqual(self.listed(supervisor), ["a"])
-                self.flushLoggedErrors(ValueError)
+    )
+    def test_first_and_last(self, strategy: str, id: str, events: str) -> None:
+        """[V2] the strategies when the first or the last child crashes."""
+        self.supervise(self.children("abc"), strategy)
+        with self.happens(*events.split(",")):
+            self.crash(id)
+
+    @each(
+        [
+            (lambda client, site: client.cast(wsx.Exit()), False),
+            (lambda client, site: client.cast(wsx.Exit(Shutdown())), False),
+            (lambda client, site: client.cast(wsx.Exit(wsx.RemoteClose(1000, ""))), False),
+            (lambda client, site: client.stop(), False),
+            (lambda client, site: client.close(), False),
+            (lambda client, site: client.sys.terminate(Shutdown("enough")), False),
+            (lambda client, site: site.peer.send(close(1000)), False),
+            (lambda client, site: client.close(1001), True),
+            (lambda client, site: client.cast(wsx.Exit("odd")), True),
+            (lambda client, site: client.cast(ValueError("crash")), True),
+            (lambda client, site: client.sys.terminate(ValueError("odd")), True),
+            (lambda client, site: client.abort(), False),
+            (lambda client, site: site.peer.send(close(1011)), True),
+            (lambda client, site: site.peer.send(close()), True),
+            (lambda client, site: site.drop(), True),
+        ]
+    )
+    def test_kinds_of_end(self, end: Callable[[Any, Site], object], restarted: bool) -> None:
+        """[V2] a transient child is restarted after each abnormal end, and no normal one."""
+        supervisor = self.supervise([self.child("a", "transient")])
+        end(self.client(supervisor, "a"), self.sites["a"])
+        self.settle()
+        self.assertEqual(self.sites["a"].attempts, 2 if restarted else 1)
+        self.assertEqual(self.up(supervisor), ["a"] if restarted else [])
+        self.assertEqual(self.listed(supervisor), ["a"])
+        self.flushLoggedErrors(ValueError)
 
     def test_fresh_client(self) -> None:
         """A restarted child is a new client, with a new handler and the first state."""
@@ -551,20 +545,18 @@ class RestartTests(SupervisorCase):
         self.assertIsNot(new.handler, old.handler)
         self.assertEqual((old.status, new.status), ("terminated", "open"))
 
-    def test_policy_of_its_own(self) -> None:
+    @each((("transient", 3), ("permanent", 6)))
+    def test_policy_of_its_own(self, restart: str, attempts: int) -> None:
         """[V2] a transient client whose own policy gave up is not restarted, a permanent one is."""
-        for restart, attempts in (("transient", 3), ("permanent", 6)):
-            with case(restart):
-                self.setUp()
-                policy = wsx.Backoff(initial=1.0, jitter=0.0, max_attempts=2)
-                supervisor = self.supervise([self.child("a", restart, reconnect=policy)])
-                self.sites["a"].refusal = ConnectionRefusedError()
-                self.crash("a")
-                self.settle()
-                self.clock.pump([0.5] * 9)
-                self.assertEqual(self.sites["a"].attempts, attempts)
-                self.assertEqual(self.listed(supervisor), ["a"])
-                self.flushLoggedErrors()
+        policy = wsx.Backoff(initial=1.0, jitter=0.0, max_attempts=2)
+        supervisor = self.supervise([self.child("a", restart, reconnect=policy)])
+        self.sites["a"].refusal = ConnectionRefusedError()
+        self.crash("a")
+        self.settle()
+        self.clock.pump([0.5] * 9)
+        self.assertEqual(self.sites["a"].attempts, attempts)
+        self.assertEqual(self.listed(supervisor), ["a"])
+        self.flushLoggedErrors()
 
     def test_crash_after_a_policy_gave_up(self) -> None:
         """[V2] a transient client that went on all the same and crashes later is restarted."""
@@ -589,32 +581,28 @@ class RestartTests(SupervisorCase):
         self.advance(60.0)  # the policy, asked for a restart, gives no delay: its longest
         self.assertIsNot(self.client(supervisor, Stubborn.__qualname__), None)
 
-    def test_ended_children_return_with_a_group(self) -> None:
+    @each(("one_for_all", "rest_for_one"))
+    def test_ended_children_return_with_a_group(self, strategy: str) -> None:
         """[V2] as in OTP, a group's restart starts those too who had ended or were stopped."""
-        for strategy in ("one_for_all", "rest_for_one"):
-            with case(strategy):
-                self.setUp()
-                specs = [self.child("a"), self.child("b", "transient"), self.child("c")]
-                supervisor = self.supervise(specs, strategy)
-                self.end_normally("b")
-                self.settle()
-                supervisor.terminate_child("c")
-                self.settle()
-                self.assertEqual(self.up(supervisor), ["a"])
-                with self.happens("end a", "start a", "up a", "start b", "up b", "start c", "up c"):
-                    self.crash("a")
-                self.assertEqual(self.up(supervisor), ["a", "b", "c"])
+        specs = [self.child("a"), self.child("b", "transient"), self.child("c")]
+        supervisor = self.supervise(specs, strategy)
+        self.end_normally("b")
+        self.settle()
+        supervisor.terminate_child("c")
+        self.settle()
+        self.assertEqual(self.up(supervisor), ["a"])
+        with self.happens("end a", "start a", "up a", "start b", "up b", "start c", "up c"):
+            self.crash("a")
+        self.assertEqual(self.up(supervisor), ["a", "b", "c"])
 
-    def test_temporary_siblings_leave_with_a_group(self) -> None:
+    @each(("one_for_all", "rest_for_one"))
+    def test_temporary_siblings_leave_with_a_group(self, strategy: str) -> None:
         """[V2] as in OTP, temporary siblings are stopped, forgotten and not started again."""
-        for strategy in ("one_for_all", "rest_for_one"):
-            with case(strategy):
-                self.setUp()
-                specs = [self.child("a"), self.child("b", "temporary"), self.child("c")]
-                supervisor = self.supervise(specs, strategy)
-                with self.happens("end a", "end c", "end b", "start a", "up a", "start c", "up c"):
-                    self.crash("a")
-                self.assertEqual(self.listed(supervisor), ["a", "c"])
+        specs = [self.child("a"), self.child("b", "temporary"), self.child("c")]
+        supervisor = self.supervise(specs, strategy)
+        with self.happens("end a", "end c", "end b", "start a", "up a", "start c", "up c"):
+            self.crash("a")
+        self.assertEqual(self.listed(supervisor), ["a", "c"])
 
     def test_temporary_before_it_stays(self) -> None:
         """[V2] with rest_for_one those before the one that crashed are left alone."""
@@ -626,7 +614,8 @@ class RestartTests(SupervisorCase):
         self.assertIs(self.client(supervisor, "a"), a)
         self.assertEqual(self.up(supervisor), ["a", "b", "c"])
 
-    def test_failing_restart(self) -> None:
+    @each(STRATEGIES)
+    def test_failing_restart(self, strategy: str) -> None:
         """[V3] a restart that fails counts as another, and is tried again, by strategy."""
         trying = {
             "one_for_one": ["end b", "start b", "start b", "start b"],
@@ -642,35 +631,30 @@ class RestartTests(SupervisorCase):
             "one_for_all": ["end a"],
             "rest_for_one": ["end a"],
         }
-        for strategy in STRATEGIES:
-            with case(strategy):
-                self.setUp()
-                supervisor = self.supervise(self.children("abc"), strategy, 3)
-                self.sites["b"].refusal = ConnectionRefusedError()
-                with self.happens(*trying[strategy], *endings[strategy]):
-                    self.crash("b")
-                reason = self.successResultOf(supervisor.terminated())
-                self.assertIsInstance(reason, MaxRestartsExceeded)
-                self.assertIsInstance(reason.reason, wsx.ConnError)
-                self.assert_all_down(supervisor)
-                self.flushLoggedErrors()
+        supervisor = self.supervise(self.children("abc"), strategy, 3)
+        self.sites["b"].refusal = ConnectionRefusedError()
+        with self.happens(*trying[strategy], *endings[strategy]):
+            self.crash("b")
+        reason = self.successResultOf(supervisor.terminated())
+        self.assertIsInstance(reason, MaxRestartsExceeded)
+        self.assertIsInstance(reason.reason, wsx.ConnError)
+        self.assert_all_down(supervisor)
+        self.flushLoggedErrors()
 
-    def test_failing_restart_that_succeeds_later(self) -> None:
+    @each(STRATEGIES)
+    def test_failing_restart_that_succeeds_later(self, strategy: str) -> None:
         """[V3] until it succeeds: then all are up again."""
-        for strategy in STRATEGIES:
-            with case(strategy):
-                self.setUp()
-                specs = self.children("abc", backoff=steady(1.0))
-                supervisor = self.supervise(specs, strategy, PLENTY)
-                self.sites["b"].refusal = ConnectionRefusedError()
-                self.crash("b")
-                self.settle()
-                self.advance(7.5, steps=15)
-                self.sites["b"].refusal = None
-                self.advance(2.0, steps=4)
-                self.assertEqual(self.up(supervisor), ["a", "b", "c"])
-                self.stop(supervisor)
-                self.flushLoggedErrors()
+        specs = self.children("abc", backoff=steady(1.0))
+        supervisor = self.supervise(specs, strategy, PLENTY)
+        self.sites["b"].refusal = ConnectionRefusedError()
+        self.crash("b")
+        self.settle()
+        self.advance(7.5, steps=15)
+        self.sites["b"].refusal = None
+        self.advance(2.0, steps=4)
+        self.assertEqual(self.up(supervisor), ["a", "b", "c"])
+        self.stop(supervisor)
+        self.flushLoggedErrors()
 
     def test_failing_restart_of_another(self) -> None:
         """[V3] with rest_for_one, the group restarts from the one that could not be started."""
@@ -696,20 +680,18 @@ class RestartTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["b"])
         self.assertEqual(self.sites["a"].attempts, 2)
 
-    def test_crash_while_later_ones_start(self) -> None:
+    @each(STRATEGIES)
+    def test_crash_while_later_ones_start(self, strategy: str) -> None:
         """A child that crashes while those after it are started for the first time comes back."""
-        for strategy in STRATEGIES:
-            with case(strategy):
-                self.setUp()
-                specs = self.children("abc")
-                self.sites["b"].silent = True
-                supervisor = self.supervise(specs, strategy)
-                self.crash("a")
-                self.settle()
-                self.sites["b"].silent = False
-                self.assertNoResult(supervisor.when_up())
-                self.advance(0.0)
-                self.assertIn("end a", self.events)
+        specs = self.children("abc")
+        self.sites["b"].silent = True
+        supervisor = self.supervise(specs, strategy)
+        self.crash("a")
+        self.settle()
+        self.sites["b"].silent = False
+        self.assertNoResult(supervisor.when_up())
+        self.advance(0.0)
+        self.assertIn("end a", self.events)
 
     def test_started_dynamically(self) -> None:
         """Children added later take part in a group's restart, in the order of adding."""
@@ -737,80 +719,68 @@ class RestartTests(SupervisorCase):
 class TogetherTests(SupervisorCase):
     """Several children that crash at once, or while others are being restarted."""
 
-    def test_in_one_step(self) -> None:
+    @each(STRATEGIES, ("ab", "ba", "ac", "ca", "bc", "cb", "abc", "cba", "bac"))
+    def test_in_one_step(self, strategy: str, ids: str) -> None:
         """Two or three that crash in one step: all come back, each once."""
-        for strategy in STRATEGIES:
-            for ids in ("ab", "ba", "ac", "ca", "bc", "cb", "abc", "cba", "bac"):
-                with case((strategy, ids)):
-                    self.setUp()
-                    supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
-                    self.crash(ids)
-                    self.settle()
-                    self.assertEqual(self.up(supervisor), ["a", "b", "c"])
-                    self.assertEqual(self.connections(), {"a": 1, "b": 1, "c": 1})
-                    self.assertEqual(self.clock.getDelayedCalls(), [])
-                    self.stop(supervisor)
+        supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
+        self.crash(ids)
+        self.settle()
+        self.assertEqual(self.up(supervisor), ["a", "b", "c"])
+        self.assertEqual(self.connections(), {"a": 1, "b": 1, "c": 1})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.stop(supervisor)
 
-    def test_in_one_step_is_one_restart_of_the_group(self) -> None:
+    @each(("one_for_all", "rest_for_one"), ("ab", "ac", "abc", "acb", "abcd", "adcb"))
+    def test_in_one_step_is_one_restart_of_the_group(self, strategy: str, ids: str) -> None:
         """[V3] as in OTP, those who crash while their group is stopped are no further restarts."""
-        for strategy in ("one_for_all", "rest_for_one"):
-            for ids in ("ab", "ac", "abc", "acb", "abcd", "adcb"):
-                with case((strategy, ids)):
-                    self.setUp()
-                    supervisor = self.supervise(self.children("abcd"), strategy, 1)
-                    self.crash(ids)
-                    self.settle()
-                    self.assertNoResult(supervisor.terminated())
-                    self.assertEqual(self.up(supervisor), ["a", "b", "c", "d"])
-                    self.assertEqual(self.events.count("start a"), 2)
+        supervisor = self.supervise(self.children("abcd"), strategy, 1)
+        self.crash(ids)
+        self.settle()
+        self.assertNoResult(supervisor.terminated())
+        self.assertEqual(self.up(supervisor), ["a", "b", "c", "d"])
+        self.assertEqual(self.events.count("start a"), 2)
 
-    def test_one_for_one_counts_each(self) -> None:
+    @each(((3, True), (2, False)))
+    def test_one_for_one_counts_each(self, allowed: int, is_up: bool) -> None:
         """[V3] with one_for_one each of them is a restart."""
-        for allowed, is_up in ((3, True), (2, False)):
-            with case(allowed):
-                self.setUp()
-                supervisor = self.supervise(self.children("abc"), "one_for_one", allowed)
-                self.crash("abc")
-                self.settle()
-                self.assertEqual(self.up(supervisor), ["a", "b", "c"] if is_up else [])
+        supervisor = self.supervise(self.children("abc"), "one_for_one", allowed)
+        self.crash("abc")
+        self.settle()
+        self.assertEqual(self.up(supervisor), ["a", "b", "c"] if is_up else [])
 
-    def test_while_the_group_is_stopped(self) -> None:
+    @each(("one_for_all", "rest_for_one"))
+    def test_while_the_group_is_stopped(self, strategy: str) -> None:
         """One that crashes while its group is being stopped comes back with the group."""
-        for strategy in ("one_for_all", "rest_for_one"):
-            with case(strategy):
-                self.setUp()
-                supervisor = self.supervise(self.children("abc", close_timeout=3.0), strategy)
-                self.sites["c"].hangs_up = False
-                self.crash("a")
-                self.settle()  # now c is being stopped, and b is still up
-                self.crash("b")
-                self.settle()
-                self.assertEqual(self.up(supervisor), [])
-                self.sites["c"].hangs_up = True
-                self.settle()
-                self.assertEqual(self.up(supervisor), ["a", "b", "c"])
-                self.assertEqual(self.connections(), {"a": 1, "b": 1, "c": 1})
-                self.assertEqual(self.events.count("start a"), 2)
-                self.stop(supervisor)
+        supervisor = self.supervise(self.children("abc", close_timeout=3.0), strategy)
+        self.sites["c"].hangs_up = False
+        self.crash("a")
+        self.settle()  # now c is being stopped, and b is still up
+        self.crash("b")
+        self.settle()
+        self.assertEqual(self.up(supervisor), [])
+        self.sites["c"].hangs_up = True
+        self.settle()
+        self.assertEqual(self.up(supervisor), ["a", "b", "c"])
+        self.assertEqual(self.connections(), {"a": 1, "b": 1, "c": 1})
+        self.assertEqual(self.events.count("start a"), 2)
+        self.stop(supervisor)
 
-    def test_longest_backoff(self) -> None:
+    @each(("ab", "ba"))
+    def test_longest_backoff(self, ids: str) -> None:
         """A group waits for the longest of the Backoffs of those who crashed."""
-        for ids in ("ab", "ba"):
-            with case(ids):
-                self.setUp()
-                specs = [
-                    self.child("a", backoff=steady(2.0), async_=True),
-                    self.child("b", backoff=steady(9.0), async_=True),
-                ]
-                supervisor = self.supervise(specs, "one_for_all", PLENTY)
-                self.sites["a"].hangs_up = self.sites["b"].hangs_up = False
-                self.crash(ids)
-                self.settle()
-                self.advance(1.9)
-                self.assertEqual(self.up(supervisor), [])
-                self.advance(7.2, steps=9)
-                self.assertEqual(self.up(supervisor), ["a", "b"])
-                self.stop_hard(supervisor)
+        specs = [
+            self.child("a", backoff=steady(2.0), async_=True),
+            self.child("b", backoff=steady(9.0), async_=True),
+        ]
+        supervisor = self.supervise(specs, "one_for_all", PLENTY)
+        self.sites["a"].hangs_up = self.sites["b"].hangs_up = False
+        self.crash(ids)
+        self.settle()
+        self.advance(1.9)
+        self.assertEqual(self.up(supervisor), [])
+        self.advance(7.2, steps=9)
+        self.assertEqual(self.up(supervisor), ["a", "b"])
+        self.stop_hard(supervisor)
 
     def stop_hard(self, supervisor: Supervisor) -> None:
         """Stops one whose servers do not hang up."""
@@ -853,76 +823,67 @@ class TogetherTests(SupervisorCase):
             self.advance(0.2)
         self.stop(supervisor)
 
-    def test_dependents_wait_for_a_restart_that_fails(self) -> None:
+    @each(("ab", "ba", "cba", "bac"))
+    def test_dependents_wait_for_a_restart_that_fails(self, ids: str) -> None:
         """With rest_for_one, nobody is started before the one that it follows is up."""
-        for ids in ("ab", "ba", "cba", "bac"):
-            with case(ids):
-                self.setUp()
-                specs = self.children("abc", backoff=steady(1.0))
-                supervisor = self.supervise(specs, "rest_for_one", PLENTY)
-                self.sites["a"].refusal = ConnectionRefusedError()
-                del self.events[:]
-                self.crash(ids)
-                self.settle()
-                self.advance(5.5, steps=22)
-                self.assertEqual({e for e in self.events if e[:3] != "end"}, {"start a"})
-                self.sites["a"].refusal = None
-                self.advance(2.0, steps=8)
-                self.assertEqual(self.up(supervisor), ["a", "b", "c"])
-                self.flushLoggedErrors()
+        specs = self.children("abc", backoff=steady(1.0))
+        supervisor = self.supervise(specs, "rest_for_one", PLENTY)
+        self.sites["a"].refusal = ConnectionRefusedError()
+        del self.events[:]
+        self.crash(ids)
+        self.settle()
+        self.advance(5.5, steps=22)
+        self.assertEqual({e for e in self.events if e[:3] != "end"}, {"start a"})
+        self.sites["a"].refusal = None
+        self.advance(2.0, steps=8)
+        self.assertEqual(self.up(supervisor), ["a", "b", "c"])
+        self.flushLoggedErrors()
 
-    def test_while_the_group_is_started(self) -> None:
+    @each(("one_for_all", "rest_for_one"))
+    def test_while_the_group_is_started(self, strategy: str) -> None:
         """One that crashes while the rest of its group is started comes back."""
-        for strategy in ("one_for_all", "rest_for_one"):
-            with case(strategy):
-                self.setUp()
-                supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
-                self.sites["b"].answers = False
-                self.crash("a")
-                self.settle()
-                self.assertEqual(self.events[-1], "start b")
-                self.crash("a")
-                self.settle()
-                self.sites["b"].answers = True
-                self.settle()
-                self.assertEqual(self.up(supervisor), ["a", "b", "c"])
-                self.assertEqual(self.connections(), {"a": 1, "b": 1, "c": 1})
-                self.stop(supervisor)
+        supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
+        self.sites["b"].answers = False
+        self.crash("a")
+        self.settle()
+        self.assertEqual(self.events[-1], "start b")
+        self.crash("a")
+        self.settle()
+        self.sites["b"].answers = True
+        self.settle()
+        self.assertEqual(self.up(supervisor), ["a", "b", "c"])
+        self.assertEqual(self.connections(), {"a": 1, "b": 1, "c": 1})
+        self.stop(supervisor)
 
-    def test_terminated_while_the_group_waits(self) -> None:
+    @each("abc")
+    def test_terminated_while_the_group_waits(self, gone: str) -> None:
         """One that is terminated while its group waits stays down; the others start in time."""
-        for gone in "abc":
-            with case(gone):
-                self.setUp()
-                specs = self.children("abc", backoff=steady(2.0))
-                supervisor = self.supervise(specs, "one_for_all")
-                self.crash("a")
-                self.settle()
-                self.advance(1.0)
-                self.successResultOf(supervisor.terminate_child(gone))
-                self.advance(1.0)
-                self.assertEqual(self.up(supervisor), [id for id in "abc" if id != gone])
-                self.assertEqual(self.clock.getDelayedCalls(), [])
+        specs = self.children("abc", backoff=steady(2.0))
+        supervisor = self.supervise(specs, "one_for_all")
+        self.crash("a")
+        self.settle()
+        self.advance(1.0)
+        self.successResultOf(supervisor.terminate_child(gone))
+        self.advance(1.0)
+        self.assertEqual(self.up(supervisor), [id for id in "abc" if id != gone])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_terminated_while_its_start_fails(self) -> None:
+    @each(("one_for_all", "rest_for_one"), "abc")
+    def test_terminated_while_its_start_fails(self, strategy: str, id: str) -> None:
         """One that is terminated while its group's start fails at it: the others are started."""
-        for strategy in ("one_for_all", "rest_for_one"):
-            for id in "abc":
-                with case((strategy, id)):
-                    self.setUp()
-                    supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
-                    self.sites[id].answers = False
-                    self.crash("a")
-                    self.settle()
-                    self.assertEqual(self.events[-1], f"start {id}")
-                    gone = supervisor.terminate_child(id)
-                    self.crash(id)
-                    self.settle()
-                    self.advance(1.0)
-                    self.successResultOf(gone)
-                    self.assertEqual(self.up(supervisor), [other for other in "abc" if other != id])
-                    self.stop(supervisor)
-                    self.flushLoggedErrors()
+        supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
+        self.sites[id].answers = False
+        self.crash("a")
+        self.settle()
+        self.assertEqual(self.events[-1], f"start {id}")
+        gone = supervisor.terminate_child(id)
+        self.crash(id)
+        self.settle()
+        self.advance(1.0)
+        self.successResultOf(gone)
+        self.assertEqual(self.up(supervisor), [other for other in "abc" if other != id])
+        self.stop(supervisor)
+        self.flushLoggedErrors()
 
     def test_all_terminated_while_the_group_waits(self) -> None:
         """Where nobody is left to wait, the timer goes too."""
@@ -992,19 +953,17 @@ class TogetherTests(SupervisorCase):
         self.assertEqual(len(self.up(supervisor)), 50)
         self.stop(supervisor)
 
-    def test_many_in_a_group(self) -> None:
+    @each(("one_for_all", "rest_for_one"))
+    def test_many_in_a_group(self, strategy: str) -> None:
         """A large group that crashes as a whole comes back as a whole."""
-        for strategy in ("one_for_all", "rest_for_one"):
-            with case(strategy):
-                self.setUp()
-                specs = [self.child(n, async_=True, backoff=steady(1.0)) for n in range(400)]
-                supervisor = self.supervise(specs, strategy, PLENTY)
-                for site in self.sites.values():
-                    site.drop()
-                self.settle()
-                self.advance(1.0)
-                self.assertEqual(len(self.up(supervisor)), 400)
-                self.assertEqual(set(self.connections().values()), {1})
+        specs = [self.child(n, async_=True, backoff=steady(1.0)) for n in range(400)]
+        supervisor = self.supervise(specs, strategy, PLENTY)
+        for site in self.sites.values():
+            site.drop()
+        self.settle()
+        self.advance(1.0)
+        self.assertEqual(len(self.up(supervisor)), 400)
+        self.assertEqual(set(self.connections().values()), {1})
 
     def test_many_requests(self) -> None:
         """Many requests that wait for a slow one are all served when it is done."""
@@ -1026,16 +985,16 @@ class TogetherTests(SupervisorCase):
 
     def cost(self, number: int) -> int:
         """How many lines the supervisor runs for so many children that crash and return."""
-        self.setUp()
         specs = [self.child(n, async_=True, backoff=steady(1.0)) for n in range(number)]
         supervisor = self.supervise(specs, max_restarts=PLENTY)
+        counted = (wsx.supervisor.__file__, intensity.__file__)
         lines = 0
 
         def trace(frame: Any, event: str, _: Any) -> Any:
             nonlocal lines
-            if not frame.f_code.co_filename.endswith(("supervisor.py", "_intensity.py")):
+            if frame.f_code.co_filename not in counted:
                 return None
-            lines += event == "line" and "test" not in frame.f_code.co_filename
+            lines += event == "line"
             return trace
 
         before = sys.gettrace()
@@ -1048,36 +1007,36 @@ class TogetherTests(SupervisorCase):
         finally:
             sys.settrace(before)
         self.assertEqual(len(self.up(supervisor)), number)
+        self.stop(supervisor)
+        self.sites.clear()
         return lines
 
 
 class IntensityTests(SupervisorCase):
     """More restarts than ``max_restarts`` in ``max_seconds``: the supervisor gives up."""
 
-    def test_each_strategy(self) -> None:
+    @each(STRATEGIES)
+    def test_each_strategy(self, strategy: str) -> None:
         """[V3] one too many ends the supervisor, with all children stopped in reverse."""
         expected = {
             "one_for_one": ["end b", "end c", "end a"],
             "one_for_all": ["end b", "end c", "end a"],
             "rest_for_one": ["end b", "end c", "end a"],
         }
-        for strategy in STRATEGIES:
-            with case(strategy):
-                self.setUp()
-                supervisor = self.supervise(self.children("abc"), strategy, 2, 10.0)
-                terminated = supervisor.terminated()
-                for _ in range(2):
-                    self.crash("b")
-                    self.settle()
-                    self.assertEqual(self.up(supervisor), ["a", "b", "c"])
-                with self.happens(*expected[strategy]):
-                    self.crash("b")
-                reason = self.successResultOf(terminated)
-                self.assertIsInstance(reason, MaxRestartsExceeded)
-                self.assertEqual((reason.max_restarts, reason.max_seconds), (2, 10.0))
-                self.assertIsInstance(reason.reason, wsx.ConnectionDropped)
-                self.failureResultOf(supervisor.when_up(), MaxRestartsExceeded)
-                self.assert_all_down(supervisor)
+        supervisor = self.supervise(self.children("abc"), strategy, 2, 10.0)
+        terminated = supervisor.terminated()
+        for _ in range(2):
+            self.crash("b")
+            self.settle()
+            self.assertEqual(self.up(supervisor), ["a", "b", "c"])
+        with self.happens(*expected[strategy]):
+            self.crash("b")
+        reason = self.successResultOf(terminated)
+        self.assertIsInstance(reason, MaxRestartsExceeded)
+        self.assertEqual((reason.max_restarts, reason.max_seconds), (2, 10.0))
+        self.assertIsInstance(reason.reason, wsx.ConnectionDropped)
+        self.failureResultOf(supervisor.when_up(), MaxRestartsExceeded)
+        self.assert_all_down(supervisor)
 
     def test_default(self) -> None:
         """[V3] three restarts in five seconds are tolerated, four are not."""
@@ -1229,17 +1188,15 @@ class IntensityTests(SupervisorCase):
         with self.happens("end b", "start b", "up b"):
             self.crash("b")
 
-    def test_configure_while_a_child_waits(self) -> None:
+    @each(STRATEGIES)
+    def test_configure_while_a_child_waits(self, strategy: str) -> None:
         """A restart that waits for its Backoff is made after ``configure`` too."""
-        for strategy in STRATEGIES:
-            with case(strategy):
-                self.setUp()
-                supervisor = self.supervise(self.children("ab", backoff=steady(2.0)))
-                self.crash("a")
-                self.settle()
-                supervisor.configure(strategy, 1, 1.0)
-                self.advance(2.0)
-                self.assertEqual(self.up(supervisor), ["a", "b"])
+        supervisor = self.supervise(self.children("ab", backoff=steady(2.0)))
+        self.crash("a")
+        self.settle()
+        supervisor.configure(strategy, 1, 1.0)
+        self.advance(2.0)
+        self.assertEqual(self.up(supervisor), ["a", "b"])
 
     def test_begins_anew(self) -> None:
         """[V3] after giving up, ``startService`` begins anew, with a fresh count."""
@@ -1337,7 +1294,8 @@ class NestedTests(SupervisorCase):
         self.assertEqual(self.connections(), {"a": 1})
         self.stop(deep)
 
-    def test_gives_up(self) -> None:
+    @each(STRATEGIES)
+    def test_gives_up(self, strategy: str) -> None:
         """[V3] giving up is an abnormal end, seen by the supervisor above, as each strategy says.
 
         It counts there as one restart.
@@ -1350,51 +1308,46 @@ class NestedTests(SupervisorCase):
             ],
             "rest_for_one": ["end c", "start b", "up b", "start c", "up c"],
         }
-        for strategy in STRATEGIES:
-            with case(strategy):
-                self.setUp()
-                inner = Supervisor([self.child("b")], max_restarts=0, id="inner")
-                children = [self.child("a"), inner, self.child("c")]
-                outer = self.supervise(children, strategy, 1)
-                with self.happens("end b", *restarts[strategy]):
-                    self.crash("b")
-                self.assertEqual(self.up(outer), ["a", "inner", "c"])
-                self.assertEqual(self.up(inner), ["b"])
-                with self.happens("end b", "end c", "end a"):
-                    self.crash("b")
-                reason = self.successResultOf(outer.terminated())
-                self.assertIsInstance(reason, MaxRestartsExceeded)
-                self.assertIsInstance(reason.reason, MaxRestartsExceeded)
-                self.assert_all_down(outer)
+        inner = Supervisor([self.child("b")], max_restarts=0, id="inner")
+        children = [self.child("a"), inner, self.child("c")]
+        outer = self.supervise(children, strategy, 1)
+        with self.happens("end b", *restarts[strategy]):
+            self.crash("b")
+        self.assertEqual(self.up(outer), ["a", "inner", "c"])
+        self.assertEqual(self.up(inner), ["b"])
+        with self.happens("end b", "end c", "end a"):
+            self.crash("b")
+        reason = self.successResultOf(outer.terminated())
+        self.assertIsInstance(reason, MaxRestartsExceeded)
+        self.assertIsInstance(reason.reason, MaxRestartsExceeded)
+        self.assert_all_down(outer)
 
-    def test_gives_up_restart(self) -> None:
-        """[V2] whether it is restarted then is up to its own ``restart``."""
-        for restart, is_up, is_listed in (
+    @each(
+        (
             ("permanent", True, True),
             ("transient", True, True),
             ("temporary", False, False),
-        ):
-            with case(restart):
-                self.setUp()
-                inner = Supervisor([self.child("b")], max_restarts=0, id="inner", restart=restart)
-                outer = self.supervise([inner])
-                self.crash("b")
-                self.settle()
-                self.assertEqual(self.up(outer), ["inner"] if is_up else [])
-                self.assertEqual(self.listed(outer), ["inner"] if is_listed else [])
+        )
+    )
+    def test_gives_up_restart(self, restart: str, is_up: bool, is_listed: bool) -> None:
+        """[V2] whether it is restarted then is up to its own ``restart``."""
+        inner = Supervisor([self.child("b")], max_restarts=0, id="inner", restart=restart)
+        outer = self.supervise([inner])
+        self.crash("b")
+        self.settle()
+        self.assertEqual(self.up(outer), ["inner"] if is_up else [])
+        self.assertEqual(self.listed(outer), ["inner"] if is_listed else [])
 
-    def test_ends_normally(self) -> None:
+    @each((("permanent", True), ("transient", False), ("temporary", False)))
+    def test_ends_normally(self, restart: str, is_up: bool) -> None:
         """[V2] a nested one that is stopped by itself has ended normally."""
-        for restart, is_up in (("permanent", True), ("transient", False), ("temporary", False)):
-            with case(restart):
-                self.setUp()
-                inner = Supervisor([self.child("b")], id="inner", restart=restart)
-                outer = self.supervise([inner])
-                inner.stopService()
-                self.settle()
-                self.assertEqual(self.up(outer), ["inner"] if is_up else [])
-                self.assertEqual(self.connections(), {"b": 1 if is_up else 0})
-                self.stop(outer)
+        inner = Supervisor([self.child("b")], id="inner", restart=restart)
+        outer = self.supervise([inner])
+        inner.stopService()
+        self.settle()
+        self.assertEqual(self.up(outer), ["inner"] if is_up else [])
+        self.assertEqual(self.connections(), {"b": 1 if is_up else 0})
+        self.stop(outer)
 
     def test_three_levels(self) -> None:
         """[V3] giving up climbs as many levels as there are, each with its own count."""
@@ -1580,22 +1533,19 @@ class StopTests(SupervisorCase):
         self.assertNoResult(supervisor.terminated())
         self.stop(supervisor)
 
-    def test_first_connect(self) -> None:
+    @each(("tcp", "handshake"), enumerate("abc"))
+    def test_first_connect(self, phase: str, number: int, id: str) -> None:
         """[V5] during a child's first connect: no ``terminate`` for it, no next child."""
-        for phase in ("tcp", "handshake"):
-            for number, id in enumerate("abc"):
-                with case((phase, id)):
-                    self.setUp()
-                    specs = self.children("abc")
-                    self.sites[id].silent = phase == "tcp"
-                    self.sites[id].answers = phase != "handshake"
-                    supervisor = self.supervise(specs)
-                    up = supervisor.when_up()
-                    with self.happens(*(f"end {other}" for other in reversed("abc"[:number]))):
-                        self.stop(supervisor)
-                    error = self.failureResultOf(up, wsx.ClientEnded).value
-                    self.assertEqual(error.reason, Shutdown())
-                    self.assertEqual(self.sites[id].handlers[0].ends, [])
+        specs = self.children("abc")
+        self.sites[id].silent = phase == "tcp"
+        self.sites[id].answers = phase != "handshake"
+        supervisor = self.supervise(specs)
+        up = supervisor.when_up()
+        with self.happens(*(f"end {other}" for other in reversed("abc"[:number]))):
+            self.stop(supervisor)
+        error = self.failureResultOf(up, wsx.ClientEnded).value
+        self.assertEqual(error.reason, Shutdown())
+        self.assertEqual(self.sites[id].handlers[0].ends, [])
 
     def test_first_connect_of_an_asynchronous_child(self) -> None:
         """[V4] an asynchronous child was initialised: its ``terminate`` is called."""
@@ -1684,108 +1634,89 @@ class StopTests(SupervisorCase):
         self.sites[id].on_attempt = lambda: stops.append(supervisor.stopService())
         return stops
 
-    def test_during_connect(self) -> None:
+    @each((("a", ["start a"]), ("b", ["start a", "up a", "start b", "end a"])), (False, True))
+    def test_during_connect(self, id: str, events: Any, silent: bool) -> None:
         """From within the endpoint's ``connect``, while the child is being made."""
-        for id, events in (("a", ["start a"]), ("b", ["start a", "up a", "start b", "end a"])):
-            for silent in (False, True):
-                with case((id, silent)):
-                    self.setUp()
-                    supervisor = Supervisor(self.children("ab"), reactor=self.clock)
-                    stops = self.stop_at_attempt(supervisor, id)
-                    self.sites[id].silent = silent
-                    supervisor.startService()
-                    self.settle()
-                    self.successResultOf(stops[0])
-                    self.assertEqual(self.events, events)
-                    self.assert_all_down(supervisor)
+        supervisor = Supervisor(self.children("ab"), reactor=self.clock)
+        stops = self.stop_at_attempt(supervisor, id)
+        self.sites[id].silent = silent
+        supervisor.startService()
+        self.settle()
+        self.successResultOf(stops[0])
+        self.assertEqual(self.events, events)
+        self.assert_all_down(supervisor)
 
-    def test_during_a_restart(self) -> None:
+    @each(STRATEGIES, "abc", (False, True))
+    def test_during_a_restart(self, strategy: str, id: str, silent: bool) -> None:
         """From within the ``connect`` of a restart, with each strategy."""
-        for strategy in STRATEGIES:
-            for id in "abc":
-                for silent in (False, True):
-                    with case((strategy, id, silent)):
-                        self.setUp()
-                        supervisor = self.supervise(self.children("abc"), strategy)
-                        stops = self.stop_at_attempt(supervisor, id)
-                        self.sites[id].silent = silent
-                        self.crash(id)
-                        self.settle()
-                        self.successResultOf(stops[0])
-                        self.assert_all_down(supervisor)
+        supervisor = self.supervise(self.children("abc"), strategy)
+        stops = self.stop_at_attempt(supervisor, id)
+        self.sites[id].silent = silent
+        self.crash(id)
+        self.settle()
+        self.successResultOf(stops[0])
+        self.assert_all_down(supervisor)
 
-    def test_while_one_waits(self) -> None:
+    @each(STRATEGIES)
+    def test_while_one_waits(self, strategy: str) -> None:
         """While a child waits for its Backoff: its timer goes, the others are stopped."""
-        for strategy in STRATEGIES:
-            with case(strategy):
-                self.setUp()
-                supervisor = self.supervise(self.children("abc", backoff=steady(9.0)), strategy)
-                self.crash("b")
-                self.settle()
-                self.advance(1.0)
-                self.stop(supervisor)
-                self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
+        supervisor = self.supervise(self.children("abc", backoff=steady(9.0)), strategy)
+        self.crash("b")
+        self.settle()
+        self.advance(1.0)
+        self.stop(supervisor)
+        self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
 
-    def test_in_the_step_of_a_crash(self) -> None:
+    @each(STRATEGIES, range(8))
+    def test_in_the_step_of_a_crash(self, strategy: str, steps: int) -> None:
         """Before and after a crash in one step: nothing comes back."""
-        for strategy in STRATEGIES:
-            for steps in range(8):
-                with case((strategy, steps)):
-                    self.setUp()
-                    supervisor = self.supervise(self.children("abc"), strategy)
-                    self.crash("b")
-                    for _ in range(steps):
-                        self.clock.advance(0)
-                        for site in self.sites.values():
-                            site.serve()
-                    self.stop(supervisor)
-                    self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
+        supervisor = self.supervise(self.children("abc"), strategy)
+        self.crash("b")
+        for _ in range(steps):
+            self.clock.advance(0)
+            for site in self.sites.values():
+                site.serve()
+        self.stop(supervisor)
+        self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
 
-    def test_crash_while_stopping(self) -> None:
+    @each(STRATEGIES)
+    def test_crash_while_stopping(self, strategy: str) -> None:
         """[V4] a child that crashes while the others are stopped is not restarted."""
-        for strategy in STRATEGIES:
-            with case(strategy):
-                self.setUp()
-                supervisor = self.supervise(self.children("abc"), strategy)
-                self.sites["c"].hangs_up = False
-                stopped = supervisor.stopService()
-                self.settle()
-                with self.happens("end a", "end b"):
-                    self.crash("ab")
-                self.sites["c"].hangs_up = True
-                self.settle()
-                self.successResultOf(stopped)
-                self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
-                self.assert_all_down(supervisor)
+        supervisor = self.supervise(self.children("abc"), strategy)
+        self.sites["c"].hangs_up = False
+        stopped = supervisor.stopService()
+        self.settle()
+        with self.happens("end a", "end b"):
+            self.crash("ab")
+        self.sites["c"].hangs_up = True
+        self.settle()
+        self.successResultOf(stopped)
+        self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
+        self.assert_all_down(supervisor)
 
-    def test_group_is_stopped(self) -> None:
+    @each(("one_for_all", "rest_for_one"))
+    def test_group_is_stopped(self, strategy: str) -> None:
         """While a group is being stopped for its restart: the stop goes on from there."""
-        for strategy in ("one_for_all", "rest_for_one"):
-            with case(strategy):
-                self.setUp()
-                supervisor = self.supervise(self.children("abc", close_timeout=3.0), strategy)
-                self.sites["c"].hangs_up = False
-                self.crash("a")
-                self.settle()
-                stopped = supervisor.stopService()
-                self.settle()
-                self.assertNoResult(stopped)
-                self.advance(3.0)
-                self.successResultOf(stopped)
-                self.assertEqual(self.events.count("start a"), 1)
-                self.assert_all_down(supervisor)
+        supervisor = self.supervise(self.children("abc", close_timeout=3.0), strategy)
+        self.sites["c"].hangs_up = False
+        self.crash("a")
+        self.settle()
+        stopped = supervisor.stopService()
+        self.settle()
+        self.assertNoResult(stopped)
+        self.advance(3.0)
+        self.successResultOf(stopped)
+        self.assertEqual(self.events.count("start a"), 1)
+        self.assert_all_down(supervisor)
 
-    def test_group_is_started(self) -> None:
+    @each(("one_for_all", "rest_for_one"), "abc")
+    def test_group_is_started(self, strategy: str, id: str) -> None:
         """While a group is being started again, with each child in turn."""
-        for strategy in ("one_for_all", "rest_for_one"):
-            for id in "abc":
-                with case((strategy, id)):
-                    self.setUp()
-                    supervisor = self.supervise(self.children("abc"), strategy)
-                    self.sites[id].answers = False
-                    self.crash("a")
-                    self.settle()
-                    self.stop(supervisor)
+        supervisor = self.supervise(self.children("abc"), strategy)
+        self.sites[id].answers = False
+        self.crash("a")
+        self.settle()
+        self.stop(supervisor)
 
     def test_while_giving_up(self) -> None:
         """While it gives up: the Deferred waits for the end, whose reason stays."""
@@ -1810,43 +1741,39 @@ class StopTests(SupervisorCase):
         self.settle()
         self.successResultOf(supervisor.stopService())
 
-    def test_while_giving_up_then_started(self) -> None:
+    @each(("S", "sS", "sSs", "sSsS", "sSSsS", "ssSS"))
+    def test_while_giving_up_then_started(self, calls: str) -> None:
         """While it gives up, stopped and started: the last call counts, no child is there twice."""
-        for calls in ("S", "sS", "sSs", "sSsS", "sSSsS", "ssSS"):
-            with case(calls):
-                self.setUp()
-                specs = self.children("abc", close_timeout=3.0)
-                supervisor = self.supervise(specs, max_restarts=0)
-                self.sites["c"].hangs_up = False
-                self.crash("a")
-                self.settle()
-                self.call(supervisor, calls)
-                self.sites["c"].hangs_up = True
-                self.advance(3.0)
-                self.assertEqual(len(supervisor.which_children()), 3)
-                if calls[-2:] == "sS" or calls == "ssSS":
-                    self.assert_all_up(supervisor)
-                else:
-                    self.successResultOf(supervisor.terminated())
-                self.stop(supervisor)
+        specs = self.children("abc", close_timeout=3.0)
+        supervisor = self.supervise(specs, max_restarts=0)
+        self.sites["c"].hangs_up = False
+        self.crash("a")
+        self.settle()
+        self.call(supervisor, calls)
+        self.sites["c"].hangs_up = True
+        self.advance(3.0)
+        self.assertEqual(len(supervisor.which_children()), 3)
+        if calls[-2:] == "sS" or calls == "ssSS":
+            self.assert_all_up(supervisor)
+        else:
+            self.successResultOf(supervisor.terminated())
+        self.stop(supervisor)
 
-    def test_while_the_start_fails_then_started(self) -> None:
+    @each(("sS", "sSs", "sSsS"))
+    def test_while_the_start_fails_then_started(self, calls: str) -> None:
         """So it is while a first start that failed stops the others."""
-        for calls in ("sS", "sSs", "sSsS"):
-            with case(calls):
-                self.setUp()
-                specs = self.children("abc", close_timeout=3.0)
-                self.sites["c"].refusal = ConnectionRefusedError()
-                self.sites["b"].hangs_up = False
-                supervisor = self.supervise(specs)
-                self.sites["c"].refusal = None
-                self.call(supervisor, calls)
-                self.sites["b"].hangs_up = True
-                self.advance(3.0)
-                self.assertEqual(len(supervisor.which_children()), 3)
-                if calls[-1] == "S":
-                    self.assert_all_up(supervisor)
-                self.stop(supervisor)
+        specs = self.children("abc", close_timeout=3.0)
+        self.sites["c"].refusal = ConnectionRefusedError()
+        self.sites["b"].hangs_up = False
+        supervisor = self.supervise(specs)
+        self.sites["c"].refusal = None
+        self.call(supervisor, calls)
+        self.sites["b"].hangs_up = True
+        self.advance(3.0)
+        self.assertEqual(len(supervisor.which_children()), 3)
+        if calls[-1] == "S":
+            self.assert_all_up(supervisor)
+        self.stop(supervisor)
 
     def call(self, supervisor: Supervisor, calls: str) -> None:
         """Stops (s) and starts (S) it, all in one step."""
@@ -1860,76 +1787,69 @@ class StopTests(SupervisorCase):
         self.successResultOf(supervisor.when_up())
         self.assertNoResult(supervisor.terminated())
 
-    def test_twice(self) -> None:
+    @each(range(12))
+    def test_twice(self, steps: int) -> None:
         """Twice, in every phase: both Deferreds fire when all is down."""
-        for steps in range(12):
-            with case(steps):
-                self.setUp()
-                supervisor = self.supervise(self.children("abc"))
-                left: list[dict[str, int]] = []
-                for wait in (steps, 0):
-                    done = supervisor.stopService()
-                    done.addCallback(lambda _, left=left: left.append(self.connections()))
-                    for _ in range(wait):
-                        self.clock.advance(0)
-                        for site in self.sites.values():
-                            site.serve()
-                self.settle()
-                self.assertEqual(left, 2 * [{"a": 0, "b": 0, "c": 0}])
-                self.assert_all_down(supervisor)
+        supervisor = self.supervise(self.children("abc"))
+        left: list[dict[str, int]] = []
+        for wait in (steps, 0):
+            done = supervisor.stopService()
+            done.addCallback(lambda _: left.append(self.connections()))
+            for _ in range(wait):
+                self.clock.advance(0)
+                for site in self.sites.values():
+                    site.serve()
+        self.settle()
+        self.assertEqual(left, 2 * [{"a": 0, "b": 0, "c": 0}])
+        self.assert_all_down(supervisor)
 
-    def test_started_while_stopping(self) -> None:
+    @each(range(14))
+    def test_started_while_stopping(self, steps: int) -> None:
         """Started again while it stops: it comes up once all was down, with each phase."""
-        for steps in range(14):
-            with case(steps):
-                self.setUp()
-                supervisor = self.supervise([self.child(id, name=id) for id in "abc"])
-                terminated = supervisor.terminated()
-                del self.events[:]
-                stopped = supervisor.stopService()
-                for _ in range(steps):
-                    self.clock.advance(0)
-                    for site in self.sites.values():
-                        site.serve()
-                was_over = terminated.called
-                supervisor.startService()
-                self.settle()
-                self.successResultOf(stopped)
-                self.assertEqual(
-                    self.events,
-                    [f"end {id}" for id in "cba"]
-                    + [f"{what} {id}" for id in "abc" for what in ("start", "up")],
-                )
-                self.assertEqual(terminated.called, was_over)
-                self.assertNoResult(supervisor.terminated())
-                self.successResultOf(supervisor.when_up())
-                self.stop(supervisor)
+        supervisor = self.supervise([self.child(id, name=id) for id in "abc"])
+        terminated = supervisor.terminated()
+        del self.events[:]
+        stopped = supervisor.stopService()
+        for _ in range(steps):
+            self.clock.advance(0)
+            for site in self.sites.values():
+                site.serve()
+        was_over = terminated.called
+        supervisor.startService()
+        self.settle()
+        self.successResultOf(stopped)
+        self.assertEqual(
+            self.events,
+            [f"end {id}" for id in "cba"]
+            + [f"{what} {id}" for id in "abc" for what in ("start", "up")],
+        )
+        self.assertEqual(terminated.called, was_over)
+        self.assertNoResult(supervisor.terminated())
+        self.successResultOf(supervisor.when_up())
+        self.stop(supervisor)
 
-    def test_to_and_fro(self) -> None:
+    @each(("sS", "sSs", "sSsS", "sSsSs", "ssSS", "SsSsSS", "ssSSss"), (True, False))
+    def test_to_and_fro(self, calls: str, connected: bool) -> None:
         """Stopped and started several times at once: the last call counts."""
-        for calls in ("sS", "sSs", "sSsS", "sSsSs", "ssSS", "SsSsSS", "ssSSss"):
-            for connected in (True, False):
-                with case((calls, connected)):
-                    self.setUp()
-                    specs = self.children("ab")
-                    self.sites["b"].silent = not connected
-                    supervisor = self.supervise(specs)
-                    stops = []
-                    for call in calls:
-                        if call == "s":
-                            stops.append(supervisor.stopService())
-                        else:
-                            supervisor.startService()
-                    self.sites["b"].silent = False
-                    self.settle()
-                    for stopped in stops:
-                        self.successResultOf(stopped)
-                    self.assertEqual(self.up(supervisor), ["a", "b"] if calls[-1] == "S" else [])
-                    if calls[-1] == "S":
-                        self.assertNoResult(supervisor.terminated())
-                    else:
-                        self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
-                    self.stop(supervisor)
+        specs = self.children("ab")
+        self.sites["b"].silent = not connected
+        supervisor = self.supervise(specs)
+        stops = []
+        for call in calls:
+            if call == "s":
+                stops.append(supervisor.stopService())
+            else:
+                supervisor.startService()
+        self.sites["b"].silent = False
+        self.settle()
+        for stopped in stops:
+            self.successResultOf(stopped)
+        self.assertEqual(self.up(supervisor), ["a", "b"] if calls[-1] == "S" else [])
+        if calls[-1] == "S":
+            self.assertNoResult(supervisor.terminated())
+        else:
+            self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
+        self.stop(supervisor)
 
     def test_linked_during_a_stop_after_another(self) -> None:
         """[S9] a client that is linked during the second of two stops does not outlive the last."""
@@ -1948,25 +1868,23 @@ class StopTests(SupervisorCase):
         self.successResultOf(stopped)
         self.assert_all_down(supervisor)
 
-    def test_crash_during_a_stop_after_another(self) -> None:
+    @each(STRATEGIES)
+    def test_crash_during_a_stop_after_another(self, strategy: str) -> None:
         """[V4] a child that crashes during the second of two stops: all come up at the end."""
-        for strategy in STRATEGIES:
-            with case(strategy):
-                self.setUp()
-                specs = self.children("ab", close_timeout=3.0)
-                supervisor = self.supervise(specs, strategy, PLENTY)
-                self.sites["b"].hangs_up = False
-                self.call(supervisor, "sSsS")
-                self.settle()
-                self.advance(3.0)
-                self.crash("a")
-                self.settle()
-                self.sites["b"].hangs_up = True
-                self.advance(3.0)
-                self.assertEqual(self.up(supervisor), ["a", "b"])
-                self.assertEqual(self.connections(), {"a": 1, "b": 1})
-                self.assertNoResult(supervisor.terminated())
-                self.stop(supervisor)
+        specs = self.children("ab", close_timeout=3.0)
+        supervisor = self.supervise(specs, strategy, PLENTY)
+        self.sites["b"].hangs_up = False
+        self.call(supervisor, "sSsS")
+        self.settle()
+        self.advance(3.0)
+        self.crash("a")
+        self.settle()
+        self.sites["b"].hangs_up = True
+        self.advance(3.0)
+        self.assertEqual(self.up(supervisor), ["a", "b"])
+        self.assertEqual(self.connections(), {"a": 1, "b": 1})
+        self.assertNoResult(supervisor.terminated())
+        self.stop(supervisor)
 
     def test_to_and_fro_with_a_silent_server(self) -> None:
         """A stop is not held up by a start between it and an earlier stop."""
@@ -1991,27 +1909,23 @@ class StopTests(SupervisorCase):
         self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
         self.assert_all_down(supervisor)
 
-    def test_end_asks_again(self) -> None:
+    @each((False, True))
+    def test_end_asks_again(self, start: bool) -> None:
         """What ``terminated`` fires may stop and start it again."""
-        for start in (False, True):
-            with case(start):
-                self.setUp()
-                supervisor = self.supervise(self.children("ab"))
-                inner: list[Deferred[Any]] = []
+        supervisor = self.supervise(self.children("ab"))
+        inner: list[Deferred[Any]] = []
 
-                def again(
-                    _: object, start: bool = start, it: Any = supervisor, inner=inner
-                ) -> None:  # type: ignore[no-untyped-def]
-                    inner.append(it.stopService())
-                    if start:
-                        it.startService()
+        def again(_: object) -> None:
+            inner.append(supervisor.stopService())
+            if start:
+                supervisor.startService()
 
-                supervisor.terminated().addCallback(again)
-                supervisor.stopService()
-                self.settle()
-                self.successResultOf(inner[0])
-                self.assertEqual(self.up(supervisor), ["a", "b"] if start else [])
-                self.stop(supervisor)
+        supervisor.terminated().addCallback(again)
+        supervisor.stopService()
+        self.settle()
+        self.successResultOf(inner[0])
+        self.assertEqual(self.up(supervisor), ["a", "b"] if start else [])
+        self.stop(supervisor)
 
     def test_begins_anew(self) -> None:
         """After a stop, ``startService`` begins anew with the constructor's children."""
@@ -2197,25 +2111,24 @@ class AutoShutdownTests(SupervisorCase):
         self.assertNoResult(supervisor.terminated())
         self.assertEqual(supervisor.running, 1)
 
-    def test_all(self) -> None:
-        """The reason is that of the first that ended abnormally, else of the last."""
-        cases: list[tuple[str, type[object]]] = [
+    @each(
+        [
             ("aN bN", wsx.RemoteClose),
             ("aC bN", wsx.ConnectionDropped),
             ("aN bC", wsx.ConnectionDropped),
         ]
-        for ends, kind in cases:
-            with case(ends):
-                self.setUp()
-                specs = [self.child(id, "temporary") for id in "ab"]
-                supervisor = self.supervise(specs, auto_shutdown="all")
-                terminated = supervisor.terminated()
-                for end in ends.split():
-                    self.assertNoResult(terminated)
-                    (self.crash if end[1] == "C" else self.end_normally)(end[0])
-                    self.settle()
-                self.assertIsInstance(self.successResultOf(terminated), kind)
-                self.assert_all_down(supervisor)
+    )
+    def test_all(self, ends: str, kind: type[object]) -> None:
+        """The reason is that of the first that ended abnormally, else of the last."""
+        specs = [self.child(id, "temporary") for id in "ab"]
+        supervisor = self.supervise(specs, auto_shutdown="all")
+        terminated = supervisor.terminated()
+        for end in ends.split():
+            self.assertNoResult(terminated)
+            (self.crash if end[1] == "C" else self.end_normally)(end[0])
+            self.settle()
+        self.assertIsInstance(self.successResultOf(terminated), kind)
+        self.assert_all_down(supervisor)
 
     def test_not_while_one_waits(self) -> None:
         """A child that waits for its Backoff has not ended for good."""
@@ -2243,17 +2156,15 @@ class AutoShutdownTests(SupervisorCase):
         self.settle()
         self.assertEqual(self.up(supervisor), ["b"])
 
-    def test_nested(self) -> None:
+    @each([(SupervisorCase.end_normally, False), (SupervisorCase.crash, True)])
+    def test_nested(self, end: Callable[[SupervisorCase, str], None], is_up: bool) -> None:
         """Seen from above it is a normal end where its reason is normal."""
-        for end, is_up in ((self.end_normally, False), (self.crash, True)):
-            with case(end.__name__):
-                self.setUp()
-                specs = [self.child("a", "temporary")]
-                inner = Supervisor(specs, auto_shutdown="all", restart="transient", id="inner")
-                outer = self.supervise([inner])
-                end("a")
-                self.settle()
-                self.assertEqual(self.up(outer), ["inner"] if is_up else [])
+        specs = [self.child("a", "temporary")]
+        inner = Supervisor(specs, auto_shutdown="all", restart="transient", id="inner")
+        outer = self.supervise([inner])
+        end(self, "a")
+        self.settle()
+        self.assertEqual(self.up(outer), ["inner"] if is_up else [])
 
 
 class RequestTests(SupervisorCase):
@@ -2355,26 +2266,24 @@ class RequestTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a"])
         self.stop(supervisor)
 
-    def test_cancelled(self) -> None:
+    @each(range(4))
+    def test_cancelled(self, number: int) -> None:
         """So it is with all requests, also while they wait for their turn."""
-        for number in range(4):
-            with case(number):
-                self.setUp()
-                supervisor = self.supervise(self.children("ab"))
-                supervisor.terminate_child("b")
-                self.settle()
-                blocking = self.child("x")
-                self.sites["x"].answers = False
-                supervisor.start_child(blocking)
-                request = self.requests(supervisor, "b" if number else "c")[number]()
-                request.cancel()
-                self.failureResultOf(request, CancelledError)
-                self.sites["x"].answers = True
-                self.settle()
-                self.successResultOf(after := supervisor.start_child(self.child("z", async_=True)))
-                self.settle()
-                self.assertIsNotNone(after)
-                self.stop(supervisor)
+        supervisor = self.supervise(self.children("ab"))
+        supervisor.terminate_child("b")
+        self.settle()
+        blocking = self.child("x")
+        self.sites["x"].answers = False
+        supervisor.start_child(blocking)
+        request = self.requests(supervisor, "b" if number else "c")[number]()
+        request.cancel()
+        self.failureResultOf(request, CancelledError)
+        self.sites["x"].answers = True
+        self.settle()
+        self.successResultOf(after := supervisor.start_child(self.child("z", async_=True)))
+        self.settle()
+        self.assertIsNotNone(after)
+        self.stop(supervisor)
 
     def test_terminate_child(self) -> None:
         """A child that is terminated stays listed and down; its Deferred fires when it is."""
@@ -2408,66 +2317,59 @@ class RequestTests(SupervisorCase):
         self.assertEqual(supervisor.which_children(), [])
         self.fails(supervisor.terminate_child("a"), "a")
 
-    def test_terminate_child_waiting(self) -> None:
+    @each(STRATEGIES)
+    def test_terminate_child_waiting(self, strategy: str) -> None:
         """One that waits for its Backoff does not come back, and its timer is gone."""
-        for strategy in STRATEGIES:
-            with case(strategy):
-                self.setUp()
-                supervisor = self.supervise([self.child("a", backoff=steady(5.0))], strategy)
-                self.crash("a")
-                self.settle()
-                self.successResultOf(supervisor.terminate_child("a"))
-                self.assertEqual(self.clock.getDelayedCalls(), [])
-                self.advance(10.0)
-                self.assertEqual(self.row(supervisor), [("a", False)])
-                again = supervisor.restart_child("a")
-                self.settle()
-                self.successResultOf(again)
+        supervisor = self.supervise([self.child("a", backoff=steady(5.0))], strategy)
+        self.crash("a")
+        self.settle()
+        self.successResultOf(supervisor.terminate_child("a"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.advance(10.0)
+        self.assertEqual(self.row(supervisor), [("a", False)])
+        again = supervisor.restart_child("a")
+        self.settle()
+        self.successResultOf(again)
 
-    def test_terminate_child_restarting(self) -> None:
+    @each(("tcp", "handshake"))
+    def test_terminate_child_restarting(self, phase: str) -> None:
         """One that is being restarted, and its server is silent, is stopped; no further try."""
-        for phase in ("tcp", "handshake"):
-            with case(phase):
-                self.setUp()
-                supervisor = self.supervise(self.children("ab"), max_restarts=1)
-                self.sites["a"].silent = phase == "tcp"
-                self.sites["a"].answers = phase == "tcp"
-                self.crash("a")
-                self.settle()
-                self.assertEqual(self.row(supervisor), [("a", False), ("b", True)])
-                done = supervisor.terminate_child("a")
-                self.settle()
-                self.successResultOf(done)
-                self.assertEqual(self.connections(), {"a": 0, "b": 1})
-                self.assertEqual(self.clock.getDelayedCalls(), [])
-                self.assertEqual(self.sites["a"].attempts, 2)
-                self.sites["a"].silent, self.sites["a"].answers = False, True
-                again = supervisor.restart_child("a")
-                self.settle()
-                self.assertEqual(self.successResultOf(again).status, "open")
+        supervisor = self.supervise(self.children("ab"), max_restarts=1)
+        self.sites["a"].silent = phase == "tcp"
+        self.sites["a"].answers = phase == "tcp"
+        self.crash("a")
+        self.settle()
+        self.assertEqual(self.row(supervisor), [("a", False), ("b", True)])
+        done = supervisor.terminate_child("a")
+        self.settle()
+        self.successResultOf(done)
+        self.assertEqual(self.connections(), {"a": 0, "b": 1})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.sites["a"].attempts, 2)
+        self.sites["a"].silent, self.sites["a"].answers = False, True
+        again = supervisor.restart_child("a")
+        self.settle()
+        self.assertEqual(self.successResultOf(again).status, "open")
 
-    def test_terminate_child_in_the_step_of_its_crash(self) -> None:
+    @each(STRATEGIES, range(10))
+    def test_terminate_child_in_the_step_of_its_crash(self, strategy: str, steps: int) -> None:
         """At whatever step of its crash and restart: it ends down, and can be restarted."""
-        for strategy in STRATEGIES:
-            for steps in range(10):
-                with case((strategy, steps)):
-                    self.setUp()
-                    supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
-                    self.crash("b")
-                    for _ in range(steps):
-                        self.clock.advance(0)
-                        for site in self.sites.values():
-                            site.serve()
-                    done = supervisor.terminate_child("b")
-                    self.settle()
-                    self.successResultOf(done)
-                    self.assertEqual(self.row(supervisor)[1], ("b", False))
-                    self.assertEqual(self.connections()["b"], 0)
-                    self.assertEqual(self.up(supervisor), ["a", "c"])
-                    again = supervisor.restart_child("b")
-                    self.settle()
-                    self.assertIs(self.successResultOf(again), self.client(supervisor, "b"))
-                    self.stop(supervisor)
+        supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
+        self.crash("b")
+        for _ in range(steps):
+            self.clock.advance(0)
+            for site in self.sites.values():
+                site.serve()
+        done = supervisor.terminate_child("b")
+        self.settle()
+        self.successResultOf(done)
+        self.assertEqual(self.row(supervisor)[1], ("b", False))
+        self.assertEqual(self.connections()["b"], 0)
+        self.assertEqual(self.up(supervisor), ["a", "c"])
+        again = supervisor.restart_child("b")
+        self.settle()
+        self.assertIs(self.successResultOf(again), self.client(supervisor, "b"))
+        self.stop(supervisor)
 
     def test_restart_child(self) -> None:
         """A child that was terminated or ended is started again, in its old place."""
@@ -2597,33 +2499,30 @@ class RequestTests(SupervisorCase):
         for request in requests:
             self.fails(request, "top")
 
-    def test_while_a_group_restarts(self) -> None:
+    @each(("one_for_all", "rest_for_one"), ("stop", "start"))
+    def test_while_a_group_restarts(self, strategy: str, phase: str) -> None:
         """While a group is restarted, a request waits for its end."""
-        for strategy in ("one_for_all", "rest_for_one"):
-            for phase in ("stop", "start"):
-                with case((strategy, phase)):
-                    self.setUp()
-                    supervisor = self.supervise(self.children("abc"), strategy)
-                    self.sites["b"].hangs_up = phase != "stop"
-                    self.sites["b"].answers = phase != "start"
-                    self.crash("a")
-                    self.settle()
-                    requests = [
-                        supervisor.start_child(self.child("d")),
-                        supervisor.terminate_child("a"),
-                        supervisor.restart_child("a"),
-                    ]
-                    refused = supervisor.delete_child("c")
-                    self.settle()
-                    for request in requests:
-                        self.assertNoResult(request)
-                    self.sites["b"].hangs_up = self.sites["b"].answers = True
-                    self.settle()
-                    for request in requests:
-                        self.successResultOf(request)
-                    self.fails(refused, "c")
-                    self.assertEqual(self.up(supervisor), list("abcd"))
-                    self.stop(supervisor)
+        supervisor = self.supervise(self.children("abc"), strategy)
+        self.sites["b"].hangs_up = phase != "stop"
+        self.sites["b"].answers = phase != "start"
+        self.crash("a")
+        self.settle()
+        requests = [
+            supervisor.start_child(self.child("d")),
+            supervisor.terminate_child("a"),
+            supervisor.restart_child("a"),
+        ]
+        refused = supervisor.delete_child("c")
+        self.settle()
+        for request in requests:
+            self.assertNoResult(request)
+        self.sites["b"].hangs_up = self.sites["b"].answers = True
+        self.settle()
+        for request in requests:
+            self.successResultOf(request)
+        self.fails(refused, "c")
+        self.assertEqual(self.up(supervisor), list("abcd"))
+        self.stop(supervisor)
 
     def test_terminates_what_starts(self) -> None:
         """One that is starting is stopped at once: else a silent server would hold up all."""
@@ -2750,30 +2649,29 @@ class RequestTests(SupervisorCase):
 class ServiceTests(SupervisorCase):
     """A supervisor among Twisted's services."""
 
-    def test_application(self) -> None:
+    @each((functools.partial(Application, "test"), MultiService))
+    def test_application(self, make_parent: Callable[[], Any]) -> None:
         """[S9] under an Application it starts and stops with it, and holds up its stop."""
-        for parent in (Application("test"), MultiService()):
-            with case(parent):
-                self.setUp()
-                supervisor = Supervisor(self.children("ab", close_timeout=3.0))
-                supervisor.setServiceParent(parent)
-                service = IService(parent)
-                self.settle()
-                self.assertEqual(self.events, [])
-                service.privilegedStartService()
-                service.startService()
-                self.settle()
-                self.assertEqual(self.up(supervisor), ["a", "b"])
-                self.sites["a"].hangs_up = False
-                stopped = service.stopService()
-                self.settle()
-                self.assertNoResult(stopped)
-                self.advance(3.0)
-                self.successResultOf(stopped)
-                self.assert_all_down(supervisor)
-                with self.happens("start a", "up a", "start b", "up b"):
-                    service.startService()
-                service.stopService()
+        parent = make_parent()
+        supervisor = Supervisor(self.children("ab", close_timeout=3.0))
+        supervisor.setServiceParent(parent)
+        service = IService(parent)
+        self.settle()
+        self.assertEqual(self.events, [])
+        service.privilegedStartService()
+        service.startService()
+        self.settle()
+        self.assertEqual(self.up(supervisor), ["a", "b"])
+        self.sites["a"].hangs_up = False
+        stopped = service.stopService()
+        self.settle()
+        self.assertNoResult(stopped)
+        self.advance(3.0)
+        self.successResultOf(stopped)
+        self.assert_all_down(supervisor)
+        with self.happens("start a", "up a", "start b", "up b"):
+            service.startService()
+        service.stopService()
 
     def test_running(self) -> None:
         """``running`` follows ``startService`` and ``stopService``."""
@@ -3012,19 +2910,17 @@ class RandomTests(SupervisorCase):
             self.assertEqual(self.up(supervisor), [])
         self.assertEqual(registry._clients, {})
 
-    def seeds(self, seeds: Iterable[int], scenario: Callable[[Chaos], None]) -> None:
-        """Runs a scenario after each history."""
-        for seed in seeds:
-            self.setUp()
-            chaos: Chaos | None = None
-            try:
-                chaos = self.run_one(seed)
-                scenario(chaos)
-                self.check_end(chaos)
-            except Exception as error:
-                done = "" if chaos is None else " ".join(chaos.done)
-                raise self.failureException(f"seed {seed}: {error}\n{done}") from error
-            self.flushLoggedErrors(wsx.AlreadyStartedError, wsx.ClientEnded)
+    def after(self, seed: int, scenario: Callable[[Chaos], None]) -> None:
+        """Run a scenario after the history that a seed makes."""
+        chaos: Chaos | None = None
+        try:
+            chaos = self.run_one(seed)
+            scenario(chaos)
+            self.check_end(chaos)
+        except Exception as error:
+            done = "" if chaos is None else " ".join(chaos.done)
+            raise self.failureException(f"seed {seed}: {error}\n{done}") from error
+        self.flushLoggedErrors(wsx.AlreadyStartedError, wsx.ClientEnded)
 
     def stop_and_wait(self, chaos: Chaos) -> None:
         stopped = chaos.outer.stopService()
@@ -3032,11 +2928,13 @@ class RandomTests(SupervisorCase):
         self.advance(100.0, steps=100)
         self.successResultOf(stopped)
 
-    def test_stop_in_the_middle(self) -> None:
+    @each(range(40))
+    def test_stop_in_the_middle(self, seed: int) -> None:
         """A stop in the middle of trouble: everything is down, every Deferred has fired."""
-        self.seeds(range(40), self.stop_and_wait)
+        self.after(seed, self.stop_and_wait)
 
-    def test_recovers(self) -> None:
+    @each(range(100, 140))
+    def test_recovers(self, seed: int) -> None:
         """When trouble is over, every permanent child that nobody touched is up again."""
 
         def heal(chaos: Chaos) -> None:
@@ -3053,7 +2951,7 @@ class RandomTests(SupervisorCase):
                     self.assertEqual(child.status, "open", id)
             self.stop_and_wait(chaos)
 
-        self.seeds(range(100, 140), heal)
+        self.after(seed, heal)
 
     def client_or_none(self, rows: list[tuple[Any, Any, str]], id: str) -> Any:
         return next((child for other, child, _ in rows if other == id), None)

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 import wsx
 from wsx import Close, NotConnectedError, Ok, Reconnect, Reply
 from wsx.test.support import MemoryCase, MemoryServer, Recorder, case, close, server_frame, text
+from wsx.test.support.each import each
 
 FIRST = "the first state"
 NEW = "a new state"
@@ -124,8 +125,7 @@ class SystemCase(MemoryCase):
     # The states
 
     def enter(self, state: str) -> wsx.Client[Any]:
-        """Gives a client in this state, with a server of its own."""
-        self.setUp()
+        """Return a client in this state; a test may do so once."""
         self.handler = Recorder(handle_disconnect=again)
         method = "enter_" + state.replace(" ", "_")
         client: wsx.Client[Any] = getattr(self, method)()
@@ -224,144 +224,132 @@ class SystemCase(MemoryCase):
 class EveryStateTests(SystemCase):
     """[Y1] [Y3] each request in each state."""
 
-    def test_get_state(self) -> None:
+    @each(STATUS)
+    def test_get_state(self, state: str) -> None:
         """[Y1] [Y3] the state is given in every state, after the end the last one."""
-        for state in STATUS:
-            with case(state):
-                client = self.enter(state)
-                self.assertEqual(client.sys.get_state(), FIRST)
+        client = self.enter(state)
+        self.assertEqual(client.sys.get_state(), FIRST)
 
-    def test_get_status(self) -> None:
+    @each(STATUS)
+    def test_get_status(self, state: str) -> None:
         """[Y1] [Y3] the status is given in every state, with its keys and the right values."""
-        for state in STATUS:
-            with case(state):
-                client = self.enter(state)
-                status = client.sys.get_status()
-                self.assertEqual(set(status), KEYS)
-                self.assertEqual(status["status"], STATUS[state])
-                self.assertIs(status["handler"], Recorder)
-                self.assertIsNone(status["version"])
-                self.assertEqual(status["state"], FIRST)
-                self.assertEqual(status["conn"], client.conn)
-                self.assertEqual(status["mailbox"], 0)
-                self.assertIs(status["suspended"], state == "suspended")
+        client = self.enter(state)
+        status = client.sys.get_status()
+        self.assertEqual(set(status), KEYS)
+        self.assertEqual(status["status"], STATUS[state])
+        self.assertIs(status["handler"], Recorder)
+        self.assertIsNone(status["version"])
+        self.assertEqual(status["state"], FIRST)
+        self.assertEqual(status["conn"], client.conn)
+        self.assertEqual(status["mailbox"], 0)
+        self.assertIs(status["suspended"], state == "suspended")
 
-    def test_replace_state_at_once(self) -> None:
+    @each(AT_ONCE)
+    def test_replace_state_at_once(self, state: str) -> None:
         """[Y1] [Y3] where no callback is under way, the state is replaced at once."""
-        for state in AT_ONCE:
-            with case(state):
-                client = self.enter(state)
-                replaced = client.sys.replace_state(lambda state: (state, NEW))
-                self.assertEqual(self.successResultOf(replaced), (FIRST, NEW))
-                self.assertEqual(client.sys.get_state(), (FIRST, NEW))
+        client = self.enter(state)
+        replaced = client.sys.replace_state(lambda state: (state, NEW))
+        self.assertEqual(self.successResultOf(replaced), (FIRST, NEW))
+        self.assertEqual(client.sys.get_state(), (FIRST, NEW))
 
-    def test_replace_state_reaches_the_handler(self) -> None:
+    @each(AT_ONCE)
+    def test_replace_state_reaches_the_handler(self, state: str) -> None:
         """[Y1] [Y3] the next callback gets the new state, in whatever state it was replaced."""
-        for state in AT_ONCE:
-            with case(state):
-                client = self.enter(state)
-                client.sys.replace_state(lambda _: NEW)
-                self.end(client)
-                if state != "not initialised yet":
-                    self.assertEqual(self.handler.calls[-1][::2], ("terminate", NEW))
+        client = self.enter(state)
+        client.sys.replace_state(lambda _: NEW)
+        self.end(client)
+        if state != "not initialised yet":
+            self.assertEqual(self.handler.calls[-1][::2], ("terminate", NEW))
 
-    def test_replace_state_waits(self) -> None:
+    @each(BUSY)
+    def test_replace_state_waits(self, state: str) -> None:
         """[Y1] while a callback is under way, its answer comes first and is then replaced."""
-        for state in BUSY:
-            with case(state):
-                client = self.enter(state)
-                replaced = client.sys.replace_state(lambda state: (state, NEW))
-                self.assertNoResult(replaced)
-                self.assertEqual(client.sys.get_state(), FIRST)
-                callback = BUSY[state]
-                answer = (
-                    Reconnect("answered") if callback == "handle_disconnect" else Ok("answered")
-                )
-                self.settle(answer if callback else "answered")
-                self.assertEqual(self.successResultOf(replaced), ("answered", NEW))
+        client = self.enter(state)
+        replaced = client.sys.replace_state(lambda state: (state, NEW))
+        self.assertNoResult(replaced)
+        self.assertEqual(client.sys.get_state(), FIRST)
+        callback = BUSY[state]
+        answer = Reconnect("answered") if callback == "handle_disconnect" else Ok("answered")
+        self.settle(answer if callback else "answered")
+        self.assertEqual(self.successResultOf(replaced), ("answered", NEW))
 
-    def test_change_code_at_once(self) -> None:
+    @each(AT_ONCE)
+    def test_change_code_at_once(self, state: str) -> None:
         """[Y6] [Y3] where no callback is under way, the class is changed at once."""
-        for state in AT_ONCE:
-            with case(state):
-                client = self.enter(state)
-                self.assertIsNone(self.successResultOf(client.sys.change_code(Second, "1", "more")))
-                self.assertIs(type(self.handler), Second)
-                self.assertIs(client.handler, self.handler)
-                self.assertEqual(self.handler.calls[-1], ("code_change", ("1", "more"), FIRST))
-                self.assertEqual(client.sys.get_state(), (FIRST, "converted"))
-                self.assertEqual(client.sys.get_status()["version"], "2")
+        client = self.enter(state)
+        self.assertIsNone(self.successResultOf(client.sys.change_code(Second, "1", "more")))
+        self.assertIs(type(self.handler), Second)
+        self.assertIs(client.handler, self.handler)
+        self.assertEqual(self.handler.calls[-1], ("code_change", ("1", "more"), FIRST))
+        self.assertEqual(client.sys.get_state(), (FIRST, "converted"))
+        self.assertEqual(client.sys.get_status()["version"], "2")
 
-    def test_change_code_waits(self) -> None:
+    @each(BUSY)
+    def test_change_code_waits(self, state: str) -> None:
         """[Y6] while a callback is under way, its answer comes before ``code_change``."""
-        for state in BUSY:
-            with case(state):
-                client = self.enter(state)
-                changed = client.sys.change_code(Second)
-                self.assertNoResult(changed)
-                self.assertIs(client.sys.get_status()["handler"], Recorder)
-                callback = BUSY[state]
-                answer = (
-                    Reconnect("answered") if callback == "handle_disconnect" else Ok("answered")
-                )
-                self.settle(answer if callback else "answered")
-                self.successResultOf(changed)
-                self.assertEqual(client.sys.get_state(), ("answered", "converted"))
+        client = self.enter(state)
+        changed = client.sys.change_code(Second)
+        self.assertNoResult(changed)
+        self.assertIs(client.sys.get_status()["handler"], Recorder)
+        callback = BUSY[state]
+        answer = Reconnect("answered") if callback == "handle_disconnect" else Ok("answered")
+        self.settle(answer if callback else "answered")
+        self.successResultOf(changed)
+        self.assertEqual(client.sys.get_state(), ("answered", "converted"))
 
-    def test_while_terminate_is_pending(self) -> None:
-        """[Y3] ``terminate``'s answer is the end: what waited for it fails."""
-        for request in (
+    @each(
+        (
             lambda client: client.sys.replace_state(lambda _: NEW),
             lambda client: client.sys.change_code(Second),
-        ):
-            client = self.enter("terminate pending")
-            asked = request(client)
-            self.assertNoResult(asked)
-            self.settle()
-            error = self.failureResultOf(asked, NotConnectedError).value
-            self.assertEqual(error.connection_state, "terminated")
-            self.assertEqual(client.sys.get_state(), FIRST)
-            self.assertIs(type(self.handler), Recorder)
+        )
+    )
+    def test_while_terminate_is_pending(self, request: Any) -> None:
+        """[Y3] ``terminate``'s answer is the end: what waited for it fails."""
+        client = self.enter("terminate pending")
+        asked = request(client)
+        self.assertNoResult(asked)
+        self.settle()
+        error = self.failureResultOf(asked, NotConnectedError).value
+        self.assertEqual(error.connection_state, "terminated")
+        self.assertEqual(client.sys.get_state(), FIRST)
+        self.assertIs(type(self.handler), Recorder)
 
-    def test_suspend_and_resume(self) -> None:
+    @each(LIVE)
+    def test_suspend_and_resume(self, state: str) -> None:
         """[Y4] [Y3] both are taken at once in every state, and shown."""
-        for state in LIVE:
-            with case(state):
-                client = self.enter(state)
-                self.assertIsNone(client.sys.suspend())
-                self.assertIs(client.sys.get_status()["suspended"], True)
-                self.assertIsNone(client.sys.resume())
-                self.assertIs(client.sys.get_status()["suspended"], False)
+        client = self.enter(state)
+        self.assertIsNone(client.sys.suspend())
+        self.assertIs(client.sys.get_status()["suspended"], True)
+        self.assertIsNone(client.sys.resume())
+        self.assertIs(client.sys.get_status()["suspended"], False)
 
-    def test_terminate_while_suspended(self) -> None:
+    @each(LIVE)
+    def test_terminate_while_suspended(self, state: str) -> None:
         """[Y4] a client that was suspended in any state calls ``terminate`` all the same, once."""
-        for state in LIVE:
-            with case(state):
-                client = self.enter(state)
-                client.sys.suspend()
-                calls = len(self.handler.calls)
-                ended = client.terminated()
-                client.stop()
-                self.clock.pump([1.0] * 20)
-                self.assertIsNotNone(self.successResultOf(ended))
-                expected = [] if state == "not initialised yet" else ["terminate"]
-                if state == "terminate pending":
-                    expected = []  # it was called before
-                self.assertEqual(self.handler.names[calls:], expected)
+        client = self.enter(state)
+        client.sys.suspend()
+        calls = len(self.handler.calls)
+        ended = client.terminated()
+        client.stop()
+        self.clock.pump([1.0] * 20)
+        self.assertIsNotNone(self.successResultOf(ended))
+        expected = [] if state == "not initialised yet" else ["terminate"]
+        if state == "terminate pending":
+            expected = []  # it was called before
+        self.assertEqual(self.handler.names[calls:], expected)
 
-    def test_trace(self) -> None:
+    @each(NOT_ENDING)
+    def test_trace(self, state: str) -> None:
         """[Y5] [Y3] trace lines begin and end at once in every state."""
-        for state in NOT_ENDING:
-            with case(state):
-                client = self.enter(state)
-                output = StringIO()
-                self.patch(sys, "stdout", output)
-                self.assertIsNone(client.sys.trace(True))
-                client.cast("one")
-                self.assertIsNone(client.sys.trace(False))
-                client.cast("two")
-                expected = f"*DBG* {client!r} received cast: 'one'\n"
-                self.assertEqual(output.getvalue(), expected)
+        client = self.enter(state)
+        output = StringIO()
+        self.patch(sys, "stdout", output)
+        self.assertIsNone(client.sys.trace(True))
+        client.cast("one")
+        self.assertIsNone(client.sys.trace(False))
+        client.cast("two")
+        expected = f"*DBG* {client!r} received cast: 'one'\n"
+        self.assertEqual(output.getvalue(), expected)
 
     def test_trace_of_the_end(self) -> None:
         """[Y5] [Y3] tracing that begins when the client is ending still shows the end."""
@@ -373,101 +361,94 @@ class EveryStateTests(SystemCase):
         self.step()
         self.assertIn("terminating: ", output.getvalue())
 
-    def test_log(self) -> None:
+    @each(LIVE)
+    def test_log(self, state: str) -> None:
         """[Y5] [Y3] the log begins at once in every state, and is kept after the end."""
-        for state in LIVE:
-            with case(state):
-                client = self.enter(state)
-                self.assertIsNone(client.sys.log(True))
-                if state not in ENDING:
-                    client.cast("one")
-                    self.assertEqual(client.sys.log("get"), [(0.0, "received cast: 'one'")])
-                self.end(client)
-                if state not in (*ENDING, "not initialised yet"):
-                    self.assertIn("terminating", str(client.sys.log("get")))
+        client = self.enter(state)
+        self.assertIsNone(client.sys.log(True))
+        if state not in ENDING:
+            client.cast("one")
+            self.assertEqual(client.sys.log("get"), [(0.0, "received cast: 'one'")])
+        self.end(client)
+        if state not in (*ENDING, "not initialised yet"):
+            self.assertIn("terminating", str(client.sys.log("get")))
 
-    def test_statistics(self) -> None:
+    @each(LIVE)
+    def test_statistics(self, state: str) -> None:
         """[Y5] [Y3] counting begins at once in every state, and is kept after the end."""
-        for state in LIVE:
-            with case(state):
-                client = self.enter(state)
-                self.assertIsNone(client.sys.statistics(True))
-                self.assertEqual(client.sys.statistics("get"), {})
-                if state not in ENDING:
-                    client.cast("one")
-                    self.assertEqual(client.sys.statistics("get"), {"received cast": 1})
-                self.end(client)
-                if state not in (*ENDING, "not initialised yet"):
-                    self.assertEqual((client.sys.statistics("get") or {})["terminating"], 1)
+        client = self.enter(state)
+        self.assertIsNone(client.sys.statistics(True))
+        self.assertEqual(client.sys.statistics("get"), {})
+        if state not in ENDING:
+            client.cast("one")
+            self.assertEqual(client.sys.statistics("get"), {"received cast": 1})
+        self.end(client)
+        if state not in (*ENDING, "not initialised yet"):
+            self.assertEqual((client.sys.statistics("get") or {})["terminating"], 1)
 
-    def test_log_to_file(self) -> None:
+    @each(LIVE)
+    def test_log_to_file(self, state: str) -> None:
         """[Y5] [Y3] writing to a file begins at once in every state."""
-        for state in LIVE:
-            with case(state):
-                client = self.enter(state)
-                path = Path(self.mktemp())
-                self.assertIsNone(client.sys.log_to_file(path))
-                if state not in ENDING:
-                    client.cast("one")
-                    self.assertIn("received cast: 'one'", path.read_text())
-                self.end(client)
-                if state not in ("terminate pending", "not initialised yet"):
-                    self.assertIn("terminating: ", path.read_text().splitlines()[-1])
+        client = self.enter(state)
+        path = Path(self.mktemp())
+        self.assertIsNone(client.sys.log_to_file(path))
+        if state not in ENDING:
+            client.cast("one")
+            self.assertIn("received cast: 'one'", path.read_text())
+        self.end(client)
+        if state not in ("terminate pending", "not initialised yet"):
+            self.assertIn("terminating: ", path.read_text().splitlines()[-1])
 
-    def test_terminate(self) -> None:
+    @each(NOT_ENDING)
+    def test_terminate(self, state: str) -> None:
         """[Y3] the end with this reason, from every state, with ``terminate`` and 1001."""
         reason = object()
-        for state in NOT_ENDING:
-            with case(state):
-                client = self.enter(state)
-                told = client.terminated()
-                was_open = client.status == "open"
-                ended = client.sys.terminate(reason)
-                if was_open:
-                    self.assertEqual(self.peer.received(), [(8, (1001).to_bytes(2, "big"))])
-                    self.assertNoResult(ended)
-                self.clock.pump([1.0] * 20)
-                self.assertIs(self.successResultOf(ended), reason)
-                self.assertIs(self.successResultOf(told), reason)
-                terminated = self.handler.arguments("terminate")
-                self.assertEqual(terminated, [] if state == "not initialised yet" else [reason])
+        client = self.enter(state)
+        told = client.terminated()
+        was_open = client.status == "open"
+        ended = client.sys.terminate(reason)
+        if was_open:
+            self.assertEqual(self.peer.received(), [(8, (1001).to_bytes(2, "big"))])
+            self.assertNoResult(ended)
+        self.clock.pump([1.0] * 20)
+        self.assertIs(self.successResultOf(ended), reason)
+        self.assertIs(self.successResultOf(told), reason)
+        terminated = self.handler.arguments("terminate")
+        self.assertEqual(terminated, [] if state == "not initialised yet" else [reason])
 
-    def test_terminate_while_ending(self) -> None:
+    @each(ENDING)
+    def test_terminate_while_ending(self, state: str) -> None:
         """[Y3] a client that is ending already ends for its own reason, which is told."""
-        for state in ENDING:
-            with case(state):
-                client = self.enter(state)
-                ended = client.sys.terminate("another")
-                self.clock.pump([1.0] * 20)
-                self.assertEqual(self.successResultOf(ended), wsx.Shutdown())
-                self.assertEqual(self.handler.arguments("terminate"), [wsx.Shutdown()])
+        client = self.enter(state)
+        ended = client.sys.terminate("another")
+        self.clock.pump([1.0] * 20)
+        self.assertEqual(self.successResultOf(ended), wsx.Shutdown())
+        self.assertEqual(self.handler.arguments("terminate"), [wsx.Shutdown()])
 
-    def test_abort(self) -> None:
+    @each(LIVE)
+    def test_abort(self, state: str) -> None:
         """``abort`` ends a client within a step, from every state, and calls ``terminate``."""
-        for state in LIVE:
-            with case(state):
-                client = self.enter(state)
-                ended = client.terminated()
-                client.abort()
-                self.step()
-                self.assertEqual(self.successResultOf(ended), wsx.Shutdown())
-                terminated = self.handler.arguments("terminate")
-                expected = [] if state == "not initialised yet" else [wsx.Shutdown()]
-                self.assertEqual(terminated, expected)
-                self.assertEqual(self.clock.getDelayedCalls(), [])
+        client = self.enter(state)
+        ended = client.terminated()
+        client.abort()
+        self.step()
+        self.assertEqual(self.successResultOf(ended), wsx.Shutdown())
+        terminated = self.handler.arguments("terminate")
+        expected = [] if state == "not initialised yet" else [wsx.Shutdown()]
+        self.assertEqual(terminated, expected)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_abort_twice(self) -> None:
+    @each(STATUS)
+    def test_abort_twice(self, state: str) -> None:
         """A second ``abort`` does nothing, wherever the first one led."""
-        for state in STATUS:
-            with case(state):
-                client = self.enter(state)
-                client.abort()
-                client.abort()
-                self.step()
-                client.abort()
-                self.step()
-                self.assertEqual(client.status, "terminated")
-                self.assertLessEqual(len(self.handler.arguments("terminate")), 1)
+        client = self.enter(state)
+        client.abort()
+        client.abort()
+        self.step()
+        client.abort()
+        self.step()
+        self.assertEqual(client.status, "terminated")
+        self.assertLessEqual(len(self.handler.arguments("terminate")), 1)
 
     def test_abort_cuts(self) -> None:
         """``abort`` does not wait for the peer's close frame: TCP is cut."""
@@ -606,24 +587,23 @@ class StatusTests(SystemCase):
             self.peer.drop()
             self.step()
 
-    def test_attempt_number_once_healthy(self) -> None:
+    @each(("by time", "by mark_healthy"))
+    def test_attempt_number_once_healthy(self, healthy: str) -> None:
         """[Y1] with a connection that has become healthy the count is back."""
-        for healthy in ("by time", "by mark_healthy"):
-            with case(healthy):
-                client = self.enter("waiting to reconnect")
-                self.clock.advance(DELAY)
-                self.peer.drop()
-                self.step()
-                self.assertEqual(client.sys.get_status()["attempt_number"], 2)
-                self.clock.advance(DELAY)
-                self.peer.answer()
-                self.step()
-                self.assertEqual(client.sys.get_status()["attempt_number"], 2)
-                if healthy == "by time":
-                    self.clock.advance(5.0)
-                else:
-                    client.mark_healthy()
-                self.assertLessEqual(client.sys.get_status()["attempt_number"], 1)
+        client = self.enter("waiting to reconnect")
+        self.clock.advance(DELAY)
+        self.peer.drop()
+        self.step()
+        self.assertEqual(client.sys.get_status()["attempt_number"], 2)
+        self.clock.advance(DELAY)
+        self.peer.answer()
+        self.step()
+        self.assertEqual(client.sys.get_status()["attempt_number"], 2)
+        if healthy == "by time":
+            self.clock.advance(5.0)
+        else:
+            client.mark_healthy()
+        self.assertLessEqual(client.sys.get_status()["attempt_number"], 1)
 
     def test_off(self) -> None:
         """[Y1] [Y5] log and statistics that are not kept are empty."""
@@ -711,13 +691,12 @@ class FormatStatusTests(SystemCase):
                 self.assertEqual(set(status), KEYS)
                 self.assertEqual(len(events), 1)
 
-    def test_every_state(self) -> None:
+    @each(STATUS)
+    def test_every_state(self, state: str) -> None:
         """[Y2] it is used in every state, also after the end."""
-        for state in STATUS:
-            with case(state):
-                client = self.enter(state)
-                self.handler.format_status = lambda status: {"mine": 1}  # type: ignore[method-assign]
-                self.assertEqual(client.sys.get_status(), {"mine": 1})
+        client = self.enter(state)
+        self.handler.format_status = lambda status: {"mine": 1}  # type: ignore[method-assign]
+        self.assertEqual(client.sys.get_status(), {"mine": 1})
 
     def test_for_nothing_else(self) -> None:
         """[Y2] the state itself is not passed through it."""
@@ -958,8 +937,8 @@ class ReplaceStateTests(SystemCase):
         self.settle()
         self.assertEqual(len(order), 2 * count)
         self.assertEqual(order, list(range(2 * count)))
-        for each in asked:
-            self.successResultOf(each)
+        for request in asked:
+            self.successResultOf(request)
 
     def test_thousands_inside_a_coroutine(self) -> None:
         """[Y1] one after another, each awaited, runs over no stack."""
@@ -1038,19 +1017,18 @@ class RequestEndTests(SystemCase):
         self.flushLoggedErrors(RuntimeError)
         self.assertEqual(self.handler.calls[-1][::2], ("terminate", NEW))
 
-    def test_stop_while_under_way(self) -> None:
+    @each(("open", "waiting to reconnect"))
+    def test_stop_while_under_way(self, state: str) -> None:
         """[Y1] a function that is pending when the client stops is cancelled; the state stays."""
-        for state in ("open", "waiting to reconnect"):
-            with case(state):
-                client = self.enter(state)
-                replaced = client.sys.replace_state(self.waits)
-                client.stop()
-                self.clock.pump([1.0] * 20)
-                self.assertEqual(client.status, "terminated")
-                self.failureResultOf(replaced, CancelledError, NotConnectedError)
-                self.assertTrue(self.cancelled)
-                self.assertEqual(self.handler.calls[-1], ("terminate", wsx.Shutdown(), FIRST))
-                self.assertEqual(client.sys.get_state(), FIRST)
+        client = self.enter(state)
+        replaced = client.sys.replace_state(self.waits)
+        client.stop()
+        self.clock.pump([1.0] * 20)
+        self.assertEqual(client.status, "terminated")
+        self.failureResultOf(replaced, CancelledError, NotConnectedError)
+        self.assertTrue(self.cancelled)
+        self.assertEqual(self.handler.calls[-1], ("terminate", wsx.Shutdown(), FIRST))
+        self.assertEqual(client.sys.get_state(), FIRST)
 
     def test_pending_at_the_end(self) -> None:
         """[Y1] no request is left without an answer: one begun while ending fails at the end."""
@@ -1279,27 +1257,26 @@ class SuspendTests(SystemCase):
         self.successResultOf(client.send_frame(wsx.Text("x")))
         self.assertEqual(self.peer.received(), [(1, b"x")])
 
-    def test_suspended_while_connecting(self) -> None:
+    @each((True, False))
+    def test_suspended_while_connecting(self, together: bool) -> None:
         """[Y4] a connection being made is made; ``handle_connect`` waits, the frames after it."""
-        for together in (True, False):
-            with case(together):
-                client = self.enter("response outstanding")
-                client.sys.suspend()
-                if together:
-                    self.peer.answer(text("1") + text("2"))
-                else:
-                    self.peer.answer()
-                    self.assertTrue(self.peer.transport.reading_paused)
-                    self.peer.send(text("1") + text("2"))
-                self.step()
-                self.assertEqual(client.status, "open")
-                self.assertEqual(self.handler.names, [])
-                self.assertTrue(self.peer.transport.reading_paused)
-                client.sys.resume()
-                self.step()
-                names = ["handle_connect", "handle_frame", "handle_frame"]
-                self.assertEqual(self.handler.names, names)
-                self.assertFalse(self.peer.transport.reading_paused)
+        client = self.enter("response outstanding")
+        client.sys.suspend()
+        if together:
+            self.peer.answer(text("1") + text("2"))
+        else:
+            self.peer.answer()
+            self.assertTrue(self.peer.transport.reading_paused)
+            self.peer.send(text("1") + text("2"))
+        self.step()
+        self.assertEqual(client.status, "open")
+        self.assertEqual(self.handler.names, [])
+        self.assertTrue(self.peer.transport.reading_paused)
+        client.sys.resume()
+        self.step()
+        names = ["handle_connect", "handle_frame", "handle_frame"]
+        self.assertEqual(self.handler.names, names)
+        self.assertFalse(self.peer.transport.reading_paused)
 
     def test_start_waits(self) -> None:
         """[Y4] the Deferred of ``start`` waits with ``handle_connect``."""
@@ -1460,6 +1437,32 @@ class SuspendTests(SystemCase):
         self.assertEqual(client.status, "open")
 
 
+def fail_half_way(handler: Any, state: Any) -> Any:
+    handler.added = 1
+    del handler.answers
+    raise RuntimeError("on purpose")
+
+
+async def fail_later(handler: Any, state: Any) -> Any:
+    handler.added = 1
+    await succeed(None)
+    raise RuntimeError("on purpose")
+
+
+FAILURES: list[tuple[str, Any, type[BaseException]]] = [
+    ("raises", RuntimeError("on purpose"), RuntimeError),
+    ("raises half way", fail_half_way, RuntimeError),
+    ("raises later", fail_later, RuntimeError),
+    ("Exit", wsx.Exit("reason"), wsx.Exit),
+    ("nonsense", "nonsense", wsx.BadResponseError),
+    ("nonsense later", lambda *_: succeed(5), wsx.BadResponseError),
+    ("Reply", Reply(wsx.Text("x"), NEW), wsx.BadResponseError),
+    ("Close", Close(NEW), wsx.BadResponseError),
+    ("Reconnect", Reconnect(NEW), wsx.BadResponseError),
+    ("cancelled", CancelledError(), CancelledError),
+]
+
+
 class ChangeCodeTests(SystemCase):
     """[Y6] ``change_code``; with a module on disk: test_code_change."""
 
@@ -1527,36 +1530,12 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(self.peer.received(), [])
         self.assertEqual(self.server.attempts, 1)
 
-    def test_failing(self) -> None:
+    @each(FAILURES)
+    def test_failing(self, way: str, answer: Any, error: type[BaseException]) -> None:
         """[Y6] each way to fail fails the Deferred, and the old class and state stay."""
-
-        def fail_half_way(handler: Any, state: Any) -> Any:
-            handler.added = 1
-            del handler.answers
-            raise RuntimeError("on purpose")
-
-        async def fail_later(handler: Any, state: Any) -> Any:
-            handler.added = 1
-            await succeed(None)
-            raise RuntimeError("on purpose")
-
-        ways: dict[str, tuple[Any, type[BaseException]]] = {
-            "raises": (RuntimeError("on purpose"), RuntimeError),
-            "raises half way": (fail_half_way, RuntimeError),
-            "raises later": (fail_later, RuntimeError),
-            "Exit": (wsx.Exit("reason"), wsx.Exit),
-            "nonsense": ("nonsense", wsx.BadResponseError),
-            "nonsense later": (lambda *_: succeed(5), wsx.BadResponseError),
-            "Reply": (Reply(wsx.Text("x"), NEW), wsx.BadResponseError),
-            "Close": (Close(NEW), wsx.BadResponseError),
-            "Reconnect": (Reconnect(NEW), wsx.BadResponseError),
-            "cancelled": (CancelledError(), CancelledError),
-        }
-        for way, (answer, error) in ways.items():
-            with case(way):
-                client = self.enter("open")
-                self.failureResultOf(self.change(answer, client), error)
-                self.assert_old(client)
+        client = self.enter("open")
+        self.failureResultOf(self.change(answer, client), error)
+        self.assert_old(client)
 
     def test_bad_response(self) -> None:
         """[Y6] a wrong answer's BadResponseError says of which callback."""
@@ -1682,17 +1661,16 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(self.handler.calls[-1], ("handle_cast", "waits", FIRST))
         self.assert_old(client)
 
-    def test_stop_meanwhile(self) -> None:
+    @each(("open", "waiting to reconnect"))
+    def test_stop_meanwhile(self, state: str) -> None:
         """[Y6] a pending ``code_change`` that ``stop`` cancels leaves the old class to the end."""
-        for state in ("open", "waiting to reconnect"):
-            with case(state):
-                client = self.enter(state)
-                changed = self.change(self.waits, client)
-                client.stop()
-                self.clock.pump([1.0] * 20)
-                self.failureResultOf(changed, CancelledError, NotConnectedError)
-                self.assertIs(type(self.handler), Recorder)
-                self.assertEqual(self.handler.calls[-1], ("terminate", wsx.Shutdown(), FIRST))
+        client = self.enter(state)
+        changed = self.change(self.waits, client)
+        client.stop()
+        self.clock.pump([1.0] * 20)
+        self.failureResultOf(changed, CancelledError, NotConnectedError)
+        self.assertIs(type(self.handler), Recorder)
+        self.assertEqual(self.handler.calls[-1], ("terminate", wsx.Shutdown(), FIRST))
 
     def test_cancelled_meanwhile(self) -> None:
         """[Y6] who cancels the Deferred of a pending ``code_change`` keeps the old class."""
@@ -1956,17 +1934,16 @@ class TerminateTests(SystemCase):
                 self.assertIs(self.successResultOf(ended), reason)
                 self.assertEqual(handler.names, [])
 
-    def test_abnormal_reason(self) -> None:
+    @each((RuntimeError("x"), None, wsx.LocalClose(1000, ""), 5))
+    def test_abnormal_reason(self, reason: Any) -> None:
         """[Y3] the close code is 1001 whatever the reason, and no traceback is logged."""
-        for reason in (RuntimeError("x"), None, wsx.LocalClose(1000, ""), 5):
-            with case(reason):
-                client = self.enter("open")
-                ended = client.sys.terminate(reason)
-                self.assertEqual(self.peer.received(), [(8, b"\x03\xe9")])
-                self.peer.drop()
-                self.step()
-                self.assertIs(self.successResultOf(ended), reason)
-                self.assertEqual(self.handler.names[1:], ["terminate"])
+        client = self.enter("open")
+        ended = client.sys.terminate(reason)
+        self.assertEqual(self.peer.received(), [(8, b"\x03\xe9")])
+        self.peer.drop()
+        self.step()
+        self.assertIs(self.successResultOf(ended), reason)
+        self.assertEqual(self.handler.names[1:], ["terminate"])
 
     def test_failure_as_reason(self) -> None:
         """[Y3] a Failure is a reason like any other: ``terminated`` is never an errback."""
