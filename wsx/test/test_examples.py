@@ -24,7 +24,7 @@ import wsx
 from wsx import Conn, ConnectionDropped, LocalClose, NotConnectedError, Ping, Pong
 from wsx.test.support import MemoryCase, close, text
 from wsx.test.support.sockets import HOST, Server, WebsocketsServer, global_reactor
-from wsx.test.test_tap import Twistd, TwistdCase
+from wsx.test.support.twistd import Twistd, TwistdCase
 
 REPOSITORY = Path(wsx.__file__).resolve().parents[1]
 EXAMPLES = REPOSITORY / "docs" / "examples"

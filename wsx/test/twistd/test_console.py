@@ -14,7 +14,7 @@ from wsx import Backoff, Binary, Client, LocalClose, Text
 from wsx._twistd import console
 from wsx._twistd.console import Console, Lines, log_to_stderr, render
 from wsx.test.support import MemoryCase, close, server_frame, text
-from wsx.test.test_tap import Twistd, TwistdCase
+from wsx.test.support.twistd import Twistd, TwistdCase
 
 NORMAL = (8, (1000).to_bytes(2, "big"))
 

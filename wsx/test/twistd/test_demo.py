@@ -12,8 +12,8 @@ import wsx
 from wsx import Backoff, Client, LocalClose, Text
 from wsx._twistd.demo import DemoHandler, DemoServer
 from wsx.test.support import LoopbackCase, MemoryCase, close, server_frame, text
+from wsx.test.support.twistd import TwistdCase
 from wsx.test.test_loopback import Probe, global_reactor
-from wsx.test.test_tap import TwistdCase
 
 
 class HandlerTests(MemoryCase):

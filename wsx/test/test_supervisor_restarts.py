@@ -1,0 +1,270 @@
+"""Tests of the strategies: which children are restarted after an end, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from twisted.internet.error import ConnectionRefusedError
+from twisted.logger import LogLevel, capturedLogs
+
+import wsx
+import wsx.supervisor
+from wsx import MaxRestartsExceeded, Shutdown
+from wsx.test.support import URL, close
+from wsx.test.support.each import each
+from wsx.test.support.supervision import PLENTY, RESTARTS, STRATEGIES, Site, SupervisorCase, steady
+
+
+class RestartTests(SupervisorCase):
+    """Which children are restarted, and in which order."""
+
+    WITH_SIBLINGS: ClassVar[dict[str, list[str]]] = {
+        "one_for_one": ["end b", "start b", "up b"],
+        "one_for_all": [
+            *("end b", "end c", "end a"),
+            *("start a", "up a", "start b", "up b", "start c", "up c"),
+        ],
+        "rest_for_one": ["end b", "end c", "start b", "up b", "start c", "up c"],
+    }
+
+    @each(STRATEGIES, RESTARTS, (SupervisorCase.crash, SupervisorCase.end_normally))
+    def test_matrix(
+        self, strategy: str, restart: str, end: Callable[[SupervisorCase, str], None]
+    ) -> None:
+        """[V2] each strategy, ``restart`` and kind of end: who is stopped and started, in order."""
+        specs = [self.child("a"), self.child("b", restart), self.child("c")]
+        supervisor = self.supervise(specs, strategy)
+        crashes = end is SupervisorCase.crash
+        restarted = restart == "permanent" or (restart == "transient" and crashes)
+        expected = self.WITH_SIBLINGS[strategy] if restarted else ["end b"]
+        with self.happens(*expected):
+            end(self, "b")
+        self.assertEqual(self.up(supervisor), list("abc") if restarted else list("ac"))
+        self.assertEqual(self.listed(supervisor), list("ac" if restart == "temporary" else "abc"))
+        self.assertNoResult(supervisor.terminated())
+        self.stop(supervisor)
+
+    @each(
+        [
+            ("one_for_all", "a", "end a,end c,end b,start a,up a,start b,up b,start c,up c"),
+            ("one_for_all", "c", "end c,end b,end a,start a,up a,start b,up b,start c,up c"),
+            ("rest_for_one", "a", "end a,end c,end b,start a,up a,start b,up b,start c,up c"),
+            ("rest_for_one", "c", "end c,start c,up c"),
+        ]
+    )
+    def test_first_and_last(self, strategy: str, id: str, events: str) -> None:
+        """[V2] the strategies when the first or the last child crashes."""
+        self.supervise(self.children("abc"), strategy)
+        with self.happens(*events.split(",")):
+            self.crash(id)
+
+    @each(
+        [
+            (lambda client, site: client.cast(wsx.Exit()), False),
+            (lambda client, site: client.cast(wsx.Exit(Shutdown())), False),
+            (lambda client, site: client.cast(wsx.Exit(wsx.RemoteClose(1000, ""))), False),
+            (lambda client, site: client.stop(), False),
+            (lambda client, site: client.close(), False),
+            (lambda client, site: client.sys.terminate(Shutdown("enough")), False),
+            (lambda client, site: site.peer.send(close(1000)), False),
+            (lambda client, site: client.close(1001), True),
+            (lambda client, site: client.cast(wsx.Exit("odd")), True),
+            (lambda client, site: client.cast(ValueError("crash")), True),
+            (lambda client, site: client.sys.terminate(ValueError("odd")), True),
+            (lambda client, site: client.abort(), False),
+            (lambda client, site: site.peer.send(close(1011)), True),
+            (lambda client, site: site.peer.send(close()), True),
+            (lambda client, site: site.drop(), True),
+        ]
+    )
+    def test_kinds_of_end(self, end: Callable[[Any, Site], object], restarted: bool) -> None:
+        """[V2] a transient child is restarted after each abnormal end, and no normal one."""
+        supervisor = self.supervise([self.child("a", "transient")])
+        end(self.client(supervisor, "a"), self.sites["a"])
+        self.settle()
+        self.assertEqual(self.sites["a"].attempts, 2 if restarted else 1)
+        self.assertEqual(self.up(supervisor), ["a"] if restarted else [])
+        self.assertEqual(self.listed(supervisor), ["a"])
+        self.flushLoggedErrors(ValueError)
+
+    def test_fresh_client(self) -> None:
+        """A restarted child is a new client, with a new handler and the first state."""
+        supervisor = self.supervise([self.child("a")])
+        old = self.client(supervisor, "a")
+        self.crash("a")
+        self.settle()
+        new = self.client(supervisor, "a")
+        self.assertIsNot(new, old)
+        self.assertIsNot(new.handler, old.handler)
+        self.assertEqual((old.status, new.status), ("terminated", "open"))
+
+    @each((("transient", 3), ("permanent", 6)))
+    def test_policy_of_its_own(self, restart: str, attempts: int) -> None:
+        """[V2] a transient client whose own policy gave up is not restarted, a permanent one is."""
+        policy = wsx.Backoff(initial=1.0, jitter=0.0, max_attempts=2)
+        supervisor = self.supervise([self.child("a", restart, reconnect=policy)])
+        self.sites["a"].refusal = ConnectionRefusedError()
+        self.crash("a")
+        self.settle()
+        self.clock.pump([0.5] * 9)
+        self.assertEqual(self.sites["a"].attempts, attempts)
+        self.assertEqual(self.listed(supervisor), ["a"])
+        self.flushLoggedErrors()
+
+    def test_crash_after_a_policy_gave_up(self) -> None:
+        """[V2] a transient client that went on all the same and crashes later is restarted."""
+        own = self.options("a", reconnect=wsx.Backoff(initial=1.0, max_attempts=0))
+
+        class Stubborn(self.handler("a")):  # type: ignore[misc]
+            def handle_disconnect(self, status: Any, state: Any) -> Any:
+                if self.client.reconnect_delay(status) is None:
+                    return wsx.Reconnect(state, after=2.0)
+                return wsx.Ok(state)
+
+        supervisor = self.supervise([Stubborn.child_spec(URL, restart="transient", **own)])
+        self.crash("a")
+        self.settle()
+        self.advance(2.0)
+        client = self.client(supervisor, Stubborn.__qualname__)
+        self.assertEqual(client.status, "open")
+        client.cast(ValueError("crash"))
+        self.settle()
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertGreaterEqual(self.clock.seconds(), 2.0)
+        self.advance(60.0)  # the policy, asked for a restart, gives no delay: its longest
+        self.assertIsNot(self.client(supervisor, Stubborn.__qualname__), None)
+
+    @each(("one_for_all", "rest_for_one"))
+    def test_ended_children_return_with_a_group(self, strategy: str) -> None:
+        """[V2] as in OTP, a group's restart starts those too who had ended or were stopped."""
+        specs = [self.child("a"), self.child("b", "transient"), self.child("c")]
+        supervisor = self.supervise(specs, strategy)
+        self.end_normally("b")
+        self.settle()
+        supervisor.terminate_child("c")
+        self.settle()
+        self.assertEqual(self.up(supervisor), ["a"])
+        with self.happens("end a", "start a", "up a", "start b", "up b", "start c", "up c"):
+            self.crash("a")
+        self.assertEqual(self.up(supervisor), ["a", "b", "c"])
+
+    @each(("one_for_all", "rest_for_one"))
+    def test_temporary_siblings_leave_with_a_group(self, strategy: str) -> None:
+        """[V2] as in OTP, temporary siblings are stopped, forgotten and not started again."""
+        specs = [self.child("a"), self.child("b", "temporary"), self.child("c")]
+        supervisor = self.supervise(specs, strategy)
+        with self.happens("end a", "end c", "end b", "start a", "up a", "start c", "up c"):
+            self.crash("a")
+        self.assertEqual(self.listed(supervisor), ["a", "c"])
+
+    def test_temporary_before_it_stays(self) -> None:
+        """[V2] with rest_for_one those before the one that crashed are left alone."""
+        specs = [self.child("a", "temporary"), self.child("b"), self.child("c")]
+        supervisor = self.supervise(specs, "rest_for_one")
+        a = self.client(supervisor, "a")
+        self.crash("b")
+        self.settle()
+        self.assertIs(self.client(supervisor, "a"), a)
+        self.assertEqual(self.up(supervisor), ["a", "b", "c"])
+
+    @each(STRATEGIES)
+    def test_failing_restart(self, strategy: str) -> None:
+        """[V3] a restart that fails counts as another, and is tried again, by strategy."""
+        trying = {
+            "one_for_one": ["end b", "start b", "start b", "start b"],
+            "one_for_all": [
+                *("end b", "end c", "end a"),
+                *("start a", "up a", "start b", "end a") * 2,
+                *("start a", "up a", "start b"),
+            ],
+            "rest_for_one": ["end b", "end c", "start b", "start b", "start b"],
+        }
+        endings = {
+            "one_for_one": ["end c", "end a"],
+            "one_for_all": ["end a"],
+            "rest_for_one": ["end a"],
+        }
+        supervisor = self.supervise(self.children("abc"), strategy, 3)
+        self.sites["b"].refusal = ConnectionRefusedError()
+        with self.happens(*trying[strategy], *endings[strategy]):
+            self.crash("b")
+        reason = self.successResultOf(supervisor.terminated())
+        self.assertIsInstance(reason, MaxRestartsExceeded)
+        self.assertIsInstance(reason.reason, wsx.ConnError)
+        self.assert_all_down(supervisor)
+        self.flushLoggedErrors()
+
+    @each(STRATEGIES)
+    def test_failing_restart_that_succeeds_later(self, strategy: str) -> None:
+        """[V3] until it succeeds: then all are up again."""
+        specs = self.children("abc", backoff=steady(1.0))
+        supervisor = self.supervise(specs, strategy, PLENTY)
+        self.sites["b"].refusal = ConnectionRefusedError()
+        self.crash("b")
+        self.settle()
+        self.advance(7.5, steps=15)
+        self.sites["b"].refusal = None
+        self.advance(2.0, steps=4)
+        self.assertEqual(self.up(supervisor), ["a", "b", "c"])
+        self.stop(supervisor)
+        self.flushLoggedErrors()
+
+    def test_failing_restart_of_another(self) -> None:
+        """[V3] with rest_for_one, the group restarts from the one that could not be started."""
+        supervisor = self.supervise(self.children("abc", backoff=steady(1.0)), "rest_for_one", 9)
+        self.sites["b"].refusal = ConnectionRefusedError()
+        self.crash("a")
+        self.settle()
+        self.advance(1.0)
+        self.assertEqual(self.up(supervisor), ["a"])
+        with self.happens("start b"):
+            self.advance(1.0)
+        self.sites["b"].refusal = None
+        with self.happens("start b", "up b", "start c", "up c"):
+            self.advance(1.0)
+        self.assertEqual(self.up(supervisor), ["a", "b", "c"])
+
+    def test_slow_restart_holds_up_nobody(self) -> None:
+        """With one_for_one, a child whose server is slow does not hold up others' restarts."""
+        supervisor = self.supervise(self.children("ab"))
+        self.sites["a"].silent = True
+        self.crash("ab")
+        self.settle()
+        self.assertEqual(self.up(supervisor), ["b"])
+        self.assertEqual(self.sites["a"].attempts, 2)
+
+    @each(STRATEGIES)
+    def test_crash_while_later_ones_start(self, strategy: str) -> None:
+        """A child that crashes while those after it are started for the first time comes back."""
+        specs = self.children("abc")
+        self.sites["b"].silent = True
+        supervisor = self.supervise(specs, strategy)
+        self.crash("a")
+        self.settle()
+        self.sites["b"].silent = False
+        self.assertNoResult(supervisor.when_up())
+        self.advance(0.0)
+        self.assertIn("end a", self.events)
+
+    def test_started_dynamically(self) -> None:
+        """Children added later take part in a group's restart, in the order of adding."""
+        supervisor = self.supervise(self.children("a"), "one_for_all")
+        for id in "bc":
+            supervisor.start_child(self.child(id))
+            self.settle()
+        with self.happens(*self.WITH_SIBLINGS["one_for_all"]):
+            self.crash("b")
+
+    def test_log(self) -> None:
+        """A restart is one line in the log, with who, why and when."""
+        supervisor = self.supervise([self.child("a", backoff=steady(3.0))], id="feeds")
+        with capturedLogs() as logs:
+            self.crash("a")
+            self.settle()
+        lines = [event for event in logs if event.get("log_namespace") == "wsx"]
+        said = [event for event in lines if event["log_level"] is LogLevel.info]
+        restarts = [e for e in said if e.get("child") == "'a'" or e.get("child") == "a"]
+        self.assertEqual(len(restarts), 1, said)
+        self.assertEqual((restarts[0]["n"], restarts[0]["delay"]), (1, 3.0))
+        self.stop(supervisor)
