@@ -66,11 +66,12 @@ class ChildSpecTests(SynchronousTestCase):
 
     def test_right(self) -> None:
         """Every documented value is taken."""
-        for fields in (
+        right: list[dict[str, Any]] = [
             *({"restart": restart} for restart in ("permanent", "transient", "temporary")),
             *({"shutdown": shutdown} for shutdown in (0, 0.0, 1, 0.5, math.inf)),
             *({"type": kind} for kind in ("worker", "supervisor")),
-        ):
+        ]
+        for fields in right:
             with case(fields):
                 ((name, value),) = fields.items()
                 self.assertEqual(getattr(ChildSpec("a", nothing, **fields), name), value)
@@ -78,6 +79,8 @@ class ChildSpecTests(SynchronousTestCase):
     def test_wrong(self) -> None:
         """Wrong fields are refused at construction and by ``replace``."""
         spec = ChildSpec("a", nothing)
+        no_starts: list[Any] = [None, "start", Deferred()]
+        no_ids: list[Any] = [[], {}, set()]
         cases: list[tuple[type[Exception], dict[str, Any]]] = [
             *((ValueError, {"restart": value}) for value in ("always", "Permanent", "", None, 1)),
             *(
@@ -85,8 +88,8 @@ class ChildSpecTests(SynchronousTestCase):
                 for value in (-1, -0.1, math.nan, -math.inf, None, "5", "brutal_kill", True)
             ),
             *((ValueError, {"type": value}) for value in ("process", None)),
-            *((TypeError, {"start": value}) for value in (None, "start", Deferred())),
-            *((TypeError, {"id": value}) for value in ([], {}, set())),
+            *((TypeError, {"start": value}) for value in no_starts),
+            *((TypeError, {"id": value}) for value in no_ids),
             (TypeError, {"modules": []}),
         ]
         for error, fields in cases:
@@ -97,7 +100,8 @@ class ChildSpecTests(SynchronousTestCase):
 
     def test_unhashable_field(self) -> None:
         """A wrong value that cannot be hashed is refused like any other."""
-        for fields in ({"restart": []}, {"type": {}}, {"shutdown": []}):
+        wrong: list[dict[str, Any]] = [{"restart": []}, {"type": {}}, {"shutdown": []}]
+        for fields in wrong:
             with case(fields):
                 self.assertRaises(ValueError, lambda it=fields: ChildSpec("a", nothing, **it))
 
@@ -147,7 +151,7 @@ class KeywordTests(SynchronousTestCase):
         """[V1] an id is anything that can be hashed, also one that is not true."""
         for id in (0, "", None, ("feed", 7)):
             with case(id):
-                own = type("Own", (wsx.Handler,), {}, id=id)
+                own: Any = type("Own", (wsx.Handler,), {}, id=id)
                 self.assertEqual(own.child_spec(URL).id, id)
                 self.assertEqual(Feed.child_spec(URL, id=id).id, id)
 

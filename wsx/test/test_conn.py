@@ -580,7 +580,8 @@ class OptionTests(SynchronousTestCase):
         for name in NUMBERS:
             with case(name):
                 if name in MAY_BE_NONE:
-                    self.assertIsNone(getattr(wsx.Conn(URL, **{name: None}), name))
+                    options: dict[str, Any] = {name: None}
+                    self.assertIsNone(getattr(wsx.Conn(URL, **options), name))
                 else:
                     self.assertRaises(ValueError, wsx.Conn, URL, **{name: None})
 

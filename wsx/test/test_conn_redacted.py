@@ -17,7 +17,8 @@ SECRET = "s3cr3t"
 
 def reachable(value: Any) -> list[Any]:
     """Gives a value and all that its attributes and items lead to."""
-    found, waiting = [], [value]
+    found: list[Any] = []
+    waiting = [value]
     while waiting:
         value = waiting.pop()
         if any(value is seen for seen in found):

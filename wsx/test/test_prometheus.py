@@ -348,6 +348,12 @@ class LatencyTests(ExporterCase):
         self.clock.advance(seconds)
         self.peer.send(server_frame(10, payload))
 
+    def set_latency(self, client: wsx.Client[Any], seconds: float) -> None:
+        """Set the latency that the keepalive of the open connection measured last."""
+        keepalive = client._life._keepalive
+        assert keepalive is not None
+        keepalive.latency = seconds
+
     def test_latency(self) -> None:
         """It is not there before the first answer, then it is, and with the connection it goes."""
         self.named(ping_interval=5.0)
@@ -361,16 +367,16 @@ class LatencyTests(ExporterCase):
     def test_read_when_asked(self) -> None:
         """It is the client's latency at the moment of asking."""
         client = self.named()
-        client._life._keepalive.latency = 3.0
+        self.set_latency(client, 3.0)
         self.assertEqual(self.value("wsx_latency_seconds"), 3.0)
-        client._life._keepalive.latency = 4.0
+        self.set_latency(client, 4.0)
         self.assertEqual(self.value("wsx_latency_seconds"), 4.0)
 
     def test_slowest(self) -> None:
         """Of several with one label it is the slowest one's, and one sample only."""
         clients = [self.open(Recorder()) for _ in range(3)]
         for client, latency in zip(clients, (1.0, 3.0, 2.0), strict=True):
-            client._life._keepalive.latency = latency
+            self.set_latency(client, latency)
         self.assertEqual(self.value("wsx_latency_seconds", "Recorder"), 3.0)
         self.assertEqual(self.labels("wsx_latency_seconds"), ["Recorder"])
         for client in clients:

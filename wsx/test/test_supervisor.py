@@ -1,4 +1,4 @@
-"""Tests of wsx.supervisor: start, first starts that fail, automatic shutdown, and Twisted services."""
+"""Tests of wsx.supervisor: start, failing first starts, automatic shutdown, services."""
 
 from __future__ import annotations
 

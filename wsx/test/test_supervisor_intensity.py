@@ -30,7 +30,7 @@ class IntensityTests(SupervisorCase):
         with self.happens(*expected[strategy]):
             self.crash("b")
         reason = self.successResultOf(terminated)
-        self.assertIsInstance(reason, MaxRestartsExceeded)
+        assert isinstance(reason, MaxRestartsExceeded), reason
         self.assertEqual((reason.max_restarts, reason.max_seconds), (2, 10.0))
         self.assertIsInstance(reason.reason, wsx.ConnectionDropped)
         self.failureResultOf(supervisor.when_up(), MaxRestartsExceeded)
@@ -46,6 +46,7 @@ class IntensityTests(SupervisorCase):
         self.crash("a")
         self.settle()
         reason = self.successResultOf(supervisor.terminated())
+        assert isinstance(reason, MaxRestartsExceeded), reason
         self.assertEqual((reason.max_restarts, reason.max_seconds), (3, 5.0))
 
     def test_several_children(self) -> None:
@@ -175,6 +176,7 @@ class IntensityTests(SupervisorCase):
         self.crash("b")
         self.settle()
         reason = self.successResultOf(supervisor.terminated())
+        assert isinstance(reason, MaxRestartsExceeded), reason
         self.assertEqual(reason.max_restarts, 2)
 
     def test_configure_refuses(self) -> None:

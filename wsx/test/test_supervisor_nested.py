@@ -6,7 +6,7 @@ from twisted.internet.error import ConnectionRefusedError
 
 import wsx
 import wsx.supervisor
-from wsx import MaxRestartsExceeded, Shutdown, Supervisor
+from wsx import ChildSpec, MaxRestartsExceeded, Shutdown, Supervisor
 from wsx.test.support import URL
 from wsx.test.support.each import each
 from wsx.test.support.supervision import STRATEGIES, SupervisorCase, steady
@@ -64,7 +64,7 @@ class NestedTests(SupervisorCase):
             "rest_for_one": ["end c", "start b", "up b", "start c", "up c"],
         }
         inner = Supervisor([self.child("b")], max_restarts=0, id="inner")
-        children = [self.child("a"), inner, self.child("c")]
+        children: list[ChildSpec | Supervisor] = [self.child("a"), inner, self.child("c")]
         outer = self.supervise(children, strategy, 1)
         with self.happens("end b", *restarts[strategy]):
             self.crash("b")
@@ -73,7 +73,7 @@ class NestedTests(SupervisorCase):
         with self.happens("end b", "end c", "end a"):
             self.crash("b")
         reason = self.successResultOf(outer.terminated())
-        self.assertIsInstance(reason, MaxRestartsExceeded)
+        assert isinstance(reason, MaxRestartsExceeded), reason
         self.assertIsInstance(reason.reason, MaxRestartsExceeded)
         self.assert_all_down(outer)
 

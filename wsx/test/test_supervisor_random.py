@@ -87,7 +87,7 @@ class Chaos:
 
     def say_goodbye(self) -> None:
         for peer in list(self.site()._served):
-            if not peer.transport.aborted and self.site:
+            if not peer.transport.aborted:
                 peer.send(close(1000))
 
     def advance(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
+from twisted.python.failure import Failure
 
 import wsx
 import wsx.supervisor
@@ -304,12 +305,12 @@ class RequestTests(SupervisorCase):
         supervisor.startService()
         self.settle()
         supervisor.stopService()
+        errors: list[Failure] = []
         for request in self.requests(supervisor, "a"):
-            request().addBoth(self.events.append)
+            request().addErrback(errors.append)
         self.settle()
         for request in self.requests(supervisor, "a"):
             self.fails(request(), "top")
-        errors = [event for event in self.events if not isinstance(event, str)]
         self.assertEqual([error.type for error in errors], 4 * [ChildError])
         self.assertEqual(supervisor.which_children(), [("a", None, "worker")])
         self.assert_all_down(supervisor)

@@ -190,7 +190,7 @@ class RestartTests(SupervisorCase):
         with self.happens(*trying[strategy], *endings[strategy]):
             self.crash("b")
         reason = self.successResultOf(supervisor.terminated())
-        self.assertIsInstance(reason, MaxRestartsExceeded)
+        assert isinstance(reason, MaxRestartsExceeded), reason
         self.assertIsInstance(reason.reason, wsx.ConnError)
         self.assert_all_down(supervisor)
         self.flushLoggedErrors()

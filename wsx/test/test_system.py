@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -129,9 +129,9 @@ class EveryStateTests(SystemCase):
     def test_suspend_and_resume(self, state: str) -> None:
         """[Y4] [Y3] both are taken at once in every state, and shown."""
         client = self.enter(state)
-        self.assertIsNone(client.sys.suspend())
+        self.assertIsNone(client.sys.suspend())  # type: ignore[func-returns-value]
         self.assertIs(client.sys.get_status()["suspended"], True)
-        self.assertIsNone(client.sys.resume())
+        self.assertIsNone(client.sys.resume())  # type: ignore[func-returns-value]
         self.assertIs(client.sys.get_status()["suspended"], False)
 
     @each(LIVE)
@@ -155,9 +155,9 @@ class EveryStateTests(SystemCase):
         client = self.enter(state)
         output = StringIO()
         self.patch(sys, "stdout", output)
-        self.assertIsNone(client.sys.trace(True))
+        self.assertIsNone(client.sys.trace(True))  # type: ignore[func-returns-value]
         client.cast("one")
-        self.assertIsNone(client.sys.trace(False))
+        self.assertIsNone(client.sys.trace(False))  # type: ignore[func-returns-value]
         client.cast("two")
         expected = f"*DBG* {client!r} received cast: 'one'\n"
         self.assertEqual(output.getvalue(), expected)
@@ -202,7 +202,7 @@ class EveryStateTests(SystemCase):
         """[Y5] [Y3] writing to a file begins at once in every state."""
         client = self.enter(state)
         path = Path(self.mktemp())
-        self.assertIsNone(client.sys.log_to_file(path))
+        self.assertIsNone(client.sys.log_to_file(path))  # type: ignore[func-returns-value]
         if state not in ENDING:
             client.cast("one")
             self.assertIn("received cast: 'one'", path.read_text())
@@ -426,7 +426,9 @@ class StatusTests(SystemCase):
         """[Y1] who changes what was given does not change the client."""
         client = self.open(Recorder(), debug=["log", "statistics"])
         status = client.sys.get_status()
-        for given in (status["log"], status["statistics"], client.sys.log("get")):
+        log = client.sys.log("get")
+        assert log is not None
+        for given in (status["log"], status["statistics"], log):
             given.clear()
         statistics = client.sys.statistics("get")
         assert statistics is not None
@@ -443,7 +445,7 @@ class StatusTests(SystemCase):
 class FormatStatusTests(SystemCase):
     """[Y2] ``format_status``."""
 
-    def status_with(self, function: Callable[[dict[str, Any]], Any]) -> tuple[Any, list[Any]]:
+    def status_with(self, function: Callable[[dict[str, Any]], Any]) -> tuple[Any, Sequence[Any]]:
         """Gives the status through a handler that formats it so, and what was logged."""
 
         class Formatting(Recorder):

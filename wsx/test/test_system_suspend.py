@@ -118,9 +118,12 @@ class SuspendTests(SystemCase):
     def test_reply_of_the_suspending_callback(self) -> None:
         """[Y4] a callback that suspends may still answer: its reply goes out."""
         client = self.opened()
-        self.handler.answers["handle_frame"] = lambda frame, state: (
-            client.sys.suspend() or Reply(frame, NEW)
-        )
+
+        def suspend(frame: wsx.Frame, state: Any) -> Reply[Any]:
+            client.sys.suspend()
+            return Reply(frame, NEW)
+
+        self.handler.answers["handle_frame"] = suspend
         self.peer.send(text("1") + text("2"))
         self.assertEqual(self.peer.received(), [(1, b"1")])
         self.assertEqual(client.sys.get_state(), NEW)

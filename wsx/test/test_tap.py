@@ -310,7 +310,8 @@ class PluginTests(SynchronousTestCase):
 
     def test_found(self) -> None:
         """Twisted finds one plugin of this name, which leads to wsx.tap."""
-        found = [plugin for plugin in getPlugins(IServiceMaker) if plugin.tapname == "wsx"]
+        plugins: list[Any] = list(getPlugins(IServiceMaker))
+        found = [plugin for plugin in plugins if plugin.tapname == "wsx"]
         self.assertEqual([plugin.module for plugin in found], ["wsx.tap"])
         self.assertIs(found[0].options, tap.Options)
         self.assertIs(found[0].makeService, tap.makeService)

@@ -1,4 +1,4 @@
-"""Tests of wsx._twistd.config: the configuration file of ``twistd wsx --config``, read correctly."""
+"""Tests of wsx._twistd.config: the configuration file of ``twistd wsx --config``, read."""
 
 from __future__ import annotations
 

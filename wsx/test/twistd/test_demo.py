@@ -129,7 +129,7 @@ class ServerTests(LoopbackCase):
         await client.close()
         self.assertEqual(await client.terminated(), LocalClose(1000, ""))
         await server.stopService()
-        error = await self.assertFailure(wsx.start(url, Probe()), wsx.ConnError)
+        error: Any = await self.assertFailure(wsx.start(url, Probe()), wsx.ConnError)
         self.assertIsInstance(error.original, ConnectionRefusedError)
 
 

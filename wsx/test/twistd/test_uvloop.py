@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from twisted.application.reactors import getReactorTypes
@@ -29,7 +30,8 @@ class InstallTests(SynchronousTestCase):
 
     def test_known(self) -> None:
         """It is among the reactors that ``--help-reactors`` lists."""
-        (found,) = [kind for kind in getReactorTypes() if kind.shortName == "uvloop"]
+        kinds: list[Any] = list(getReactorTypes())
+        (found,) = [kind for kind in kinds if kind.shortName == "uvloop"]
         self.assertEqual(found.moduleName, "wsx._twistd.uvloop")
         self.assertIn("pip install uvloop", found.description)
 
