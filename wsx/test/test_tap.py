@@ -25,6 +25,7 @@ from wsx._twistd.console import Console
 from wsx._twistd.demo import DemoHandler
 from wsx._version import __version__
 from wsx.test.support import URL, text
+from wsx.test.support.sockets import HOST, SocketCase, global_reactor
 from wsx.test.support.twistd import (
     HANDLERS,
     REPOSITORY,
@@ -35,7 +36,6 @@ from wsx.test.support.twistd import (
     TwistdCase,
     parse,
 )
-from wsx.test.test_loopback import HOST, SocketCase, global_reactor
 
 NAME = "wsx.test.test_tap"
 VERSION_LINE = f"wsx {__version__} ({'compiled' if wsx.compiled else 'pure Python'})\n"

@@ -24,7 +24,7 @@ import twisted.plugins
 import wsx
 from wsx import tap
 from wsx.test.support import URL, MemoryCase, close, text
-from wsx.test.test_loopback import HOST, SocketCase, global_reactor
+from wsx.test.support.sockets import HOST, SocketCase, global_reactor
 
 HANDLERS = "wsx.test.support.twistd"
 REPOSITORY = str(Path(wsx.__file__).parents[1])

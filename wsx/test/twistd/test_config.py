@@ -19,6 +19,7 @@ from wsx._options import START_OPTIONS
 from wsx._twistd import config
 from wsx.conn import CONN_OPTIONS
 from wsx.test.support import URL, case
+from wsx.test.support.sockets import SocketCase
 from wsx.test.support.twistd import parse
 from wsx.test.support.twistd_config import (
     A_DATETIME,
@@ -29,7 +30,6 @@ from wsx.test.support.twistd_config import (
     started,
     table,
 )
-from wsx.test.test_loopback import SocketCase
 
 
 class OptionTests(ConfigCase):

@@ -10,6 +10,7 @@ from unittest import mock
 
 from wsx._twistd import config
 from wsx.test.support import URL, case
+from wsx.test.support.sockets import SocketCase
 from wsx.test.support.twistd_config import (
     EACH_TYPE,
     HANDLERS,
@@ -18,7 +19,6 @@ from wsx.test.support.twistd_config import (
     guarded_standard_streams,
     table,
 )
-from wsx.test.test_loopback import SocketCase
 
 
 class WrongValueTests(ConfigCase):

@@ -11,9 +11,9 @@ from twisted.internet.error import ConnectionRefusedError
 import wsx
 from wsx import Backoff, Client, LocalClose, Text
 from wsx._twistd.demo import DemoHandler, DemoServer
-from wsx.test.support import LoopbackCase, MemoryCase, close, server_frame, text
+from wsx.test.support import LoopbackCase, MemoryCase, Probe, close, server_frame, text
+from wsx.test.support.sockets import global_reactor
 from wsx.test.support.twistd import TwistdCase
-from wsx.test.test_loopback import Probe, global_reactor
 
 
 class HandlerTests(MemoryCase):

@@ -8,8 +8,8 @@ from typing import Any
 
 from twisted.web.client import Agent, readBody
 
+from wsx.test.support.sockets import HOST, AiohttpServer, WebsocketsServer, global_reactor
 from wsx.test.support.twistd import TwistdCase
-from wsx.test.test_loopback import HOST, AiohttpServer, WebsocketsServer, global_reactor
 
 # Real processes
 
