@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+from twisted.internet.endpoints import clientFromString
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 import wsx
@@ -67,11 +68,12 @@ class ConfigRunCase(RunCase):
         directory.mkdir(parents=True)
         self.path = directory / "clients.toml"
         self.servers: dict[str, MemoryServer] = defaultdict(lambda: MemoryServer(self.clock))
-        original = endpoints.clientFromString
 
         def from_string(reactor: Any, description: str) -> Any:
             kind, _, name = description.partition(":")
-            return self.servers[name] if kind == "memory" else original(reactor, description)
+            return (
+                self.servers[name] if kind == "memory" else clientFromString(reactor, description)
+            )
 
         self.patch(endpoints, "clientFromString", from_string)
         Member.calls.clear()

@@ -1,4 +1,4 @@
-"""Tests of wsx._supervision.child, by child specifications with a start function of their own."""
+"""Tests of child specifications with a start function of their own, below a supervisor."""
 
 from __future__ import annotations
 
