@@ -93,6 +93,11 @@ USES_AUTOBAHN = frozenset({"_transport"})
 EMBEDS_A_SERVER = frozenset({"tap", "_twistd", "testing"})
 
 LONGEST = 500
+LONGEST_TEST = 1000
+
+TESTS = PACKAGE / "test"
+# The version number is one assignment.
+NOT_TESTED = frozenset({"_version"})
 
 
 def sources() -> dict[str, Path]:
@@ -212,6 +217,37 @@ def find_cycle(graph: dict[str, set[str]]) -> list[str]:
         return []
 
     return next((cycle for module in sorted(graph) if (cycle := visit(module, []))), [])
+
+
+def expected_test_path(module: str) -> Path:
+    """Return the path of a module's test module: ``_wire.buffer`` is ``wire/test_buffer.py``."""
+    *folders, name = [part.removeprefix("_") for part in module.split(".")]
+    return Path(*folders, f"test_{name}.py")
+
+
+def is_tested(module: str, tests: set[Path]) -> bool:
+    """Return whether a module has a test module, or several: ``test_client_send.py`` and so on."""
+    whole = expected_test_path(module)
+    return any(
+        path == whole or (path.parent == whole.parent and path.name.startswith(f"{whole.stem}_"))
+        for path in tests
+    )
+
+
+def files_of_tests() -> dict[Path, Path]:
+    """Return the files of the tests, support modules included, by path below ``wsx/test``."""
+    return {path.relative_to(TESTS): path for path in sorted(TESTS.rglob("*.py"))}
+
+
+def modules_of_tests(dotted: set[str]) -> set[str]:
+    """Return the test modules among dotted names."""
+    return {name for name in dotted if re.match(r"wsx\.test\.(\w+\.)*test_\w+$", name)}
+
+
+def calls_set_up(tree: ast.Module) -> bool:
+    """Return whether a module calls ``self.setUp()``."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(ast.unparse(call.func) == "self.setUp" for call in calls)
 
 
 def imports_reactor(dotted: set[str]) -> bool:
@@ -429,6 +465,30 @@ class CheckTests(SynchronousTestCase):
         inside = ast.parse("def f():\n    from twisted.internet import reactor")
         self.assertFalse(imports_reactor(names(inside, deep=False)))
 
+    def test_finds_modules_without_tests(self) -> None:
+        """A test module counts for the module it is named after, in the same folder."""
+        tests = {Path("test_client_send.py"), Path("wire/test_buffer.py"), Path("test_system.py")}
+        for module in ("client", "_wire.buffer", "system"):
+            self.assertTrue(is_tested(module, tests), module)
+        for module in ("buffer", "_wire.client", "sys", "_client.system"):
+            self.assertFalse(is_tested(module, tests), module)
+
+    def test_finds_imports_of_tests(self) -> None:
+        """Every way to import from a test module is one; the support package is none."""
+        for source in (
+            "from wsx.test.test_conn import DEFAULTS",
+            "import wsx.test.wire.test_buffer",
+            "from wsx.test import test_conn",
+        ):
+            self.assertTrue(modules_of_tests(names(ast.parse(source))), source)
+        for source in ("from wsx.test.support import case", "from wsx.test import parity"):
+            self.assertFalse(modules_of_tests(names(ast.parse(source))), source)
+
+    def test_finds_calls_of_set_up(self) -> None:
+        """A call of ``self.setUp()`` is found; one of a base class's is none."""
+        self.assertTrue(calls_set_up(ast.parse("for x in y:\n    self.setUp()")))
+        self.assertFalse(calls_set_up(ast.parse("super().setUp()")))
+
     def test_finds_what_says_nothing(self) -> None:
         """A public function without a docstring is seen; a private one is left alone."""
         tree = ast.parse("def f(): pass\ndef _g(): pass\nasync def h():\n    'Says it.'")
@@ -552,3 +612,35 @@ class DocstringTests(SynchronousTestCase):
                     re.search(r"\b(long|length|lines|split)\b", doc),
                     f"wsx.{module} is past {LONGEST} lines and does not say why",
                 )
+
+
+class TestFileTests(SynchronousTestCase):
+    """The tests mirror the library, and each test has objects of its own."""
+
+    def test_each_module_has_tests(self) -> None:
+        """Each module of the library has a test module at its place."""
+        tests = set(files_of_tests())
+        without = [
+            f"wsx.{module}: no wsx/test/{expected_test_path(module)}"
+            for module in sorted(sources().keys() - NOT_TESTED)
+            if not is_tested(module, tests)
+        ]
+        self.assertEqual(without, [])
+
+    def test_length(self) -> None:
+        """No test file is over 1,000 lines."""
+        lengths = {
+            str(path): len(file.read_text(encoding="utf-8").splitlines())
+            for path, file in files_of_tests().items()
+        }
+        self.assertEqual({p: n for p, n in lengths.items() if n > LONGEST_TEST}, {})
+
+    def test_no_imports_of_test_modules(self) -> None:
+        """No test module is imported: what several of them share is in ``wsx.test.support``."""
+        found = {str(p): modules_of_tests(names(parse(f))) for p, f in files_of_tests().items()}
+        self.assertEqual({path: modules for path, modules in found.items() if modules}, {})
+
+    def test_set_up_runs_once(self) -> None:
+        """No test calls ``setUp``: ``support.each`` makes one test per case instead."""
+        found = [str(path) for path, file in files_of_tests().items() if calls_set_up(parse(file))]
+        self.assertEqual(found, [])

@@ -11,7 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx import errors
-from wsx._text import describe, shorten
 from wsx.errors import as_exception, certificate_problem
 from wsx.test.support import case
 
@@ -214,20 +213,7 @@ class TextTests(SynchronousTestCase):
 
 
 class HelperTests(SynchronousTestCase):
-    """What the other modules use to speak of reasons."""
-
-    def test_shorten_boundary(self) -> None:
-        """A repr of 75 characters is whole, one of 76 is cut to 75."""
-        whole, cut = shorten("x" * 73), shorten("x" * 74)
-        self.assertEqual(whole, repr("x" * 73))
-        self.assertEqual(len(cut), 75)
-        self.assertIn("...", cut)
-
-    def test_shorten_keeps_both_ends(self) -> None:
-        """A cut is in the middle."""
-        text = shorten("begin" + "x" * 200 + "end")
-        self.assertTrue(text.startswith("'begin"), text)
-        self.assertTrue(text.endswith("end'"), text)
+    """What the other modules use to end with a reason."""
 
     def test_as_exception(self) -> None:
         """An exception is itself; any other reason comes as ClientEnded."""
@@ -236,25 +222,6 @@ class HelperTests(SynchronousTestCase):
         wrapped = as_exception(wsx.Shutdown("x"))
         self.assertIsInstance(wrapped, wsx.ClientEnded)
         self.assertEqual(wrapped.args, (wsx.Shutdown("x"),))
-
-    def test_describe(self) -> None:
-        """A reason in one line, whatever it is."""
-        cases: list[tuple[object, str]] = [
-            (wsx.PingTimeout(), str(wsx.PingTimeout())),
-            (ValueError("two\n lines"), "ValueError: two lines"),
-            (KeyError(), "KeyError"),
-            (7, "7"),
-        ]
-        for reason, expected in cases:
-            with case(reason):
-                self.assertEqual(describe(reason), expected)
-
-    def test_describe_close(self) -> None:
-        """A close is told with its code and message."""
-        for reason in (wsx.LocalClose(1001, "bye"), wsx.RemoteClose(1001, "bye")):
-            with case(reason):
-                self.assertIn("1001", describe(reason))
-                self.assertIn("bye", describe(reason))
 
 
 class CertificateTests(SynchronousTestCase):
