@@ -16,7 +16,14 @@ from setuptools import find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.editable_wheel import editable_wheel
 
-COMPILED = ["wsx/frames.py", "wsx/_wire/buffer.py", "wsx/_wire/encoder.py", "wsx/_wire/decoder.py"]
+COMPILED = [
+    "wsx/frames.py",
+    "wsx/_wire/batch.py",
+    "wsx/_wire/buffer.py",
+    "wsx/_wire/assembler.py",
+    "wsx/_wire/encoder.py",
+    "wsx/_wire/decoder.py",
+]
 
 
 class CompatibleEditable(editable_wheel):

@@ -108,6 +108,14 @@ _ROWS = (
         (Target(_WSX, 1.5),),
     ),
     Row(
+        "send-burst",
+        "Send 100 B text messages in one callback, without waiting",
+        "messages/s",
+        Work("burst", 100_000),
+        50_000,
+        (Target(_WSX, 1.0, "autobahn"),),
+    ),
+    Row(
         "echo",
         "Echo round trips, one at a time",
         "round trips/s",

@@ -19,7 +19,7 @@ class Work:
     """What one client process has to do.
 
     Attributes:
-        task: ``"receive"``, ``"send"``, ``"echo"``, ``"connects"``, ``"memory"`` or ``"fan"``.
+        task: ``"receive"``, ``"send"``, ``"burst"``, ``"echo"``, ``"connects"``, ``"memory"`` or ``"fan"``.
         size: bytes (and characters) of each text message.
         count: messages; of the last three tasks, connections.
         tls: over TLS.
@@ -40,6 +40,7 @@ class Work:
         return {
             "receive": f"/stream?size={self.size}&count={self.count}",
             "send": f"/sink?size={self.size}&count={self.count}",
+            "burst": f"/sink?size={self.size}&count={self.count}",
             "echo": f"/echo?count={self.count}",
             "fan": f"/fan?size={self.size}&burst={self.burst}",
         }.get(self.task, "/idle")
@@ -68,7 +69,7 @@ class Work:
         """What must be counted: messages and characters, or (raw peers) bytes of frames."""
         if self.task in ("connects", "memory"):
             return {"connections": self.count}
-        if self.task == "send":
+        if self.task in ("send", "burst"):
             return {"server_bytes": wire.frame_size(self.size, masked=True) * self.count}
         messages = self.count * (self.burst * self.repeat if self.task == "fan" else 1)
         return {

@@ -16,7 +16,14 @@ from typing import Final
 __all__ = ["compiled"]
 
 # In the order in which they import each other.
-_SOURCES: Final = ("frames", "_wire.buffer", "_wire.encoder", "_wire.decoder")
+_SOURCES: Final = (
+    "frames",
+    "_wire.batch",
+    "_wire.buffer",
+    "_wire.assembler",
+    "_wire.encoder",
+    "_wire.decoder",
+)
 
 
 def _load_source(name: str) -> None:

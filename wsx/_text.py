@@ -14,6 +14,7 @@ __all__ = ["describe", "escape", "expected", "quote", "shorten", "truncate"]
 _DEFAULT_LIMIT: Final = 75  # characters
 _REASON_LIMIT: Final = 300  # characters of a reason in a log line
 _ELLIPSIS: Final = "..."
+_SECRET_PARTS: Final = ("auth", "token", "key", "secret", "cookie", "password", "signature")
 
 
 def _escapes() -> dict[int, str]:
@@ -25,7 +26,8 @@ def _escapes() -> dict[int, str]:
     controls = [*range(0x20), *range(0x7F, 0xA0)]
     separators = [0x2028, 0x2029]
     bidirectional = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-    codes = [*controls, *separators, *bidirectional]
+    surrogates = range(0xD800, 0xE000)  # cannot be written in UTF-8
+    codes = [*controls, *separators, *bidirectional, *surrogates]
     return {code: chr(code).encode("unicode_escape").decode("ascii") for code in codes}
 
 
@@ -86,6 +88,26 @@ def describe(reason: object) -> str:
     elif not isinstance(reason, BaseException) and type(reason).__str__ is object.__str__:
         text = shorten(reason)
     return truncate(escape(text), _REASON_LIMIT)
+
+
+def show_message(message: object) -> str:
+    """Return a message of the application for a log line: shortened, secrets hidden."""
+    return escape(shorten(hide_secrets(message)))
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether the value of a header or key with this name is hidden in messages."""
+    return any(part in name.lower() for part in _SECRET_PARTS)
+
+
+def hide_secrets(value: object) -> object:
+    """Return a mapping with the values of secret names hidden; anything else unchanged."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: "..." if isinstance(key, str) and is_secret_name(key) else hide_secrets(item)
+        for key, item in value.items()
+    }
 
 
 def safely(function: Callable[[object], str], value: object) -> str:

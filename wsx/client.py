@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 from wsx import registry
 from wsx._client.lifecycle import Lifecycle
 from wsx._options import Options, split_options, with_reactor
-from wsx._text import shorten
+from wsx._text import expected, shorten
 from wsx.conn import Conn
 from wsx.frames import NORMAL_CLOSURE, Frame
 from wsx.handler import Handler
@@ -24,11 +24,11 @@ S = TypeVar("S")
 
 
 class Client(Generic[S]):
-    """A running client. Made by :func:`start`; its methods may be called at any time.
+    """A running client. :func:`start` creates it; its methods may be called at any time.
 
     Attributes:
-        name: the name it was started with, or None.
-        sys: system requests, to look inside and to switch things while it runs.
+        name: The name it was started with, or None.
+        sys: System requests: inspect the client and switch things while it runs.
     """
 
     def __init__(self, conn: Conn, handler: Handler[S], state: S, options: Options) -> None:
@@ -42,7 +42,7 @@ class Client(Generic[S]):
         kind = type(self.handler).__qualname__
         return f"<wsx.Client{name} {kind} {self.conn.parsed.redacted} {self.status}>"
 
-    # Looking at it
+    # Properties
 
     @property
     def status(self) -> str:
@@ -51,7 +51,7 @@ class Client(Generic[S]):
 
     @property
     def conn(self) -> Conn:
-        """Where it is connected or connecting to; with the server's answer once it is open."""
+        """Where the client connects; with the server's answer while it is connected."""
         return self._life.conn
 
     @property
@@ -61,7 +61,7 @@ class Client(Generic[S]):
 
     @property
     def reactor(self) -> Any:
-        """What the client uses for time and connections; use it for your own timers."""
+        """The reactor of the client's timers and connections. Use it for your own timers."""
         return self._reactor
 
     @property
@@ -71,149 +71,173 @@ class Client(Generic[S]):
 
     @property
     def gave_up(self) -> bool:
-        """Whether its ``reconnect`` policy had enough when it was asked last."""
+        """Whether the client ended because its ``reconnect`` policy gave up."""
         return self._life.gave_up
 
-    # Talking to it
+    # Messages and frames
 
     def cast(self, message: Any) -> None:
-        """Delivers a message to ``handle_cast``, in a later step.
+        """Deliver a message to ``handle_cast``, in a later reactor iteration.
 
         Raises:
-            NotConnectedError: the client has ended, or is about to.
+            NotConnectedError: The client has ended, or is about to.
             MailboxFullError: ``mailbox_limit`` messages wait already.
         """
         self._life.post("handle_cast", message)
 
     def info(self, message: Any) -> None:
-        """Delivers a message to ``handle_info``, in a later step.
+        """Deliver a message to ``handle_info``, in a later reactor iteration.
 
         Raises:
-            NotConnectedError, MailboxFullError: as ``cast``.
+            NotConnectedError: The client has ended, or is about to.
+            MailboxFullError: ``mailbox_limit`` messages wait already.
         """
         self._life.post("handle_info", message)
 
     def send_after(self, delay: float, message: Any) -> IDelayedCall:
-        """Delivers an info after that many seconds, unless the client ends before.
+        """Deliver a message to ``handle_info`` after ``delay`` seconds.
+
+        It is dropped if the client ends before.
 
         Returns:
-            the timer, which may be cancelled.
+            The timer, which you may cancel.
         """
         return self._life.send_after(delay, message)
 
     def send_frame(self, frame: Frame, timeout: float | None = 5.0) -> Deferred[None]:
-        """Sends a frame; may be awaited anywhere, also inside a callback.
+        """Send a frame. You may await the result anywhere, also inside a callback.
 
         Args:
-            frame: what to send.
-            timeout: seconds for the write buffer to get below its high-water mark; None waits.
+            frame: The frame.
+            timeout: Seconds to wait until the write buffer is below its high-water mark; None
+                waits forever. Default: 5.
 
         Returns:
-            a Deferred of None, once the frame is with the transport and the transport's write
-            buffer is below its high-water mark. It fails with :class:`NotConnectedError`,
-            :class:`InvalidFrameError`, :class:`FrameEncodeError`, :class:`ConnError` (the
-            connection ended while waiting) or :class:`SendTimeout`.
+            A Deferred that fires with None once the frame has been passed to the transport and
+            the transport's write buffer is below its high-water mark. It fails with
+            :class:`NotConnectedError`, :class:`InvalidFrameError`, :class:`FrameEncodeError`,
+            :class:`SendTimeout`, or :class:`ConnError` if the connection ended meanwhile; its
+            text then names the reason that ``handle_disconnect`` receives.
         """
         return self._life.send_frame(frame, timeout)
 
     def close(self, code: int = NORMAL_CLOSURE, message: str = "") -> Deferred[None]:
-        """Starts the closing handshake, as if a callback had answered ``Close``.
+        """Start the closing handshake, as if a callback had returned ``Close``.
 
-        While connecting, or waiting to, the attempt is given up and counts as lost with
-        ``LocalClose``. What follows is up to ``handle_disconnect``.
+        While the client connects or waits to reconnect, this ends the attempt, which counts as
+        lost with ``LocalClose``. ``handle_disconnect`` decides what follows. If ``close`` is
+        called while ``handle_disconnect`` runs, it takes effect only if the callback returns
+        ``Reconnect``.
+
+        Args:
+            code: The close code. Default: 1000.
+            message: The close message, at most 123 bytes in UTF-8.
 
         Returns:
-            a Deferred of the connection's end; it fails with :class:`FrameEncodeError` where the
-            code or the message may not be sent.
+            A Deferred that fires with None at the connection's end. It fails with
+            :class:`FrameEncodeError` if the code or the message must not be sent.
         """
         return self._life.close(code, message)
 
     def stop(self, detail: str = "") -> Deferred[object]:
-        """Ends the client for good, with ``terminate`` and without ``handle_disconnect``.
+        """End the client permanently, with ``terminate`` and without ``handle_disconnect``.
 
-        An open connection gets close frame 1001 and ``close_timeout`` seconds to answer it. A
-        pending callback is cancelled.
+        If the connection is open, send close code 1001 and wait at most ``close_timeout`` seconds
+        for the server's close frame. A pending callback is cancelled.
+
+        Args:
+            detail: Becomes the detail of the :class:`Shutdown` reason.
 
         Returns:
-            a Deferred of the end, with its reason.
+            A Deferred that fires with the reason once the client has ended.
         """
         self._life.end(Shutdown(detail))
         return self._life.terminated()
 
     def abort(self) -> None:
-        """Ends the client like :meth:`stop`, and waits for nobody.
+        """End the client like :meth:`stop`, but without waiting.
 
-        TCP is cut, and ``terminate`` is cancelled where it takes longer than a step.
+        The TCP connection is aborted, and ``terminate`` is cancelled unless it returns at once.
         """
         self._life.abort()
 
     def terminated(self) -> Deferred[object]:
-        """Gives a Deferred of the reason with which the client ends; never an errback."""
+        """Return a Deferred that fires with the reason of the client's end; it never fails."""
         return self._life.terminated()
 
     def when_open(self) -> Deferred[Client[S]]:
-        """Gives a Deferred of this client, once it is open and ``handle_connect`` has answered.
+        """Return a Deferred that fires with this client once it is open.
 
-        It fails with the reason (:class:`ClientEnded`, where that is no exception) once the client
-        has ended.
+        That is after ``handle_connect`` has returned. If the client ends before, the Deferred fails
+        with the reason; a reason that is not an exception is wrapped in :class:`ClientEnded`.
         """
         return self._life.when_open()
 
     def mark_healthy(self) -> None:
-        """Says that this connection works: its loss will be attempt number 1."""
+        """Count the open connection as healthy, so that its loss is attempt number 1."""
         self._life.mark_healthy()
 
     def reconnect_delay(self, status: Disconnect) -> float | None:
-        """Applies the ``reconnect`` policy; None to give up, and without a policy."""
+        """Return the delay in seconds that the ``reconnect`` policy asks for after a loss.
+
+        Args:
+            status: What ``handle_disconnect`` received.
+
+        Returns:
+            The delay; None if the policy gives up, or if there is no policy.
+        """
         return self._life.reconnect_delay(status)
 
     def begin(self) -> Deferred[Client[S]]:
-        """Registers the name and makes the first attempt; :func:`start` has called it.
+        """Register the name and start the first attempt; :func:`start` calls this.
 
         Returns:
-            the Deferred that :func:`start` gives.
+            The Deferred of :func:`start`.
 
         Raises:
-            AlreadyStartedError: the name is taken.
-            OSError: the file to log to cannot be opened.
+            AlreadyStartedError: The name is taken.
         """
         return self._life.begin()
 
 
 def check_handler(handler: Any) -> type[Handler[Any]] | Handler[Any]:
-    """Refuses what is neither a Handler subclass nor an instance.
+    """Return the handler if it is a Handler subclass or an instance of one.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: It is neither.
     """
     if isinstance(handler, Handler) or (isinstance(handler, type) and issubclass(handler, Handler)):
         return handler
-    raise TypeError(f"a handler is a subclass of wsx.Handler or an instance, not {handler!r}")
+    problem = expected("handler", "a subclass of wsx.Handler or an instance of one", handler)
+    raise TypeError(problem)
 
 
 def make_handler(handler: Any) -> Handler[Any]:
-    """Gives the instance for one client.
+    """Return the handler instance for one client.
 
     Raises:
-        TypeError: this is no handler.
-        ValueError: the instance has a running client already.
+        TypeError: It is not a handler.
+        ValueError: The instance already has a running client.
     """
     checked = check_handler(handler)
     if isinstance(checked, type):
         return checked()
     present = getattr(checked, "client", None)
     if present is not None and present.status != "terminated":
-        raise ValueError("this handler instance has a running client already")
+        name = type(checked).__qualname__
+        raise ValueError(f"handler: this instance of {name} already has a running client")
     return checked
 
 
 def make_client(
     conn_or_url: Conn | str, handler: Any, state: Any, options: dict[str, Any]
 ) -> Client[Any]:
-    """Makes a client that has not begun, out of the arguments of :func:`start`.
+    """Create a client from the arguments of :func:`start`, without starting it.
 
     Raises:
-        URLError, ValueError, TypeError: an argument is wrong.
+        URLError: The URL cannot be used.
+        ValueError: An argument is out of range.
+        TypeError: An argument is unknown or has the wrong type.
     """
     conn, start_options = split_options(conn_or_url, options)
     return Client(conn, make_handler(handler), state, with_reactor(start_options))
@@ -225,49 +249,54 @@ def start(
     state: S = None,  # type: ignore[assignment]
     **options: Any,
 ) -> Deferred[Client[S]]:
-    """Starts a client that is linked to nothing.
+    """Start a client that is not linked to anything.
 
     Args:
-        conn_or_url: a :class:`Conn`, or a URL.
-        handler: a subclass of :class:`Handler`, instantiated without arguments, or an instance.
-        state: the handler's first state.
-        **options: those of :class:`Conn`, when a URL is given, and:
-            ``async_`` (False): fire at once, before the client is connected;
-            ``handle_initial_conn_failure`` (False): a failing first connection goes to
-            ``handle_disconnect``;
-            ``reconnect`` (None): a :class:`Backoff` for the default ``handle_disconnect``;
-            ``name`` (None): a str, a :class:`Global` or a :class:`Via`;
-            ``debug`` (()): any of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"``,
-            ``("log_to_file", path)``;
-            ``stable_after`` (5.0): seconds after which a connection counts as healthy;
-            ``mailbox_limit`` (10,000): how many casts and infos may wait;
-            ``reactor``: for time and connections.
+        conn_or_url: A :class:`Conn`, or a URL.
+        handler: A subclass of :class:`Handler`, instantiated without arguments, or an instance.
+        state: The handler's first state.
+        **options: If a URL is given, the options of :class:`Conn`; and:
+
+            - ``async_`` (False): fire with the client at once, before it is connected.
+            - ``handle_initial_conn_failure`` (False): pass a failure of the first connection to
+              ``handle_disconnect`` instead of failing the Deferred.
+            - ``reconnect`` (None): a :class:`Backoff`, which the default ``handle_disconnect``
+              follows.
+            - ``name`` (None): a str, a :class:`Global` or a :class:`Via`.
+            - ``debug`` (()): any of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"``,
+              ``("log_to_file", path)``.
+            - ``stable_after`` (5.0): seconds after which a connection is healthy.
+            - ``mailbox_limit`` (10,000): how many casts and infos may wait.
+            - ``reactor`` (the global one): for time and connections.
 
     Returns:
-        a Deferred of the client, once ``handle_connect`` has been answered. It fails with the
-        reason where that never happens; a reason that is no exception comes as
-        :class:`ClientEnded`. Cancelling it stops the attempt. A wrong argument fails it too, with
-        :class:`URLError`, :class:`AlreadyStartedError`, ValueError or TypeError.
+        A Deferred that fires with the client once ``handle_connect`` has returned. If that never
+        happens, it fails with the reason; a reason that is not an exception is wrapped in
+        :class:`ClientEnded`. Wrong arguments fail it with :class:`URLError`, ValueError or
+        TypeError, a name that is taken with :class:`AlreadyStartedError`. Cancelling it stops the
+        attempt.
     """
     return maybeDeferred(lambda: make_client(conn_or_url, handler, state, options).begin())
 
 
 def cast(client: Client[Any] | Name, message: Any) -> None:
-    """Delivers a message to ``handle_cast`` of a client or of the client with that name.
+    """Deliver a message to ``handle_cast`` of a client, given by itself or by name.
 
     Raises:
-        UnknownNameError: nobody has that name.
-        NotConnectedError, MailboxFullError: as :meth:`Client.cast`.
+        UnknownNameError: No client has that name.
+        NotConnectedError: As for :meth:`Client.cast`.
+        MailboxFullError: As for :meth:`Client.cast`.
     """
     registry.resolve(client).cast(message)
 
 
 def info(client: Client[Any] | Name, message: Any) -> None:
-    """Delivers a message to ``handle_info`` of a client or of the client with that name.
+    """Deliver a message to ``handle_info`` of a client, given by itself or by name.
 
     Raises:
-        UnknownNameError: nobody has that name.
-        NotConnectedError, MailboxFullError: as :meth:`Client.info`.
+        UnknownNameError: No client has that name.
+        NotConnectedError: As for :meth:`Client.info`.
+        MailboxFullError: As for :meth:`Client.info`.
     """
     if isinstance(client, registry.Via):
         registry.resolve(client)
@@ -279,9 +308,10 @@ def info(client: Client[Any] | Name, message: Any) -> None:
 def send_frame(
     client: Client[Any] | Name, frame: Frame, timeout: float | None = 5.0
 ) -> Deferred[None]:
-    """Sends a frame through a client or the client with that name.
+    """Send a frame through a client, given by itself or by name.
 
     Returns:
-        the Deferred of :meth:`Client.send_frame`; it fails with :class:`UnknownNameError` too.
+        The Deferred of :meth:`Client.send_frame`; it fails with :class:`UnknownNameError` if no
+        client has that name.
     """
     return maybeDeferred(lambda: registry.resolve(client).send_frame(frame, timeout))

@@ -93,12 +93,13 @@ class ConnError(WsxError):
         original: the exception underneath; a ``TimeoutError`` where time ran out.
     """
 
-    def __init__(self, original: BaseException) -> None:
+    def __init__(self, original: BaseException, explanation: str | None = None) -> None:
         super().__init__(original)
         self.original = original
+        self.explanation = explanation
 
     def __str__(self) -> str:
-        cause = certificate_problem(self.original) or describe(self.original)
+        cause = self.explanation or certificate_problem(self.original) or describe(self.original)
         return f"connection failed: {cause}"
 
 

@@ -1,4 +1,4 @@
-"""What a user writes: :class:`Handler`, the results of its callbacks, and who judges them."""
+"""Handler base class, callback results, and their validation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsx._text import show_message
 from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import Conn
 from wsx.errors import BadResponseError
@@ -25,19 +26,20 @@ S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
 
 _log = Logger("wsx.handler")
-_FIELDS: Final[tuple[str, ...]] = ("id", "restart", "shutdown", "type")  # of a child specification
+# The fields of a child specification that class keywords may set.
+_FIELDS: Final[tuple[str, ...]] = ("id", "restart", "shutdown", "type")
 
 
 @dataclass(slots=True)
 class Ok(Generic[S_co]):
-    """Go on with this state."""
+    """Continue with this state."""
 
     state: S_co
 
 
 @dataclass(slots=True)
 class Reply(Generic[S_co]):
-    """Send one frame, or each of a list in order, then go on with this state."""
+    """Send one frame, or each frame of a list in order, then continue with this state."""
 
     frame: Frame | Sequence[Frame]
     state: S_co
@@ -54,11 +56,14 @@ class Close(Generic[S_co]):
 
 @dataclass(slots=True)
 class Reconnect(Generic[S_co]):
-    """Connect again, to ``conn`` where given, after that many seconds.
+    """Connect again.
 
-    Without ``after`` the client's ``reconnect`` policy says how long; without one the loss of a
-    healthy connection is answered at once, and each failure after it waits as ``Backoff()`` says,
-    with at most one attempt a second.
+    Attributes:
+        state: The next state.
+        conn: Where to connect from now on; None keeps the present ``Conn``.
+        after: Seconds to wait. None leaves it to the client's ``reconnect`` policy. Without a
+            policy, the client reconnects at once after a healthy connection, and waits as
+            ``Backoff()`` says after each further failure, with at most one attempt a second.
     """
 
     state: S_co
@@ -67,14 +72,17 @@ class Reconnect(Generic[S_co]):
 
 
 class Exit(Exception):
-    """Raised in a callback: end the client for this reason, without ``handle_disconnect``.
+    """Raise it in a callback to end the client, without ``handle_disconnect``.
+
+    Args:
+        reason: What ``terminate`` and ``terminated()`` receive. Default: ``LocalClose(1000, "")``,
+            a normal end.
 
     Attributes:
-        reason: what ``terminate`` and ``terminated()`` get. Default ``LocalClose(1000, "")``, the
-            normal one.
+        reason: The reason.
 
     Raises:
-        TypeError: the reason is a Deferred.
+        TypeError: The reason is a Deferred.
     """
 
     def __init__(self, reason: object = None) -> None:
@@ -83,18 +91,17 @@ class Exit(Exception):
 
 
 def as_reason(reason: object) -> object:
-    """Gives what a Deferred can carry as a result: of a Failure its exception.
+    """Return a reason that a Deferred can fire with: a Failure becomes its exception.
 
     Raises:
-        TypeError: it is a Deferred.
+        TypeError: The reason is a Deferred.
     """
     if isinstance(reason, Deferred):
-        raise TypeError("a reason is not a Deferred")
+        raise TypeError("reason: expected a value, got a Deferred")
     return reason.value if isinstance(reason, Failure) else reason
 
 
-# For the annotations of callbacks: ``async def ... -> Result[MyState]``, or
-# ``def ... -> Answer[MyState]``.
+# Annotations of callbacks: ``async def ... -> Result[MyState]``, ``def ... -> Answer[MyState]``.
 Result: TypeAlias = Ok[S] | Reply[S] | Close[S] | Reconnect[S] | None
 Answer: TypeAlias = Result[S] | Deferred[Any] | Coroutine[Any, Any, Result[S]]
 
@@ -113,14 +120,14 @@ MAY_REPLY = frozenset(
 class Handler(Generic[S]):
     """The base class of every handler; generic in the type of its state.
 
-    Every callback gets the state and answers with a result that carries the next one: ``Ok``,
-    ``Reply``, ``Close``, ``Reconnect`` (only in ``handle_disconnect``), or None for "go on, state
-    unchanged". It may answer with a Deferred of a result, or be an ``async def``: nothing else is
-    delivered to this client until that is settled.
+    Every callback receives the state and returns a result with the next state: ``Ok``, ``Reply``,
+    ``Close``, ``Reconnect`` (only in ``handle_disconnect``), or None to keep the state. It may
+    return a Deferred of a result, or be an ``async def``: nothing else is delivered to this client
+    until the result is there.
 
     Attributes:
-        client: the handler's own client, set before the first callback.
-        version: whatever names this version of the class for a hot code change.
+        client: The handler's own client, set before the first callback.
+        version: Identifies this version of the class in a hot code change.
     """
 
     client: Client[S]
@@ -128,27 +135,31 @@ class Handler(Generic[S]):
     _own_child_fields: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """Takes fields of a child specification: ``class Feed(Handler, restart="transient")``.
+        """Set fields of the child specification: ``class Feed(Handler, restart="transient")``.
 
         Subclasses inherit them, except for ``id``.
 
         Raises:
-            ValueError: a field is wrong.
+            TypeError: There is no such class keyword.
+            ValueError: A field is out of range.
         """
         own = {name: keywords.pop(name) for name in _FIELDS if name in keywords}
         try:
             super().__init_subclass__(**keywords)
         except TypeError as error:
             if keywords:
-                what = f"{', '.join(keywords)}; there are {', '.join(_FIELDS)}"
-                raise TypeError(f"{cls.__qualname__}: no such class keyword: {what}") from error
+                unknown = ", ".join(keywords)
+                raise TypeError(
+                    f"{cls.__qualname__}: unknown class keyword {unknown} "
+                    f"(expected any of {', '.join(_FIELDS)})"
+                ) from error
             raise
         check_fields(**{name: value for name, value in own.items() if name != "id"})
         cls._own_child_fields = own
 
     @classmethod
     def child_fields(cls) -> dict[str, Any]:
-        """Gives the fields of the child specification that the class keywords set."""
+        """Return the fields of the child specification that class keywords set."""
         fields: dict[str, Any] = {}
         for base in reversed(cls.__mro__):
             fields.pop("id", None)
@@ -157,15 +168,18 @@ class Handler(Generic[S]):
 
     @classmethod
     def child_spec(cls, conn_or_url: Conn | str, state: Any = None, **options: Any) -> ChildSpec:
-        """Gives a child specification, for a :class:`wsx.Supervisor`.
+        """Return a child specification for a :class:`wsx.Supervisor`.
 
         Args:
-            conn_or_url, state: as for :func:`wsx.start`.
-            **options: as for :func:`wsx.start`; ``id``, ``restart``, ``shutdown`` and ``type``
-                replace what the class keywords say. Restarts wait for the ``reconnect`` policy.
+            conn_or_url: As for :func:`wsx.start`.
+            state: As for :func:`wsx.start`.
+            **options: As for :func:`wsx.start`; ``id``, ``restart``, ``shutdown`` and ``type``
+                override the class keywords. Restarts wait for the ``reconnect`` policy.
 
         Raises:
-            URLError, ValueError, TypeError: an argument is wrong.
+            URLError: The URL cannot be used.
+            ValueError: An option is out of range.
+            TypeError: An option is unknown or has the wrong type.
         """
         own = {name: options.pop(name) for name in _FIELDS if name in options}
         fields: dict[str, Any] = {"id": cls.__qualname__, **cls.child_fields(), **own}
@@ -177,72 +191,70 @@ class Handler(Generic[S]):
         )
 
     def handle_connect(self, conn: Conn, state: S) -> Answer[S]:
-        """Called after each completed opening handshake, before any frame of that connection."""
+        """Handle a completed opening handshake, before any frame of that connection."""
         return Ok(state)
 
     def handle_frame(self, frame: Text | Binary, state: S) -> Answer[S]:
-        """Called for each whole message.
+        """Handle a message.
 
         Raises:
-            NotImplementedError: the default; it ends the client.
+            NotImplementedError: The default implementation ends the client.
         """
-        raise NotImplementedError(f"{type(self).__qualname__} has no handle_frame for {frame!r}")
+        raise NotImplementedError(f"{type(self).__qualname__} has no handle_frame ({frame!r})")
 
     def handle_cast(self, message: Any, state: S) -> Answer[S]:
-        """Called for each ``cast``.
+        """Handle a ``cast``.
 
         Raises:
-            NotImplementedError: the default; it ends the client.
+            NotImplementedError: The default implementation ends the client.
         """
-        raise NotImplementedError(
-            f"{type(self).__qualname__} has no handle_cast for a {type(message).__name__}"
-        )
+        name, shown = type(self).__qualname__, show_message(message)
+        raise NotImplementedError(f"{name} has no handle_cast (message: {shown})")
 
     def handle_info(self, message: Any, state: S) -> Answer[S]:
-        """Called for each ``info`` and ``send_after``; the default logs an error and goes on."""
+        """Handle an ``info`` or ``send_after``; the default logs an error and continues."""
         _log.error(
-            "{handler} has no handle_info for a {kind}",
+            "{handler} has no handle_info (message: {shown})",
             handler=type(self).__qualname__,
-            kind=type(message).__name__,
+            shown=show_message(message),
         )
         return Ok(state)
 
     def handle_ping(self, frame: Ping, state: S) -> Answer[S]:
-        """Called for each ping; the default answers as RFC 6455 section 5.5.2 asks."""
+        """Handle a ping; the default replies with a pong (RFC 6455 section 5.5.2)."""
         return Reply(Pong(frame.payload), state)
 
     def handle_pong(self, frame: Pong, state: S) -> Answer[S]:
-        """Called for each pong that does not answer the client's own keepalive."""
+        """Handle a pong that does not answer a keepalive ping."""
         return Ok(state)
 
     def handle_disconnect(self, status: Disconnect, state: S) -> Answer[S]:
-        """Called when a connection ended, or could not be made.
+        """Handle the end of a connection, or a failed attempt.
 
-        The default follows the client's ``reconnect`` policy, and ends the client without one.
+        The default follows the client's ``reconnect`` policy; without one it ends the client.
         """
         delay = self.client.reconnect_delay(status)
         return Ok(state) if delay is None else Reconnect(state, after=delay)
 
     def terminate(self, reason: Any, state: S) -> Any:
-        """Called once, when the client is about to end; what it answers is ignored."""
+        """Clean up: the client is about to end. The result is ignored."""
 
     def code_change(self, old_version: Any, state: S, extra: Any) -> Answer[S]:
-        """Called when the handler's class was replaced at run time; converts the state."""
+        """Convert the state after the handler's class was replaced at run time."""
         return Ok(state)
 
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
-        """Called to edit what a look at the client's status shows."""
+        """Edit what ``client.sys.get_status()`` returns."""
         return status
 
 
-def judge(handler: object, callback: str, arguments: tuple[object, ...], response: object) -> Any:
-    """Passes a callback's settled response on, or refuses it: the one place that decides.
-
-    Returns:
-        the response, which is a result that this callback may give.
+def validate_result(
+    handler: object, callback: str, arguments: tuple[object, ...], response: object
+) -> Any:
+    """Return a callback's response if it is a result that this callback may return.
 
     Raises:
-        BadResponseError: it is none.
+        BadResponseError: It is something else.
     """
     if response is None or type(response) is Ok:
         return response
@@ -267,7 +279,7 @@ def _fits_disconnect(response: object) -> bool:
 
 
 def frames_of(reply: Reply[Any]) -> list[object]:
-    """Gives the frames of a reply as a list, one alone as well."""
+    """Return the frames of a reply as a list."""
     frame = reply.frame
     if isinstance(frame, Frame):
         return [frame]

@@ -1,4 +1,4 @@
-"""System requests: what can be asked of a running client, as OTP's ``sys`` module has them."""
+"""System requests to a running client, like those of OTP's ``sys`` module."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx._client.lifecycle import Lifecycle
-from wsx._text import describe, shorten
+from wsx._text import describe, expected
 from wsx.errors import NotConnectedError
 from wsx.frames import GOING_AWAY
 from wsx.handler import Handler, as_reason
@@ -27,46 +27,50 @@ _log = Logger("wsx.system")
 
 
 class System(Generic[S]):
-    """``client.sys``: looks at a running client and switches it. Everything works in every state.
+    """``client.sys``: inspect and control a running client, in every state.
 
-    What reads or switches answers at once. ``replace_state`` and ``change_code`` give Deferreds:
-    while a callback is under way they wait for its answer, and then go before any other event.
+    Requests that only read or switch something are answered at once. ``replace_state`` and
+    ``change_code`` return Deferreds: while a callback is pending they wait for its result, and are
+    then served before any other event.
 
     On a client that has ended, ``get_state``, ``get_status``, ``log("get")`` and
-    ``statistics("get")`` give the last values; everything else fails with
+    ``statistics("get")`` return the last values; the other requests fail with
     ``NotConnectedError("terminated")``.
     """
 
     def __init__(self, life: Lifecycle[S]) -> None:
         self._life = life
 
-    # Looking
+    @property
+    def _label(self) -> str:
+        return self._life.reporter.label
+
+    # Inspection
 
     def get_state(self) -> S:
-        """Gives the handler's state; while a callback is under way, the one before it."""
+        """Return the handler's state; while a callback is pending, the state before it."""
         return self._life.delivery.state
 
     def get_status(self) -> Any:
-        """Gives what there is to know, passed through the handler's ``format_status``.
+        """Return the client's status, passed through the handler's ``format_status``.
 
         Returns:
-            a dict with ``name``, ``status``, ``handler`` (the class), ``version`` (the class's),
-            ``conn``, ``attempt_number`` (failures since there was a healthy connection; 0 while
-            there is), ``mailbox`` (casts and infos that wait), ``statistics``, ``log``,
-            ``suspended`` and ``state``.
-            Where ``format_status`` fails or answers with no dict, the log says so, and the dict
-            is as it was before.
+            A dict with the keys ``name``, ``status``, ``handler`` (the class), ``version`` (the
+            class's), ``conn``, ``attempt_number`` (failures since the last healthy connection; 0
+            while there is one), ``mailbox`` (number of waiting casts and infos), ``statistics``,
+            ``log``, ``suspended`` and ``state``. If ``format_status`` fails or does not return a
+            dict, that is logged and the unformatted dict is returned.
         """
         try:
             status = self._life.handler.format_status(self._status())
             if isinstance(status, dict):
                 return status
             if iscoroutine(status):
-                status.close()  # nobody will await it
-            problem = f"a {type(status).__name__} instead of a dict"
-            _log.error("{label}: format_status gave {it}", label=self._life.label, it=problem)
+                status.close()  # it will not be awaited
+            problem = f"returned {type(status).__name__} (expected dict)"
+            _log.error("{label}: format_status {problem}", label=self._label, problem=problem)
         except Exception:
-            _log.failure("{label}: format_status failed", label=self._life.label)
+            _log.failure("{label}: format_status failed", label=self._label)
         return self._status()
 
     def _status(self) -> dict[str, Any]:
@@ -77,7 +81,7 @@ class System(Generic[S]):
             "handler": type(life.handler),
             "version": type(life.handler).version,
             "conn": life.conn,
-            "attempt_number": life.journal.attempt_number,
+            "attempt_number": life.history.attempt_number,
             "mailbox": life.mailbox.waiting,
             "statistics": self._statistics(),
             "log": self._events(),
@@ -86,55 +90,59 @@ class System(Generic[S]):
         }
 
     def _events(self) -> list[tuple[float, str]]:
-        return list(self._life.debug.events or ())
+        return list(self._life.tracing.events or ())
 
     def _statistics(self) -> dict[str, int] | None:
-        counts = self._life.debug.counts
+        counts = self._life.tracing.counts
         return None if counts is None else dict(counts)
 
     # Between two events
 
     def replace_state(self, function: Callable[[S], Any]) -> Deferred[S]:
-        """Replaces the handler's state.
+        """Replace the handler's state.
 
         Args:
-            function: gets the state and answers with the new one, also with a Deferred or as an
-                ``async def``; where it fails, the state stays.
+            function: Called with the state; returns the new one, or a Deferred or coroutine of
+                it. If it fails, the state stays.
 
         Returns:
-            a Deferred of the new state.
+            A Deferred that fires with the new state.
         """
         return self._ask(lambda: self._life.delivery.replace_state(function))
 
     def change_code(
         self, new_class: type[Handler[S]], old_version: Any = None, extra: Any = None
     ) -> Deferred[None]:
-        """Goes on with another class, on the same connection and with the same handler object.
+        """Replace the handler's class, on the same connection and with the same handler object.
 
-        Its ``code_change`` is called first, and converts the state. Where that fails, answers with
-        anything but ``Ok`` or None, or the object cannot become one of the new class (its
-        ``__slots__`` differ), the old class, the handler's attributes and the state stay.
+        The new class's ``code_change`` converts the state first. If it fails or returns anything
+        but ``Ok`` or None, or if the object cannot have the new class because their ``__slots__``
+        differ, then the old class, the handler's attributes and the state stay.
 
         Args:
-            new_class: a subclass of :class:`Handler`; its ``__init__`` is not called.
-            old_version: the first argument of ``code_change``; None gives it the old class's
+            new_class: A subclass of :class:`Handler`; its ``__init__`` is not called.
+            old_version: The first argument of ``code_change``. Default: the old class's
                 ``version``.
-            extra: its last one.
+            extra: The last argument of ``code_change``.
 
         Returns:
-            a Deferred of None.
+            A Deferred that fires with None.
         """
         if not (isinstance(new_class, type) and issubclass(new_class, Handler)):
-            return fail(TypeError(f"this is no subclass of wsx.Handler: {new_class!r}"))
-        label, name = self._life.label, new_class.__qualname__
+            problem = expected("new_class", "a subclass of wsx.Handler", new_class)
+            return fail(TypeError(problem))
 
-        def tell(outcome: T) -> T:
-            reason = describe(outcome.value) if isinstance(outcome, Failure) else "done"
-            _log.info("{label}: code change to {name}: {it}", label=label, name=name, it=reason)
+        def log(outcome: T) -> T:
+            result = "done"
+            if isinstance(outcome, Failure):
+                result = f"failed: {describe(outcome.value)}"
+            name = new_class.__qualname__
+            what = "{label}: code change to {name} {result}"
+            _log.info(what, label=self._label, name=name, result=result)
             return outcome
 
         return self._ask(
-            lambda: self._life.delivery.change_code(new_class, old_version, extra).addBoth(tell)
+            lambda: self._life.delivery.change_code(new_class, old_version, extra).addBoth(log)
         )
 
     def _ask(self, action: Callable[[], Any]) -> Deferred[Any]:
@@ -145,102 +153,107 @@ class System(Generic[S]):
     # Switches
 
     def suspend(self) -> None:
-        """Has no callback invoked from now on, ``terminate`` at the end apart.
+        """Suspend delivery. ``terminate`` is still called.
 
-        Reading is paused, which is no sign of a dead peer; keepalive goes on; a connection that is
-        being made is made. A callback that is under way may answer.
+        Reading is paused, and no timeout runs meanwhile; keepalive pings go on. An attempt in
+        progress is completed. A pending callback may still return its result.
         """
         self._check()
-        _log.info("{label}: suspended", label=self._life.label)
+        _log.info("{label}: suspended", label=self._label)
         self._life.delivery.suspend()
 
     def resume(self) -> None:
-        """Ends :meth:`suspend`: what waited is delivered, from the next step on."""
+        """Resume delivery, from the next reactor iteration on."""
         self._check()
-        _log.info("{label}: resumed", label=self._life.label)
+        _log.info("{label}: resumed", label=self._label)
         self._life.delivery.resume()
 
     def trace(self, flag: bool) -> None:
-        """Begins or ends trace lines on standard output.
+        """Start or stop trace lines on standard output.
 
         Raises:
-            ValueError: this is no bool.
+            ValueError: ``flag`` is not a bool.
         """
         self._check()
         if not isinstance(flag, bool):
-            raise ValueError(f"trace takes a bool, not {shorten(flag)}")
-        self._life.debug.trace(flag)
+            raise ValueError(expected("trace", "True or False", flag))
+        self._life.tracing.trace(flag)
 
     def log(self, what: bool | int | str) -> list[tuple[float, str]] | None:
-        """Keeps the last events.
+        """Keep, return or print the last events.
 
         Args:
-            what: True keeps the last 10, a number so many, False none and forgets those there are;
-                ``"get"`` gives them, ``"print"`` prints them on standard output.
+            what: True keeps the last 10 events, a number that many, False drops them. ``"get"``
+                returns them, ``"print"`` prints them on standard output.
 
         Returns:
-            for ``"get"`` a list of pairs of the time (of the client's reactor) and the event,
-            oldest first; else None.
+            For ``"get"`` a list of pairs, oldest first: the time in seconds of the client's
+            reactor, and the event. Otherwise None.
 
         Raises:
-            ValueError: it is none of these.
+            ValueError: ``what`` is something else.
         """
         if isinstance(what, str) and what == "get":
             return self._events()
         self._check()
         if what == "print":
-            self._life.debug.print_log()
+            self._life.tracing.print_log()
         elif isinstance(what, int) and 0 <= what <= sys.maxsize:
-            self._life.debug.log(what)
+            self._life.tracing.log(what)
         else:
-            raise ValueError(f"log takes a bool, a depth, 'get' or 'print', not {what!r}")
+            known = 'True, False, a number of events, "get" or "print"'
+            raise ValueError(expected("log", known, what))
         return None
 
     def statistics(self, what: bool | str) -> dict[str, int] | None:
-        """Counts the events.
+        """Count events by kind, or return the counts.
 
         Args:
-            what: True counts from now on, False no more; ``"get"`` gives the counts.
+            what: True starts counting, False stops it, ``"get"`` returns the counts.
 
         Returns:
-            for ``"get"`` the kinds of events with their counts, None where nothing is counted.
+            For ``"get"`` a dict of kinds and counts, or None if nothing is counted. Otherwise
+            None.
 
         Raises:
-            ValueError: it is none of these.
+            ValueError: ``what`` is something else.
         """
         if isinstance(what, str) and what == "get":
             return self._statistics()
         self._check()
         if not isinstance(what, bool):
-            raise ValueError(f"statistics takes a bool or 'get', not {what!r}")
-        self._life.debug.statistics(what)
+            raise ValueError(expected("statistics", 'True, False or "get"', what))
+        self._life.tracing.statistics(what)
         return None
 
     def log_to_file(self, path: str | PathLike[str] | bool) -> None:
-        """Writes the events to a file, in threads of the reactor, or no more (False).
+        """Write the events to a file in the reactor's thread pool.
 
-        A file that cannot be written any more later is one line in the log, and no more is written.
+        A file that fails later causes one log line and stops the writing.
+
+        Args:
+            path: The file; False stops writing.
 
         Raises:
-            OSError: it cannot be opened; a file from before goes on being written.
-            ValueError: it is neither a path nor False.
+            OSError: The file cannot be opened; a previous file stays in use.
+            ValueError: ``path`` is neither a path nor False.
         """
         self._check()
         if path is False:
-            self._life.debug.log_to_file(None)
+            self._life.tracing.log_to_file(None)
         elif isinstance(path, (str, PathLike)):
-            self._life.debug.log_to_file(path)
+            self._life.tracing.log_to_file(path)
         else:
-            raise ValueError(f"log_to_file takes a path or False, not {path!r}")
+            raise ValueError(expected("log_to_file", "a path or False", path))
 
     # The end
 
     def terminate(self, reason: Any) -> Deferred[Any]:
-        """Ends the client with this reason, after close frame 1001 and ``terminate``.
+        """End the client with a reason, after close code 1001 and ``terminate``.
 
         Returns:
-            a Deferred of the end, with its reason. It fails with TypeError where the reason is a
-            Deferred.
+            A Deferred that fires with the reason once the client has ended. It fails with
+            TypeError if the reason is a Deferred.
         """
         if self._ended:
             return fail(NotConnectedError("terminated"))

@@ -47,7 +47,7 @@ class Peer:
         return None if task in self.tasks else self.cannot.get(task, "not implemented here")
 
 
-WITH_FAN = (*COMMON_TASKS, "fan")
+WITH_FAN = (*COMMON_TASKS, "burst", "fan")
 
 _PEERS = (
     Peer("wsx", "wsx", competitor=False, main=True, tasks=WITH_FAN),

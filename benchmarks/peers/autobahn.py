@@ -155,6 +155,17 @@ async def send(reactor: Any, job: Job) -> Numbers:
     return sent_numbers(started, perf_counter(), receipt)
 
 
+async def burst(reactor: Any, job: Job) -> Numbers:
+    """Send a burst without looking at the write buffer."""
+    sender = await connect_with(Sender, reactor, job)
+    text = job.text
+    started = perf_counter()
+    for _ in range(job.count):
+        sender.sendMessage(text.encode())
+    receipt = await sender.receipt
+    return sent_numbers(started, perf_counter(), receipt)
+
+
 async def fan(reactor: Any, job: Job) -> Numbers:
     """Receives on many connections."""
     counter, done = Fan(job), Deferred[None]()
@@ -170,4 +181,4 @@ async def fan(reactor: Any, job: Job) -> Numbers:
 
 
 if __name__ == "__main__":
-    run(connect, receive=receive, echo=echo, send=send, fan=fan)
+    run(connect, receive=receive, echo=echo, send=send, burst=burst, fan=fan)

@@ -154,6 +154,18 @@ async def send(job: Job) -> Numbers:
     return sent_numbers(started, perf_counter(), receipt)
 
 
+async def burst(job: Job) -> Numbers:
+    """Send a burst without looking at the write buffer."""
+    sender = Sender()
+    transport = await connect_with(sender, job)
+    text = job.text
+    started = perf_counter()
+    for _ in range(job.count):
+        transport.send(WSMsgType.TEXT, text.encode())
+    receipt = await sender.receipt
+    return sent_numbers(started, perf_counter(), receipt)
+
+
 async def fan(job: Job) -> Numbers:
     """Receives on many connections."""
     counter, done = Fan(job), asyncio.Event()
@@ -169,4 +181,4 @@ async def fan(job: Job) -> Numbers:
 
 
 if __name__ == "__main__":
-    run(connect, receive=receive, echo=echo, send=send, fan=fan)
+    run(connect, receive=receive, echo=echo, send=send, burst=burst, fan=fan)

@@ -117,6 +117,25 @@ async def send(reactor: Any, job: Job) -> Numbers:
     return {**sent_numbers(started, perf_counter(), receipt), **form()}
 
 
+class BurstSender(Sender):
+    """Sends everything in one callback and waits for nothing."""
+
+    def handle_cast(self, job: Job, state: None) -> None:
+        text = job.text
+        self.started = perf_counter()
+        for _ in range(job.count):
+            self.client.send_frame(wsx.Text(text), timeout=60.0)
+
+
+async def burst(reactor: Any, job: Job) -> Numbers:
+    """Send a burst."""
+    handler = BurstSender()
+    client = await start(job, handler)
+    client.cast(job)
+    receipt = await handler.receipt
+    return {**sent_numbers(handler.started, perf_counter(), receipt), **form()}
+
+
 async def connect(reactor: Any, job: Job) -> wsx.Client[None]:
     """Opens a connection."""
     return await start(job, wsx.Handler)
@@ -142,4 +161,4 @@ def form() -> Numbers:
 
 
 if __name__ == "__main__":
-    run(connect, receive=receive, echo=echo, send=send, fan=fan)
+    run(connect, receive=receive, echo=echo, send=send, burst=burst, fan=fan)

@@ -1,4 +1,4 @@
-"""Hot code change of one object: another class, and the way back."""
+"""Change the class of an object, and restore it if the change fails. Pure."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any
 __all__ = ["change_class"]
 
 
-def change_class(thing: object, new_class: type) -> Callable[[], None]:
-    """Gives an object another class; whoever has the object, goes on under the new one.
+def change_class(target: object, new_class: type) -> Callable[[], None]:
+    """Change the class of an object. References to the object stay valid.
 
     Returns:
-        a function that goes back: class and attributes are as they were then.
+        A function that restores the class and all attributes.
 
     Raises:
-        TypeError: the object cannot become one of that class.
+        TypeError: The object cannot have that class.
     """
-    old_class, attributes, slots = type(thing), vars(thing).copy(), _slots(thing)
-    thing.__class__ = new_class
+    old_class, attributes, slots = type(target), vars(target).copy(), _slots(target)
+    target.__class__ = new_class
 
-    def go_back() -> None:
-        thing.__class__ = old_class
-        vars(thing).clear()
-        vars(thing).update(attributes)
+    def restore() -> None:
+        target.__class__ = old_class
+        vars(target).clear()
+        vars(target).update(attributes)
         for name, value in slots.items():
-            setattr(thing, name, value)
+            setattr(target, name, value)
 
-    return go_back
+    return restore
 
 
-def _slots(thing: object) -> dict[str, Any]:
-    """Gives the attributes that an object keeps in ``__slots__``."""
+def _slots(target: object) -> dict[str, Any]:
+    """Return the attributes that an object keeps in ``__slots__``."""
     return {
-        name: getattr(thing, name)
-        for cls in type(thing).__mro__
+        name: getattr(target, name)
+        for cls in type(target).__mro__
         for name, member in vars(cls).items()
-        if isinstance(member, MemberDescriptorType) and hasattr(thing, name)
+        if isinstance(member, MemberDescriptorType) and hasattr(target, name)
     }

@@ -1,11 +1,11 @@
-"""Calls the handler: one event at a time, each in a fresh step, and carries its state along.
+"""Call the handler: one event at a time, each in a later reactor iteration, and keep its state.
 
-A :class:`Delivery` takes what the mailbox gives, invokes the callback, waits where the callback
-answers with a Deferred or is a coroutine, and tells its owner what was decided. Between two events
-it serves requests, which change the state or the handler's class. It knows nothing of connections.
+:class:`Delivery` takes events from the mailbox, invokes the callback, waits if the callback returns
+a Deferred or a coroutine, and passes the decision on to its owner. Between two events it serves
+requests, which change the state or the handler's class. It knows nothing about connections.
 
-The module is long because one question, whether the handler is at work, decides what comes in, what
-is done between two events, and what goes out: the three sections of the class.
+The module is long because one question, whether a callback is running or pending, decides what
+comes in, what is done between two events, and what goes out: the three sections of the class.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from twisted.python.failure import Failure
 from wsx import telemetry
 from wsx._client.class_change import change_class
 from wsx._client.mailbox import Connected, Frames, Lost, Mailbox, Message
+from wsx._wire.batch import Batch
 from wsx.errors import BadResponseError, NotConnectedError
 from wsx.frames import Binary, Frame, Ping, Pong, Text
-from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, judge
+from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, validate_result
 from wsx.reasons import Disconnect
 
 __all__ = ["Delivery", "Owner"]
@@ -43,64 +44,77 @@ _CALLBACKS: Final[dict[type[Frame], str]] = {
 
 
 class Owner(Protocol):
-    """Who carries out what the handler decides."""
+    """Carries out what the handler decides."""
 
     def reply(self, callback: str, frames: list[object]) -> None:
-        """Sends the frames that a callback answered with."""
+        """Send the frames that a callback returned."""
 
-    def close_from_callback(self, code: int, message: str) -> None:
-        """Starts the closing handshake."""
+    def close_from_callback(self, callback: str, code: int, message: str) -> None:
+        """Start the closing handshake."""
 
-    def disconnect_answered(self, status: Disconnect, decision: Reconnect[Any] | None) -> None:
-        """Goes on after ``handle_disconnect``: reconnects, or ends where it is None."""
+    def disconnect_decided(self, status: Disconnect, decision: Reconnect[Any] | None) -> None:
+        """Reconnect, or end the client if the decision is None."""
 
-    def answered(self, callback: str, seconds: float) -> None:
-        """A callback took this long; only told where somebody observes it."""
+    def callback_finished(self, callback: str, seconds: float) -> None:
+        """Report a callback's duration; called only if there are observers."""
 
-    def crashed(self, reason: object, failure: Failure | None) -> None:
-        """Ends the client; ``failure`` is worth a traceback in the log."""
+    def callback_failed(self, failure: Failure, callback: str, argument: object) -> None:
+        """End the client: a callback raised, or returned an invalid result."""
+
+    def exited(self, reason: object) -> None:
+        """End the client: a callback raised Exit."""
 
     def flush(self) -> None:
-        """A batch is done: what was gathered may go out."""
+        """Write what the callbacks of a batch have sent."""
 
     def pause_reading(self) -> None:
-        """Frames wait: hold the peer back."""
+        """Stop reading: frames are queued."""
 
     def resume_reading(self) -> None:
-        """No frames wait any more."""
+        """Read again: no frames are queued."""
 
 
 class _Call:
-    """A callback whose answer is awaited.
+    """A callback and what it was called with.
 
     Attributes:
-        began: when it was invoked, where somebody observes that.
+        callback: The callback's name.
+        argument: Its first argument.
+        concluded: Called after its result has taken effect, or None.
+        began: When it was invoked, in seconds of the reactor, if there are observers.
+        deferred: Its pending result, or None.
     """
 
-    __slots__ = ("answered", "argument", "began", "callback", "deferred")
+    __slots__ = ("argument", "began", "callback", "concluded", "deferred")
 
     def __init__(
         self,
         callback: str,
         argument: object,
-        answered: Callable[[], None] | None = None,
+        concluded: Callable[[], None] | None = None,
     ) -> None:
         self.callback = callback
         self.argument = argument
-        self.answered = answered
+        self.concluded = concluded
         self.began: float | None = None
         self.deferred: Deferred[Any] | None = None
 
 
 class _Request:
-    """Something to be done between two events, and who waits for it."""
+    """An action to perform between two events.
 
-    __slots__ = ("action", "asked", "deferred")
+    Attributes:
+        action: The action.
+        result: Fires with what the action returns.
+        deferred: The action's pending result, once it was started.
+    """
+
+    __slots__ = ("action", "deferred", "result")
 
     def __init__(self, action: Callable[[], Any]) -> None:
         self.action = action
-        self.asked: Deferred[Any] = Deferred(self._cancel)
-        self.deferred: Deferred[Any] | None = None  # once it was begun
+        self.result: Deferred[Any] = Deferred(self._cancel)
+        self.deferred: Deferred[Any] | None = None
 
     def _cancel(self, _: Deferred[Any]) -> None:
         if self.deferred is not None:
@@ -111,23 +125,25 @@ class Delivery(Generic[S]):
     """Delivers to one handler.
 
     Args:
-        handler: whom to call.
-        state: the handler's first state.
-        mailbox: what to deliver.
-        reactor: for later steps.
-        owner: is told what the callbacks decide.
+        handler: The handler.
+        state: Its first state.
+        mailbox: What to deliver.
+        reactor: For later reactor iterations.
+        owner: Carries out what the callbacks decide.
 
     Attributes:
-        handler, state: as they are now; the state before a pending callback's answer.
-        held: the caller of ``start`` is on the stack: nothing is delivered in this step.
-        suspended: nothing is delivered until :meth:`resume`.
-        busy: the handler's code is on the stack; a :meth:`Owner.flush` follows.
+        handler: The handler.
+        state: Its present state; while a callback is pending, the one before it.
+        held: ``start`` is on the stack, so nothing is delivered in this reactor iteration.
+        suspended: Nothing is delivered until :meth:`resume`.
+        busy: A callback is on the stack; :meth:`Owner.flush` follows.
     """
 
     __slots__ = (
-        "_batch",
-        "_controls",
         "_ended",
+        "_frames",
+        "_frames_held",
+        "_has_controls",
         "_mailbox",
         "_owner",
         "_pending",
@@ -157,40 +173,37 @@ class Delivery(Generic[S]):
         self._owner = owner
         self.held = False
         self.suspended = False
-        self.busy = False  # the handler's code is on the stack
+        self.busy = False
         self._ended = False
+        self._frames_held = False
         self._pending: _Call | _Request | None = None
         self._wakeup: IDelayedCall | None = None
-        self._batch: Iterator[Frame] = iter(())  # the frames in delivery, from the next one on
-        self._controls = False  # whether there may be pings or pongs among them
+        self._frames: Iterator[Frame] = iter(())  # of the present batch, from the next one on
+        self._has_controls = False  # whether there may be pings or pongs among them
         self._requests: list[_Request] = []
-        self._serving = False  # requests, further up the stack
+        self._serving = False  # _serve is on the stack
 
     # What comes in
 
-    def received(self, frames: list[Frame], controls: bool = True) -> None:
-        """Delivers frames that just arrived; called from the reactor.
-
-        Args:
-            frames: in their order.
-            controls: whether there may be pings or pongs among them.
-        """
+    def received(self, batch: Batch) -> None:
+        """Deliver the frames of a batch, or queue them; called by the reactor."""
         if self._ended:
             return
-        if self.busy or self.suspended or self._pending is not None or self._mailbox.queue:
-            self._mailbox.frames(frames, controls)
+        waits = self.busy or self.suspended or self._frames_held or self._mailbox.queue
+        if waits or self._pending is not None:
+            self._mailbox.frames(iter(batch.frames), batch.has_controls)
             self._owner.pause_reading()
             self.deliver()
         else:
             self.busy = True
             try:
-                self._deliver_frames(iter(frames), controls)
+                self._deliver_frames(iter(batch.frames), batch.has_controls)
             finally:
                 self.busy = False
-            self._rest()
+            self._after_batch()
 
     def wake(self) -> None:
-        """Sees to it that what is in the mailbox is delivered in a later step."""
+        """Deliver what is in the mailbox in the next reactor iteration."""
         if self._wakeup is None and not self._blocked:
             self._wakeup = self._reactor.callLater(0, self._on_wakeup)
 
@@ -199,10 +212,10 @@ class Delivery(Generic[S]):
         self.deliver()
 
     def deliver(self) -> None:
-        """Delivers what is in the mailbox now; called from the reactor.
+        """Deliver what is in the mailbox now; called by the reactor.
 
-        What comes meanwhile waits for the next step, so that a handler that casts to itself
-        does not starve the reactor.
+        What is queued meanwhile waits for the next reactor iteration, so a handler that casts to
+        itself does not starve the reactor.
         """
         if self.held:
             self.wake()
@@ -211,7 +224,7 @@ class Delivery(Generic[S]):
         self.busy = True
         try:
             for _ in range(len(self._mailbox.queue)):
-                item = self._mailbox.take()
+                item = None if self._waits_for_drain else self._mailbox.take()
                 if item is None:
                     break
                 self._deliver_item(item)
@@ -219,18 +232,34 @@ class Delivery(Generic[S]):
                     break
         finally:
             self.busy = False
-        self._rest()
+        self._after_batch()
 
     @property
     def _blocked(self) -> bool:
-        """Whether nothing may be delivered in this step."""
+        """Whether nothing may be delivered now."""
         return self.busy or self._pending is not None or self.suspended or self._ended
 
+    @property
+    def _waits_for_drain(self) -> bool:
+        """Whether frames are next, and must wait until the write buffer has drained."""
+        return self._frames_held and self._mailbox.starts_with_frames
+
+    def hold_frames(self) -> None:
+        """Deliver no more frames: replies to earlier ones wait for the write buffer."""
+        self._frames_held = True
+        self._put_back(self._interrupt())
+
+    def release_frames(self) -> None:
+        """Deliver frames again, from the next reactor iteration on."""
+        self._frames_held = False
+        if self._mailbox.queue:
+            self.wake()
+
     def end(self) -> int:
-        """Delivers nothing more; a pending callback is cancelled in the next step.
+        """Deliver nothing more; a pending callback is cancelled in the next reactor iteration.
 
         Returns:
-            how many casts and infos were dropped.
+            How many casts and infos were dropped.
         """
         self._ended = True
         self._interrupt()
@@ -239,7 +268,7 @@ class Delivery(Generic[S]):
             self._wakeup = None
         pending, self._pending = self._pending, None
         if pending is not None and pending.deferred is not None:
-            # Later, because the callback itself may be the one who ends the client.
+            # Not now, because the callback itself may be what ends the client.
             self._reactor.callLater(0, pending.deferred.cancel)
         if self._requests:
             self._reactor.callLater(0, self._serve)
@@ -248,22 +277,22 @@ class Delivery(Generic[S]):
         return dropped
 
     def _interrupt(self) -> Iterator[Frame]:
-        """Ends the loop over a batch after the present frame; gives those that are left.
+        """Stop the loop over the present batch after the present frame; return the rest.
 
-        An exhausted iterator does it, at no cost for each frame.
+        Exhausting the loop's iterator stops it without a check for each frame.
         """
-        return iter(list(self._batch))
+        return iter(list(self._frames))
 
     def terminate(self, reason: object) -> Deferred[object]:
-        """Calls ``terminate``.
+        """Call ``terminate``.
 
         Returns:
-            a Deferred of the reason with which the client ends: an ``Exit`` or an exception in
-            ``terminate`` replaces the given one. Cancelling it cancels ``terminate``.
+            A Deferred that fires with the reason with which the client ends: an ``Exit`` or an
+            exception in ``terminate`` replaces the given one. Cancelling it cancels ``terminate``.
         """
         if self._pending is not None and self._pending.deferred is not None:
-            self._pending.deferred.cancel()  # a request that began after the end did
-        self._pending = _Call("terminate", reason)  # requests wait for its answer
+            self._pending.deferred.cancel()  # a request that was started after the end began
+        self._pending = _Call("terminate", reason)  # requests wait until it returns
         outcome: Deferred[Any] = maybeDeferred(self.handler.terminate, reason, self.state)
         return outcome.addCallbacks(lambda _: reason, self._terminate_raised, errbackArgs=(reason,))
 
@@ -271,97 +300,99 @@ class Delivery(Generic[S]):
         if isinstance(failure.value, Exit):
             return failure.value.reason
         if failure.check(CancelledError):
-            return reason  # it took too long; the owner says so
-        self._owner.crashed(failure.value, failure)
+            return reason  # it took too long, which the owner logs
+        self._owner.callback_failed(failure, "terminate", reason)
         return failure.value
 
     # Between two events
 
     def suspend(self) -> None:
-        """Delivers nothing from now on; requests are served all the same."""
+        """Suspend delivery. Requests are still served."""
         self.suspended = True
         self._put_back(self._interrupt())
         self._owner.pause_reading()
 
     def resume(self) -> None:
-        """Delivers again, from the next step on."""
+        """Deliver again, from the next reactor iteration on."""
         self.suspended = False
         if not (self.busy or self._ended):
-            self._rest()
+            self._after_batch()
 
     def request(self, action: Callable[[], Any]) -> Deferred[Any]:
-        """Has something done before any other event: at once where no callback is under way.
+        """Queue an action. It runs before any other event, at once if no callback is pending.
 
         Returns:
-            a Deferred of what it answers; what it answers with a Deferred is waited for.
+            A Deferred that fires with what the action returns, or with what its Deferred fires
+            with.
         """
         request = _Request(action)
         self._requests.append(request)
         if not self._ended:
             self._put_back(self._interrupt())
         self._serve()
-        return request.asked
+        return request.result
 
     def replace_state(self, function: Callable[[S], Any]) -> Deferred[S]:
-        """Replaces the state with what a function makes of it.
+        """Replace the state with ``function(state)``.
 
         Returns:
-            a Deferred of the new state; where it fails, the state is as before.
+            A Deferred that fires with the new state. If the function fails, the state stays.
         """
 
-        def take_over(state: S) -> S:
+        def replace(state: S) -> S:
             self.state = state
             return state
 
-        made: Deferred[S] = maybeDeferred(function, self.state)
-        return made.addCallback(take_over)
+        computed: Deferred[S] = maybeDeferred(function, self.state)
+        return computed.addCallback(replace)
 
     def change_code(
         self, new_class: type[Handler[S]], old_version: Any, extra: Any
     ) -> Deferred[None]:
-        """Gives the handler another class, whose ``code_change`` converts the state.
+        """Replace the handler's class and call its ``code_change`` to convert the state.
 
         Returns:
-            a Deferred of None; where it fails, class, attributes and state are as before.
+            A Deferred that fires with None. If it fails, class, attributes and state stay.
 
         Raises:
-            TypeError: the handler cannot become one of that class.
+            TypeError: The handler object cannot have that class.
         """
         handler = self.handler
         if old_version is None:
             old_version = type(handler).version
-        go_back = change_class(handler, new_class)
+        restore = change_class(handler, new_class)
 
-        def take_over(response: Any) -> None:
-            result = judge(handler, "code_change", (old_version, self.state, extra), response)
+        def conclude(response: Any) -> None:
+            arguments = (old_version, self.state, extra)
+            result = validate_result(handler, "code_change", arguments, response)
             if result is not None:
                 self.state = result.state
 
-        def give_up(failure: Failure) -> Failure:
-            go_back()
+        def undo(failure: Failure) -> Failure:
+            restore()
             return failure
 
         converted: Deferred[Any] = maybeDeferred(
             lambda: handler.code_change(old_version, self.state, extra)
         )
-        return converted.addCallback(take_over).addErrback(give_up)
+        return converted.addCallback(conclude).addErrback(undo)
 
     def refuse_requests(self) -> None:
-        """Fails the requests that came too late to be served."""
+        """Fail the requests that came too late to be served."""
         while self._requests:
-            asked = self._requests.pop(0).asked
-            if not asked.called:
-                asked.errback(NotConnectedError("terminated"))
+            result = self._requests.pop(0).result
+            if not result.called:
+                result.errback(NotConnectedError("terminated"))
 
     def _serve(self) -> None:
-        """Serves the requests, one after another, unless the handler is at work."""
+        """Serve the requests one after another, unless a callback runs or is pending."""
         if self._serving:
             return
         self._serving = True
         try:
             while self._requests and self._pending is None and not self.busy:
                 request = self._requests.pop(0)
-                if not request.asked.called:  # or it was cancelled
+                if not request.result.called:  # a cancelled one is skipped
                     self._serve_one(request)
         finally:
             self._serving = False
@@ -379,57 +410,58 @@ class Delivery(Generic[S]):
         self._owner.flush()  # the action may have sent something
         request.deferred.addBoth(self._served, request)
         if self._ended and not was_ended:
-            request.deferred.cancel()  # it stopped the client itself
+            request.deferred.cancel()  # the action itself stopped the client
         elif self._pending is request:
-            request.deferred.addCallback(lambda _: None if self._ended else self._rest())
+            request.deferred.addCallback(lambda _: None if self._ended else self._after_batch())
 
     def _served(self, outcome: Any, request: _Request) -> None:
         if self._pending is request:
             self._pending = None
-        if not request.asked.called:
-            request.asked.callback(outcome)  # a Failure too
+        if not request.result.called:
+            request.result.callback(outcome)  # a Failure too
 
     # What goes out
 
-    def _rest(self) -> None:
-        """After a batch: what was gathered goes out, and what is left gets its next step."""
+    def _after_batch(self) -> None:
+        """Flush what the callbacks have sent, then schedule delivery of the rest."""
         self._owner.flush()
         if self._requests:
             self._serve()
         if not (self._mailbox.batches or self.suspended):
             self._owner.resume_reading()
-        if self._mailbox.queue:
+        if self._mailbox.queue and not self._waits_for_drain:
             self.wake()
 
     def _deliver_item(self, item: Connected | Frames | Lost | Message) -> None:
         if type(item) is Frames:
-            self._deliver_frames(item.frames, item.controls)
+            self._deliver_frames(item.frames, item.has_controls)
         elif type(item) is Message:
             self._invoke(item.callback, item.message)
         elif type(item) is Connected:
-            self._invoke("handle_connect", item.conn, item.answered)
+            self._invoke("handle_connect", item.conn, item.concluded)
         elif type(item) is Lost:
             self._invoke("handle_disconnect", item.status)
 
-    def _deliver_frames(self, batch: Iterator[Frame], controls: bool) -> None:
-        self._batch = batch
-        self._controls = controls
-        if controls or telemetry.CALLBACK in telemetry.observers:
-            self._deliver_each(batch)
+    def _deliver_frames(self, frames: Iterator[Frame], has_controls: bool) -> None:
+        self._frames = frames
+        self._has_controls = has_controls
+        if has_controls or telemetry.CALLBACK in telemetry.observers:
+            self._deliver_each(frames)
         else:
-            self._deliver_messages(batch)
+            self._deliver_messages(frames)
 
-    def _deliver_messages(self, batch: Iterator[Frame]) -> None:
-        """The hot loop: a callback that answers None or Ok costs nothing beyond its call.
+    def _deliver_messages(self, frames: Iterator[Frame]) -> None:
+        """Deliver frames that are all messages.
 
-        So little for a Reply: ``_conclude`` does with it what is done here.
+        Hot loop: ``None``, ``Ok`` and ``Reply`` are handled inline. Keep in step with
+        ``_conclude``.
         """
         handler, state = self.handler, self.state  # a request that changes them ends the loop
-        for frame in batch:
+        for frame in frames:
             try:
                 response = handler.handle_frame(frame, state)  # type: ignore[arg-type]
             except BaseException as error:
-                self._raised(error)
+                self._raised(error, "handle_frame", frame)
                 return
             if response is None:
                 continue
@@ -444,49 +476,49 @@ class Delivery(Generic[S]):
             if self._pending is not None:
                 break
             state = self.state
-        self._put_back(batch)
+        self._put_back(frames)
 
-    def _deliver_each(self, batch: Iterator[Frame]) -> None:
-        """The same, slower, for any frames, and where somebody wants to know how long it takes."""
-        for frame in batch:
+    def _deliver_each(self, frames: Iterator[Frame]) -> None:
+        """Deliver frames of any kind, and measure their callbacks if there are observers."""
+        for frame in frames:
             self._invoke(_CALLBACKS[type(frame)], frame)
             if self._pending is not None:
                 break
-        self._put_back(batch)
+        self._put_back(frames)
 
     def _put_back(self, frames: Iterator[Frame]) -> None:
-        """Keeps the frames that were not delivered, where the loop was left early."""
+        """Queue the frames that are left after the loop was stopped early."""
         if length_hint(frames):
-            self._mailbox.put_back(frames, self._controls)
+            self._mailbox.put_back(frames, self._has_controls)
             self._owner.pause_reading()
-        self._batch = iter(())
+        self._frames = iter(())
 
     def _invoke(
-        self, callback: str, argument: object, answered: Callable[[], None] | None = None
+        self, callback: str, argument: object, concluded: Callable[[], None] | None = None
     ) -> None:
-        call = _Call(callback, argument, answered)
+        call = _Call(callback, argument, concluded)
         if telemetry.CALLBACK in telemetry.observers:
             call.began = self._reactor.seconds()
         try:
             response = getattr(self.handler, callback)(argument, self.state)
         except BaseException as error:
-            self._observe(call)
-            self._raised(error)
+            self._measure(call)
+            self._raised(error, callback, argument)
         else:
             self._take(call, response)
 
-    def _raised(self, error: BaseException) -> None:
-        """A callback raised; what is no Exception (SystemExit) goes on to the reactor as well."""
-        self._crash(Failure(error))
+    def _raised(self, error: BaseException, callback: str, argument: object) -> None:
+        """End the client; SystemExit and the like are also passed on to the reactor."""
+        self._fail(Failure(error), callback, argument)
         if not isinstance(error, Exception):
             raise error
 
     def _take(self, call: _Call, response: object) -> None:
-        """Takes a callback's response, or waits for it."""
+        """Conclude a callback with its response, or wait for it."""
         if iscoroutine(response):
             response = Deferred.fromCoroutine(response)
         if not isinstance(response, Deferred):
-            self._observe(call)
+            self._measure(call)
             self._conclude(call, response)
             return
         self._pending = call
@@ -500,53 +532,55 @@ class Delivery(Generic[S]):
             response.cancel()
 
     def _settled(self, call: _Call, outcome: object) -> None:
-        """The awaited answer is there; in a later step unless the Deferred had it already."""
-        if self._pending is not call:  # the client ended meanwhile, and this was cancelled
+        """Conclude a callback whose Deferred has fired."""
+        if self._pending is not call:  # the client has ended, and the callback was cancelled
             if isinstance(outcome, Failure) and not outcome.check(CancelledError, Exit):
-                _log.failure("a cancelled {callback} failed", outcome, callback=call.callback)
+                _log.failure(
+                    "{callback} failed after it was cancelled", outcome, callback=call.callback
+                )
             return
         self._pending = None
-        self._observe(call)
+        self._measure(call)
         if isinstance(outcome, Failure):
-            self._crash(outcome)
+            self._fail(outcome, call.callback, call.argument)
         else:
             self._conclude(call, outcome)
         if not self.busy:
-            self._rest()
+            self._after_batch()
 
     def _conclude(self, call: _Call, response: object) -> None:
-        """Takes over the new state and has the rest carried out."""
+        """Validate a result, keep its state, and carry out its decision."""
         if self._ended:
             if isinstance(response, (Ok, Reply, Close, Reconnect)):
                 self.state = response.state
             return
         arguments = (call.argument, self.state)
         try:
-            result = judge(self.handler, call.callback, arguments, response)
+            result = validate_result(self.handler, call.callback, arguments, response)
         except BadResponseError:
-            self._crash(Failure())
+            self._fail(Failure(), call.callback, call.argument)
             return
         if result is not None:
             self.state = result.state
         if isinstance(result, Reply):
             self._owner.reply(call.callback, frames_of(result))
         elif isinstance(result, Close):
-            self._owner.close_from_callback(result.code, result.message)
+            self._owner.close_from_callback(call.callback, result.code, result.message)
         elif isinstance(call.argument, Disconnect) and call.callback == "handle_disconnect":
             decision = result if isinstance(result, Reconnect) else None
-            self._owner.disconnect_answered(call.argument, decision)
-        if call.answered is not None:
-            call.answered()
+            self._owner.disconnect_decided(call.argument, decision)
+        if call.concluded is not None:
+            call.concluded()
 
-    def _observe(self, call: _Call) -> None:
-        """Tells how long a callback took, where that was to be told when it began."""
+    def _measure(self, call: _Call) -> None:
+        """Report how long a callback took if there were observers when it began."""
         if call.began is not None:
-            self._owner.answered(call.callback, self._reactor.seconds() - call.began)
+            self._owner.callback_finished(call.callback, self._reactor.seconds() - call.began)
 
-    def _crash(self, failure: Failure) -> None:
+    def _fail(self, failure: Failure, callback: str, argument: object) -> None:
         if self._ended:
             return
         if isinstance(failure.value, Exit):
-            self._owner.crashed(failure.value.reason, None)
+            self._owner.exited(failure.value.reason)
         else:
-            self._owner.crashed(failure.value, failure)
+            self._owner.callback_failed(failure, callback, argument)

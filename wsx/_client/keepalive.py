@@ -1,39 +1,39 @@
-"""Notices a peer that is gone, or silent: keepalive pings and the two time-outs around them."""
+"""Keepalive pings and idle timeouts of one open connection."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from struct import Struct
-from typing import Final
+from typing import Final, TypeGuard
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from wsx._wire.batch import Batch
 from wsx.conn import Conn
 from wsx.errors import DataTimeout, PingTimeout, WsxError
+from wsx.frames import Binary, Frame, Ping, Pong, Text
 
 __all__ = ["Keepalive"]
 
-_COUNTER: Final = Struct("!I")
-_MOST_OUTSTANDING: Final = 16  # a peer that lives but never answers pings costs no more than this
+_MAX_OUTSTANDING_PINGS: Final = 16  # the memory that a server that never sends pongs can cost
 
 
 class Keepalive:
     """Watches one open connection.
 
-    While reading is paused by us, no time-out runs: silence is no sign of a dead peer then.
+    No timeout runs while the client itself has paused reading: silence says nothing about the
+    server then.
 
     Args:
-        reactor: for the time.
-        conn: has ``ping_interval``, ``ping_timeout`` and ``data_timeout``.
-        ping: sends a ping with this payload.
-        gone: called once, with :class:`PingTimeout` or :class:`DataTimeout`.
+        reactor: For the time.
+        conn: Has ``ping_interval``, ``ping_timeout`` and ``data_timeout``.
+        ping: Called with a payload to send a ping.
+        silent: Called once, with :class:`PingTimeout` or :class:`DataTimeout`.
 
     Attributes:
-        token: the beginning of the payload of each of our pings; nobody else's has it.
-        heard: the caller sets it to True for each read.
-        latency: seconds of the last round trip, or None.
-        watches_data: whether ``data`` wants to be called at all.
+        heard: Set to True by the caller for each read.
+        latency: Seconds of the last round trip, or None.
+        watches_data: Whether :meth:`received` must be called.
     """
 
     def __init__(
@@ -41,60 +41,77 @@ class Keepalive:
         reactor: IReactorTime,
         conn: Conn,
         ping: Callable[[bytes], None],
-        gone: Callable[[WsxError], None],
+        silent: Callable[[WsxError], None],
     ) -> None:
-        self.token = os.urandom(4)
         self.heard = False
         self.latency: float | None = None
         self.watches_data = conn.data_timeout is not None
+        # Printable ASCII: some servers decode the payload of a ping as UTF-8.
+        self._token = os.urandom(4).hex().encode("ascii")
         self._reactor = reactor
         self._conn = conn
         self._send_ping = ping
-        self._gone = gone
+        self._silent = silent
         self._paused = False
         self._pings = 0
-        self._sent_at: dict[bytes, float] = {}  # the pings whose pong is still to come
+        self._sent_at: dict[bytes, float] = {}  # pings without a pong so far
         self._data_at = 0.0
         self._interval_timer: IDelayedCall | None = None
         self._pong_timer: IDelayedCall | None = None
         self._data_timer: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Begins to watch."""
+        """Start the timers."""
         self._schedule_ping()
-        self.data()
+        self._note_data()
         if self._conn.data_timeout is not None:
             self._data_timer = self._reactor.callLater(self._conn.data_timeout, self._check_data)
 
     def stop(self) -> None:
-        """Ends all timers."""
+        """Cancel all timers."""
         for timer in (self._interval_timer, self._pong_timer, self._data_timer):
             if timer is not None and timer.active():
                 timer.cancel()
         self._interval_timer = self._pong_timer = self._data_timer = None
 
-    def data(self) -> None:
-        """Says that a Text or Binary message came."""
+    def received(self, frames: list[Frame]) -> None:
+        """Restart ``data_timeout`` if there is a message among the frames."""
+        if any(isinstance(frame, (Text, Binary)) for frame in frames):
+            self._note_data()
+
+    def _note_data(self) -> None:
         self._data_at = self._reactor.seconds()
 
-    def pong(self, payload: bytes) -> None:
-        """Takes a pong to one of our pings."""
+    def take_pongs(self, batch: Batch) -> list[Pong]:
+        """Remove the answers to keepalive pings from a batch and return them."""
+        pongs = [frame for frame in batch.frames if self._is_own(frame)]
+        if pongs:
+            for pong in pongs:
+                self._pong(pong.payload)
+            batch.frames = [frame for frame in batch.frames if not self._is_own(frame)]
+            batch.has_controls = any(isinstance(f, (Ping, Pong)) for f in batch.frames)
+        return pongs
+
+    def _is_own(self, frame: Frame) -> TypeGuard[Pong]:
+        return isinstance(frame, Pong) and frame.payload.startswith(self._token)
+
+    def _pong(self, payload: bytes) -> None:
         sent_at = self._sent_at.get(payload)
         if sent_at is None:
             return
         self.latency = self._reactor.seconds() - sent_at
-        # RFC 6455 section 5.5.3: the peer may answer only the latest of several pings.
+        # RFC 6455 section 5.5.3: the server may answer only the latest of several pings.
         for older in [ping for ping, at in self._sent_at.items() if at <= sent_at]:
             del self._sent_at[older]
 
     def paused(self) -> None:
-        """Says that we read no more for now."""
+        """Suspend the timeouts: the client has paused reading."""
         self._paused = True
 
     def resumed(self) -> None:
-        """Says that we read again: time-outs begin anew."""
+        """Start the timeouts anew: the client reads again."""
         self._paused = False
-        self.data()
+        self._note_data()
         if self._pong_timer is not None:
             self._pong_timer.cancel()
             self._expect_life()
@@ -106,8 +123,8 @@ class Keepalive:
     def _ping(self) -> None:
         self._schedule_ping()
         self._pings = (self._pings + 1) & 0xFFFFFFFF
-        payload = self.token + _COUNTER.pack(self._pings)
-        if len(self._sent_at) >= _MOST_OUTSTANDING:
+        payload = self._token + b"%08x" % self._pings
+        if len(self._sent_at) >= _MAX_OUTSTANDING_PINGS:
             self._sent_at.clear()
         self._sent_at[payload] = self._reactor.seconds()
         if self._pong_timer is None:
@@ -138,4 +155,4 @@ class Keepalive:
 
     def _report(self, error: WsxError) -> None:
         self.stop()
-        self._gone(error)
+        self._silent(error)

@@ -1,4 +1,4 @@
-"""A file that lines are appended to, without the reactor waiting for the disk."""
+"""Append lines to a file without making the reactor wait for the disk."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from twisted.python.failure import Failure
 
 __all__ = ["LogFile", "check_path"]
 
-_MOST_WAITING: Final = 100_000  # lines; a disk that does not answer may not fill our memory
+_MAX_WAITING_LINES: Final = 100_000  # a disk that does not respond must not fill the memory
 
 
 class LogFile:
     """Appends lines to a file in the reactor's thread pool, one batch after another.
 
-    Where the reactor has no threads, as a test's clock, lines are written at once.
+    If the reactor has no threads, like a ``Clock``, lines are written at once.
 
     Args:
-        path: where the file is, or is to be.
-        reactor: whose threads write.
-        failed: called once, should a write fail; nothing is written after that.
+        path: The file; it is created if necessary.
+        reactor: Its threads write.
+        failed: Called once if a write fails; nothing is written after that.
 
     Attributes:
-        broken: whether a write failed.
+        broken: Whether a write has failed.
 
     Raises:
-        OSError: the file cannot be opened.
+        OSError: The file cannot be opened.
     """
 
     def __init__(
@@ -42,30 +42,32 @@ class LogFile:
         self._reactor = reactor
         self._threads = IReactorThreads.providedBy(reactor)
         self._failed = failed
-        self._lock = Lock()  # over the next two
+        self._lock = Lock()  # guards _waiting and _working
         self._waiting: list[str] = []
         self._working = False
         self._closing = False
         self.broken = False
 
     def write(self, line: str) -> None:
-        """Takes a line; what comes while others are being written is the next batch."""
+        """Append a line. Lines that arrive during a write form the next batch."""
         if self._closing:
             return
         with self._lock:
             self._waiting.append(f"{line}\n")
-            too_many = len(self._waiting) > _MOST_WAITING
+            too_many = len(self._waiting) > _MAX_WAITING_LINES
         if too_many:
-            self._fail(TimeoutError(f"{_MOST_WAITING} lines wait for the disk"))
-        self._see_to_it()
+            self._fail(
+                TimeoutError(f"the disk is too slow: {_MAX_WAITING_LINES} lines are waiting")
+            )
+        self._start_writer()
 
     def close(self) -> None:
-        """Takes no more; the file is closed once what was taken is written."""
+        """Accept no more lines, and close the file once all of them are written."""
         self._closing = True
-        self._see_to_it()
+        self._start_writer()
 
-    def _see_to_it(self) -> None:
-        """Has somebody write what waits, unless that is so already."""
+    def _start_writer(self) -> None:
+        """Start a writer thread unless one is running."""
         with self._lock:
             if self._working or self._file.closed:
                 return
@@ -80,17 +82,17 @@ class LogFile:
             self._fail(error)
 
     def _work(self) -> None:
-        """Writes until nothing waits; runs in a thread, which needs the reactor for nothing.
+        """Write until no lines are waiting; runs in a thread.
 
-        So the last lines are written also where the reactor is about to stop: it waits for its
-        threads.
+        The thread never calls the reactor. A reactor that stops waits for its threads, so the last
+        lines are written too.
         """
         while lines := self._take():
             try:
                 self._file.write("".join(lines))
                 self._file.flush()
             except OSError:
-                with suppress(OSError):  # what could not be written cannot be flushed either
+                with suppress(OSError):  # closing flushes, which fails in the same way
                     self._file.close()
                 raise
 
@@ -99,7 +101,7 @@ class LogFile:
             lines, self._waiting = self._waiting, []
             if lines:
                 return lines
-            self._working = last = self._closing  # nobody else is to work on a file that is closed
+            self._working = last = self._closing  # a closed file must not get another writer
         if last:
             self._file.close()
         return []
@@ -118,10 +120,10 @@ class LogFile:
 
 
 def check_path(path: str | PathLike[str]) -> None:
-    """Finds out whether a file can be appended to; creates it.
+    """Check that a file can be appended to; create it if necessary.
 
     Raises:
-        OSError: it cannot.
+        OSError: The file cannot be opened.
     """
     _open(path).close()
 
@@ -131,7 +133,7 @@ def _open(path: str | PathLike[str]) -> IO[str]:
 
 
 def _opener(path: str, flags: int) -> int:
-    """Opens a file; a pipe that nobody reads is an error here instead of a wait without an end."""
+    """Open a file without blocking: a pipe without a reader is an error."""
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
     os.set_blocking(descriptor, True)
     return descriptor

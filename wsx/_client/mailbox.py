@@ -1,9 +1,8 @@
-"""What may be delivered to a handler now, and in which order.
+"""What may be delivered to the handler now, and in which order.
 
-Two kinds of things wait here. What belongs to a connection (its opening, its frames, its end) keeps
-its order and is always delivered. Casts and infos are delivered in order of arrival among those
-while the connection is open; while there is none they wait, and go after the next connection's
-``handle_connect``.
+The mailbox holds connection events (opened, frames, lost), delivered in order, and messages (casts
+and infos), delivered in order of arrival among them while the connection is open. While there is no
+connection, messages wait for the next connection's ``handle_connect``.
 """
 
 from __future__ import annotations
@@ -23,34 +22,49 @@ __all__ = ["Connected", "Frames", "Lost", "Mailbox", "Message"]
 
 @dataclass(slots=True)
 class Connected:
-    """A connection is open; ``answered`` is called once ``handle_connect`` has answered."""
+    """A connection is open.
+
+    Attributes:
+        conn: The argument of ``handle_connect``.
+        concluded: Called after ``handle_connect`` has returned.
+    """
 
     conn: Conn
-    answered: Callable[[], None]
+    concluded: Callable[[], None]
 
 
 @dataclass(slots=True)
 class Frames:
-    """Frames that came together, those that were delivered already left out.
+    """The frames of one batch that are not delivered yet.
 
     Attributes:
-        controls: whether there may be pings or pongs among them.
+        frames: The frames, from the next one on.
+        has_controls: Whether there may be pings or pongs among them.
     """
 
     frames: Iterator[Frame]
-    controls: bool = True
+    has_controls: bool
 
 
 @dataclass(slots=True)
 class Lost:
-    """A connection ended, or could not be made."""
+    """A connection was lost, or an attempt failed.
+
+    Attributes:
+        status: The argument of ``handle_disconnect``.
+    """
 
     status: Disconnect
 
 
 @dataclass(slots=True)
 class Message:
-    """A cast or an info, for the callback of that name."""
+    """A cast or an info.
+
+    Attributes:
+        callback: ``"handle_cast"`` or ``"handle_info"``.
+        message: Its argument.
+    """
 
     callback: str
     message: Any
@@ -58,103 +72,104 @@ class Message:
 
 Item = Connected | Frames | Lost | Message
 
-# Idle clients share it: an empty deque has 700 bytes.
-_NOTHING: Final[deque[Item]] = deque(maxlen=0)
+# Shared by all idle clients, because an empty deque takes 700 bytes.
+_EMPTY: Final[deque[Item]] = deque(maxlen=0)
 
 
 class Mailbox:
     """The queue of one client.
 
     Args:
-        limit: how many casts and infos may wait.
+        limit: How many casts and infos may wait.
 
     Attributes:
-        queue: what may be delivered, for others to see whether there is something.
-        batches: how many batches of frames wait.
+        queue: What may be delivered now; read-only for others.
+        batches: How many batches of frames wait.
+        waiting: How many casts and infos wait.
     """
 
-    __slots__ = ("_held", "_limit", "_messages", "_open", "batches", "queue")
+    __slots__ = ("_held", "_limit", "_open", "batches", "queue", "waiting")
 
     def __init__(self, limit: int) -> None:
+        self.queue = _EMPTY
+        self.batches = 0
+        self.waiting = 0
         self._limit = limit
         self._open = False
-        self._messages = 0  # casts and infos in both queues
-        self.batches = 0
-        self.queue = _NOTHING
-        self._held: list[Message] = []  # what waits for a connection
+        self._held: list[Message] = []  # messages that wait for a connection
 
     @property
-    def waiting(self) -> int:
-        """How many casts and infos wait."""
-        return self._messages
+    def starts_with_frames(self) -> bool:
+        """Whether frames are what is delivered next."""
+        return bool(self.queue) and type(self.queue[0]) is Frames
 
     def connected(self, item: Connected) -> None:
-        """A connection is open: what waited for one goes after its ``handle_connect``."""
+        """Queue the opening of a connection, and the messages that have waited for it."""
         self._open = True
-        self._filling().append(item)
+        self._own_queue().append(item)
         self.queue.extend(self._held)
         self._held.clear()
 
-    def frames(self, frames: list[Frame], controls: bool = True) -> None:
-        """Takes frames of the open connection."""
+    def frames(self, frames: Iterator[Frame], has_controls: bool) -> None:
+        """Queue frames of the open connection."""
         self.batches += 1
-        self._filling().append(Frames(iter(frames), controls))
+        self._own_queue().append(Frames(frames, has_controls))
 
-    def put_back(self, frames: Iterator[Frame], controls: bool = True) -> None:
-        """Takes back the rest of the frames that were taken last."""
+    def put_back(self, frames: Iterator[Frame], has_controls: bool) -> None:
+        """Return the rest of the frames that were taken last."""
         self.batches += 1
-        self._filling().appendleft(Frames(frames, controls))
+        self._own_queue().appendleft(Frames(frames, has_controls))
 
     def closing(self) -> None:
-        """The connection is open no more: from now on casts and infos wait for the next one."""
+        """Hold messages from now on: the connection is no longer open."""
         self._open = False
-        queue, self.queue = self.queue, _NOTHING
+        queue, self.queue = self.queue, _EMPTY
         for item in queue:
             if type(item) is Message:
                 self._held.append(item)
             else:
-                self._filling().append(item)
+                self._own_queue().append(item)
 
     def lost(self, item: Lost) -> None:
-        """The connection has ended, or could not be made."""
-        self._filling().append(item)
+        """Queue the loss of the connection, or the failure of an attempt."""
+        self._own_queue().append(item)
 
     def message(self, item: Message) -> None:
-        """Takes a cast or an info.
+        """Queue a cast or an info.
 
         Raises:
-            MailboxFullError: too many wait already.
+            MailboxFullError: ``limit`` messages wait already.
         """
-        if self._messages >= self._limit:
+        if self.waiting >= self._limit:
             raise MailboxFullError(self._limit)
-        self._messages += 1
+        self.waiting += 1
         if self._open:
-            self._filling().append(item)
+            self._own_queue().append(item)
         else:
             self._held.append(item)
 
     def take(self) -> Item | None:
-        """Gives what is next, or None where nothing may be delivered."""
+        """Remove and return the next item; None if nothing may be delivered."""
         if not self.queue:
             return None
         item = self.queue.popleft()
         if not self.queue:
-            self.queue = _NOTHING
+            self.queue = _EMPTY
         if type(item) is Message:
-            self._messages -= 1
+            self.waiting -= 1
         elif type(item) is Frames:
             self.batches -= 1
         return item
 
     def clear(self) -> None:
-        """Drops everything."""
-        self.queue = _NOTHING
+        """Drop everything."""
+        self.queue = _EMPTY
         self._held.clear()
-        self._messages = 0
+        self.waiting = 0
         self.batches = 0
 
-    def _filling(self) -> deque[Item]:
-        """Gives the queue, to add something."""
-        if self.queue is _NOTHING:
+    def _own_queue(self) -> deque[Item]:
+        """Return the queue for appending, instead of the shared empty one."""
+        if self.queue is _EMPTY:
             self.queue = deque()
         return self.queue

@@ -1,11 +1,11 @@
-"""The lifecycle of a client: one transition table, and nothing else.
+"""The lifecycle of a client: one transition table and nothing else. Pure.
 
-The rule of the table: **every** pair of a state and an event either stands in ``TRANSITIONS``, with
-the next state and the names of the actions that the client then performs in order, or in
-``IGNORED``, because the event comes too late there; any other pair is a mistake in the program and
-raises. Frames never go through the machine, and no user code runs inside a transition.
+**Every** pair of a state and an event is either in ``TRANSITIONS``, with the next state and the
+actions that the client then performs in order, or in ``IGNORED``, because the event comes too late
+to matter. Any other pair is a programming error and raises. Frames never go through the table, and
+no user code runs inside a transition.
 
-``docs/lifecycle.md`` shows the table as a diagram, which :func:`diagram` draws.
+``docs/lifecycle.md`` shows the table as a diagram, drawn by :func:`diagram`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,22 @@ __all__ = ["IGNORED", "TRANSITIONS", "Action", "Event", "Machine", "State", "dia
 
 
 class State(Enum):
-    """Where a client is; ``status`` is the word its users see."""
+    """Where a client is in its life.
 
-    NEW = "connecting", "made, not started"
-    CONNECTING = "connecting", "an attempt is under way, up to the end of the opening handshake"
-    OPEN = "open", "frames flow"
-    CLOSING = "closing", "a close frame is out, or TCP is being cut; handle_disconnect follows"
-    DISCONNECTED = "disconnected", "handle_disconnect is asked"
+    Attributes:
+        status: The word for it in ``client.status``.
+        meaning: What the state means.
+    """
+
+    NEW = "connecting", "created, not started"
+    CONNECTING = "connecting", "an attempt is in progress, up to the end of the opening handshake"
+    OPEN = "open", "the connection is open"
+    CLOSING = "closing", "a close frame was sent, or TCP is being aborted"
+    DISCONNECTED = "disconnected", "handle_disconnect is called"
     WAITING = "disconnected", "the delay before the next attempt runs"
-    ENDING = "closing", "as CLOSING, but the end of the client follows"
+    ENDING = "closing", "like CLOSING, but then the client terminates"
     TERMINATING = "disconnected", "terminate is called"
-    TERMINATED = "terminated", "over"
+    TERMINATED = "terminated", "the client has ended"
 
     def __init__(self, status: str, meaning: str) -> None:
         self.status = status
@@ -35,105 +40,106 @@ class State(Enum):
 
     @property
     def is_ending(self) -> bool:
-        """Whether there is no way back from here."""
+        """Whether the client will not connect again."""
         return self in (State.ENDING, State.TERMINATING, State.TERMINATED)
 
 
 class Event(Enum):
-    """What can happen to a client."""
+    """What happens to a client."""
 
     START = "start"
-    OPENED = "the opening handshake is complete"
-    FAILED = "the attempt failed"
-    FAILED_FOR_GOOD = "the first attempt failed, and nobody handles that"
-    LOST = "the connection is gone"
-    CLOSE = "this side closes"
-    PEER_CLOSE = "the peer's close frame"
-    BREAK = "the connection must be given up, with a close frame"
-    CUT = "the connection must be given up at once"
-    CLOSE_OVERDUE = "close_timeout ran out"
-    RECONNECT = "handle_disconnect answered Reconnect"
-    GIVE_UP = "handle_disconnect answered Ok"
-    DUE = "the delay is over"
-    END = "stop, a crash or Exit"
-    DONE = "terminate answered"
+    OPENED = "opening handshake complete"
+    ATTEMPT_FAILED = "attempt failed"
+    START_FAILED = "first attempt failed, and handle_disconnect is not asked"
+    LOST = "TCP connection ended"
+    CLOSE = "close requested"
+    PEER_CLOSE = "close frame received"
+    FAIL_CONNECTION = "connection failed, close frame possible"
+    ABORT = "connection failed, close frame useless"
+    CLOSE_TIMEOUT = "close_timeout expired"
+    RECONNECT = "handle_disconnect returned Reconnect"
+    GIVE_UP = "handle_disconnect returned Ok"
+    RETRY = "delay over"
+    END = "stop, crash or Exit"
+    TERMINATE_RETURNED = "terminate returned"
 
 
 class Action(Enum):
-    """What the client does on a transition."""
+    """What a client does in a transition."""
 
-    CONNECT = "connect"
-    ABANDON = "abandon the attempt"
+    CONNECT = "start an attempt"
+    CANCEL_ATTEMPT = "cancel the attempt"
     CALL_CONNECT = "call handle_connect"
     CALL_DISCONNECT = "call handle_disconnect"
-    SEND_CLOSE = "send the close frame"
+    SEND_CLOSE = "send a close frame"
     ANSWER_CLOSE = "answer the close frame"
     START_CLOSE_TIMER = "start the close timer"
-    CUT = "cut the TCP connection"
-    WAIT = "start the delay"
-    STOP_WAITING = "stop the delay"
-    SILENCE = "deliver nothing more"
-    NOTE_FAILURE = "note the failure"
+    ABORT = "abort TCP"
+    START_DELAY = "start the delay"
+    CANCEL_DELAY = "cancel the delay"
+    STOP_DELIVERY = "stop delivery"
+    REPORT_FAILURE = "report the failure"
     CALL_TERMINATE = "call terminate"
-    FINISH = "tell everyone"
+    FINISH = "release the name and notify"
 
 
 Transition = tuple[State, tuple[Action, ...]]
 
-_CLOSE_HANDSHAKE = (Action.SEND_CLOSE, Action.START_CLOSE_TIMER)
-_TERMINATE = (Action.SILENCE, Action.CALL_TERMINATE)
+# The close timer starts first: it must run even if writing the close frame fails.
+_CLOSE_HANDSHAKE = (Action.START_CLOSE_TIMER, Action.SEND_CLOSE)
+_TERMINATE = (Action.STOP_DELIVERY, Action.CALL_TERMINATE)
 
 TRANSITIONS: Final[dict[tuple[State, Event], Transition]] = {
     (State.NEW, Event.START): (State.CONNECTING, (Action.CONNECT,)),
     (State.NEW, Event.END): (State.TERMINATING, _TERMINATE),
     (State.CONNECTING, Event.OPENED): (State.OPEN, (Action.CALL_CONNECT,)),
-    (State.CONNECTING, Event.FAILED): (State.DISCONNECTED, (Action.CALL_DISCONNECT,)),
-    (State.CONNECTING, Event.FAILED_FOR_GOOD): (
+    (State.CONNECTING, Event.ATTEMPT_FAILED): (State.DISCONNECTED, (Action.CALL_DISCONNECT,)),
+    (State.CONNECTING, Event.START_FAILED): (
         State.TERMINATING,
-        (Action.ABANDON, Action.NOTE_FAILURE, *_TERMINATE),
+        (Action.CANCEL_ATTEMPT, Action.REPORT_FAILURE, *_TERMINATE),
     ),
     (State.CONNECTING, Event.CLOSE): (
         State.DISCONNECTED,
-        (Action.ABANDON, Action.CALL_DISCONNECT),
+        (Action.CANCEL_ATTEMPT, Action.CALL_DISCONNECT),
     ),
-    (State.CONNECTING, Event.END): (State.TERMINATING, (Action.ABANDON, *_TERMINATE)),
+    (State.CONNECTING, Event.END): (State.TERMINATING, (Action.CANCEL_ATTEMPT, *_TERMINATE)),
     (State.OPEN, Event.LOST): (State.DISCONNECTED, (Action.CALL_DISCONNECT,)),
     (State.OPEN, Event.CLOSE): (State.CLOSING, _CLOSE_HANDSHAKE),
-    (State.OPEN, Event.BREAK): (State.CLOSING, _CLOSE_HANDSHAKE),
+    (State.OPEN, Event.FAIL_CONNECTION): (State.CLOSING, _CLOSE_HANDSHAKE),
     (State.OPEN, Event.PEER_CLOSE): (
         State.CLOSING,
-        (Action.ANSWER_CLOSE, Action.START_CLOSE_TIMER),
+        (Action.START_CLOSE_TIMER, Action.ANSWER_CLOSE),
     ),
-    (State.OPEN, Event.CUT): (State.CLOSING, (Action.CUT,)),
-    (State.OPEN, Event.END): (State.ENDING, (Action.SILENCE, *_CLOSE_HANDSHAKE)),
+    (State.OPEN, Event.ABORT): (State.CLOSING, (Action.ABORT,)),
+    (State.OPEN, Event.END): (State.ENDING, (Action.STOP_DELIVERY, *_CLOSE_HANDSHAKE)),
     (State.CLOSING, Event.LOST): (State.DISCONNECTED, (Action.CALL_DISCONNECT,)),
-    (State.CLOSING, Event.CLOSE_OVERDUE): (State.CLOSING, (Action.CUT,)),
-    (State.CLOSING, Event.END): (State.ENDING, (Action.SILENCE,)),
-    (State.DISCONNECTED, Event.RECONNECT): (State.WAITING, (Action.WAIT,)),
+    (State.CLOSING, Event.CLOSE_TIMEOUT): (State.CLOSING, (Action.ABORT,)),
+    (State.CLOSING, Event.END): (State.ENDING, (Action.STOP_DELIVERY,)),
+    (State.DISCONNECTED, Event.RECONNECT): (State.WAITING, (Action.START_DELAY,)),
     (State.DISCONNECTED, Event.GIVE_UP): (State.TERMINATING, _TERMINATE),
     (State.DISCONNECTED, Event.END): (State.TERMINATING, _TERMINATE),
-    (State.WAITING, Event.DUE): (State.CONNECTING, (Action.CONNECT,)),
+    (State.WAITING, Event.RETRY): (State.CONNECTING, (Action.CONNECT,)),
     (State.WAITING, Event.CLOSE): (
         State.DISCONNECTED,
-        (Action.STOP_WAITING, Action.CALL_DISCONNECT),
+        (Action.CANCEL_DELAY, Action.CALL_DISCONNECT),
     ),
-    (State.WAITING, Event.END): (State.TERMINATING, (Action.STOP_WAITING, *_TERMINATE)),
+    (State.WAITING, Event.END): (State.TERMINATING, (Action.CANCEL_DELAY, *_TERMINATE)),
     (State.ENDING, Event.LOST): (State.TERMINATING, (Action.CALL_TERMINATE,)),
-    (State.ENDING, Event.CLOSE_OVERDUE): (State.ENDING, (Action.CUT,)),
-    (State.TERMINATING, Event.DONE): (State.TERMINATED, (Action.FINISH,)),
+    (State.ENDING, Event.CLOSE_TIMEOUT): (State.ENDING, (Action.ABORT,)),
+    (State.TERMINATING, Event.TERMINATE_RETURNED): (State.TERMINATED, (Action.FINISH,)),
 }
 
-_ON_THE_WAY_OUT = (State.CLOSING, State.ENDING, State.TERMINATING, State.TERMINATED)
+_CLOSING_OR_ENDING = (State.CLOSING, State.ENDING, State.TERMINATING, State.TERMINATED)
 
 IGNORED: Final[frozenset[tuple[State, Event]]] = frozenset(
-    # A registry may stop the client that it is given to register.
+    # A registry may stop the client that it is asked to register.
     {(state, Event.START) for state in (State.TERMINATING, State.TERMINATED)}
-    | {(state, Event.CLOSE) for state in (*_ON_THE_WAY_OUT, State.DISCONNECTED)}
+    | {(state, Event.CLOSE) for state in (*_CLOSING_OR_ENDING, State.DISCONNECTED)}
     | {(state, Event.END) for state in (State.ENDING, State.TERMINATING, State.TERMINATED)}
     | {
         (state, event)
         for state in (State.CLOSING, State.ENDING)
-        for event in (Event.PEER_CLOSE, Event.BREAK, Event.CUT)
+        for event in (Event.PEER_CLOSE, Event.FAIL_CONNECTION, Event.ABORT)
     }
 )
 
@@ -142,7 +148,7 @@ class Machine:
     """Keeps the state of one client.
 
     Attributes:
-        state: where it is.
+        state: The present state.
     """
 
     __slots__ = ("state",)
@@ -151,14 +157,13 @@ class Machine:
         self.state = State.NEW
 
     def handle(self, event: Event) -> tuple[Action, ...] | None:
-        """Makes the transition.
+        """Make the transition for an event.
 
         Returns:
-            the actions to perform, in order; None where the event comes too late and changes
-            nothing.
+            The actions to perform, in order; None if the event comes too late to matter.
 
         Raises:
-            RuntimeError: the event cannot happen in this state.
+            RuntimeError: The event cannot happen in this state.
         """
         transition = TRANSITIONS.get((self.state, event))
         if transition is not None:
@@ -170,10 +175,10 @@ class Machine:
 
 
 def diagram() -> str:
-    """Draws the table as a Mermaid state diagram."""
+    """Return the table as a Mermaid state diagram."""
     lines = ["stateDiagram-v2", f"    [*] --> {State.NEW.name}"]
     for (state, event), (target, actions) in TRANSITIONS.items():
-        does = ", ".join(action.value for action in actions)
-        lines.append(f"    {state.name} --> {target.name}: {event.value} / {does}")
+        performed = ", ".join(action.value for action in actions)
+        lines.append(f"    {state.name} --> {target.name}: {event.value} / {performed}")
     lines.append(f"    {State.TERMINATED.name} --> [*]")
     return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
-"""What a client tells about its doings at run time: trace lines, a log, statistics, a file.
+"""Trace what a client does: trace lines, an event log, statistics and a log file.
 
-Nothing of it costs anything until it is switched on: ``Debug.active`` is all that is looked at.
+When disabled, tracing costs one attribute check (``Tracing.active``) per read.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from wsx._client.log_file import LogFile
-from wsx._text import describe, escape, shorten
-from wsx.frames import Frame
+from wsx._text import describe, escape, expected, shorten
+from wsx._wire.batch import Batch
 
-__all__ = ["Debug", "parse_option", "parse_options"]
+__all__ = ["Tracing", "parse_option", "parse_options"]
 
 _log = Logger("wsx._client.tracing")
 _DEFAULT_DEPTH: Final = 10
-_LONGEST: Final = 200  # characters of a message
+_DETAIL_LIMIT: Final = 200  # characters
 
 
 def parse_options(options: Iterable[object] | None) -> dict[str, Any]:
-    """Checks debug options; one that is none is ignored, with a line in the log.
+    """Parse debug options. Unknown ones are ignored with a line in the log.
 
     Args:
-        options: of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"`` and
-            ``("log_to_file", path)``; one name alone will do.
+        options: Any of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"`` and
+            ``("log_to_file", path)``, or a single name.
 
     Returns:
-        the names of the options, which are those of the methods of :class:`Debug`, with the
-        arguments for them.
+        The names of the options, which are those of the methods of :class:`Tracing`, with their
+        arguments.
     """
     parsed: dict[str, Any] = {}
     if isinstance(options, str) or not isinstance(options, Iterable):
@@ -43,14 +43,15 @@ def parse_options(options: Iterable[object] | None) -> dict[str, Any]:
     for option in options:
         found = parse_option(option)
         if found is None:
-            _log.warn("debug option ignored: {option!r}", option=option)
+            known = '"trace", "log", ("log", n), "statistics" or ("log_to_file", path)'
+            _log.warn("{problem}; ignored", problem=expected("debug", known, option))
         else:
             parsed |= [found]
     return parsed
 
 
 def parse_option(option: object) -> tuple[str, Any] | None:
-    """Gives one debug option's name and argument; None where it is none."""
+    """Return the name and argument of one debug option, or None if it is unknown."""
     match option:
         case "trace" | "log" | "statistics":
             return str(option), True
@@ -61,17 +62,17 @@ def parse_option(option: object) -> tuple[str, Any] | None:
     return None
 
 
-class Debug:
-    """Takes a client's events and shows, keeps, counts or writes them.
+class Tracing:
+    """Prints, keeps, counts or writes a client's events.
 
     Args:
-        label: gives what trace lines call the client.
-        reactor: for the time, and for writing to a file.
+        label: Returns what trace lines call the client.
+        reactor: For the time, and for writing to a file.
 
     Attributes:
-        active: whether any of it is switched on.
-        events: the last events with their times; None where they are not kept.
-        counts: how often each kind of event was; None where that is not counted.
+        active: Whether any of it is switched on.
+        events: The last events with their times, or None.
+        counts: How often each kind of event has happened, or None.
     """
 
     __slots__ = ("_file", "_label", "_reactor", "_tracing", "active", "counts", "events")
@@ -88,36 +89,37 @@ class Debug:
     # Switches
 
     def switch_on(self, options: dict[str, Any]) -> None:
-        """Switches on what :func:`parse_options` gave.
+        """Switch on the options of :func:`parse_options`.
 
         Raises:
-            OSError: the file to log to cannot be opened.
+            OSError: The log file cannot be opened; the other options are switched on.
         """
-        for name, argument in options.items():
+        # The file comes last, because it is the only one that can fail.
+        for name, argument in sorted(options.items(), key=lambda item: item[0] == "log_to_file"):
             getattr(self, name)(argument)
 
     def trace(self, flag: bool) -> None:
-        """Begins or ends trace lines on standard output."""
+        """Start or stop trace lines on standard output."""
         self._tracing = flag
         self._switched()
 
     def log(self, depth: int | bool) -> None:
-        """Keeps the last ``depth`` events from now on (True: 10), or none."""
+        """Keep the last ``depth`` events from now on (True: 10), or none."""
         if depth is True:
             depth = _DEFAULT_DEPTH
         self.events = deque(self.events or (), maxlen=depth) if depth else None
         self._switched()
 
     def statistics(self, flag: bool) -> None:
-        """Counts the kinds of events from now on, or no more."""
+        """Start or stop counting events by kind."""
         self.counts = {} if flag else None
         self._switched()
 
     def log_to_file(self, path: str | PathLike[str] | None) -> None:
-        """Writes events to a file from now on, instead of to the one before; None ends that.
+        """Write events to a file from now on; None stops it.
 
         Raises:
-            OSError: it cannot be opened; the one before stays.
+            OSError: The file cannot be opened; the previous file stays in use.
         """
         file = None if path is None else LogFile(path, self._reactor, self._write_failed)
         if self._file is not None:
@@ -126,7 +128,7 @@ class Debug:
         self._switched()
 
     def close(self) -> None:
-        """Takes no more events; those that were kept and counted stay."""
+        """Accept no more events. The kept and counted ones stay."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -143,9 +145,9 @@ class Debug:
     # Events
 
     def event(self, what: str, *details: object) -> None:
-        """Takes one event: a format string in which details have their places.
+        """Record one event: a format string and its details.
 
-        Whatever a message's own ``repr`` or a broken standard output raise, the client goes on.
+        The client goes on even if a detail's ``repr`` raises or standard output is broken.
         """
         text = escape(what.format(*(_Shown(detail) for detail in details)))
         if self._tracing:
@@ -158,27 +160,31 @@ class Debug:
         if self._file is not None:
             self._file.write(f"{_stamp(self._reactor.seconds())} {self._label()} {text}")
 
-    def received(self, frames: list[Frame], joined: list[Frame]) -> None:
-        """Takes the frames of one read; those in ``joined`` came in fragments."""
-        fragmented = {id(frame) for frame in joined}
-        for frame in frames:
+    def received(self, batch: Batch) -> None:
+        """Record the frames of one batch."""
+        fragmented = {id(frame) for frame in batch.fragmented}
+        for frame in batch.frames:
             what = "completed fragmented frame" if id(frame) in fragmented else "received frame"
             self.event(what + ": {!r}", frame)
 
     def print_log(self) -> None:
-        """Prints the events that were kept, with their times, as trace lines."""
+        """Print the kept events with their times, as trace lines."""
         try:
             for when, text in self.events or ():
                 self._print(f"{_stamp(when)} {text}")
-        except (OSError, ValueError) as error:  # ValueError: it is closed
-            _log.error("{label}: the log: {error}", label=self._label(), error=error)
+        except (OSError, ValueError) as error:  # ValueError: standard output is closed
+            _log.error(
+                "{label}: the event log cannot be printed: {error}",
+                label=self._label(),
+                error=error,
+            )
 
     def _trace(self, text: str) -> None:
         try:
             self._print(text)
         except (OSError, ValueError) as error:
             self.trace(False)
-            _log.error("{label}: tracing ended: {error}", label=self._label(), error=error)
+            _log.error("{label}: trace lines stopped: {error}", label=self._label(), error=error)
 
     def _print(self, text: str) -> None:
         line = f"*DBG* {self._label()} {text}"
@@ -186,11 +192,11 @@ class Debug:
         print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
 
     def _write_failed(self, error: BaseException) -> None:
-        if self._file is not None and self._file.broken:  # it may be another one by now
+        if self._file is not None and self._file.broken:  # a newer file may be in use
             self._file = None
             self._switched()
         _log.error(
-            "{label}: logging to file ended: {error}", label=self._label(), error=describe(error)
+            "{label}: log_to_file stopped: {error}", label=self._label(), error=describe(error)
         )
 
 
@@ -199,13 +205,13 @@ def _stamp(seconds: float) -> str:
 
 
 class _Shown:
-    """Stands for a detail in a format string; its ``repr`` never raises."""
+    """A detail in a format string. Its ``repr`` never raises."""
 
     def __init__(self, detail: object) -> None:
         self._detail = detail
 
     def __repr__(self) -> str:
-        return shorten(self._detail, _LONGEST)
+        return shorten(self._detail, _DETAIL_LIMIT)
 
     def __str__(self) -> str:
         return str(self._detail)

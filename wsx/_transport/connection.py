@@ -1,531 +1,396 @@
-"""Autobahn, and everything that must be known about it: no other module imports it.
+"""One WebSocket connection: a Twisted protocol from the opening handshake to the end of TCP.
 
-An :class:`Attempt` makes one connection, up to the end of the opening handshake; the
-:class:`Connection` it leads to is Autobahn's client protocol. Both speak to a :class:`Listener`.
-
-From Autobahn come the protocol's states, the closing handshake and permessage-deflate. Its opening
-handshake, frame parser, frame writer and timers are replaced; each replacement says why.
-
-The module is long because Autobahn is to be seen from here alone.
+Bytes that arrive become :class:`wsx._wire.batch.Batch` values for a :class:`Listener`; frames to
+send become bytes for the transport.
 """
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
-from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
-from autobahn.websocket.compress import (
-    PerMessageDeflate,
-    PerMessageDeflateOffer,
-    PerMessageDeflateResponse,
-    PerMessageDeflateResponseAccept,
-)
-from autobahn.websocket.xormasker import create_xor_masker
+from twisted.internet import protocol
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IHandshakeListener,
     IPushProducer,
+    IReactorTime,
     ISSLTransport,
     ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from wsx._transport.endpoints import endpoint_for
-from wsx._transport.sockets import read_largely, read_to_taker, read_without_detour, write_now
-from wsx._version import __version__
-from wsx._wire import handshake
-from wsx._wire.decoder import MUCH, Decoder
+from wsx._transport.autobahn import Deflate, install_native_masker
+from wsx._transport.opening import Accepted, OpeningHandshake
+from wsx._transport.sockets import (
+    GENTLE_CLOSE_TIMEOUT,
+    increase_read_size,
+    read_into_buffer,
+    read_without_logging_context,
+    write_now,
+)
+from wsx._transport.tls import explain
+from wsx._wire.assembler import LARGE_PAYLOAD
+from wsx._wire.batch import Batch
+from wsx._wire.decoder import Decoder
 from wsx._wire.encoder import FIN, RSV1, encode, encode_frame, masks
-from wsx._wire.inflater import Inflater
 from wsx.conn import Conn
-from wsx.errors import ConnError, FrameError, HandshakeError, WsxError
-from wsx.frames import NO_STATUS_RECEIVED, Binary, Frame, Text, close_payload, wire_payload
+from wsx.errors import ConnError, RequestError, WsxError
+from wsx.frames import CLOSE, NO_STATUS_RECEIVED, Binary, Frame, Text, close_payload, wire_payload
 
-__all__ = ["Attempt", "Connection", "Listener"]
+__all__ = ["Connection", "Listener", "Opening", "cause_of"]
 
-_log = Logger("wsx")
-_USER_AGENT = f"wsx/{__version__}"
-
-
-def _mask_natively(payload: bytes, mask: bytes) -> bytes:
-    masked: bytes = create_xor_masker(mask, len(payload)).process(payload)
-    return masked
-
-
-if create_xor_masker.__module__.startswith("autobahn.nvx"):  # not its loop in pure Python
-    masks.apply_long = _mask_natively
+install_native_masker()
 
 
 class Listener(Protocol):
-    """Who is told what happens to an attempt and to the connection it leads to.
+    """Notified of what happens to an attempt and to the connection that it leads to.
 
-    ``failed`` or ``opened`` comes once for an attempt that was not cancelled; after ``opened``,
-    ``closed`` comes once, at the very end. None of them is called by a method of the connection
-    within the same step, except ``failed`` by ``start``.
+    ``opened`` or ``failed`` is called once for an attempt that is not cancelled. After ``opened``,
+    ``closed`` is called once, at the very end. A method of the connection calls none of them
+    before it returns; only ``Attempt.start`` may call ``failed``.
     """
 
     def opened(self, connection: Connection, conn: Conn) -> None:
-        """The opening handshake is complete; ``conn`` says how it was answered."""
+        """The opening handshake is complete; ``conn`` holds the server's answer."""
 
     def failed(self, error: WsxError) -> None:
-        """There will be no connection."""
+        """The attempt failed."""
 
-    def received(self, frames: list[Frame], joined: list[Frame], controls: bool) -> None:
-        """A batch: the frames that a read completed, if any.
-
-        Args:
-            frames: in their order.
-            joined: those of them that were fragmented.
-            controls: whether there may be pings or pongs among them.
-        """
-
-    def own_pong(self, payload: bytes) -> None:
-        """A pong whose payload begins with the token given to ``expect_pongs``."""
-
-    def peer_closed(self, code: int, message: str) -> None:
-        """The peer's close frame came."""
-
-    def violated(self, error: FrameError) -> None:
-        """The peer broke the protocol."""
+    def received(self, batch: Batch) -> None:
+        """A read is decoded; the batch may be empty."""
 
     def writable(self) -> None:
-        """The write buffer is below its high-water mark again."""
+        """The write buffer has drained below its low-water mark."""
 
     def closed(self, reason: BaseException) -> None:
-        """TCP is at its end."""
+        """The TCP connection has ended."""
 
 
-class Attempt:
-    """One attempt to connect: DNS, TCP, proxy, TLS and the opening handshake, each in time.
-
-    Args:
-        conn: where to and how.
-        reactor: for connections and time.
-        listener: is told the outcome.
-    """
-
-    def __init__(self, conn: Conn, reactor: Any, listener: Listener) -> None:
-        self.conn = conn
-        self.listener = listener
-        self._reactor = reactor
-        self._connecting: Any = None
-        self._connection: Connection | None = None
-        self._timer: IDelayedCall | None = None
-        self._over = False
-
-    def start(self) -> None:
-        """Begins; may fail at once."""
-        self._expect("connecting", self.conn.socket_connect_timeout)
-        try:
-            self._connecting = endpoint_for(self.conn, self._reactor).connect(_Factory(self))
-            self._connecting.addErrback(self._connect_failed)
-        except Exception as error:  # a user's endpoint, or an option that only shows now
-            self._connecting = None
-            self.fail(ConnError(error))
-
-    def cancel(self) -> bool:
-        """Ends the attempt; the listener hears no more of it.
-
-        Returns:
-            whether there is a TCP connection, which is at its end in the next step.
-        """
-        if self._finish():
-            self._clear_away()
-        return self._connection is not None
-
-    # What the connection says
+class Opening(Protocol):
+    """Notified of the steps up to the end of the opening handshake."""
 
     def connected(self, connection: Connection) -> None:
-        """TCP is there, and the proxy let us through."""
-        self._connection = connection
-        if self._over:
-            connection.cut()
+        """There is a TCP connection, behind the proxy if there is one."""
 
     def secured(self) -> None:
-        """TLS is there too, if it was asked for: the request goes out."""
-        if not self._over:
-            self._expect("the handshake response", self.conn.socket_recv_timeout)
+        """TLS, if any, is done."""
 
-    def succeed(self, connection: Connection, conn: Conn) -> None:
+    def succeeded(self, connection: Connection, conn: Conn) -> None:
         """The opening handshake is complete."""
-        if self._finish():
-            self.listener.opened(connection, conn)
 
-    def fail(self, error: WsxError) -> None:
-        """There will be no connection."""
-        if self._finish():
-            self._clear_away()
-            self.listener.failed(error)
-
-    # Within
-
-    def _expect(self, what: str, seconds: float) -> None:
-        self._stop_timer()
-        self._timer = self._reactor.callLater(seconds, self._timed_out, what, seconds)
-
-    def _timed_out(self, what: str, seconds: float) -> None:
-        self._timer = None
-        refusal = None if self._connection is None else self._connection.refusal()
-        timeout = TimeoutError(f"{what} took over {seconds:g} s")
-        self.fail(ConnError(timeout) if refusal is None else refusal)
-
-    def _connect_failed(self, failure: Failure) -> None:
-        self.fail(ConnError(_cause(failure)))
-
-    def _finish(self) -> bool:
-        """Says whether this is the first outcome."""
-        first = not self._over
-        self._over = True
-        self._stop_timer()
-        return first
-
-    def _clear_away(self) -> None:
-        if self._connecting is not None:
-            try:
-                self._connecting.cancel()
-            except Exception:  # of a user's endpoint
-                _log.failure("an endpoint could not be cancelled")
-        if self._connection is not None:
-            self._connection.cut()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def failed(self, error: WsxError) -> None:
+        """The opening handshake failed, or the connection ended before it was complete."""
 
 
 @implementer(IHandshakeListener, IPushProducer)
-class Connection(WebSocketClientProtocol):  # type: ignore[misc]
-    """Autobahn's client protocol with the parts replaced that cannot be used.
+class Connection(protocol.Protocol):
+    """The protocol of one connection.
 
-    Not used of it: ``connectionMade`` (copies 20 options for each connection and formats log lines
-    that nobody reads), its timers (global, cut to whole seconds), ``dataReceived`` (slices the rest
-    of the buffer twice for each frame), ``sendFrame`` (masks that can be predicted).
+    It is its transport's push producer, so that the transport tells it when the write buffer is
+    above its high-water mark.
+
+    Args:
+        conn: Where and how it connects.
+        opening: Notified up to the end of the opening handshake.
+        listener: Notified after that.
+
+    Attributes:
+        writable: Whether the write buffer is below its high-water mark.
+        buffered: Bytes that :meth:`buffer` has collected for the next flush.
     """
 
-    # Autobahn would copy these from its factory.
-    closeHandshakeTimeout = 0
-    closeHandshakeTimeoutCall = None
+    transport: Any
 
-    def __init__(self, attempt: Attempt) -> None:
-        super().__init__()
-        self.state = WebSocketClientProtocol.STATE_CONNECTING
-        self._attempt = attempt
-        self._listener = attempt.listener
-        self._conn = attempt.conn
-        self._key = handshake.make_key()
-        self._header = handshake.HeaderReader(attempt.conn.max_header_size)
-        self._refusal: handshake.BodyReader | None = None
-        self._deflate: PerMessageDeflate | None = None
-        self._decoder: Decoder | None = None
-        self._deaf = False  # what arrives is thrown away
-        self._cut = False
-        self._reads_largely = False
+    def __init__(self, conn: Conn, opening: Opening, listener: Listener) -> None:
+        self._conn = conn
+        self._opening = opening
+        self._listener = listener
+        self._handshake: OpeningHandshake | None = OpeningHandshake(conn)
+        self._deflate: Deflate | None = None
+        self._decoder: Decoder | None = None  # while the connection is open
+        self._discarding = False  # bytes that arrive are discarded
+        self._close_sent = False
+        self._requested = False  # the request of the opening handshake was sent
+        self._aborted = False
+        self._lost = False
+        self._reads_large_payloads = False
         self._outgoing: list[bytes] = []
-        self.gathered = 0  # bytes of it
+        self._gentle_timer: IDelayedCall | None = None
+        self.buffered = 0
         self.writable = True
 
     # Twisted's events
 
     def connectionMade(self) -> None:
-        transport = self.transport
-        if ITCPTransport.providedBy(transport):
-            transport.setTcpNoDelay(True)
-            transport.setTcpKeepAlive(True)
-        self._attempt.connected(self)
-        # TLS is an attribute of the transport, but its handshake is still to come.
-        if not ISSLTransport.providedBy(transport):
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+        self._opening.connected(self)
+        # A TLS transport calls handshakeCompleted itself once its own handshake is done.
+        if not ISSLTransport.providedBy(self.transport):
             self.handshakeCompleted()
 
     def handshakeCompleted(self) -> None:
-        """The transport is ready: the request goes out."""
-        self._attempt.secured()
-        offer = PerMessageDeflateOffer().get_extension_string() if self._conn.compression else None
-        self.transport.write(handshake.request(self._conn, self._key, offer, _USER_AGENT))
+        """Send the request of the opening handshake: the transport is ready."""
+        self._opening.secured()
+        if self._handshake is not None:
+            self._requested = True
+            self.transport.write(self._handshake.request())
 
     def dataReceived(self, data: bytes) -> None:
-        if self._deaf:
+        if self._discarding:
             return
         if self._decoder is not None:
             self._receive_frames(self._decoder, data)
-        elif self._refusal is not None:
-            self._receive_refusal(self._refusal, data)
-        elif self.state == self.STATE_CONNECTING:
-            self._receive_response(data)
+        elif self._handshake is not None:
+            self._receive_answer(self._handshake, data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        connected = self._decoder is not None
-        self.state = self.STATE_CLOSED
+        was_open = self._decoder is not None
         self._decoder = None
-        if connected:
-            self._listener.closed(_cause(reason))
+        self._lost = True
+        if self._gentle_timer is not None:
+            self._gentle_timer.cancel()
+            self._gentle_timer = None
+        if was_open:
+            self._listener.closed(cause_of(reason))
         else:
-            self._attempt.fail(self.refusal() or ConnError(_cause(reason)))
+            self._opening.failed(self.refusal() or self._explained(cause_of(reason)))
+
+    def _explained(self, error: BaseException) -> ConnError:
+        """Return the error for a connection that ended before it was open."""
+        explanation = explain(error, self.transport)
+        if explanation is None and isinstance(error, (ConnectionDone, ConnectionLost)):
+            explanation = self._explain_silent_end()
+        return ConnError(error, explanation)
+
+    def _explain_silent_end(self) -> str:
+        """Return what a server may mean that closes the connection instead of answering.
+
+        Many do that when they get TLS instead of HTTP, or HTTP instead of TLS.
+        """
+        if not self._requested:
+            return "the server closed the connection during the TLS handshake; did you mean ws://?"
+        ended = "the server closed the connection without answering the opening handshake"
+        return ended if self._conn.parsed.secure else f"{ended}; did you mean wss://?"
 
     # The opening handshake
 
-    def refusal(self) -> WsxError | None:
-        """Gives the refusal with as much of its body as came, if the server refused."""
-        return None if self._refusal is None else self._refusal.error()
+    def refusal(self) -> RequestError | None:
+        """Return the server's refusal with the part of its body that has arrived, or None."""
+        return None if self._handshake is None else self._handshake.refusal()
 
-    def _receive_response(self, data: bytes) -> None:
+    def _receive_answer(self, handshake: OpeningHandshake, data: bytes) -> None:
         try:
-            response = self._header.feed(data)
-            if response is None:
-                return
-            if response.status != 101:
-                self._refusal = handshake.BodyReader(response)
-                self._receive_refusal(self._refusal, self._header.rest)
-                return
-            subprotocol = handshake.check(response, self._conn, self._key)
-            extensions = self._accept_extensions(response)
-        except handshake.NotHTTP as error:
-            challenge = handshake.accept_value(self._key)
-            self._attempt.fail(HandshakeError(challenge, error.received, error.reason))
-        except HandshakeError as error:
-            self._attempt.fail(error)
+            accepted = handshake.feed(data)
+        except WsxError as error:
+            self._opening.failed(error)
         else:
-            self._open(response, subprotocol, extensions)
+            if accepted is not None:
+                self._open(accepted)
 
-    def _receive_refusal(self, refusal: handshake.BodyReader, data: bytes) -> None:
-        refusal.feed(data)
-        if refusal.complete:
-            self._attempt.fail(refusal.error())
-
-    def _accept_extensions(self, response: handshake.Response) -> tuple[str, ...]:
-        header = ", ".join(response.values("sec-websocket-extensions"))
-        if not header:
-            return ()
-
-        def refuse(reason: str) -> HandshakeError:
-            return HandshakeError(handshake.accept_value(self._key), header, reason)
-
-        answers = self._parseExtensionsHeader(header)
-        if [name for name, _ in answers] != ["permessage-deflate"] or not self._conn.compression:
-            raise refuse("an extension was not offered")
-        try:
-            accepted = PerMessageDeflateResponse.parse(answers[0][1])
-            accept = PerMessageDeflateResponseAccept(accepted)
-            deflate = PerMessageDeflate.create_from_response_accept(False, accept)
-        except Exception as error:  # Autobahn raises nothing more special here
-            raise refuse(f"the extension's parameters are wrong: {error}") from None
-        self._deflate = deflate
-        return (header,)
-
-    def _open(
-        self, response: handshake.Response, subprotocol: str | None, extensions: tuple[str, ...]
-    ) -> None:
-        self.state = self.STATE_OPEN
-        decoder = self._decoder = Decoder(self._conn.max_message_size, self._inflater())
-        rest, self._header.rest = self._header.rest, b""
+    def _open(self, accepted: Accepted) -> None:
+        self._handshake = None
+        self._deflate = accepted.deflate
+        inflater = None if accepted.deflate is None else accepted.deflate.inflater()
+        decoder = self._decoder = Decoder(self._conn.max_message_size, inflater)
         conn = self._conn.answered(
-            response.headers,
-            response.status,
-            subprotocol,
-            extensions,
-            _describe_address(self.transport.getPeer()),
+            accepted.response.headers,
+            accepted.response.status,
+            accepted.subprotocol,
+            accepted.extensions,
+            _format_address(self.transport.getPeer()),
         )
         self.transport.registerProducer(self, True)
-        read_without_detour(self.transport)
-        self._attempt.succeed(self, conn)
-        if rest and not self._cut:  # these came before any close frame that opened() sent
-            self._receive_frames(decoder, rest)
+        read_without_logging_context(self.transport)
+        self._opening.succeeded(self, conn)
+        # These bytes arrived before any close frame that the listener sent just now.
+        if accepted.rest and not self._aborted:
+            self._receive_frames(decoder, accepted.rest)
 
-    def _inflater(self) -> Inflater | None:
-        deflate = self._deflate
-        if deflate is None:
-            return None
-        return Inflater(deflate.server_max_window_bits, not deflate.server_no_context_takeover)
-
-    # The open connection
-
-    def expect_pongs(self, token: bytes) -> None:
-        """Pongs whose payload begins with ``token`` go to ``Listener.own_pong``."""
-        if self._decoder is not None:
-            self._decoder.expect_pongs(token)
+    # Receiving
 
     def _receive_frames(self, decoder: Decoder, data: bytes) -> None:
-        self._received(decoder, decoder.feed(data))
-        much = len(data) >= MUCH or decoder.remaining >= MUCH
-        if much and not self._reads_largely:
-            self._reads_largely = True
-            read_largely(self.transport)
-            read_to_taker(self.transport, self)
-        while decoder.more:
-            self._received(decoder, decoder.feed(b""))
-        self._look_for_end(decoder)
+        batch = decoder.feed(data)
+        self._listener.received(batch)
+        if len(data) >= LARGE_PAYLOAD or batch.missing >= LARGE_PAYLOAD:
+            self._read_large_payloads()
+        while batch.more:
+            batch = decoder.resume()
+            self._listener.received(batch)
 
-    # For wsx._transport.sockets.read_to_taker
+    def _read_large_payloads(self) -> None:
+        """Read more at once from now on, and directly into the decoder's memory."""
+        if not self._reads_large_payloads:
+            self._reads_large_payloads = True
+            increase_read_size(self.transport)
+            read_into_buffer(self.transport, self)
 
-    def room(self) -> memoryview | None:
-        """Gives room for the rest of a large payload."""
+    def get_buffer(self) -> memoryview | None:
+        """Return memory to read the rest of a large payload into, or None to read as usual."""
         decoder = self._decoder
-        return None if decoder is None or self._deaf else decoder.room()
+        return None if decoder is None or self._discarding else decoder.get_buffer()
 
-    def fill(self, size: int) -> None:
-        """Takes what was read to it."""
-        decoder = self._decoder
-        assert decoder is not None
-        self._received(decoder, decoder.fill(size))
-        self._look_for_end(decoder)
+    def buffer_updated(self, size: int) -> None:
+        """Take the ``size`` bytes that were read into the view of :meth:`get_buffer`."""
+        assert self._decoder is not None
+        self._listener.received(self._decoder.buffer_updated(size))
 
-    def _look_for_end(self, decoder: Decoder) -> None:
-        if decoder.close is not None:
-            self._listener.peer_closed(decoder.close.code, decoder.close.message)
-        elif decoder.failure is not None:
-            self._listener.violated(decoder.failure)
+    def pause_reading(self) -> None:
+        """Stop reading from the transport: backpressure on the server."""
+        if not self._discarding:
+            self.transport.pauseProducing()
 
-    def _received(self, decoder: Decoder, frames: list[Frame]) -> None:
-        self._listener.received(frames, decoder.joined, decoder.controls)
-        if decoder.joined:
-            decoder.joined.clear()
-        if decoder.own_pongs:
-            for payload in decoder.own_pongs:
-                self._listener.own_pong(payload)
-            decoder.own_pongs.clear()
+    def resume_reading(self) -> None:
+        """Read from the transport again."""
+        self.transport.resumeProducing()
+        read_without_logging_context(self.transport)
 
-    def gather(self, frames: list[object]) -> None:
-        """Encodes frames for the next ``flush``, all of them or none.
+    # Sending
+
+    def buffer(self, frames: list[object]) -> None:
+        """Encode frames for the next flush: all of them or none.
 
         Raises:
-            InvalidFrameError, FrameEncodeError: nothing was taken.
+            InvalidFrameError: One of them is not a frame.
+            FrameEncodeError: RFC 6455 does not allow one of them.
         """
         if self._deflate is None:
             encoded = list(map(encode_frame, frames))
         else:
-            encoded = self._deflated(self._deflate, frames)
+            encoded = _encode_compressed(self._deflate, frames)
         self._outgoing += encoded
-        self.gathered += sum(map(len, encoded))
+        self.buffered += sum(map(len, encoded))
 
-    def send(self, frame: object) -> None:
-        """Hands a frame to the transport, after what was gathered.
+    def buffer_one(self, frame: object) -> None:
+        """Encode one frame for the next flush.
 
         Raises:
-            InvalidFrameError, FrameEncodeError: nothing was sent.
+            InvalidFrameError: It is not a frame.
+            FrameEncodeError: RFC 6455 does not allow it.
+        """
+        if self._deflate is not None:
+            self.buffer([frame])
+        else:
+            encoded = encode_frame(frame)
+            self._outgoing.append(encoded)
+            self.buffered += len(encoded)
+
+    def send(self, frame: object) -> None:
+        """Pass a frame to the transport, after everything that is buffered.
+
+        Raises:
+            InvalidFrameError: It is not a frame.
+            FrameEncodeError: RFC 6455 does not allow it.
         """
         if self._outgoing or self._deflate is not None:
-            self.gather([frame])
+            self.buffer_one(frame)
             self.flush()
         else:
             self.transport.write(encode_frame(frame))
 
     def flush(self) -> None:
-        """Hands what was gathered to the transport, in one write."""
-        outgoing = self._take_gathered()
+        """Pass what is buffered to the transport in one write."""
+        outgoing = self._take_outgoing()
         if outgoing:
             self.transport.write(outgoing)
 
     def flush_now(self) -> None:
-        """The same, but to the socket itself where nothing waits before it."""
-        outgoing = self._take_gathered()
+        """Write what is buffered to the socket at once if nothing else waits to be written."""
+        outgoing = self._take_outgoing()
         if outgoing:
             write_now(self.transport, outgoing)
 
-    def _take_gathered(self) -> bytes:
+    def _take_outgoing(self) -> bytes:
         outgoing = self._outgoing
         if not outgoing:
             return b""
         self._outgoing = []
-        self.gathered = 0
+        self.buffered = 0
         return outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
 
-    def _deflated(self, deflate: PerMessageDeflate, frames: list[object]) -> list[bytes]:
-        """Checks all before the first changes what the compression remembers."""
-        checked = [(frame, wire_payload(frame)) for frame in frames]
-        encoded = []
-        for frame, payload in checked:
-            assert isinstance(frame, Frame)
-            flags = FIN
-            if isinstance(frame, (Text, Binary)):
-                deflate.start_compress_message()
-                payload = deflate.compress_message_data(payload)
-                payload += deflate.end_compress_message()
-                flags |= RSV1
-            encoded.append(encode(frame.opcode, payload, masks.take(), flags))
-        return encoded
-
-    def sendFrame(self, opcode: int, payload: bytes = b"", **_: Any) -> None:
-        """Sends one frame; Autobahn's closing handshake calls it."""
-        self._outgoing.append(encode(opcode, payload, masks.take()))
-        self.flush()
+    # Closing
 
     def start_closing(self, code: int, message: str) -> None:
-        """Sends a close frame; from now on what arrives is thrown away.
+        """Send a close frame, and discard everything that arrives from now on.
 
         Raises:
-            FrameEncodeError: the code or the message may not be sent; nothing was done.
+            FrameEncodeError: The code or the message must not be sent; nothing was done.
         """
-        payload = close_payload(code, message)
-        self._deaf = True
-        self.resume_reading()  # or the end of TCP would not be noticed
-        self.sendCloseFrame(code, payload[2:])
+        self._send_close(close_payload(code, message))
 
     def answer_close(self, code: int) -> None:
-        """Answers the peer's close frame with the same code, or none (section 5.5.1)."""
-        self._deaf = True
-        self.resume_reading()
-        self.sendCloseFrame(None if code == NO_STATUS_RECEIVED else code, isReply=True)
+        """Answer the server's close frame with the same code (RFC 6455 section 5.5.1)."""
+        self._send_close(b"" if code == NO_STATUS_RECEIVED else close_payload(code, ""))
 
-    def cut(self) -> None:
-        """Drops TCP at once."""
-        self._deaf = self._cut = True
+    def _send_close(self, payload: bytes) -> None:
+        if self._close_sent:  # RFC 6455 section 5.5.1: nothing follows a close frame
+            return
+        self._close_sent = self._discarding = True
+        self.resume_reading()  # otherwise the end of TCP would go unnoticed
+        self._outgoing.append(encode(CLOSE, payload, masks.take()))
+        self.flush()
+
+    def close_gently(self, reactor: IReactorTime) -> None:
+        """Close TCP in an orderly way, with FIN; abort if that takes longer than a second."""
+        self._discarding = True
+        if self._lost:
+            return
+        self._gentle_timer = reactor.callLater(GENTLE_CLOSE_TIMEOUT, self._abort_overdue)
+        self.transport.loseConnection()
+
+    def _abort_overdue(self) -> None:
+        self._gentle_timer = None
+        self.abort()
+
+    def abort(self) -> None:
+        """Drop the TCP connection at once."""
+        self._discarding = self._aborted = True
         if self.transport is not None:
             self.transport.abortConnection()
 
-    def pause_reading(self) -> None:
-        """Holds the peer back."""
-        if not self._deaf:
-            self.transport.pauseProducing()
-
-    def resume_reading(self) -> None:
-        """Lets the peer go on."""
-        self.transport.resumeProducing()
-        read_without_detour(self.transport)
-
-    # The transport's view of us as a producer: its write buffer
+    # IPushProducer: the transport's write buffer
 
     def pauseProducing(self) -> None:
-        """The write buffer is above its high-water mark."""
+        """Note that the write buffer is above its high-water mark."""
         self.writable = False
 
     def resumeProducing(self) -> None:
-        """The write buffer is below it again."""
+        """Note that the write buffer has drained."""
         self.writable = True
-        if self.state != self.STATE_CLOSED:
+        if self._decoder is not None:
             self._listener.writable()
 
     def stopProducing(self) -> None:
-        """The transport is gone; ``connectionLost`` says so too."""
+        """Note that the transport is gone; ``connectionLost`` follows."""
         self.writable = False
 
 
-class _Factory(WebSocketClientFactory):  # type: ignore[misc]
-    """Builds the connection of one attempt.
-
-    Autobahn's ``__init__`` is not run: it reseeds the random generator that everybody shares.
-    """
-
-    noisy = False
-
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
-
-    def buildProtocol(self, addr: IAddress) -> Connection:
-        connection = Connection(self._attempt)
-        connection.factory = self
-        return connection
+def _encode_compressed(deflate: Deflate, frames: list[object]) -> list[bytes]:
+    """Encode frames, after checking all of them: compressing one changes the shared context."""
+    checked = [(frame, wire_payload(frame)) for frame in frames]
+    encoded = []
+    for frame, payload in checked:
+        assert isinstance(frame, Frame)
+        flags = FIN
+        if isinstance(frame, (Text, Binary)):
+            payload = deflate.compress(payload)
+            flags |= RSV1
+        encoded.append(encode(frame.opcode, payload, masks.take(), flags))
+    return encoded
 
 
-def _cause(failure: Failure) -> BaseException:
+def cause_of(failure: Failure) -> BaseException:
+    """Return the exception of a Failure."""
     assert failure.value is not None
     return failure.value
 
 
-def _describe_address(address: IAddress) -> str:
+def _format_address(address: IAddress) -> str:
     host, port = getattr(address, "host", None), getattr(address, "port", None)
     if host is None:
         return str(address)

@@ -1,6 +1,7 @@
-"""What can be had of Twisted's TCP transport beyond its interfaces, where that is what it is.
+"""Optional fast paths that use private attributes of Twisted's TCP transport.
 
-Where it is something else, or a later Twisted has other insides, everything works all the same.
+Each of them falls back to the public interface if the transport is something else, or if a later
+version of Twisted looks different inside.
 """
 
 from __future__ import annotations
@@ -13,25 +14,33 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 
-__all__ = ["Taker", "read_largely", "read_to_taker", "read_without_detour", "write_now"]
+__all__ = [
+    "GENTLE_CLOSE_TIMEOUT",
+    "BufferedReader",
+    "increase_read_size",
+    "read_into_buffer",
+    "read_without_logging_context",
+    "write_now",
+]
 
 _log = Logger("wsx")
 
-_LARGER_READ: Final = 262144  # bytes; twice as much is slower again
+GENTLE_CLOSE_TIMEOUT: Final = 1.0  # seconds from loseConnection to abortConnection
+_LARGE_READ_SIZE: Final = 262144  # bytes; reads of twice that size were slower
 
 
 def write_now(transport: Any, data: bytes) -> None:
-    """Writes like ``transport.write``, sooner where that is safe.
+    """Write to the socket at once if nothing else waits to be written.
 
-    A plain TCP transport waits until the reactor finds its socket writable, which nearly always
-    it is: two changes of what the reactor watches, and one more turn of it, for each answer. Where
-    nothing waits in its buffers, the socket is tried at once; what it does not take, and what goes
-    wrong, is the transport's affair as ever.
+    A plain TCP transport writes only after the reactor has found its socket writable, which it
+    nearly always is. That costs two changes of the reactor's watch list and one iteration for
+    each reply. Whatever the socket does not take goes through ``transport.write``, and so do
+    errors.
     """
     if isinstance(transport, Connection) and _is_idle(transport):
         try:
             sent = transport.socket.send(data)
-        except OSError:  # full, or broken, which the transport will find itself
+        except OSError:  # full or broken: transport.write will find out which
             sent = 0
         if sent == len(data):
             return
@@ -49,32 +58,31 @@ def _is_idle(transport: Connection) -> bool:
     )
 
 
-def read_largely(transport: Any) -> None:
-    """Has the TCP transport at the bottom read more at once, where much is coming.
+def increase_read_size(transport: Any) -> None:
+    """Make the TCP transport read up to 256 KiB at once, for connections with large messages.
 
-    It is also its high-water mark for writing. It stays so: small reads cost more with it only
-    until the C library has seen a large one freed.
+    The size is also the transport's high-water mark for writing. It is not reduced again: small
+    reads cost more with it only until the C library has once freed a large block.
     """
-    connection = _bottom(transport)
+    connection = _tcp_transport(transport)
     if connection is not None:
-        connection.bufferSize = _LARGER_READ
+        connection.bufferSize = _LARGE_READ_SIZE
 
 
-def _bottom(transport: Any) -> Any:
-    """Gives the TCP transport below TLS and whatever else there is, if there is one."""
+def _tcp_transport(transport: Any) -> Any:
+    """Return the TCP transport below TLS and other wrappers, or None."""
     while transport is not None and not isinstance(transport, Connection):
         transport = getattr(transport, "transport", None)
     return transport
 
 
-def read_without_detour(transport: Any) -> None:
-    """Has an asyncio reactor call the TCP transport at the bottom for each read, and nobody else.
+def read_without_logging_context(transport: Any) -> None:
+    """Bypass ``callWithLogger`` for reads on asyncio reactors.
 
-    It has ``callWithLogger`` do it, which takes as long as a short message needs from the socket to
-    its handler, to tell Twisted's old log who is speaking. To be said again when reading was
-    resumed.
+    It sets a context for Twisted's legacy log, and costs as much as the whole path of a short
+    message from the socket to the handler. Call this again whenever reading is resumed.
     """
-    connection = _bottom(transport)
+    connection = _tcp_transport(transport)
     reactor = getattr(connection, "reactor", None)
     loop = getattr(reactor, "_asyncioEventloop", None)
     read = getattr(reactor, "_readOrWrite", None)
@@ -87,46 +95,47 @@ def _read(read: Callable[[Connection, bool], None], connection: Connection) -> N
         read(connection, True)
     except KeyboardInterrupt:
         raise
-    except BaseException:  # so does callWithLogger
-        _log.failure("while reading")
+    except BaseException:  # callWithLogger handles the same exceptions
+        _log.failure("reading from a connection failed")
 
 
-class Taker(Protocol):
-    """A protocol that knows where the bytes belong that come next."""
+class BufferedReader(Protocol):
+    """A protocol that can provide memory for the next bytes, like asyncio's BufferedProtocol."""
 
-    def room(self) -> memoryview | None:
-        """Gives room for them, or None to be given them as ever."""
+    def get_buffer(self) -> memoryview | None:
+        """Return memory for the next bytes, or None to get them through ``dataReceived``."""
 
-    def fill(self, size: int) -> None:
-        """Takes the bytes that were read to the beginning of the room."""
+    def buffer_updated(self, size: int) -> None:
+        """Take the bytes that were written to the beginning of that memory."""
 
 
-def read_to_taker(transport: Any, taker: Taker) -> None:
-    """Has a plain TCP transport read to where its protocol wants it, with no copy between.
+def read_into_buffer(transport: Any, reader: BufferedReader) -> None:
+    """Make a plain TCP transport read directly into its protocol's memory, without a copy.
 
-    Only where nothing is between the two that may want to see the bytes.
+    Nothing happens if there is anything between the two that may need to see the bytes.
     """
     if not isinstance(transport, Connection) or transport.TLS:
         return
     protocol = transport.protocol
-    if getattr(protocol, "_wrappedProtocol", protocol) is not taker:  # so endpoints wrap it
+    # HostnameEndpoint and its relatives wrap the protocol.
+    if getattr(protocol, "_wrappedProtocol", protocol) is not reader:
         return
-    read_as_ever = transport.doRead
+    read_as_usual = transport.doRead
 
     def read() -> ConnectionDone | ConnectionLost | None:
-        room = taker.room()
-        if room is None:
-            return read_as_ever()
+        view = reader.get_buffer()
+        if view is None:
+            return read_as_usual()
         try:
-            with room:
-                size = transport.socket.recv_into(room)
+            with view:
+                size = transport.socket.recv_into(view)
         except BlockingIOError:
             return None
         except OSError:
             return CONNECTION_LOST
         if not size:
             return CONNECTION_DONE
-        taker.fill(size)
+        reader.buffer_updated(size)
         return None
 
     transport.doRead = read  # type: ignore[method-assign]

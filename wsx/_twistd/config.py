@@ -25,7 +25,8 @@ from wsx._client.tracing import parse_option
 from wsx._options import START_OPTIONS, Options, patient
 from wsx._supervision.intensity import Intensity
 from wsx._text import describe, escape, shorten, truncate
-from wsx._transport.endpoints import endpoint_for, tls_creator
+from wsx._transport.endpoints import endpoint_for
+from wsx._transport.tls import tls_creator
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import CONN_OPTIONS, Conn

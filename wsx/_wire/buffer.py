@@ -1,4 +1,4 @@
-"""Messages that arrive in parts, put together. Pure; may be compiled."""
+"""Memory in which the parts of a message are joined. Pure; may be compiled."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from typing import Final
 
 from wsx.frames import TEXT, Binary, Frame, Text
 
-_MOST_SPARES: Final = 2
-_MOST_SPARE_MEMORY: Final = 17 * 1024 * 1024  # bytes: the default limit of a message, and some
-_PIECE: Final = 262144  # bytes
+__all__ = ["MessageBuffer", "take_buffer"]
+
+_MAX_SPARE_BUFFERS: Final = 2
+# Room for one message of the default limit, 16 MiB, and a little more.
+_MAX_SPARE_BYTES: Final = 17 * 1024 * 1024
+_GROWTH: Final = 262144  # bytes
 
 
-class Assembly:
-    """Where the parts of a message are put together.
+class MessageBuffer:
+    """The parts of one message, joined.
 
-    Its memory is kept for the next message: new memory for each large one costs more, by the
-    kernel's page faults, than everything else that is done with it.
+    Its memory is reused for later messages: for large ones, the kernel's page faults on new
+    memory cost more than everything else that happens to the message.
     """
 
     __slots__ = ("_data", "_size")
@@ -25,45 +28,50 @@ class Assembly:
         self._size = 0
 
     def add(self, part: bytes) -> None:
-        """Adds a part, in place of what is left of an earlier message."""
+        """Append a part."""
         end = self._size + len(part)
         if end <= len(self._data):
             self._data[self._size : end] = part
         else:
-            self._data[self._size :] = part  # a bytearray grows in steps of its own
+            self._data[self._size :] = part  # a bytearray over-allocates by itself
         self._size = end
 
-    def room(self, most: int) -> memoryview:
-        """Gives room for what comes next, for at most so many bytes; :meth:`filled` takes them.
+    def get_buffer(self, most: int) -> memoryview:
+        """Return writable memory behind the parts, for at most ``most`` bytes.
 
-        It is to be released before anything else is done. New memory is added in small pieces: a
-        peer that only announces a large message does not get us to set its size aside.
+        Release the view before calling anything else. The memory grows in small steps, so a
+        server that announces a large message cannot make the client allocate its whole size.
         """
-        end = self._size + min(most, max(_PIECE, len(self._data) - self._size))
+        end = self._size + min(most, max(_GROWTH, len(self._data) - self._size))
         if end > len(self._data):
             self._data += bytes(end - len(self._data))
         return memoryview(self._data)[self._size : end]
 
-    def filled(self, size: int) -> None:
-        """Adds so many bytes of the room given last."""
+    def buffer_updated(self, size: int) -> None:
+        """Append the first ``size`` bytes that were written to the view of ``get_buffer``."""
         self._size += size
 
     def frame(self, opcode: int) -> Frame:
-        """Gives the whole as a frame, and its memory to whoever comes next."""
+        """Return the whole message as a frame, and keep the memory for another message.
+
+        Raises:
+            UnicodeDecodeError: A text is not UTF-8.
+        """
         with memoryview(self._data) as view, view[: self._size] as whole:
             frame: Frame = Text(str(whole, "utf-8")) if opcode == TEXT else Binary(whole)
         self._size = 0
         kept = 0
         for spare in _spares:
             kept += len(spare._data)
-        if len(_spares) < _MOST_SPARES and kept + len(self._data) <= _MOST_SPARE_MEMORY:
+        if len(_spares) < _MAX_SPARE_BUFFERS and kept + len(self._data) <= _MAX_SPARE_BYTES:
             _spares.append(self)
         return frame
 
 
-_spares: Final[list[Assembly]] = []  # of all connections: few messages are in progress at a time
+# All connections share them, because few messages are in progress at the same time.
+_spares: Final[list[MessageBuffer]] = []
 
 
-def assembly() -> Assembly:
-    """Gives one that is empty."""
-    return _spares.pop() if _spares else Assembly()
+def take_buffer() -> MessageBuffer:
+    """Return an empty buffer, a spare one if there is one."""
+    return _spares.pop() if _spares else MessageBuffer()

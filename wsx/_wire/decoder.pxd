@@ -1,43 +1,38 @@
-# C types of _codec.py, where Cython compiles it.
+# C types of decoder.py, for Cython.
 cimport cython
 
-from wsx._wire.buffer cimport Assembly
+from wsx._wire.assembler cimport MessageAssembler
+from wsx._wire.batch cimport Batch
 from wsx.frames cimport Binary, Frame, Text
 
 cdef int _OPCODE, _LENGTH, _FINAL_TEXT, _FINAL_BINARY
-cdef Py_ssize_t _LONGEST_ORDINARY
+cdef Py_ssize_t _MAX_MEDIUM_LENGTH
 
 
 cdef class Decoder:
-    cdef public object failure
-    cdef public object close
-    cdef public list own_pongs
-    cdef public list joined
-    cdef public bint controls
-    cdef public bint more
-    cdef public Py_ssize_t remaining
-    cdef object _limit
+    cdef MessageAssembler _assembler
+    cdef bint _may_compress
     cdef Py_ssize_t _most
-    cdef object _inflater
-    cdef object _own_pong
-    cdef bytes _undone
-    cdef Py_ssize_t _begin
-    cdef bint _final
-    cdef int _opcode
-    cdef bint _compressed
-    cdef bint _fragmented
-    cdef Py_ssize_t _size
-    cdef Assembly _parts
-    cdef bint _judging
     cdef bytes _undecoded
+    cdef Py_ssize_t _start
+    cdef Py_ssize_t _missing
+    cdef bint _final
+    cdef bint _ended
+
+    @cython.locals(batch=Batch)
+    cpdef Batch feed(self, bytes data)
 
     @cython.locals(pos=Py_ssize_t)
-    cdef object _decode(self, bytes data, list frames)
+    cdef object _decode(self, bytes data, Batch batch)
 
-    cdef Py_ssize_t _continue_payload(self, bytes data, list frames) except -2
+    cdef Py_ssize_t _continue_payload(self, bytes data, Batch batch) except -2
 
-    @cython.locals(end=Py_ssize_t, after=Py_ssize_t)
-    cdef Py_ssize_t _decode_frames(self, bytes data, Py_ssize_t pos, list frames) except -2
+    cdef object _add_payload(self, bytes part, Batch batch)
+
+    cdef object _complete(self, object frame, Batch batch)
+
+    @cython.locals(end=Py_ssize_t, after=Py_ssize_t, frames=list)
+    cdef Py_ssize_t _decode_frames(self, bytes data, Py_ssize_t pos, Batch batch) except -2
 
 
 @cython.locals(
@@ -51,7 +46,7 @@ cdef class Decoder:
     text=Text,
     binary=Binary,
 )
-cdef Py_ssize_t _decode_ordinary(
+cdef Py_ssize_t _decode_short_messages(
     bytes data, Py_ssize_t pos, Py_ssize_t most, list frames
 ) except -2
 

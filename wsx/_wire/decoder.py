@@ -1,24 +1,23 @@
-"""The wire: bytes to frames (RFC 6455 section 5); :mod:`wsx._wire.encoder` is the other way. Pure.
+"""Decode bytes into frames (RFC 6455 section 5). Pure; may be compiled.
 
-A :class:`Decoder` takes what one read gave and answers with the list of frames that it completed.
-Nothing here waits, writes or knows Twisted; the same source may be compiled.
+A :class:`Decoder` takes the bytes of one read and returns a :class:`Batch` of the frames that they
+completed. It reads headers and checks what a header can violate; a :class:`MessageAssembler`
+collects the payloads of messages that do not arrive in one piece.
 """
 
 from __future__ import annotations
 
-from codecs import utf_8_decode
-from typing import Final, Protocol
+from typing import Final
 
-from wsx._wire.buffer import Assembly, assembly
+from wsx._wire.assembler import Inflater, MessageAssembler, invalid_utf8
+from wsx._wire.batch import Batch, PeerClose
 from wsx._wire.encoder import FIN, MASKED, RSV1
 from wsx.errors import FrameError
 from wsx.frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
-    INVALID_PAYLOAD,
     MAX_CONTROL_PAYLOAD,
-    MESSAGE_TOO_BIG,
     NO_STATUS_RECEIVED,
     PING,
     PONG,
@@ -32,79 +31,37 @@ from wsx.frames import (
     is_wire_close_code,
 )
 
+__all__ = ["BATCH_SIZE", "Decoder"]
+
 _RSV: Final = 0x70
 _OPCODE: Final = 0x0F
 _LENGTH: Final = 0x7F
 _FINAL_TEXT: Final = FIN | TEXT
 _FINAL_BINARY: Final = FIN | BINARY
 
-BATCH: Final = 512  # below what wakes the garbage collector: 700 objects
-_LONGEST_ORDINARY: Final = 65535  # what a length of 16 bits says
-MUCH: Final = 65536  # bytes of a payload from which on it is read to where it belongs
-
-
-class Inflater(Protocol):
-    """What a decoder needs of an extension that compresses messages (RFC 7692)."""
-
-    def begin(self, opcode: int) -> None:
-        """Starts a message of that opcode."""
-
-    def inflate(self, data: bytes, room: int | None) -> bytes:
-        """Inflates a part of a message; FrameError past ``room`` bytes or when corrupt."""
-
-    def end(self, room: int | None) -> bytes:
-        """Ends the message; gives what was still to come of it."""
-
-
-class PeerClose:
-    """A peer's close frame: its code (1005 for none, RFC 6455 section 7.1.5) and message."""
-
-    __slots__ = ("code", "message")
-
-    def __init__(self, code: int, message: str) -> None:
-        self.code = code
-        self.message = message
+# Frames. A batch stays below the 700 new objects that start Python's garbage collector, and is
+# freed before the next one: a collection costs more than decoding.
+BATCH_SIZE: Final = 512
+_MAX_MEDIUM_LENGTH: Final = 65535  # bytes: the most that a 16-bit length can say
 
 
 class Decoder:
-    """Turns the bytes of one connection into frames.
+    """Decodes the bytes of one connection.
 
     Args:
-        max_message_size: bytes of one message, after inflation; None is no limit.
-        inflater: the negotiated compression, if any.
-
-    Attributes:
-        failure: set when the peer broke the protocol; nothing is decoded any more.
-        close: set when the peer's close frame came; nothing is decoded any more.
-        own_pongs: the payloads of pongs to our own pings; the caller empties it.
-        remaining: bytes still to come of the payload of a data frame.
-        more: whether ``feed(b"")`` would go on with what is here.
-        controls: whether there are pings or pongs among the frames that ``feed`` gave last.
-        joined: those of the returned frames that came in fragments; the caller empties it.
+        max_message_size: Bytes of one message after inflation; None means no limit.
+        inflater: The negotiated compression, or None.
     """
 
     __slots__ = (
-        "_begin",
-        "_compressed",
+        "_assembler",
+        "_ended",
         "_final",
-        "_fragmented",
-        "_inflater",
-        "_judging",
-        "_limit",
+        "_may_compress",
+        "_missing",
         "_most",
-        "_opcode",
-        "_own_pong",
-        "_parts",
-        "_size",
+        "_start",
         "_undecoded",
-        "_undone",
-        "close",
-        "controls",
-        "failure",
-        "joined",
-        "more",
-        "own_pongs",
-        "remaining",
     )
 
     def __init__(
@@ -112,114 +69,92 @@ class Decoder:
         max_message_size: int | None = None,
         inflater: Inflater | None = None,
     ) -> None:
-        self.failure: FrameError | None = None
-        self.close: PeerClose | None = None
-        self.own_pongs: list[bytes] = []
-        self.joined: list[Frame] = []
-        self._limit = max_message_size
-        self._most = _LONGEST_ORDINARY  # bytes of an ordinary frame
-        if max_message_size is not None and max_message_size < _LONGEST_ORDINARY:
+        self._assembler = MessageAssembler(max_message_size, inflater)
+        self._may_compress = inflater is not None
+        self._most = _MAX_MEDIUM_LENGTH  # bytes of a frame that the fast loop decodes
+        if max_message_size is not None and max_message_size < _MAX_MEDIUM_LENGTH:
             self._most = max_message_size
-        self._inflater = inflater
-        self._own_pong: bytes | None = None
-        self.controls = False
-        self.more = False
-        self._undone = b""  # from _begin on: frames of a later batch, or too little of one
-        self._begin = 0
-        self.remaining = 0
+        self._undecoded = b""  # from _start on: frames of a later batch, or a part of one frame
+        self._start = 0
+        self._missing = 0  # bytes still to come of the present data frame
         self._final = False  # whether the present data frame ends its message
-        self._opcode = CONTINUATION  # of the message in progress; CONTINUATION for none
-        self._compressed = False
-        self._fragmented = False
-        self._size = 0  # of the message in progress, inflated
-        self._parts: Assembly | None = None  # of the message in progress
-        self._judging = False  # text is looked at as it comes: up to here it was
-        self._undecoded = b""  # the beginning of a code point
+        self._ended = False  # by the server's close frame or a protocol error
 
-    def expect_pongs(self, token: bytes) -> None:
-        """Has pongs whose payload begins with ``token`` collected in ``own_pongs``."""
-        self._own_pong = token
-
-    def feed(self, data: bytes) -> list[Frame]:
-        """Decodes what one read gave.
+    def feed(self, data: bytes) -> Batch:
+        """Decode the bytes of one read.
 
         Returns:
-            the frames that are whole now, in order; those before a failure or a close frame too.
-            Where they are many, ``more`` is true after it, and ``feed(b"")`` goes on: so few at a
-            time die young, and Python's garbage collector never comes to look at them, which costs
-            more than decoding does.
+            The frames that are complete now, up to ``BATCH_SIZE``. If there are more,
+            ``batch.more`` is true, and :meth:`resume` returns them.
         """
-        frames: list[Frame] = []
-        self.controls = False
-        if self.failure is None and self.close is None:
+        batch = Batch()
+        if not self._ended:
             try:
-                self._decode(data, frames)
+                self._decode(data, batch)
             except FrameError as error:
-                self.failure = error
-                self.more = False
-        return frames
+                batch.end = error
+                batch.more = False
+            self._ended = batch.end is not None
+        return batch
 
-    def room(self) -> memoryview | None:
-        """Gives room for the rest of a payload, where much is to come; ``fill`` takes what came.
+    def resume(self) -> Batch:
+        """Return the next batch of a read that held more than one."""
+        return self.feed(b"")
 
-        Not for text that is still looked at as it comes. It is to be released before anything else
-        is done.
+    def get_buffer(self) -> memoryview | None:
+        """Return memory to read the rest of a large payload into, or None.
+
+        Release the view before calling anything else.
         """
-        if self.remaining < MUCH or self._compressed or self._judging or self.failure is not None:
-            return None
-        assert self._parts is not None
-        return self._parts.room(self.remaining)
+        return None if self._ended else self._assembler.get_buffer(self._missing)
 
-    def fill(self, size: int) -> list[Frame]:
-        """Takes the bytes that were written to the beginning of the room; gives what ``feed`` does.
+    def buffer_updated(self, size: int) -> Batch:
+        """Decode the ``size`` bytes that were written to the view of :meth:`get_buffer`."""
+        batch = Batch()
+        self._missing -= size
+        batch.missing = self._missing
+        try:
+            self._complete(
+                self._assembler.buffer_updated(size, self._final and not self._missing), batch
+            )
+        except FrameError as error:
+            batch.end = error
+            self._ended = True
+        return batch
 
-        Args:
-            size: how many they are.
-        """
-        frames: list[Frame] = []
-        assert self._parts is not None
-        self._parts.filled(size)
-        self._size += size
-        self.remaining -= size
-        self.controls = False
-        if self._final and not self.remaining:
-            try:
-                self._finish(frames)
-            except FrameError as error:
-                self.failure = error
-        return frames
-
-    def _decode(self, data: bytes, frames: list[Frame]) -> None:
+    def _decode(self, data: bytes, batch: Batch) -> None:
         pos = 0
-        if self.remaining:
-            pos = self._continue_payload(data, frames)
-        elif self._undone and data:
-            data = self._undone[self._begin :] + data
-        elif self._undone:
-            data, pos = self._undone, self._begin
-        pos = self._decode_frames(data, pos, frames)
-        self.more = len(frames) >= BATCH
-        if self.more:  # a copy for each batch would make a large read quadratic
-            self._undone, self._begin = data, pos
+        if self._missing:
+            pos = self._continue_payload(data, batch)
+        elif self._undecoded and data:
+            data = self._undecoded[self._start :] + data
+        elif self._undecoded:
+            data, pos = self._undecoded, self._start
+        pos = self._decode_frames(data, pos, batch)
+        batch.missing = self._missing
+        batch.more = len(batch.frames) >= BATCH_SIZE
+        if batch.more:  # copying the rest for each batch would be quadratic in the read's size
+            self._undecoded, self._start = data, pos
         else:
-            self._undone, self._begin = data[pos:], 0
+            self._undecoded, self._start = data[pos:], 0
 
-    def _decode_frames(self, data: bytes, pos: int, frames: list[Frame]) -> int:
-        """Decodes up to a batch of frames; gives where the first one begins that is left."""
+    def _decode_frames(self, data: bytes, pos: int, batch: Batch) -> int:
+        """Decode up to a batch of frames and return where the first undecoded one starts."""
+        frames = batch.frames
         end = len(data)
-        while end - pos >= 2 and len(frames) < BATCH and self.close is None:
-            if self._opcode == CONTINUATION:
-                pos = _decode_ordinary(data, pos, self._most, frames)
-                if end - pos < 2 or len(frames) >= BATCH or _may_wait(data, pos, self._most):
+        while end - pos >= 2 and len(frames) < BATCH_SIZE and batch.end is None:
+            if self._assembler.opcode == CONTINUATION:
+                pos = _decode_short_messages(data, pos, self._most, frames)
+                if end - pos < 2 or len(frames) >= BATCH_SIZE or _may_wait(data, pos, self._most):
                     break
-            after = self._decode_carefully(data, pos, frames)
+            after = self._decode_frame(data, pos, batch)
             if after < 0:
                 break
             pos = after
         return pos
 
-    def _decode_carefully(self, data: bytes, pos: int, frames: list[Frame]) -> int:
-        """Decodes the frame at ``pos``: gives where it ends, or -1 where too little is here."""
+    def _decode_frame(self, data: bytes, pos: int, batch: Batch) -> int:
+        """Decode the frame at ``pos``; return where it ends, or -1 if too little is here."""
         first, second = data[pos], data[pos + 1]
         self._check_first_bytes(first, second)
         start, length = _payload_bounds(data, pos, second & _LENGTH, first & _OPCODE)
@@ -230,140 +165,70 @@ class Decoder:
             stop = start + length
             if stop > len(data):
                 return -1
-            self._control(opcode, data[start:stop], frames)
+            _add_control(opcode, data[start:stop], batch)
             return stop
         self._begin_data_frame(first, opcode, length)
         stop = min(start + length, len(data))
-        self._absorb(data[start:stop], frames)
+        self._add_payload(data[start:stop], batch)
         return stop
 
     def _check_first_bytes(self, first: int, second: int) -> None:
-        """Applies the rules of RFC 6455 section 5.2 that two bytes are enough for."""
+        """Check what the first two bytes of a frame can violate (RFC 6455 section 5.2)."""
         opcode = first & _OPCODE
-        if first & _RSV & ~RSV1 or (first & RSV1 and not self._may_be_compressed(opcode)):
+        in_message = self._assembler.opcode != CONTINUATION
+        if first & _RSV & ~RSV1 or (first & RSV1 and not self._allows_rsv1(opcode)):
             raise FrameError("a reserved bit is set", opcode, PROTOCOL_ERROR)
-        if second & MASKED:
-            raise FrameError("a server's frame is masked", opcode, PROTOCOL_ERROR)  # section 5.1
+        if second & MASKED:  # section 5.1
+            raise FrameError("the server masked a frame", opcode, PROTOCOL_ERROR)
         if opcode & 0x8:
-            self._check_control(first, second, opcode)
+            _check_control(first, second, opcode)
         elif opcode > BINARY:
             raise FrameError(f"opcode {opcode} is reserved", opcode, PROTOCOL_ERROR)
-        elif opcode == CONTINUATION and self._opcode == CONTINUATION:
-            raise FrameError("a continuation of nothing", opcode, PROTOCOL_ERROR)  # section 5.4
-        elif opcode != CONTINUATION and self._opcode != CONTINUATION:
-            raise FrameError("a message begins inside another", opcode, PROTOCOL_ERROR)
+        elif opcode == CONTINUATION and not in_message:  # section 5.4
+            raise FrameError("a continuation frame outside a message", opcode, PROTOCOL_ERROR)
+        elif opcode != CONTINUATION and in_message:
+            raise FrameError("a new message inside a fragmented one", opcode, PROTOCOL_ERROR)
 
-    def _may_be_compressed(self, opcode: int) -> bool:
-        return self._inflater is not None and opcode in (TEXT, BINARY)  # RFC 7692 section 6
-
-    def _check_control(self, first: int, second: int, opcode: int) -> None:
-        if opcode > PONG:
-            raise FrameError(f"opcode {opcode} is reserved", opcode, PROTOCOL_ERROR)
-        if not first & FIN:
-            raise FrameError("a control frame is fragmented", opcode, PROTOCOL_ERROR)
-        if second > MAX_CONTROL_PAYLOAD:
-            raise FrameError("a control frame is over 125 bytes", opcode, PROTOCOL_ERROR)
-        if opcode == CLOSE and second == 1:
-            raise FrameError("a close frame has half a code", opcode, PROTOCOL_ERROR)
-
-    def _control(self, opcode: int, payload: bytes, frames: list[Frame]) -> None:
-        if opcode == PING:
-            self.controls = True
-            frames.append(Ping(payload))
-        elif opcode == CLOSE:
-            self.close = _parse_close(payload)
-        elif self._own_pong is not None and payload.startswith(self._own_pong):
-            self.own_pongs.append(payload)
-        else:
-            self.controls = True
-            frames.append(Pong(payload))
+    def _allows_rsv1(self, opcode: int) -> bool:
+        return self._may_compress and opcode in (TEXT, BINARY)  # RFC 7692 section 6
 
     def _begin_data_frame(self, first: int, opcode: int, length: int) -> None:
-        self._fragmented = opcode == CONTINUATION
-        if opcode != CONTINUATION:
-            self._opcode = opcode
-            self._judging = opcode == TEXT
-            self._size = 0
-            self._compressed = bool(first & RSV1)
-            if self._compressed and self._inflater is not None:
-                self._inflater.begin(opcode)
-        if not self._compressed:  # what inflation gives is only known later
-            self._check_size(self._size + length)
-        self.remaining = length
+        if opcode == CONTINUATION:
+            self._assembler.fragmented = True
+        else:
+            self._assembler.begin(opcode, bool(first & RSV1))
+        self._assembler.announce(length)
+        self._missing = length
         self._final = bool(first & FIN)
 
-    def _check_size(self, size: int) -> None:
-        if self._limit is not None and size > self._limit:
-            reason = f"the message is over {self._limit} bytes"
-            raise FrameError(reason, self._opcode, MESSAGE_TOO_BIG)
-
-    def _continue_payload(self, data: bytes, frames: list[Frame]) -> int:
-        """Takes the rest of a data frame's payload; gives where it ends."""
-        stop = min(self.remaining, len(data))
-        self._absorb(data if stop == len(data) else data[:stop], frames)
+    def _continue_payload(self, data: bytes, batch: Batch) -> int:
+        """Add the next part of a data frame's payload and return where it ends."""
+        stop = min(self._missing, len(data))
+        self._add_payload(data if stop == len(data) else data[:stop], batch)
         return stop
 
-    def _absorb(self, part: bytes, frames: list[Frame]) -> None:
-        """Takes a part of a data frame's payload into the message in progress."""
-        self.remaining -= len(part)
-        if self._compressed and self._inflater is not None:
-            part = self._inflater.inflate(part, self._room())
-        self._take(part)
-        if self._final and not self.remaining:
-            self._finish(frames)
+    def _add_payload(self, part: bytes, batch: Batch) -> None:
+        self._missing -= len(part)
+        self._complete(self._assembler.add(part, self._final and not self._missing), batch)
 
-    def _room(self) -> int | None:
-        return None if self._limit is None else self._limit - self._size
-
-    def _take(self, part: bytes) -> None:
-        self._size += len(part)
-        is_last = self._final and not self.remaining
-        self._judging = self._judging and self._size <= MUCH
-        if self._judging and not is_last:  # or decoding will show
-            self._check_text(part)
-        if self._parts is None:
-            self._parts = assembly()
-        self._parts.add(part)
-
-    def _check_text(self, part: bytes) -> None:
-        """Looks at it at once, so that a bad text is refused as early as can be (section 8.1)."""
-        if not self._undecoded and part.isascii():
-            return
-        if self._undecoded:
-            part = self._undecoded + part
-        try:
-            _, consumed = utf_8_decode(part, "strict", False)
-        except UnicodeDecodeError:
-            raise _bad_utf8(TEXT) from None
-        self._undecoded = part[consumed:]
-
-    def _finish(self, frames: list[Frame]) -> None:
-        if self._compressed and self._inflater is not None:
-            self._take(self._inflater.end(self._room()))
-        parts, self._parts = self._parts, None
-        assert parts is not None
-        try:
-            frame = parts.frame(self._opcode)
-        except UnicodeDecodeError:
-            raise _bad_utf8(TEXT) from None
-        self._undecoded = b""
-        frames.append(frame)
-        if self._fragmented:
-            self.joined.append(frame)
-        self._opcode = CONTINUATION
+    def _complete(self, frame: Frame | None, batch: Batch) -> None:
+        if frame is not None:
+            batch.frames.append(frame)
+            if self._assembler.fragmented:
+                batch.fragmented.append(frame)
 
 
-def _decode_ordinary(data: bytes, pos: int, most: int, frames: list[Frame]) -> int:
-    """Decodes what nearly every frame is: a short message that is whole.
+def _decode_short_messages(data: bytes, pos: int, most: int, frames: list[Frame]) -> int:
+    """Decode a run of what nearly every frame is: a short message in one complete frame.
 
     Returns:
-        the beginning of the first frame that is something else, not here as a whole, or too many.
+        Where the first frame starts that is something else, incomplete, or beyond the batch.
     """
     end = len(data)
-    left = BATCH - len(frames)
+    left = BATCH_SIZE - len(frames)
     try:
         for _ in range(left):
-            if end - pos < 2:  # that is how most reads end: an IndexError costs more
+            if end - pos < 2:  # most reads end here, and an IndexError costs more
                 break
             first = data[pos]
             length = data[pos + 1]
@@ -374,12 +239,12 @@ def _decode_ordinary(data: bytes, pos: int, most: int, frames: list[Frame]) -> i
                 length = data[pos + 2] << 8 | data[pos + 3]
                 start = pos + 4
                 if length < 126:
-                    break  # not minimal: the careful path says so
+                    break  # not minimal: _payload_bounds raises the error
             stop = start + length
             if stop > end or length > most:
                 break
             if first == _FINAL_TEXT:
-                text = Text.__new__(Text)  # quicker than __init__, in either form
+                text = Text.__new__(Text)  # faster than __init__, compiled or not
                 text.payload = data[start:stop].decode()
                 frames.append(text)
             elif first == _FINAL_BINARY:
@@ -390,16 +255,17 @@ def _decode_ordinary(data: bytes, pos: int, most: int, frames: list[Frame]) -> i
                 break
             pos = stop
     except IndexError:
-        return pos  # this header is not here as a whole
+        return pos  # the header is incomplete
     except UnicodeDecodeError:
-        raise _bad_utf8(TEXT) from None
+        raise invalid_utf8(TEXT) from None
     return pos
 
 
 def _may_wait(data: bytes, pos: int, most: int) -> bool:
-    """Tells whether what is here of a short message may wait for the rest.
+    """Return whether the beginning of a short message may wait for the rest of it.
 
-    That costs less than taking it in parts; but a text that is bad already is not to wait.
+    Waiting costs less than assembling it from parts. A text that is not ASCII does not wait: it
+    may already be invalid, and is refused as early as possible.
     """
     first, length = data[pos], data[pos + 1]
     if length > 125 or length > most or pos + 2 + length <= len(data):
@@ -407,12 +273,8 @@ def _may_wait(data: bytes, pos: int, most: int) -> bool:
     return first == _FINAL_BINARY or (first == _FINAL_TEXT and data[pos + 2 :].isascii())
 
 
-def _bad_utf8(opcode: int) -> FrameError:
-    return FrameError("the text is not UTF-8", opcode, INVALID_PAYLOAD)
-
-
 def _payload_bounds(data: bytes, pos: int, length: int, opcode: int) -> tuple[int, int]:
-    """Gives where the payload starts and its length; -1 where the header is not whole."""
+    """Return where the payload starts and its length; -1 and 0 if the header is incomplete."""
     start = pos + 2
     if length == 126:
         start += 2
@@ -432,14 +294,34 @@ def _payload_bounds(data: bytes, pos: int, length: int, opcode: int) -> tuple[in
     return start, length
 
 
+def _check_control(first: int, second: int, opcode: int) -> None:
+    """Check the first two bytes of a control frame (RFC 6455 section 5.5)."""
+    if opcode > PONG:
+        raise FrameError(f"opcode {opcode} is reserved", opcode, PROTOCOL_ERROR)
+    if not first & FIN:
+        raise FrameError("a control frame is fragmented", opcode, PROTOCOL_ERROR)
+    if second > MAX_CONTROL_PAYLOAD:
+        raise FrameError("a control frame is longer than 125 bytes", opcode, PROTOCOL_ERROR)
+    if opcode == CLOSE and second == 1:
+        raise FrameError("a close frame has only half a close code", opcode, PROTOCOL_ERROR)
+
+
+def _add_control(opcode: int, payload: bytes, batch: Batch) -> None:
+    if opcode == CLOSE:
+        batch.end = _parse_close(payload)
+        return
+    batch.has_controls = True
+    batch.frames.append(Ping(payload) if opcode == PING else Pong(payload))
+
+
 def _parse_close(payload: bytes) -> PeerClose:
-    """Reads a close frame's payload (RFC 6455 section 5.5.1)."""
+    """Parse the payload of a close frame (RFC 6455 section 5.5.1)."""
     if not payload:
         return PeerClose(NO_STATUS_RECEIVED, "")
     code = payload[0] << 8 | payload[1]
     if not is_wire_close_code(code):
-        raise FrameError(f"close code {code} may not be sent", CLOSE, PROTOCOL_ERROR)
+        raise FrameError(f"close code {code} must not be sent", CLOSE, PROTOCOL_ERROR)
     try:
         return PeerClose(code, str(payload[2:], "utf-8"))
     except UnicodeDecodeError:
-        raise _bad_utf8(CLOSE) from None
+        raise invalid_utf8(CLOSE) from None

@@ -1,9 +1,9 @@
-# C types of _encode.py, where Cython compiles it.
+# C types of encoder.py, for Cython.
 cimport cython
 
 from wsx.frames cimport Frame, wire_payload
 
-cdef Py_ssize_t _LONG
+cdef Py_ssize_t _LONG_PAYLOAD
 cdef bint _COMPILED
 
 

@@ -1,4 +1,4 @@
-"""Frames to bytes, masked (RFC 6455 sections 5.2 and 5.3). Pure; may be compiled."""
+"""Encode frames into masked bytes (RFC 6455 sections 5.2 and 5.3). Pure; may be compiled."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Final
 
 from wsx.frames import Frame, wire_payload
 
+__all__ = ["MaskSource", "apply_mask", "encode", "encode_frame", "masks"]
+
 FIN: Final = 0x80
 RSV1: Final = 0x40
 MASKED: Final = 0x80  # in the second byte
@@ -17,25 +19,25 @@ _SHORT_HEADER: Final = Struct("!BB4s")
 _MEDIUM_HEADER: Final = Struct("!BBH4s")
 _LONG_HEADER: Final = Struct("!BBQ4s")
 
-_MASK_BATCH: Final = 1024
-_LONG: Final = 4096  # bytes from which on another way of masking may pay
+_KEYS_PER_REFILL: Final = 1024
+_LONG_PAYLOAD: Final = 4096  # bytes: from here on Autobahn's native masker is faster
 _COMPILED: Final = not __file__.endswith(".py")
 
 
 def apply_mask(payload: bytes, mask: bytes) -> bytes:
-    """Masks or unmasks (RFC 6455 section 5.3)."""
+    """Mask or unmask a payload (RFC 6455 section 5.3)."""
     if _COMPILED:
         return _mask_bytewise(payload, mask)
-    length = len(payload)  # one XOR over the whole payload, as a number
+    length = len(payload)  # in pure Python, one XOR of two large integers is fastest
     key = (mask * (length // 4 + 1))[:length]
     number = int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")
     return number.to_bytes(length, "little")
 
 
 def _mask_bytewise(payload: bytes, mask: bytes) -> bytes:
-    """Does the same in steps that are quick only where they are compiled."""
+    """Mask byte by byte, which is only fast when compiled."""
     masked = bytearray(payload)
-    target = masked  # a pointer of C, where this is compiled
+    target = masked  # a C pointer in the compiled form
     one, two, three, four = mask[0], mask[1], mask[2], mask[3]
     whole = len(payload) & ~3
     for i in range(0, whole, 4):
@@ -49,10 +51,11 @@ def _mask_bytewise(payload: bytes, mask: bytes) -> bytes:
 
 
 class MaskSource:
-    """Fresh masking keys, unpredictable as RFC 6455 section 5.3 asks, fetched in batches.
+    """Unpredictable masking keys (RFC 6455 section 5.3), read from the system in blocks.
 
     Attributes:
-        apply_long: masks what is long; whoever knows a faster way than :func:`apply_mask` sets it.
+        apply_long: Masker for payloads of 4096 bytes and more; replaced by Autobahn's native one
+            where that is available.
     """
 
     __slots__ = ("_next", "_pool", "apply_long")
@@ -63,16 +66,16 @@ class MaskSource:
         self._next = 0
 
     def take(self) -> bytes:
-        """Gives four random bytes."""
+        """Return the next masking key: four random bytes."""
         start = self._next
         if start >= len(self._pool):
-            self._pool = os.urandom(4 * _MASK_BATCH)
+            self._pool = os.urandom(4 * _KEYS_PER_REFILL)
             start = 0
         self._next = start + 4
         return self._pool[start : start + 4]
 
     def forget(self) -> None:
-        """Drops what is in stock: a forked process must not use its parent's."""
+        """Drop the stored keys: a forked process must not use those of its parent."""
         self._pool = b""
         self._next = 0
 
@@ -82,10 +85,10 @@ os.register_at_fork(after_in_child=masks.forget)
 
 
 def encode_frame(frame: object) -> bytes:
-    """Gives a frame as it goes on the wire, masked with a fresh key.
+    """Return a frame's bytes, masked with a fresh key.
 
     Raises:
-        InvalidFrameError: this is no frame, or its payload is of the wrong type.
+        InvalidFrameError: It is not a frame, or its payload has the wrong type.
         FrameEncodeError: RFC 6455 does not allow it.
     """
     payload = wire_payload(frame)
@@ -94,12 +97,12 @@ def encode_frame(frame: object) -> bytes:
 
 
 def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
-    """Gives one masked frame.
+    """Return the bytes of one masked frame.
 
     Args:
-        opcode: RFC 6455 section 5.2.
-        payload: not yet masked.
-        mask: four bytes.
+        opcode: See RFC 6455 section 5.2.
+        payload: The payload before masking.
+        mask: The masking key, four bytes.
         flags: FIN and the reserved bits.
     """
     length = len(payload)
@@ -110,4 +113,7 @@ def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
         header = _MEDIUM_HEADER.pack(first, MASKED | 126, length, mask)
     else:
         header = _LONG_HEADER.pack(first, MASKED | 127, length, mask)
-    return header + (apply_mask if length < _LONG else masks.apply_long)(payload, mask)
+    masked = (
+        apply_mask(payload, mask) if length < _LONG_PAYLOAD else masks.apply_long(payload, mask)
+    )
+    return header + masked

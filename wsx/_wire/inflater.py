@@ -1,8 +1,8 @@
-"""Inflating the messages of permessage-deflate (RFC 7692), within limits. Pure.
+"""Inflate the messages of permessage-deflate (RFC 7692), within limits. Pure.
 
 Autobahn negotiates the extension and deflates. Its inflating is not used: at exactly the limit it
-cuts a message short without a word, and after a final deflate block (section 7.2.3.4) it finds
-every later message empty.
+silently truncates a message, and after a final deflate block (section 7.2.3.4) it returns an empty
+payload for every later message.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from wsx.frames import INVALID_PAYLOAD, MESSAGE_TOO_BIG, TEXT
 
 __all__ = ["Inflater"]
 
-_MOST_FINAL_BLOCKS: Final = 256
-_TAIL: Final = b"\x00\x00\xff\xff"  # what the sender left out, section 7.2.2
+_MAX_FINAL_BLOCKS: Final = 256
+_TAIL: Final = b"\x00\x00\xff\xff"  # removed by the sender, RFC 7692 section 7.2.2
 
 
 class Inflater:
-    """Inflates one connection's messages.
+    """Inflates the messages of one connection.
 
     Args:
-        window_bits: the peer's LZ77 window, 8 to 15.
-        keep_context: whether a message may refer to those before it.
+        window_bits: Size of the server's LZ77 window, 8 to 15.
+        keep_context: Whether a message may refer to earlier ones.
     """
 
     def __init__(self, window_bits: int, keep_context: bool) -> None:
@@ -35,52 +35,56 @@ class Inflater:
         self._final_blocks = 0
 
     def begin(self, opcode: int) -> None:
-        """Starts a message of that opcode."""
+        """Start a message with this opcode."""
         self._opcode = opcode
         self._final_blocks = 0
         if not self._keep_context:
-            self._renew()
+            self._reset()
 
-    def inflate(self, data: bytes, room: int | None) -> bytes:
-        """Inflates a part of a message.
+    def inflate(self, data: bytes, limit: int | None) -> bytes:
+        """Inflate a part of a message.
+
+        Args:
+            data: The next bytes.
+            limit: Bytes that the result may have; None means no limit.
 
         Raises:
-            FrameError: it gives more than ``room`` bytes (1009), or cannot be inflated (1007).
+            FrameError: The result is too long (1009), or the data is corrupt (1007).
         """
         parts = []
         try:
             while data:
-                # zlib takes 0 for "no limit"; one byte too many shows that there is no room.
-                part = self._stream.decompress(data, 0 if room is None else room + 1)
+                # zlib takes 0 for "no limit", so ask for one byte more than is allowed.
+                part = self._stream.decompress(data, 0 if limit is None else limit + 1)
                 parts.append(part)
-                if room is not None:
-                    room -= len(part)
-                    if room < 0:
-                        reason = "the inflated message is too big"
+                if limit is not None:
+                    limit -= len(part)
+                    if limit < 0:
+                        reason = "the inflated message is too long"
                         raise FrameError(reason, self._opcode, MESSAGE_TOO_BIG)
                 if not self._stream.eof:
                     break
                 data = self._stream.unused_data
                 self._count_final_block()
-                self._renew()
+                self._reset()
         except zlib.error as error:
             reason = f"the message cannot be inflated ({error})"
             raise FrameError(reason, self._opcode, INVALID_PAYLOAD) from None
         return b"".join(parts)
 
-    def end(self, room: int | None) -> bytes:
-        """Ends the message; gives what was still to come of it.
+    def end(self, limit: int | None) -> bytes:
+        """End the message and return what is left of it.
 
         Raises:
-            FrameError: as ``inflate``.
+            FrameError: As for :meth:`inflate`.
         """
-        return self.inflate(_TAIL, room)
+        return self.inflate(_TAIL, limit)
 
     def _count_final_block(self) -> None:
-        """Bounds what a message of nothing but empty final blocks can cost."""
+        """Limit the work that a message of empty final blocks can cause."""
         self._final_blocks += 1
-        if self._final_blocks > _MOST_FINAL_BLOCKS:
-            raise FrameError("too many final blocks", self._opcode, INVALID_PAYLOAD)
+        if self._final_blocks > _MAX_FINAL_BLOCKS:
+            raise FrameError("too many final deflate blocks", self._opcode, INVALID_PAYLOAD)
 
-    def _renew(self) -> None:
+    def _reset(self) -> None:
         self._stream = zlib.decompressobj(-self._window_bits)

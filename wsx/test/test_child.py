@@ -497,7 +497,9 @@ class EarlyTests(SynchronousTestCase):
 
     def test_class_keyword(self) -> None:
         """A class keyword that is none is named, with those that there are."""
-        with self.assertRaisesRegex(TypeError, "restrat; there are id, restart"):
+        with self.assertRaisesRegex(
+            TypeError, r"unknown class keyword restrat \(expected any of id, restart"
+        ):
             type("Q", (wsx.Handler,), {}, restrat="permanent")
 
     def test_one_child_alone(self) -> None:

@@ -32,7 +32,8 @@ class FailedStartTests(ClientCase):
         started = self.start(self.recorder, **options)
         self.peer.send(response)
         error = self.failed_start(started, *kinds)
-        self.assertTrue(self.peer.transport.aborted, "TCP is left open")
+        self.step()
+        self.assertTrue(self.peer.transport.ended, "TCP is left open")
         return error
 
     def fail_handshake(self, options: Mapping[str, Any], **answer: Any) -> wsx.HandshakeError:
@@ -82,7 +83,8 @@ class FailedStartTests(ClientCase):
         self.clock.advance(0.5)
         error = self.failed_start(started, wsx.ConnError)
         self.assertIsInstance(error.original, TimeoutError)
-        self.assertTrue(self.peer.transport.aborted)
+        self.step()
+        self.assertTrue(self.peer.transport.ended)
 
     def test_response_timeout_option(self) -> None:
         """[S17] ``socket_recv_timeout`` says how long."""
@@ -104,7 +106,8 @@ class FailedStartTests(ClientCase):
         self.peer.send(b"/")
         error = self.failed_start(started, wsx.ConnError)
         self.assertIsInstance(error.original, TimeoutError)
-        self.assertTrue(self.peer.transport.aborted)
+        self.step()
+        self.assertTrue(self.peer.transport.ended)
 
     def test_status(self) -> None:
         """[S8] another HTTP status is a RequestError with code, message, headers and body."""
@@ -179,7 +182,8 @@ class FailedStartTests(ClientCase):
         self.assertNoResult(started)
         self.clock.advance(0.5)
         self.assertEqual(self.failed_start(started, wsx.RequestError).body, b"part")
-        self.assertTrue(self.peer.transport.aborted)
+        self.step()
+        self.assertTrue(self.peer.transport.ended)
 
     def test_long_body(self) -> None:
         """[S8] of a long body the first 64 KiB are kept, and no more is waited for."""

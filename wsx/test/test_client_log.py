@@ -10,7 +10,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 import wsx
 from wsx import Backoff, Exit, LocalClose
-from wsx.test.support import Recorder, close, text
+from wsx.test.support import Recorder, close, server_frame, text
 from wsx.test.support.each import each
 from wsx.test.support.ends import Boom, EndCase, reconnecting
 
@@ -36,7 +36,7 @@ class LogTests(EndCase):
             self.accept()
         [line] = self.lines(events)
         self.assertIn("feed", line)
-        self.assertIn("back", line)
+        self.assertIn("reconnected", line)
         self.assertIn("1012", line)
         self.assertIn("deploying", line)
         self.assertEqual(events[0]["log_level"], LogLevel.info)
@@ -83,7 +83,7 @@ class LogTests(EndCase):
         with capturedLogs() as events:
             self.open(Recorder())
         [line] = self.lines(events)
-        self.assertNotIn("back", line)
+        self.assertNotIn("reconnected", line)
 
     def test_loss(self) -> None:
         """A loss is one line, with its reason."""
@@ -135,7 +135,7 @@ class LogTests(EndCase):
         with capturedLogs() as events:
             client.stop()
             self.step()
-        dropped = [line for line in self.lines(events) if "not delivered: 8" in line]
+        dropped = [line for line in self.lines(events) if "8 undelivered" in line]
         self.assertEqual(len(dropped), 1)
         self.assertNotIn("secret", dropped[0])
 
@@ -153,5 +153,80 @@ class LogTests(EndCase):
         with capturedLogs() as events:
             self.lose()
         self.assertEqual(
-            len([line for line in self.lines(events) if "not connecting again" in line]), 1
+            len([line for line in self.lines(events) if "not reconnecting" in line]), 1
         )
+
+    @each(
+        [
+            (wsx.Text("x" * 812), "message: Text, 812 characters"),
+            (wsx.Binary(b"12345"), "message: Binary, 5 bytes"),
+        ]
+    )
+    def test_failed_callback(self, frame: Any, argument: str) -> None:
+        """[C6] a failure names the handler, the callback, and what it was called with."""
+        self.open(Recorder(handle_frame=Boom("why")), name=f"feed-{argument}")
+        payload = frame.payload.encode() if isinstance(frame, wsx.Text) else frame.payload
+        with capturedLogs() as events:
+            self.peer.send(server_frame(frame.opcode, payload))
+            self.lose()
+        [failure] = [event for event in events if "log_failure" in event]
+        line = formatEvent(failure)
+        self.assertEqual(line, f"feed-{argument}: Recorder.handle_frame raised Boom ({argument})")
+        self.assertEqual(len(self.lines(events)), 1, "the end of the client repeats nothing")
+        self.assertEqual(len(self.flushLoggedErrors(Boom)), 1)
+
+    def test_bad_response(self) -> None:
+        """[C6] an invalid result is one line: what was returned, and what was expected."""
+        self.open(Recorder(handle_cast=lambda message, state: "nonsense"), name="feed")
+        client = wsx.whereis("feed")
+        assert client is not None
+        client.cast({"password": "s3cr3t"})
+        with capturedLogs() as events:
+            self.step()
+            self.lose()
+        [line] = self.lines(events)
+        for part in ("feed: ", "Recorder.handle_cast", "nonsense", "Ok", "message: dict, 1 items"):
+            self.assertIn(part, line)
+        self.assertNotIn("s3cr3t", line)
+        self.assertNotIn("log_failure", events[0])
+
+    def test_failed_handle_disconnect(self) -> None:
+        """[C8] a failure of ``handle_disconnect`` names why the connection was lost."""
+        self.open(Recorder(handle_disconnect=Boom("why")), name="feed")
+        self.peer.send(close(1012, "deploying"))
+        with capturedLogs() as events:
+            self.lose()
+        [line] = self.lines(events)
+        self.assertIn("Recorder.handle_disconnect raised Boom", line)
+        self.assertIn("deploying", line)
+        self.assertEqual(len(self.flushLoggedErrors(Boom)), 1)
+
+    def test_default_callbacks_show_the_message(self) -> None:
+        """[C10] the defaults of handle_cast and handle_info show the message without secrets."""
+        client = self.open(wsx.Handler, name="feed")
+        message = {"kind": "login", "api_key": "s3cr3t"}
+        with capturedLogs() as events:
+            client.info(message)
+            client.cast(message)
+            self.step()
+            self.lose()
+        shown = "\n".join(formatEvent(event) for event in events)
+        [failure] = self.flushLoggedErrors(NotImplementedError)
+        for text_ in (shown, str(failure.value)):
+            self.assertIn("login", text_)
+            self.assertNotIn("s3cr3t", text_)
+
+    def test_log_file_that_cannot_be_opened(self) -> None:
+        """[Y5] a log file that cannot be opened at start is one line, and the client starts."""
+        path = "/nonexistent/folder/feed.log"
+        with capturedLogs() as events:
+            client = self.open(Recorder(), name="feed", debug=[("log_to_file", path), "statistics"])
+        self.assertEqual(client.status, "open")
+        self.assertIsNotNone(client.sys.statistics("get"), "the other options apply")
+        errors = [event for event in events if event["log_level"] is LogLevel.error]
+        self.assertEqual(len(errors), 1)
+        for part in ("feed: ", "log_to_file", path, "No such file"):
+            self.assertIn(part, formatEvent(errors[0]))
+        self.assertRaises(OSError, client.sys.log_to_file, path)
+        client.stop()
+        self.lose()

@@ -19,7 +19,7 @@ import wsx, wsx.frames, wsx._wire.decoder
 from wsx import frames
 from wsx._wire import buffer, decoder, encoder
 assert frames is wsx.frames and frames.Text is wsx.Text
-assert decoder.Decoder().feed(bytes([0x81, 2]) + b"hi") == [wsx.Text("hi")]
+assert decoder.Decoder().feed(bytes([0x81, 2]) + b"hi").frames == [wsx.Text("hi")]
 files = {str(m.__file__) for m in (frames, buffer, encoder, decoder)}
 print(wsx.compiled, *sorted({file.rpartition(".")[2] for file in files}))
 """

@@ -34,7 +34,7 @@ MAY_BE_NONE = ("max_message_size", "ping_interval", "ping_timeout", "data_timeou
 
 def request_of(conn: wsx.Conn) -> tuple[str, list[tuple[str, str]]]:
     """Gives the request line and the headers with which a Conn would open its connection."""
-    head = handshake.request(conn, "a key", None, "an agent").decode("latin-1")
+    head = handshake.format_opening_request(conn, "a key", None, "an agent").decode("latin-1")
     line, *fields = head.removesuffix("\r\n\r\n").split("\r\n")
     return line, [(name, value) for name, _, value in (f.partition(": ") for f in fields)]
 
@@ -478,7 +478,7 @@ class HeaderTests(SynchronousTestCase):
     def test_latin_1(self) -> None:
         """Bytes and characters of ISO-8859-1 are sent as they are."""
         conn = wsx.Conn(URL, extra_headers=[("X-A", "é"), ("X-B", b"\xe9")])
-        head = handshake.request(conn, "a key", None, "an agent")
+        head = handshake.format_opening_request(conn, "a key", None, "an agent")
         self.assertIn(b"X-A: \xe9\r\n", head)
         self.assertIn(b"X-B: \xe9\r\n", head)
 

@@ -11,7 +11,7 @@ from wsx.backoff import Backoff
 from wsx.conn import Conn
 from wsx.errors import BadResponseError, RequestError
 from wsx.frames import Binary, Ping, Pong, Text
-from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, judge
+from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, validate_result
 from wsx.reasons import ConnectionDropped, Disconnect, LocalClose
 from wsx.test.support import MemoryCase
 
@@ -181,7 +181,7 @@ class DefaultTests(MemoryCase):
             if argument is not None:
                 with capturedLogs():
                     response = getattr(self.handler, callback)(argument, "s")
-                judge(self.handler, callback, (argument, "s"), response)
+                validate_result(self.handler, callback, (argument, "s"), response)
 
     def test_client_before_the_first_callback(self) -> None:
         """``handler.client`` is the handler's own client, set before the first callback."""
@@ -213,14 +213,14 @@ class JudgeTests(SynchronousTestCase):
         """[C2] What a callback may answer with comes back as it is."""
         for callback, responses in FITS.items():
             for response in responses:
-                judged = judge(self.handler, callback, ("argument", "s"), response)
+                judged = validate_result(self.handler, callback, ("argument", "s"), response)
                 self.assertIs(judged, response, (callback, response))
 
     def refuse(self, callback: str, response: object) -> None:
         """Checks that this response is refused, and what the error knows."""
         arguments = ("argument", "s")
         try:
-            judge(self.handler, callback, arguments, response)
+            validate_result(self.handler, callback, arguments, response)
         except BadResponseError as error:
             self.assertIs(error.response, response)
             self.assertIs(error.handler, self.handler)
@@ -249,7 +249,7 @@ class JudgeTests(SynchronousTestCase):
     def test_error_names_the_place(self) -> None:
         """The error's text says which callback of which handler answered what."""
         error = self.assertRaises(
-            BadResponseError, judge, self.handler, "handle_cast", (), "nonsense"
+            BadResponseError, validate_result, self.handler, "handle_cast", (), "nonsense"
         )
         for part in ("Plain", "handle_cast", "'nonsense'"):
             self.assertIn(part, str(error))

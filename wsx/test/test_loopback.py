@@ -74,13 +74,13 @@ class ServerTests:
     async def test_large(self: Any) -> None:
         """Large messages arrive whole; without TLS they are read to where they belong."""
         client, probe, _ = await self.open()
-        fill, filled = Connection.fill, []
+        buffer_updated, filled = Connection.buffer_updated, []
 
         def noting(connection: Connection, size: int) -> None:
             filled.append(size)
-            fill(connection, size)
+            buffer_updated(connection, size)
 
-        self.patch(Connection, "fill", noting)
+        self.patch(Connection, "buffer_updated", noting)
         for size in (70_000, 1_000_000):
             frame = Text("aé€😀" * (size // 10))
             await client.send_frame(frame)

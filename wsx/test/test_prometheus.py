@@ -265,7 +265,7 @@ class FrameTests(ExporterCase):
         client.send_frame(wsx.Binary(b"1234"))
         self.peer.send(server_frame(9, b"12"))
         self.clock.advance(5)
-        for kind, size in (("text", 3), ("binary", 4), ("pong", 2), ("ping", 8)):
+        for kind, size in (("text", 3), ("binary", 4), ("pong", 2), ("ping", 16)):
             with case(kind):
                 self.assertEqual(self.value("wsx_frames_sent_total", type=kind), 1)
                 self.assertEqual(self.value("wsx_payload_sent_bytes_total", type=kind), size)

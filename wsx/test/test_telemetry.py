@@ -10,8 +10,8 @@ from twisted.logger import capturedLogs
 
 import wsx
 from wsx import telemetry
-from wsx._client import lifecycle
-from wsx._wire.decoder import BATCH
+from wsx._client import lifecycle, reporter
+from wsx._wire.decoder import BATCH_SIZE
 from wsx.test.support import (
     MemoryCase,
     Recorder,
@@ -522,7 +522,7 @@ class NothingAttachedTests(MemoryCase):
         self.patch(telemetry, "observers", self.looks)
         for owner, name in (
             (telemetry, "execute"),
-            (lifecycle.Lifecycle, "answered"),
+            (lifecycle.Lifecycle, "callback_finished"),
             (wsx.Conn, "redacted"),
         ):
             self.patch(owner, name, lambda *_, name=name, **__: self.work.append(name))
@@ -542,14 +542,14 @@ class NothingAttachedTests(MemoryCase):
     def test_frames(self) -> None:
         """A batch costs as many looks with hundreds of messages as with two, and no work."""
         self.open(Recorder())
-        few, many = self.looks_for(1), self.looks_for(BATCH // 2 - 1)
+        few, many = self.looks_for(1), self.looks_for(BATCH_SIZE // 2 - 1)
         self.assertEqual(few, many)
         self.assertLessEqual(many, 2)
         self.assertEqual(self.work, [])
 
     def test_told_one_by_one(self) -> None:
         """With nothing attached no frame is told, neither received nor sent."""
-        self.patch(lifecycle.Lifecycle, "_tell", lambda *_, **__: self.work.append("_tell"))
+        self.patch(reporter.Reporter, "_notify", lambda *_, **__: self.work.append("_notify"))
         client = self.open(Recorder(handle_frame=lambda _, s: wsx.Reply(wsx.Text("r"), s)))
         self.work.clear()
         self.looks_for(100)

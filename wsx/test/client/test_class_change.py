@@ -1,4 +1,4 @@
-"""Tests of hot code change for real: a handler's module is edited on disk, and TCP goes on."""
+"""Tests of hot code change: a handler's module is edited on disk while a connection is open."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ LATER = """
 
 
 class Line(Protocol):
-    """The server's side of one TCP connection: it answers the handshake and notes the frames."""
+    """The server's side of one TCP connection: answers the handshake and records frames."""
 
     factory: RawServer
 
@@ -99,7 +99,7 @@ class Line(Protocol):
             self.frames.put(read_frames(frame)[0])
 
     def first_frame(self) -> int:
-        """How long the first frame is, which is a short one; more than is there, if unknown."""
+        """Return the size of the first frame, a short one; more than has arrived if unknown."""
         return 6 + (self.data[1] & 0x7F) if len(self.data) > 1 else 6
 
     def answer(self, lines: list[str]) -> None:
@@ -113,20 +113,20 @@ class Line(Protocol):
         self.send(response.encode())
 
     def send(self, data: bytes) -> None:
-        """Sends bytes."""
+        """Send bytes."""
         assert self.transport is not None
         self.transport.write(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = True
-        self.factory.one_less()
+        self.factory.connection_ended()
 
 
 class RawServer(ServerFactory):
     """A server on a loopback socket.
 
     Attributes:
-        lines: the TCP connections so far.
+        lines: The TCP connections so far.
     """
 
     protocol: Any = Line
@@ -142,15 +142,15 @@ class RawServer(ServerFactory):
         self.lines.append(line)
         return line
 
-    def one_less(self) -> None:
-        """A connection has ended."""
+    def connection_ended(self) -> None:
+        """Fire the Deferred of ``empty`` if no connection is left."""
         if self._empty is not None and all(line.lost for line in self.lines):
             self._empty.callback(None)
 
     def empty(self) -> Deferred[None]:
-        """A Deferred of the end of all connections."""
+        """Return a Deferred that fires when all connections have ended."""
         self._empty = Deferred()
-        self.one_less()
+        self.connection_ended()
         return self._empty
 
 
@@ -174,17 +174,17 @@ class HotCodeChangeTests(LoopbackCase):
         self.module = importlib.import_module(MODULE)
 
     def edit(self, source: str) -> None:
-        """Writes the module on disk."""
+        """Write the module to disk."""
         (self.directory / f"{MODULE}.py").write_text(textwrap.dedent(source))
         importlib.invalidate_caches()
 
     def reload(self, source: str) -> ModuleType:
-        """Edits the module and reloads it."""
+        """Edit the module and reload it."""
         self.edit(source)
         return importlib.reload(self.module)
 
     async def open(self, state: Any = 0) -> wsx.Client[Any]:
-        """Starts a client with the module's handler; it is stopped after the test."""
+        """Start a client with the module's handler; it is stopped after the test."""
         url = f"ws://{HOST}:{self.port.getHost().port}/"
         client = await wsx.start(url, self.module.Counter, state, close_timeout=1.0)
         self.addCleanup(self.server.empty)
@@ -192,24 +192,24 @@ class HotCodeChangeTests(LoopbackCase):
         return client
 
     async def ask(self, line: Line) -> str:
-        """Sends a message from the server; gives the client's answer."""
+        """Send a message from the server, and return the client's answer."""
         line.send(text("x"))
         _, payload = await line.frames.get()
         return payload.decode()
 
     def assert_same_socket(self, ports: tuple[Any, Any]) -> None:
-        """There was one connection to the server, it is still there, and it is this one."""
+        """Check that the first connection is still open, and that there is no other one."""
         self.assertEqual(len(self.server.lines), 1)
         self.assertFalse(self.server.lines[0].lost)
         self.assertEqual(self.ports(), ports)
 
     def ports(self) -> tuple[Any, Any]:
-        """The server's view of its first connection: the client's address, and the socket."""
+        """Return the client's address and the socket of the first connection."""
         transport: Any = self.server.lines[0].transport
         return transport.getPeer(), transport.fileno()
 
     async def test_change(self) -> None:
-        """[Y6] the same TCP connection goes on under the new class, with converted state."""
+        """[Y6] the new class is used on the same TCP connection, with the converted state."""
         client = await self.open()
         line, ports = self.server.lines[0], self.ports()
         handler, old_class = client.handler, self.module.Counter
@@ -229,14 +229,14 @@ class HotCodeChangeTests(LoopbackCase):
         self.assert_same_socket(ports)
 
     async def test_reload_alone(self) -> None:
-        """[Y6] without ``change_code`` a reloaded module changes nothing for the client."""
+        """[Y6] reloading a module without ``change_code`` does not affect the client."""
         client = await self.open()
         self.reload(SECOND)
         self.assertEqual(await self.ask(self.server.lines[0]), "first 1")
         self.assertEqual(client.sys.get_status()["version"], "1")
 
     async def test_failing(self) -> None:
-        """[Y6] a ``code_change`` that fails leaves the old class and state working."""
+        """[Y6] if ``code_change`` fails, the old class and state stay in use."""
         client = await self.open()
         line, ports = self.server.lines[0], self.ports()
         old_class = self.module.Counter
@@ -251,7 +251,7 @@ class HotCodeChangeTests(LoopbackCase):
         self.assert_same_socket(ports)
 
     async def test_repaired(self) -> None:
-        """[Y6] after one that failed, a better version can be taken."""
+        """[Y6] after a failure, a corrected version can be used."""
         client = await self.open()
         line, ports = self.server.lines[0], self.ports()
         await self.assertFailure(client.sys.change_code(self.reload(FAILING).Counter), RuntimeError)
@@ -260,7 +260,7 @@ class HotCodeChangeTests(LoopbackCase):
         self.assert_same_socket(ports)
 
     async def test_messages_meanwhile(self) -> None:
-        """[Y6] messages that come while an asynchronous one is pending are for the new class."""
+        """[Y6] messages that arrive while ``code_change`` is pending go to the new class."""
         client = await self.open(7)
         line, ports = self.server.lines[0], self.ports()
         module = self.reload(LATER)
@@ -275,7 +275,7 @@ class HotCodeChangeTests(LoopbackCase):
         self.assert_same_socket(ports)
 
     async def test_under_way(self) -> None:
-        """[Y6] changed in the middle of traffic, no message is lost, doubled or out of order."""
+        """[Y6] no message is lost, duplicated or reordered by a change during traffic."""
         client = await self.open()
         line, ports = self.server.lines[0], self.ports()
         line.send(text("x") * 500)

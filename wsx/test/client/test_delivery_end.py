@@ -20,253 +20,268 @@ from wsx.test.support.delivery import (
     REPLYING,
     STATUS,
     DeliveryCase,
-    Room,
+    DeliveryScenario,
     answering,
     as_deferred,
 )
 
-NONSENSE: tuple[object, ...] = ("yes", 0, False, True, object(), Ok, ("ok", 1), [Ok(1)], Text("x"))
+INVALID: tuple[object, ...] = ("yes", 0, False, True, object(), Ok, ("ok", 1), [Ok(1)], Text("x"))
 
 
 async def raising(error: Exception) -> Any:
-    """A coroutine that raises at once."""
+    """Raise an error at once."""
     raise error
 
 
 class LostTests(DeliveryCase):
-    """The end of a connection."""
+    """Lost connections."""
 
     def test_frames_before_it(self) -> None:
-        """Frames that arrived before the end are delivered before ``handle_disconnect``."""
+        """Frames that arrived before the loss are delivered before ``handle_disconnect``."""
         pending: Deferred[Any] = Deferred()
         answers = [pending]
-        room = self.room(
+        scenario = self.scenario(
             handle_frame=lambda frame, state: answers.pop() if answers else Ok(frame.payload)
         )
-        room.receive(Text("1"), Text("2"))
-        room.receive(Text("3"))
-        room.lose()
-        room.step()
-        self.assertEqual(room.called, [Text("1")])
+        scenario.receive(Text("1"), Text("2"))
+        scenario.receive(Text("3"))
+        scenario.lose()
+        scenario.settle()
+        self.assertEqual(scenario.called, [Text("1")])
         pending.callback(None)
-        room.step()
-        self.assertEqual(room.called, [Text("1"), Text("2"), Text("3"), STATUS])
-        self.assertIn(("handle_disconnect", STATUS, "3"), room.log)
+        scenario.settle()
+        self.assertEqual(scenario.called, [Text("1"), Text("2"), Text("3"), STATUS])
+        self.assertIn(("handle_disconnect", STATUS, "3"), scenario.log)
 
     def test_casts_wait(self) -> None:
-        """Casts that were not delivered wait for the next connection."""
+        """Casts that are not delivered yet wait for the next connection."""
         pending: Deferred[Any] = Deferred()
-        room = self.room(handle_frame=as_deferred(pending))
-        room.receive(Text("1"))
-        room.cast("early")
-        room.lose()
-        room.cast("late")
+        scenario = self.scenario(handle_frame=as_deferred(pending))
+        scenario.receive(Text("1"))
+        scenario.cast("early")
+        scenario.lose()
+        scenario.cast("late")
         pending.callback(None)
-        room.step()
-        self.assertEqual(room.called, [Text("1"), STATUS])
-        room.mailbox.connected(Connected(CONN, lambda: None))
-        room.delivery.deliver()
-        room.step()
-        self.assertEqual(room.called, [Text("1"), STATUS, CONN, "early", "late"])
+        scenario.settle()
+        self.assertEqual(scenario.called, [Text("1"), STATUS])
+        scenario.mailbox.connected(Connected(CONN, lambda: None))
+        scenario.delivery.deliver()
+        scenario.settle()
+        self.assertEqual(scenario.called, [Text("1"), STATUS, CONN, "early", "late"])
 
-    def test_in_a_later_step(self) -> None:
-        """``handle_disconnect`` is not called in the step in which the connection ended."""
-        room = self.room()
-        room.lose()
-        self.assertEqual(room.called, [])
-        room.turn()
-        self.assertEqual(room.called, [STATUS])
+    def test_in_a_later_iteration(self) -> None:
+        """``handle_disconnect`` is called in a later reactor iteration than the loss."""
+        scenario = self.scenario()
+        scenario.lose()
+        self.assertEqual(scenario.called, [])
+        scenario.iterate()
+        self.assertEqual(scenario.called, [STATUS])
 
     def test_inside_a_callback(self) -> None:
-        """A connection that ends inside a callback is reported after it."""
-        room = self.room()
-        room.handler.answers["handle_frame"] = lambda frame, state: room.lose()
-        room.receive(Text("1"))
-        self.assertEqual(room.called, [Text("1")])
-        room.step()
-        self.assertEqual(room.called, [Text("1"), STATUS])
+        """If a connection is lost inside a callback, ``handle_disconnect`` is called after it."""
+        scenario = self.scenario()
+        scenario.handler.answers["handle_frame"] = lambda frame, state: scenario.lose()
+        scenario.receive(Text("1"))
+        self.assertEqual(scenario.called, [Text("1")])
+        scenario.settle()
+        self.assertEqual(scenario.called, [Text("1"), STATUS])
 
 
-class CrashTests(DeliveryCase):
-    """[C6] Exceptions, Exit and bad results in each callback."""
+class FailureTests(DeliveryCase):
+    """[C6] Exceptions, Exit and invalid results of each callback."""
 
     def ways(self, error: Exception) -> tuple[Any, ...]:
-        """Gives what fails a callback at once, and in each asynchronous way."""
+        """Return the answers that make a callback fail directly and asynchronously."""
         return (
             error,
             lambda argument, state: fail(error),
             lambda argument, state: raising(error),
         )
 
-    def crash(self, callback: str, answer: Any) -> Room:
-        """Gives a room in which the callback was called and answers so."""
-        room = self.room(**{callback: answer})
-        room.happen(callback)
-        return room
+    def call(self, callback: str, answer: Any) -> DeliveryScenario:
+        """Return a scenario in which the callback was called, with this answer."""
+        scenario = self.scenario(**{callback: answer})
+        scenario.trigger(callback)
+        return scenario
 
     def test_exception(self) -> None:
-        """[C6, C8] It ends the client with that exception, and comes with its traceback."""
+        """[C6, C8] An exception is passed on with its traceback, the callback and its argument."""
         for callback in CALLBACKS:
             for answer in self.ways(error := ValueError(callback)):
-                room = self.crash(callback, answer)
-                self.assertEqual(room.events, [callback, "crashed"])
-                [(reason, failure)] = room.owner.failures
-                self.assertIs(reason, error)
-                assert failure is not None
+                scenario = self.call(callback, answer)
+                self.assertEqual(scenario.events, [callback, "callback_failed"])
+                [(failure, failed, argument)] = scenario.owner.failures
                 self.assertIs(failure.value, error)
+                self.assertEqual(failed, callback)
+                self.assertIs(argument, ARGUMENTS[callback])
 
     def test_exception_later(self) -> None:
-        """[C6, C8] So does one that comes while the callback is pending."""
+        """[C6, C8] The exception of a pending callback is passed on in the same way."""
         for way in ASYNCHRONOUS:
             for callback in CALLBACKS:
                 pending: Deferred[Any] = Deferred()
-                room = self.crash(callback, way(pending))
-                self.assertEqual(room.owner.failures, [])
+                scenario = self.call(callback, way(pending))
+                self.assertEqual(scenario.owner.failures, [])
                 pending.errback(error := ValueError(callback))
-                self.assertEqual([reason for reason, _ in room.owner.failures], [error])
-                self.assertIsNotNone(room.owner.failures[0][1])
+                [(failure, failed, argument)] = scenario.owner.failures
+                self.assertIs(failure.value, error)
+                self.assertEqual(failed, callback)
+                self.assertIs(argument, ARGUMENTS[callback])
 
     def test_exit(self) -> None:
-        """[C6, C8] Exit ends it with its reason and no traceback."""
+        """[C6, C8] Exit ends the client with its reason, and is not a failure."""
         for callback in CALLBACKS:
             for answer in self.ways(Exit("enough")):
-                room = self.crash(callback, answer)
-                self.assertEqual(room.owner.failures, [("enough", None)], callback)
-                self.assertEqual(room.events, [callback, "crashed"])
+                scenario = self.call(callback, answer)
+                self.assertEqual(scenario.owner.exits, ["enough"], callback)
+                self.assertEqual(scenario.owner.failures, [], callback)
+                self.assertEqual(scenario.events, [callback, "exited"])
 
     def test_exit_without_a_reason(self) -> None:
         """[C6, C8] Exit without a reason is a normal close."""
         for callback in CALLBACKS:
             for answer in self.ways(Exit()):
-                room = self.crash(callback, answer)
-                self.assertEqual(room.owner.failures, [(LocalClose(1000, ""), None)], callback)
+                scenario = self.call(callback, answer)
+                self.assertEqual(scenario.owner.exits, [LocalClose(1000, "")], callback)
+                self.assertEqual(scenario.owner.failures, [], callback)
 
-    def check_bad(self, callback: str, response: object) -> None:
-        """Checks that this response of the callback is refused, whichever way it comes."""
+    def check_invalid(self, callback: str, response: object) -> None:
+        """Check that this response of the callback is refused, directly and asynchronously."""
         for wrap in (lambda response: response, succeed, answering):
-            room = self.crash(callback, lambda _, state, wrap=wrap: wrap(response))
-            [(reason, failure)] = room.owner.failures
+            scenario = self.call(callback, lambda _, state, wrap=wrap: wrap(response))
+            [(failure, failed, argument)] = scenario.owner.failures
+            reason = failure.value
             assert isinstance(reason, BadResponseError), (callback, response)
             self.assertIs(reason.response, response)
-            self.assertIs(reason.handler, room.handler)
+            self.assertIs(reason.handler, scenario.handler)
             self.assertEqual(reason.callback, callback)
             self.assertEqual(reason.arguments, (ARGUMENTS[callback], "old"))
-            self.assertIsNotNone(failure)
-            self.assertEqual(room.events, [callback, "crashed"])
-            self.assertEqual(room.delivery.state, "old")
+            self.assertEqual(failed, callback)
+            self.assertIs(argument, ARGUMENTS[callback])
+            self.assertEqual(scenario.events, [callback, "callback_failed"])
+            self.assertEqual(scenario.delivery.state, "old")
 
-    def test_nonsense(self) -> None:
-        """[C6, C8] Whatever is no result is a BadResponseError, with all that it knows."""
+    def test_invalid(self) -> None:
+        """[C6, C8] An object that is not a result fails with a complete BadResponseError."""
         for callback in CALLBACKS:
-            for response in NONSENSE:
-                self.check_bad(callback, response)
+            for response in INVALID:
+                self.check_invalid(callback, response)
 
     def test_result_of_another_callback(self) -> None:
-        """[C6, C8] So is a result that this callback may not give."""
+        """[C6, C8] A result that this callback may not return is a BadResponseError."""
         for callback in REPLYING:
-            self.check_bad(callback, Reconnect("new"))
+            self.check_invalid(callback, Reconnect("new"))
         for response in (Reply(Text("hi"), "new"), Close("new")):
-            self.check_bad("handle_disconnect", response)
+            self.check_invalid("handle_disconnect", response)
 
-    def test_nonsense_later(self) -> None:
-        """[C6] A pending callback's nonsense is refused too."""
+    def test_invalid_later(self) -> None:
+        """[C6] The invalid result of a pending callback is a BadResponseError."""
         for way in ASYNCHRONOUS:
             for callback in CALLBACKS:
                 pending: Deferred[Any] = Deferred()
-                room = self.crash(callback, way(pending))
-                pending.callback("nonsense")
-                [(reason, _)] = room.owner.failures
-                self.assertIsInstance(reason, BadResponseError)
+                scenario = self.call(callback, way(pending))
+                pending.callback("invalid")
+                [(failure, failed, _)] = scenario.owner.failures
+                self.assertIsInstance(failure.value, BadResponseError)
+                self.assertEqual(failed, callback)
 
     def test_nothing_after_it(self) -> None:
-        """A callback that failed is the last one: the rest of the read is not delivered."""
-        for answer in (ValueError(), Exit(), lambda frame, state: "nonsense"):
-            room = self.room(handle_frame=answer)
-            room.receive(Text("1"), Text("2"), Ping())
-            room.cast(1)
-            room.step()
-            self.assertEqual(room.events, ["handle_frame", "crashed"])
+        """After a failure, the rest of the read and queued casts are not delivered."""
+        for answer, event in (
+            (ValueError(), "callback_failed"),
+            (Exit(), "exited"),
+            (lambda frame, state: "invalid", "callback_failed"),
+        ):
+            scenario = self.scenario(handle_frame=answer)
+            scenario.receive(Text("1"), Text("2"), Ping())
+            scenario.cast(1)
+            scenario.settle()
+            self.assertEqual(scenario.events, ["handle_frame", event])
 
-    def test_replies_before_it_go_out(self) -> None:
-        """What was replied before the failure is flushed."""
-        room = self.room(handle_frame=lambda frame, state: Reply(frame, state), handle_ping=Exit())
-        room.receive(Text("1"), Ping())
+    def test_replies_before_it_are_flushed(self) -> None:
+        """Replies before the failure are flushed."""
+        scenario = self.scenario(
+            handle_frame=lambda frame, state: Reply(frame, state), handle_ping=Exit()
+        )
+        scenario.receive(Text("1"), Ping())
         self.assertEqual(
-            room.handler.names, ["handle_frame", "reply", "handle_ping", "crashed", "flush"]
+            scenario.handler.names, ["handle_frame", "reply", "handle_ping", "exited", "flush"]
         )
 
 
 class EndTests(DeliveryCase):
-    """The end of delivery."""
+    """``Delivery.end``."""
 
-    def test_what_waits_is_dropped(self) -> None:
-        """Nothing is delivered any more; it says how many casts and infos that cost."""
-        room = self.room()
-        room.cast(1, 2)
-        room.mailbox.frames([Text("3")])
-        self.assertEqual(room.delivery.end(), 2)
-        room.delivery.deliver()
-        room.step()
-        self.assertEqual(room.events, [])
+    def test_queued_events_are_dropped(self) -> None:
+        """Nothing more is delivered, and the number of dropped casts and infos is returned."""
+        scenario = self.scenario()
+        scenario.cast(1, 2)
+        scenario.mailbox.frames(iter([Text("3")]), False)
+        self.assertEqual(scenario.delivery.end(), 2)
+        scenario.delivery.deliver()
+        scenario.settle()
+        self.assertEqual(scenario.events, [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_wake_after_it(self) -> None:
-        """Nothing is scheduled any more."""
-        room = self.room()
-        room.delivery.end()
-        room.cast(1)
+        """``wake`` after the end schedules nothing."""
+        scenario = self.scenario()
+        scenario.delivery.end()
+        scenario.cast(1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        room.step()
-        self.assertEqual(room.events, [])
+        scenario.settle()
+        self.assertEqual(scenario.events, [])
 
     def test_frames_after_it(self) -> None:
-        """Frames that arrive later are not delivered."""
-        room = self.room()
-        room.delivery.end()
-        room.receive(Text("late"))
-        room.step()
-        self.assertEqual(room.called, [])
+        """Frames that arrive after the end are not delivered."""
+        scenario = self.scenario()
+        scenario.delivery.end()
+        scenario.receive(Text("late"))
+        scenario.settle()
+        self.assertEqual(scenario.called, [])
 
     def test_inside_a_read(self) -> None:
-        """A callback that ends it stops the rest of its read."""
+        """If a callback ends the delivery, the rest of its read is not delivered."""
         for answer in (None, Ok(1), Reply(Text("late"), 1)):
-            room = self.room()
+            scenario = self.scenario()
 
-            def handle_frame(*_: object, answer: Any = answer, room: Room = room) -> Any:
-                room.delivery.end()
+            def handle_frame(
+                *_: object, answer: Any = answer, scenario: DeliveryScenario = scenario
+            ) -> Any:
+                scenario.delivery.end()
                 return answer
 
-            room.handler.answers["handle_frame"] = handle_frame
-            room.receive(Text("1"), Text("2"), Text("3"))
-            room.step()
-            self.assertEqual(room.events, ["handle_frame"], answer)
+            scenario.handler.answers["handle_frame"] = handle_frame
+            scenario.receive(Text("1"), Text("2"), Text("3"))
+            scenario.settle()
+            self.assertEqual(scenario.events, ["handle_frame"], answer)
 
     def test_inside_a_batch_of_casts(self) -> None:
-        """A callback that ends it stops the casts and frames behind it."""
-        room = self.room()
-        room.handler.answers["handle_cast"] = lambda n, state: room.delivery.end() and None
-        room.cast(1, 2, 3)
-        room.mailbox.frames([Text("4")])
-        room.step()
-        self.assertEqual(room.called, [1])
+        """If a callback ends the delivery, queued casts and frames are not delivered."""
+        scenario = self.scenario()
+        scenario.handler.answers["handle_cast"] = lambda n, state: scenario.delivery.end() and None
+        scenario.cast(1, 2, 3)
+        scenario.mailbox.frames(iter([Text("4")]), False)
+        scenario.settle()
+        self.assertEqual(scenario.called, [1])
 
     def test_pending_callback_is_cancelled(self) -> None:
-        """A pending callback is cancelled, in a later step, and its answer is not missed."""
+        """A pending callback is cancelled in the next reactor iteration."""
         for way in ASYNCHRONOUS:
             cancelled: list[Deferred[Any]] = []
             pending: Deferred[Any] = Deferred(cancelled.append)
-            room = self.room(handle_cast=way(pending))
-            room.cast(1)
-            room.turn()
-            room.delivery.end()
+            scenario = self.scenario(handle_cast=way(pending))
+            scenario.cast(1)
+            scenario.iterate()
+            scenario.delivery.end()
             self.assertEqual(cancelled, [])
-            room.turn()
+            scenario.iterate()
             self.assertEqual(cancelled, [pending])
-            room.step()
-            self.assertEqual(room.events, ["handle_cast"])
+            scenario.settle()
+            self.assertEqual(scenario.events, ["handle_cast"])
 
-    def test_coroutine_may_clear_up(self) -> None:
-        """A cancelled coroutine sees a CancelledError."""
+    def test_pending_coroutine_is_cancelled(self) -> None:
+        """CancelledError is raised in a pending coroutine."""
         seen: list[Exception] = []
 
         async def handle_cast(message: object, state: object) -> None:
@@ -276,104 +291,103 @@ class EndTests(DeliveryCase):
                 seen.append(error)
                 raise
 
-        room = self.room(handle_cast=handle_cast)
-        room.cast(1)
-        room.turn()
-        room.delivery.end()
-        room.step()
+        scenario = self.scenario(handle_cast=handle_cast)
+        scenario.cast(1)
+        scenario.iterate()
+        scenario.delivery.end()
+        scenario.settle()
         self.assertEqual(len(seen), 1)
-        self.assertEqual(room.owner.failures, [])
+        self.assertEqual(scenario.owner.failures, [])
 
-    def test_answer_after_it(self) -> None:
-        """A pending callback that answers before it is cancelled decides nothing any more.
-
-        What it raised is logged: nothing else would tell of it.
-        """
-        answers = (Ok("new"), Reply(Text("late"), "new"), "nonsense", Failure(ValueError()))
+    def test_result_after_it(self) -> None:
+        """The result of a callback that is pending at the end is ignored; an error is logged."""
+        answers = (Ok("new"), Reply(Text("late"), "new"), "invalid", Failure(ValueError()))
         for answer in answers:
             pending: Deferred[Any] = Deferred()
-            room = self.room(handle_cast=as_deferred(pending))
-            room.cast(1)
-            room.turn()
-            room.delivery.end()
+            scenario = self.scenario(handle_cast=as_deferred(pending))
+            scenario.cast(1)
+            scenario.iterate()
+            scenario.delivery.end()
             pending.callback(answer)
-            room.step()
-            self.assertEqual(room.events, ["handle_cast"], answer)
+            scenario.settle()
+            self.assertEqual(scenario.events, ["handle_cast"], answer)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_callback_that_ends_it_and_waits(self) -> None:
-        """Whoever ends it and then waits is cancelled too."""
+        """A callback that ends the delivery and then waits is cancelled."""
         for way in ASYNCHRONOUS:
             cancelled: list[Deferred[Any]] = []
             pending: Deferred[Any] = Deferred(cancelled.append)
-            room = self.room()
+            scenario = self.scenario()
 
             def handle_cast(
                 *_: object,
-                room: Room = room,
+                scenario: DeliveryScenario = scenario,
                 answer: Any = way(pending),  # noqa: B008
             ) -> Any:
-                room.delivery.end()
+                scenario.delivery.end()
                 return answer(None, None)
 
-            room.handler.answers["handle_cast"] = handle_cast
-            room.cast(1)
-            room.step()
+            scenario.handler.answers["handle_cast"] = handle_cast
+            scenario.cast(1)
+            scenario.settle()
             self.assertEqual(cancelled, [pending])
-            self.assertEqual(room.events, ["handle_cast"])
+            self.assertEqual(scenario.events, ["handle_cast"])
 
     def test_a_callback_that_ends_it_and_waits_in_a_chain(self) -> None:
-        """So is one whose Deferred has fired, but waits for another one within."""
+        """A callback that ends the delivery and waits for a chained Deferred is cancelled."""
         cancelled: list[Deferred[Any]] = []
         inner: Deferred[Any] = Deferred(cancelled.append)
-        room = self.room()
+        scenario = self.scenario()
 
         def handle_cast(*_: object) -> Deferred[Any]:
-            room.delivery.end()
+            scenario.delivery.end()
             return succeed(None).addCallback(lambda _: inner)
 
-        room.handler.answers["handle_cast"] = handle_cast
-        room.cast(1)
-        room.step()
+        scenario.handler.answers["handle_cast"] = handle_cast
+        scenario.cast(1)
+        scenario.settle()
         self.assertEqual(cancelled, [inner])
 
-    def test_reading_goes_on_after_it(self) -> None:
-        """Ended inside a batch with frames waiting, it does not leave the peer held back."""
+    def test_reading_is_resumed(self) -> None:
+        """Reading does not stay paused if the delivery ends inside a batch."""
         pending: Deferred[Any] = Deferred()
-        room = self.room(handle_frame=as_deferred(pending))
-        room.handler.answers["handle_ping"] = lambda *_: room.delivery.end() and None
-        room.receive(Text("1"), Ping(), Ping())
-        self.assertFalse(room.owner.reading)
+        scenario = self.scenario(handle_frame=as_deferred(pending))
+        scenario.handler.answers["handle_ping"] = lambda *_: scenario.delivery.end() and None
+        scenario.receive(Text("1"), Ping(), Ping())
+        self.assertFalse(scenario.owner.reading)
         pending.callback(None)
-        room.step()
-        self.assertEqual(room.called, [Text("1"), Ping()])
-        self.assertTrue(room.owner.reading)
+        scenario.settle()
+        self.assertEqual(scenario.called, [Text("1"), Ping()])
+        self.assertTrue(scenario.owner.reading)
 
 
 class TerminateTests(DeliveryCase):
     """Calling ``terminate``."""
 
-    def terminate(self, answer: Any, reason: object = "why") -> tuple[Deferred[Any], Room]:
-        """Gives what becomes of a terminate that answers so, at the end of the client."""
-        room = self.room(terminate=answer)
-        room.delivery.end()
-        return room.delivery.terminate(reason), room
+    def terminate(
+        self, answer: Any, reason: object = "why"
+    ) -> tuple[Deferred[Any], DeliveryScenario]:
+        """Return the Deferred of ``terminate`` after the end, and the scenario."""
+        scenario = self.scenario(terminate=answer)
+        scenario.delivery.end()
+        return scenario.delivery.terminate(reason), scenario
 
     def test_arguments(self) -> None:
-        """[D5] It gets the reason and the last state."""
-        _, room = self.terminate(None)
-        self.assertEqual(room.log, [("terminate", "why", "old")])
+        """[D5] ``terminate`` receives the reason and the last state."""
+        _, scenario = self.terminate(None)
+        self.assertEqual(scenario.log, [("terminate", "why", "old")])
 
     def test_result_is_ignored(self) -> None:
-        """Whatever it answers, the client ends with the reason."""
-        for answer in (None, "nonsense", Ok(1), Close(1), Reconnect(1)):
+        """The result of ``terminate`` is ignored."""
+        for answer in (None, "invalid", Ok(1), Close(1), Reconnect(1)):
             for wrap in (lambda answer: answer, succeed, answering):
-                ended, room = self.terminate(lambda *_, a=answer, w=wrap: w(a))
+                ended, scenario = self.terminate(lambda *_, a=answer, w=wrap: w(a))
                 self.assertEqual(self.successResultOf(ended), "why")
-                self.assertEqual(room.events, ["terminate"])
+                self.assertEqual(scenario.events, ["terminate"])
 
     def test_it_is_waited_for(self) -> None:
-        """The end waits for a Deferred or a coroutine."""
+        """A Deferred or a coroutine of ``terminate`` is waited for."""
         for way in ASYNCHRONOUS:
             pending: Deferred[Any] = Deferred()
             ended, _ = self.terminate(way(pending))
@@ -382,40 +396,39 @@ class TerminateTests(DeliveryCase):
             self.assertEqual(self.successResultOf(ended), "why")
 
     def test_exception(self) -> None:
-        """[C9] An exception becomes the reason, and comes with its traceback."""
+        """[C9] An exception in ``terminate`` becomes the reason, and is passed on as a failure."""
         error = ValueError("in terminate")
         for answer in (error, lambda *_: fail(error), lambda *_: raising(error)):
-            ended, room = self.terminate(answer)
+            ended, scenario = self.terminate(answer)
             self.assertIs(self.successResultOf(ended), error)
-            [(reason, failure)] = room.owner.failures
-            self.assertIs(reason, error)
-            assert failure is not None
+            [(failure, failed, argument)] = scenario.owner.failures
             self.assertIs(failure.value, error)
+            self.assertEqual((failed, argument), ("terminate", "why"))
 
     def test_exit(self) -> None:
-        """[C9, D6] Exit replaces the reason, without a traceback; Exit() makes it normal."""
+        """[C9, D6] Exit in ``terminate`` replaces the reason; Exit() makes it normal."""
         for error, reason in ((Exit(), LocalClose(1000, "")), (Exit("other"), "other")):
             for answer in (error, lambda *_, e=error: fail(e), lambda *_, e=error: raising(e)):
-                ended, room = self.terminate(answer, ValueError("abnormal"))
+                ended, scenario = self.terminate(answer, ValueError("abnormal"))
                 self.assertEqual(self.successResultOf(ended), reason)
-                self.assertEqual(room.events, ["terminate"])
+                self.assertEqual(scenario.events, ["terminate"])
 
     def test_exception_later(self) -> None:
-        """[C9] So with an exception or an Exit while it is pending."""
+        """[C9] An exception or Exit of a pending ``terminate`` becomes the reason."""
         for error, expected in ((ValueError("late"), None), (Exit("other"), "other")):
             for way in ASYNCHRONOUS:
                 pending: Deferred[Any] = Deferred()
-                ended, room = self.terminate(way(pending))
+                ended, scenario = self.terminate(way(pending))
                 pending.errback(error)
                 self.assertEqual(self.successResultOf(ended), expected or error)
-                self.assertEqual(len(room.owner.failures), 0 if expected else 1)
+                self.assertEqual(len(scenario.owner.failures), 0 if expected else 1)
 
     def test_cancelling(self) -> None:
-        """Cancelling the Deferred cancels terminate, and ends without an errback."""
+        """Cancelling the Deferred cancels ``terminate``; the reason stays."""
         for way in ASYNCHRONOUS:
             cancelled: list[Deferred[Any]] = []
             pending: Deferred[Any] = Deferred(cancelled.append)
             ended, _ = self.terminate(way(pending))
             ended.cancel()
             self.assertEqual(cancelled, [pending])
-            self.successResultOf(ended)
+            self.assertEqual(self.successResultOf(ended), "why")

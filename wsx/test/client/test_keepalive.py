@@ -1,4 +1,4 @@
-"""Tests of the keepalive: pings at their interval, and the two time-outs."""
+"""Tests of the keepalive: pings, pongs, latency and the two timeouts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsx._client.keepalive import Keepalive
 from wsx.conn import Conn
 from wsx.errors import DataTimeout, PingTimeout, WsxError
+from wsx.frames import Binary, Frame, Ping, Pong, Text
+from wsx.test.support.delivery import make_batch
 
 TICK = 0.125  # exact in binary, so that sums of times are
 
 
 class KeepaliveCase(SynchronousTestCase):
-    """With a clock; what the keepalive does is noted with its time."""
+    """A clock; pings and timeouts are recorded with their times."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -24,13 +26,13 @@ class KeepaliveCase(SynchronousTestCase):
         self.ends: list[tuple[float, type[WsxError]]] = []
 
     def make(self, **options: Any) -> Keepalive:
-        """Makes one; time-outs that a test does not ask for are off."""
+        """Return a keepalive; timeouts that a test does not pass are off."""
         options = {"ping_interval": None, "ping_timeout": None} | options
         conn = Conn("ws://example.test/", **options)
         return Keepalive(self.clock, conn, self.note_ping, self.note_end)
 
     def watch(self, **options: Any) -> Keepalive:
-        """Makes one and starts it."""
+        """Return a keepalive that is started."""
         keepalive = self.make(**options)
         keepalive.start()
         return keepalive
@@ -42,13 +44,17 @@ class KeepaliveCase(SynchronousTestCase):
     def note_end(self, error: WsxError) -> None:
         self.ends.append((self.clock.seconds(), type(error)))
 
+    def pong(self, keepalive: Keepalive, payload: bytes) -> None:
+        """Receive a pong."""
+        keepalive.take_pongs(make_batch(Pong(payload)))
+
     def advance(self, seconds: float) -> None:
-        """Lets time pass in small steps, so that everything has its own time."""
+        """Advance the clock in small steps, so that every event has an exact time."""
         for _ in range(round(seconds / TICK)):
             self.clock.advance(TICK)
 
-    def live(self, keepalive: Keepalive, seconds: float, every: float) -> None:
-        """Lets time pass, and bytes of the peer arrive in between."""
+    def advance_with_reads(self, keepalive: Keepalive, seconds: float, every: float) -> None:
+        """Advance the clock, and receive bytes every ``every`` seconds."""
         for _ in range(round(seconds / every)):
             self.advance(every)
             keepalive.heard = True
@@ -58,20 +64,20 @@ class PingTests(KeepaliveCase):
     """Pings."""
 
     def test_at_the_interval(self) -> None:
-        """A ping goes out at each interval, the first one after one interval."""
+        """A ping is sent at each interval; the first one after one interval."""
         self.watch(ping_interval=10.0)
         self.advance(35)
         self.assertEqual(self.pinged_at, [10.0, 20.0, 30.0])
 
     def test_no_interval(self) -> None:
-        """Without ``ping_interval`` there are no pings, and no ping time-out either."""
+        """Without ``ping_interval`` there are no pings and no ping timeout."""
         self.watch(ping_interval=None, ping_timeout=1.0)
         self.advance(100)
         self.assertEqual((self.pings, self.ends), ([], []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_defaults(self) -> None:
-        """By default: a ping after 20 s of connection, the end after 20 more of silence."""
+        """By default, a ping is sent after 20 s, and silence times out 20 s later."""
         conn = Conn("ws://example.test/")
         Keepalive(self.clock, conn, self.note_ping, self.note_end).start()
         self.advance(60)
@@ -79,27 +85,36 @@ class PingTests(KeepaliveCase):
         self.assertEqual(self.ends, [(40.0, PingTimeout)])
 
     def test_nothing_before_start(self) -> None:
-        """A keepalive that has not been started has no timer."""
+        """A keepalive that is not started has no timer."""
         self.make(ping_interval=1.0, ping_timeout=1.0, data_timeout=1.0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_payload_begins_with_the_token(self) -> None:
-        """Each ping carries the token, fits a control frame and is unlike the others."""
-        keepalive = self.watch(ping_interval=1.0)
+    def test_payloads(self) -> None:
+        """Each payload is different, fits into a control frame and has 4 bytes in common."""
+        self.watch(ping_interval=1.0)
         self.advance(3)
         self.assertEqual(len(set(self.pings)), 3)
+        self.assertTrue(all(len(payload) <= 125 for payload in self.pings))
+        self.assertEqual(len({payload[:4] for payload in self.pings}), 1)
+
+    def test_payloads_are_printable(self) -> None:
+        """Payloads are printable ASCII: some servers decode them as UTF-8."""
+        self.watch(ping_interval=1.0)
+        self.advance(300)
+        self.assertEqual(len(set(self.pings)), 300)
         for payload in self.pings:
-            self.assertTrue(payload.startswith(keepalive.token), payload)
-            self.assertLessEqual(len(payload), 125)
+            text = payload.decode("ascii")
+            self.assertTrue(text.isprintable(), payload)
 
-    def test_token_is_its_own(self) -> None:
-        """Every keepalive has another token, which nobody could guess."""
-        tokens = {self.make().token for _ in range(20)}
-        self.assertEqual(len(tokens), 20)
-        self.assertTrue(all(len(token) >= 4 for token in tokens))
+    def test_payloads_of_two_connections(self) -> None:
+        """The payloads of two connections are different and cannot be guessed."""
+        for _ in range(20):
+            self.watch(ping_interval=1.0)
+        self.advance(1)
+        self.assertEqual(len({payload[:8] for payload in self.pings}), 20)
 
-    def test_pings_go_on_while_paused(self) -> None:
-        """While we do not read, pings are still sent: the peer may watch us."""
+    def test_pings_are_sent_while_paused(self) -> None:
+        """Pings are sent while reading is paused: the server may expect data."""
         keepalive = self.watch(ping_interval=1.0, ping_timeout=1.0)
         keepalive.paused()
         self.advance(3)
@@ -110,49 +125,138 @@ class LatencyTests(KeepaliveCase):
     """``latency``."""
 
     def test_none_at_first(self) -> None:
-        """There is none before the first round trip is complete."""
+        """The latency is None before the first round trip is complete."""
         keepalive = self.watch(ping_interval=1.0)
         self.assertIsNone(keepalive.latency)
         self.advance(1)
         self.assertIsNone(keepalive.latency)
 
     def test_round_trip(self) -> None:
-        """It is the time from the ping to its pong, the last one's."""
+        """The latency is the time from a ping to its pong, for the last one."""
         keepalive = self.watch(ping_interval=1.0)
         for delay in (0.25, 0.5):
             self.advance(1 - self.clock.seconds() % 1)
             self.advance(delay)
-            keepalive.pong(self.pings[-1])
+            self.pong(keepalive, self.pings[-1])
             self.assertEqual(keepalive.latency, delay)
 
     def test_without_ping_timeout(self) -> None:
-        """It needs no time-out."""
+        """The latency is measured without ``ping_timeout`` as well."""
         keepalive = self.watch(ping_interval=1.0, ping_timeout=None)
         self.advance(1.5)
-        keepalive.pong(self.pings[0])
+        self.pong(keepalive, self.pings[0])
         self.assertEqual(keepalive.latency, 0.5)
 
-    def test_a_pong_to_no_ping_of_ours(self) -> None:
-        """A payload that is not that of a ping says nothing."""
+    def test_other_pongs(self) -> None:
+        """A pong with another payload than that of a ping does not change the latency."""
         keepalive = self.watch(ping_interval=1.0)
         self.advance(1.5)
-        for payload in (b"", keepalive.token, self.pings[0] + b"x", b"x" * len(self.pings[0])):
-            keepalive.pong(payload)
+        ping = self.pings[0]
+        for payload in (b"", ping[:8], ping[:-1], ping + b"x", b"x" * len(ping)):
+            self.pong(keepalive, payload)
             self.assertIsNone(keepalive.latency, payload)
 
-    def test_a_pong_that_comes_after_the_next_ping(self) -> None:
+    def test_a_pong_after_the_next_ping(self) -> None:
         """A round trip longer than the interval is measured from its own ping."""
         keepalive = self.watch(ping_interval=1.0)
         self.advance(2.5)
-        keepalive.pong(self.pings[0])
+        self.pong(keepalive, self.pings[0])
         self.assertEqual(keepalive.latency, 1.5)
+
+    def test_a_second_pong(self) -> None:
+        """A second pong to the same ping does not change the latency."""
+        keepalive = self.watch(ping_interval=1.0)
+        self.advance(1.25)
+        self.pong(keepalive, self.pings[0])
+        self.advance(0.25)
+        self.pong(keepalive, self.pings[0])
+        self.assertEqual(keepalive.latency, 0.25)
+
+    def test_a_pong_to_the_latest_of_several_pings(self) -> None:
+        """After a pong to a later ping, earlier pings are not measured any more."""
+        keepalive = self.watch(ping_interval=1.0)
+        self.advance(3.25)
+        self.pong(keepalive, self.pings[2])
+        self.pong(keepalive, self.pings[0])
+        self.assertEqual(keepalive.latency, 0.25)
+
+    def test_a_server_that_never_sends_pongs(self) -> None:
+        """The latest ping can be measured after very many pings without a pong."""
+        keepalive = self.watch(ping_interval=1.0)
+        self.advance(1000.5)
+        self.pong(keepalive, self.pings[-1])
+        self.assertEqual(keepalive.latency, 0.5)
+
+
+class TakePongsTests(KeepaliveCase):
+    """``take_pongs`` removes the answers to keepalive pings from a batch."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.keepalive = self.watch(ping_interval=1.0)
+        self.advance(2.5)
+
+    def take(self, *frames: Frame) -> tuple[list[Pong], list[Frame], bool]:
+        """Return the pongs, the frames that are left, and whether controls are left."""
+        batch = make_batch(*frames)
+        pongs = self.keepalive.take_pongs(batch)
+        return pongs, batch.frames, batch.has_controls
+
+    def test_own_pong(self) -> None:
+        """The answer to a keepalive ping is removed and returned."""
+        pong = Pong(self.pings[1])
+        self.assertEqual(self.take(pong), ([pong], [], False))
+        self.assertEqual(self.keepalive.latency, 0.5)
+
+    def test_between_other_frames(self) -> None:
+        """The other frames stay in order; no control frames are left."""
+        pong = Pong(self.pings[1])
+        found = self.take(Text("a"), pong, Binary(b"b"))
+        self.assertEqual(found, ([pong], [Text("a"), Binary(b"b")], False))
+
+    def test_other_control_frames(self) -> None:
+        """Pings and other pongs stay, and are still reported as control frames."""
+        own = Pong(self.pings[1])
+        for other in (Pong(b"other"), Ping(own.payload), Pong(b"")):
+            found = self.take(other, own, Text("a"))
+            self.assertEqual(found, ([own], [other, Text("a")], True))
+
+    def test_no_own_pong(self) -> None:
+        """A batch without an answer is not changed."""
+        frames = [Ping(b""), Pong(b"other"), Text("a")]
+        batch = make_batch(*frames)
+        self.assertEqual(self.keepalive.take_pongs(batch), [])
+        self.assertEqual(batch.frames, frames)
+        self.assertTrue(batch.has_controls)
+
+    def test_several(self) -> None:
+        """Several answers in one batch are removed, in order."""
+        pongs = [Pong(payload) for payload in self.pings]
+        found = self.take(pongs[0], Text("a"), pongs[1])
+        self.assertEqual(found, (pongs, [Text("a")], False))
+        self.assertEqual(self.keepalive.latency, 0.5)
+
+    def test_answer_that_came_twice(self) -> None:
+        """A second answer to the same ping is removed as well."""
+        pong = Pong(self.pings[1])
+        self.assertEqual(self.take(pong, pong), ([pong, pong], [], False))
+        self.assertEqual(self.take(pong), ([pong], [], False))
+
+    def test_pong_of_another_connection(self) -> None:
+        """The answer to another connection's ping stays."""
+        self.pings.clear()
+        self.keepalive.stop()
+        self.watch(ping_interval=1.0)
+        self.advance(1)
+        pong = Pong(self.pings[0])
+        self.assertEqual(self.take(pong), ([], [pong], True))
 
 
 class PingTimeoutTests(KeepaliveCase):
     """``ping_timeout``."""
 
-    def test_a_silent_peer(self) -> None:
-        """Silence for so long after a ping is a PingTimeout, exactly then and once."""
+    def test_a_silent_server(self) -> None:
+        """Silence for ``ping_timeout`` after a ping is reported once, as a PingTimeout."""
         self.watch(ping_interval=10.0, ping_timeout=4.0)
         self.advance(13.875)
         self.assertEqual(self.ends, [])
@@ -160,21 +264,21 @@ class PingTimeoutTests(KeepaliveCase):
         self.assertEqual(self.ends, [(14.0, PingTimeout)])
 
     def test_no_timer_after_it(self) -> None:
-        """After the time-out nothing is pinged or watched any more."""
+        """No timer is left after the timeout."""
         self.watch(ping_interval=10.0, ping_timeout=4.0, data_timeout=60.0)
         self.advance(14)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_any_byte_is_life(self) -> None:
-        """Whatever was read after the ping will do; it need not be a pong."""
+    def test_any_byte_counts(self) -> None:
+        """Any read after the ping is enough; it need not be a pong."""
         keepalive = self.watch(ping_interval=10.0, ping_timeout=4.0)
         self.advance(13.875)
         keepalive.heard = True
         self.advance(9)
         self.assertEqual(self.ends, [])
 
-    def test_life_before_the_ping_does_not_count(self) -> None:
-        """What was read before the ping says nothing about the peer after it."""
+    def test_reads_before_the_ping_do_not_count(self) -> None:
+        """A read before the ping does not prevent the timeout."""
         keepalive = self.watch(ping_interval=10.0, ping_timeout=4.0)
         self.advance(9.875)
         keepalive.heard = True
@@ -182,42 +286,42 @@ class PingTimeoutTests(KeepaliveCase):
         self.assertEqual(self.ends, [(14.0, PingTimeout)])
 
     def test_each_ping_asks_anew(self) -> None:
-        """A peer that answered once and then fell silent is noticed at the next ping."""
+        """A server that falls silent after one answer times out after the next ping."""
         keepalive = self.watch(ping_interval=10.0, ping_timeout=4.0)
         self.advance(11)
         keepalive.heard = True
         self.advance(30)
         self.assertEqual(self.ends, [(24.0, PingTimeout)])
 
-    def test_a_live_peer(self) -> None:
-        """A peer that gives a sign now and then stays for ever."""
+    def test_a_server_that_sends(self) -> None:
+        """A server that sends now and then never times out."""
         for timeout in (4.0, 10.0, 25.0):
             keepalive = self.watch(ping_interval=10.0, ping_timeout=timeout)
-            self.live(keepalive, 200, every=2.0)
+            self.advance_with_reads(keepalive, 200, every=2.0)
             keepalive.stop()
         self.assertEqual(self.ends, [])
 
     def test_no_timeout(self) -> None:
-        """Without ``ping_timeout`` a silent peer is pinged and kept."""
+        """Without ``ping_timeout`` a silent server does not time out."""
         self.watch(ping_interval=10.0, ping_timeout=None)
         self.advance(100)
         self.assertEqual((len(self.pings), self.ends), (10, []))
 
     def test_longer_than_the_interval(self) -> None:
-        """Pings that go out meanwhile do not put the time-out off."""
+        """Pings that are sent meanwhile do not postpone the timeout."""
         self.watch(ping_interval=10.0, ping_timeout=25.0)
         self.advance(100)
         self.assertEqual(self.pinged_at, [10.0, 20.0, 30.0])
         self.assertEqual(self.ends, [(35.0, PingTimeout)])
 
     def test_equal_to_the_interval(self) -> None:
-        """The next ping does not put the time-out off when both are due at once."""
+        """The next ping does not postpone the timeout if both are due at once."""
         self.watch(ping_interval=10.0, ping_timeout=10.0)
         self.advance(100)
         self.assertEqual(self.ends, [(20.0, PingTimeout)])
 
     def test_not_while_paused(self) -> None:
-        """While we have paused reading ourselves, no time-out runs."""
+        """While the client has paused reading, the timeout does not run."""
         keepalive = self.watch(ping_interval=10.0, ping_timeout=4.0)
         self.advance(11)
         keepalive.paused()
@@ -225,7 +329,7 @@ class PingTimeoutTests(KeepaliveCase):
         self.assertEqual(self.ends, [])
 
     def test_a_full_one_after_resume(self) -> None:
-        """After resuming, the peer has the whole time again, from then on."""
+        """After resuming, the timeout starts anew."""
         for paused_for in (1.0, 3.0, 4.0, 90.0):
             keepalive = self.watch(ping_interval=1000.0, ping_timeout=4.0)
             self.advance(1002)
@@ -237,8 +341,8 @@ class PingTimeoutTests(KeepaliveCase):
             self.assertEqual(self.ends, [(resumed_at + 4.0, PingTimeout)], paused_for)
             self.ends.clear()
 
-    def test_life_after_resume(self) -> None:
-        """What is read after resuming counts."""
+    def test_read_after_resume(self) -> None:
+        """A read after resuming prevents the timeout."""
         keepalive = self.watch(ping_interval=1000.0, ping_timeout=4.0)
         self.advance(1002)
         keepalive.paused()
@@ -250,7 +354,7 @@ class PingTimeoutTests(KeepaliveCase):
         self.assertEqual(self.ends, [])
 
     def test_resume_starts_no_timeout_of_its_own(self) -> None:
-        """Where no ping waits for life, resuming begins no time-out."""
+        """Resuming starts no timeout if no ping is outstanding."""
         keepalive = self.watch(ping_interval=10.0, ping_timeout=4.0)
         keepalive.paused()
         keepalive.resumed()
@@ -258,7 +362,7 @@ class PingTimeoutTests(KeepaliveCase):
         self.assertEqual(self.ends, [])
 
     def test_paused_again(self) -> None:
-        """A second pause stops the time-out as the first did."""
+        """A second pause suspends the timeout like the first one."""
         keepalive = self.watch(ping_interval=10.0, ping_timeout=4.0)
         self.advance(11)
         for _ in range(10):
@@ -273,7 +377,7 @@ class DataTimeoutTests(KeepaliveCase):
     """``data_timeout``."""
 
     def test_no_data_at_all(self) -> None:
-        """No message for so long after the opening is a DataTimeout, exactly then and once."""
+        """No message for ``data_timeout`` after the opening is reported once, as a DataTimeout."""
         self.watch(data_timeout=5.0)
         self.advance(4.875)
         self.assertEqual(self.ends, [])
@@ -281,29 +385,46 @@ class DataTimeoutTests(KeepaliveCase):
         self.assertEqual(self.ends, [(5.0, DataTimeout)])
 
     def test_counted_from_the_last_message(self) -> None:
-        """Each message begins the time anew."""
+        """Each Text or Binary starts the timeout anew."""
         keepalive = self.watch(data_timeout=5.0)
-        for _ in range(10):
+        for number in range(10):
             self.advance(3)
-            keepalive.data()
+            keepalive.received([Text("x") if number % 2 else Binary(b"x")])
         self.assertEqual(self.ends, [])
         self.advance(100)
         self.assertEqual(self.ends, [(35.0, DataTimeout)])
 
-    def test_other_bytes_are_no_data(self) -> None:
-        """Pongs and other bytes keep the connection, but are no message."""
-        keepalive = self.watch(ping_interval=1.0, ping_timeout=1.0, data_timeout=5.0)
-        self.live(keepalive, 10, every=0.5)
+    def test_message_between_control_frames(self) -> None:
+        """A message among control frames starts the timeout anew."""
+        keepalive = self.watch(data_timeout=5.0)
+        self.advance(3)
+        keepalive.received([Ping(b""), Text("x"), Pong(b"")])
+        self.advance(100)
+        self.assertEqual(self.ends, [(8.0, DataTimeout)])
+
+    def test_control_frames_are_no_data(self) -> None:
+        """Pings and pongs do not start the timeout anew."""
+        keepalive = self.watch(data_timeout=5.0)
+        self.advance(3)
+        keepalive.received([Ping(b""), Pong(b"")])
+        keepalive.received([])
+        self.advance(100)
         self.assertEqual(self.ends, [(5.0, DataTimeout)])
 
-    def test_data_is_no_life_by_itself(self) -> None:
-        """Both time-outs run side by side; the first one that is due ends it."""
+    def test_other_bytes_are_no_data(self) -> None:
+        """Other bytes prevent a PingTimeout, but not a DataTimeout."""
+        keepalive = self.watch(ping_interval=1.0, ping_timeout=1.0, data_timeout=5.0)
+        self.advance_with_reads(keepalive, 10, every=0.5)
+        self.assertEqual(self.ends, [(5.0, DataTimeout)])
+
+    def test_both_timeouts(self) -> None:
+        """If both timeouts run, only the first one that is due is reported."""
         self.watch(ping_interval=1.0, ping_timeout=1.0, data_timeout=5.0)
         self.advance(10)
         self.assertEqual(self.ends, [(2.0, PingTimeout)])
 
     def test_not_while_paused(self) -> None:
-        """While we have paused reading ourselves, it does not run."""
+        """While the client has paused reading, the timeout does not run."""
         keepalive = self.watch(data_timeout=5.0)
         self.advance(1)
         keepalive.paused()
@@ -311,7 +432,7 @@ class DataTimeoutTests(KeepaliveCase):
         self.assertEqual(self.ends, [])
 
     def test_a_full_one_after_resume(self) -> None:
-        """After resuming, the peer has the whole time again, from then on."""
+        """After resuming, the timeout starts anew."""
         for paused_for in (1.0, 4.0, 5.0, 92.0):
             keepalive = self.watch(data_timeout=5.0)
             self.advance(2)
@@ -324,35 +445,35 @@ class DataTimeoutTests(KeepaliveCase):
             self.ends.clear()
 
     def test_watches_data(self) -> None:
-        """It says whether it wants to hear of messages."""
+        """``watches_data`` is true if there is a ``data_timeout``."""
         self.assertTrue(self.make(data_timeout=5.0).watches_data)
         self.assertFalse(self.make().watches_data)
 
     def test_no_timeout(self) -> None:
-        """Without ``data_timeout`` no timer runs for it."""
+        """Without ``data_timeout`` no timer runs."""
         self.watch(data_timeout=None)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class StopTests(KeepaliveCase):
-    """The end of the watch."""
+    """``stop``."""
 
     def all_timers(self) -> Keepalive:
-        """A keepalive each of whose timers runs."""
+        """Return a keepalive with all timers running."""
         keepalive = self.watch(ping_interval=3.0, ping_timeout=2.0, data_timeout=60.0)
         self.advance(4)
         self.assertEqual(len(self.clock.getDelayedCalls()), 3)
         return keepalive
 
     def test_leaves_no_timers(self) -> None:
-        """After ``stop`` no timer is left, and nothing happens any more."""
+        """After ``stop`` no timer is left, and nothing is sent or reported."""
         self.all_timers().stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.advance(100)
         self.assertEqual((len(self.pings), self.ends), (1, []))
 
     def test_while_paused(self) -> None:
-        """``stop`` while paused leaves none either, nor does resuming after it begin one."""
+        """``stop`` while paused leaves no timer, and resuming after it starts none."""
         keepalive = self.all_timers()
         keepalive.paused()
         keepalive.stop()
@@ -367,7 +488,7 @@ class StopTests(KeepaliveCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_while_a_ping_is_sent(self) -> None:
-        """Sending a ping may end the connection, and with it the watch."""
+        """``stop`` may be called while a ping is sent."""
         conn = Conn("ws://example.test/", ping_interval=3.0, ping_timeout=2.0, data_timeout=60.0)
         keepalive = Keepalive(self.clock, conn, lambda _: keepalive.stop(), self.note_end)
         keepalive.start()

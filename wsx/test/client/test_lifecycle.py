@@ -1,15 +1,24 @@
-"""Tests of wsx._client.lifecycle by itself; ``test_client_*`` test it as users see it."""
+"""Tests of wsx._client.lifecycle by itself; ``test_client_*`` test it through ``wsx.Client``."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 
 import wsx
 from wsx._client.lifecycle import Lifecycle
 from wsx._options import Options
-from wsx.test.support import URL, MemoryCase, Recorder
+from wsx.frames import TEXT
+from wsx.test.support import URL, MemoryCase, Recorder, text
+
+
+class FakeClient:
+    """The attributes of a client that a lifecycle uses."""
+
+    def __init__(self, handler: Any, name: Any) -> None:
+        self.handler = handler
+        self.name = name
 
 
 class LifecycleCase(MemoryCase):
@@ -17,21 +26,22 @@ class LifecycleCase(MemoryCase):
 
     def make(self, handler: Any = None, **options: Any) -> Lifecycle[Any]:
         """Make a lifecycle that has not begun."""
+        handler = handler or Recorder()
         conn = wsx.Conn(URL, endpoint=self.server, ping_interval=None)
         options = {"reactor": self.clock} | options
-        client: Any = object()
-        return Lifecycle(client, conn, handler or Recorder(), "state", Options(**options))
+        self.client: Any = FakeClient(handler, options.get("name"))
+        return Lifecycle(self.client, conn, handler, "state", Options(**options))
 
     def open_it(self, life: Lifecycle[Any]) -> None:
         """Begin, and complete the opening handshake."""
         started = life.begin()
         self.peer.answer()
         self.step()
-        self.assertIs(self.successResultOf(started), life.client)
+        self.assertIs(self.successResultOf(started), self.client)
 
 
 class BeginTests(LifecycleCase):
-    """The way from the construction to an open connection."""
+    """From the construction to an open connection."""
 
     def test_construction_does_nothing(self) -> None:
         """A lifecycle that has not begun makes no attempt and has no timer."""
@@ -41,15 +51,15 @@ class BeginTests(LifecycleCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_open(self) -> None:
-        """The Deferred of ``begin`` fires with the client; the handler has it as well."""
+        """The Deferred of ``begin`` fires with the client, which the handler has as well."""
         life = self.make()
         self.open_it(life)
         self.assertEqual(life.status, "open")
-        self.assertIs(life.handler.client, life.client)
+        self.assertIs(life.handler.client, self.client)
         self.assertEqual(life.conn.resp_status, 101)
 
     def test_end_before_begin(self) -> None:
-        """One that is ended before it begins ends without an attempt."""
+        """A lifecycle that is ended before it begins ends without an attempt."""
         life = self.make(async_=True)
         ended = life.terminated()
         life.end(wsx.Shutdown("early"))
@@ -58,52 +68,109 @@ class BeginTests(LifecycleCase):
         self.assertEqual(self.server.attempts, 0)
 
 
-class LabelTests(LifecycleCase):
-    """What log lines call a client."""
-
-    def test_name(self) -> None:
-        """It is the name, where there is one."""
-        self.assertEqual(self.make(name="feed").label, "'feed'")
-
-    def test_without_name(self) -> None:
-        """Otherwise it is the handler's class and the URL."""
-        self.assertEqual(self.make().label, f"<Recorder {URL}>")
-
-
 class PolicyTests(LifecycleCase):
-    """The ``reconnect`` policy, and whether it gave up."""
+    """The ``reconnect`` policy: the planned delay, and whether it gave up."""
 
-    def status(self, attempt_number: int) -> wsx.Disconnect:
+    def fail_attempts(self, count: int, **options: Any) -> tuple[Lifecycle[Any], list[Any]]:
+        """Let attempts fail, a minute after each other.
+
+        Returns:
+            The lifecycle, and ``reconnect_delay`` in each ``handle_disconnect``.
+        """
+        delays: list[Any] = []
+
+        def handle_disconnect(status: wsx.Disconnect, state: Any) -> Any:
+            delay = life.reconnect_delay(status)
+            delays.append(delay)
+            return None if delay is None else wsx.Reconnect(state)
+
+        handler = Recorder(handle_disconnect=handle_disconnect)
+        life = self.make(handler, async_=True, handle_initial_conn_failure=True, **options)
+        self.server.refusal = ConnectionRefusedError()
+        life.begin()
+        for _ in range(count):
+            self.step()
+            self.clock.advance(60)
+        return life, delays
+
+    def make_status(self, attempt_number: int) -> wsx.Disconnect:
         """Return the status of a lost connection."""
         lost = wsx.ConnectionDropped(ConnectionDone())
         return wsx.Disconnect(lost, attempt_number, wsx.Conn(URL))
 
-    def test_gave_up(self) -> None:
-        """It gave up if the policy answered None when it was asked last."""
+    def test_delays(self) -> None:
+        """``reconnect_delay`` returns the delay of the policy, or None if it gives up."""
         life = self.make(reconnect=wsx.Backoff(jitter=0, max_attempts=1))
-        answers = [(life.reconnect_delay(self.status(n)), life.gave_up) for n in (1, 2, 1)]
-        self.assertEqual(answers, [(1.0, False), (None, True), (1.0, False)])
+        delays = [life.reconnect_delay(self.make_status(n)) for n in (1, 2, 1)]
+        self.assertEqual(delays, [1.0, None, 1.0])
+        self.assertFalse(life.gave_up)
+
+    def test_asked_twice(self) -> None:
+        """The policy is asked once about each loss, so jitter does not change the answer."""
+        life = self.make(reconnect=wsx.Backoff(jitter=1))
+        status = self.make_status(3)
+        self.assertEqual(len({life.reconnect_delay(status) for _ in range(20)}), 1)
+
+    def test_planned_delay_is_used(self) -> None:
+        """The next attempt is made after the delay that the handler was told."""
+        delays: list[Any] = []
+
+        def handle_disconnect(status: wsx.Disconnect, state: Any) -> Any:
+            delays.append(life.reconnect_delay(status))
+            return wsx.Reconnect(state)
+
+        life = self.make(
+            Recorder(handle_disconnect=handle_disconnect),
+            reconnect=wsx.Backoff(initial=10, jitter=1),
+        )
+        self.open_it(life)
+        self.peer.drop()
+        self.step()
+        [call] = self.clock.getDelayedCalls()
+        self.assertEqual(call.getTime() - self.clock.seconds(), delays[0])
+
+    def test_gave_up(self) -> None:
+        """A policy that gives up ends the client."""
+        policy = wsx.Backoff(jitter=0, max_attempts=2)
+        life, delays = self.fail_attempts(5, reconnect=policy)
+        self.assertEqual(delays, [1.0, 2.0, None])
+        self.assertEqual(life.status, "terminated")
+        self.assertTrue(life.gave_up)
+
+    def test_did_not_give_up(self) -> None:
+        """A client that is stopped while it reconnects was not given up."""
+        life, delays = self.fail_attempts(2, reconnect=wsx.Backoff(jitter=0))
+        self.assertGreaterEqual(len(delays), 2)
+        self.assertNotIn(None, delays)
+        self.assertFalse(life.gave_up)
+        life.abort()
+        self.step()
+        self.assertEqual(life.status, "terminated")
+        self.assertFalse(life.gave_up)
+
+    def test_handler_that_does_not_reconnect(self) -> None:
+        """If the handler ends the client although the policy reconnects, it did not give up."""
+        handler = Recorder(handle_disconnect=wsx.Ok("state"))
+        life = self.make(handler, reconnect=wsx.Backoff())
+        self.open_it(life)
+        self.peer.drop()
+        self.step()
+        self.assertEqual(life.status, "terminated")
+        self.assertFalse(life.gave_up)
 
     def test_no_policy(self) -> None:
-        """Without a policy there is no delay, and nothing gave up."""
-        life = self.make()
-        self.assertIsNone(life.reconnect_delay(self.status(1)))
+        """Without a policy there is no planned delay, and nothing gives up."""
+        life, delays = self.fail_attempts(1)
+        self.assertEqual(delays, [None])
+        self.assertEqual(life.status, "terminated")
         self.assertFalse(life.gave_up)
 
 
-class LaterTests(LifecycleCase):
-    """Infos that are sent later."""
+class DelayedTests(LifecycleCase):
+    """``send_after``."""
 
-    def test_cancelled_ones_are_forgotten(self) -> None:
-        """Cancelled calls do not pile up, although nothing reports a cancellation."""
-        life = self.make()
-        self.open_it(life)
-        for _ in range(1000):
-            life.send_after(60, "tick").cancel()
-        self.assertLess(len(life._later), 200)
-
-    def test_pending_ones_are_kept(self) -> None:
-        """No pending call is forgotten: all of them are cancelled at the end."""
+    def test_pending_ones_are_cancelled(self) -> None:
+        """All pending calls are cancelled at the end."""
         life = self.make()
         self.open_it(life)
         calls = [life.send_after(60, number) for number in range(300)]
@@ -111,3 +178,95 @@ class LaterTests(LifecycleCase):
         self.peer.drop()
         self.step()
         self.assertEqual([call for call in calls if call.active()], [])
+
+    def test_delivered_as_info(self) -> None:
+        """A message is delivered to ``handle_info`` after its delay."""
+        handler = Recorder()
+        life = self.make(handler)
+        self.open_it(life)
+        life.send_after(2, "x")
+        self.clock.advance(1)
+        self.step()
+        self.assertEqual(handler.arguments("handle_info"), [])
+        self.clock.advance(1)
+        self.step()
+        self.assertEqual(handler.arguments("handle_info"), ["x"])
+
+
+class BackpressureTests(LifecycleCase):
+    """Replies that wait for a full write buffer."""
+
+    def full(self) -> tuple[Lifecycle[Any], Recorder]:
+        """Open a connection whose write buffer is full after the reply to "1"."""
+        handler = Recorder(
+            handle_frame=lambda frame, state: wsx.Reply(frame, state),
+            handle_cast=wsx.Ok("state"),
+        )
+        life = self.make(handler)
+        self.open_it(life)
+        self.peer.buffer.pauseProducing()
+        self.peer.send(text("1"))
+        return life, handler
+
+    def frames(self, handler: Recorder) -> list[str]:
+        """Return the payloads of the delivered frames."""
+        return [frame.payload for frame in handler.arguments("handle_frame")]
+
+    def test_frames_are_held(self) -> None:
+        """While the write buffer is full, reading is paused and no frame is delivered."""
+        _, handler = self.full()
+        self.assertTrue(self.peer.transport.reading_paused)
+        self.peer.send(text("2"))
+        self.step()
+        self.assertEqual(self.frames(handler), ["1"])
+
+    def test_messages_are_delivered(self) -> None:
+        """While the write buffer is full, casts are delivered."""
+        life, handler = self.full()
+        life.post("handle_cast", "x")
+        self.step()
+        self.assertEqual(handler.arguments("handle_cast"), ["x"])
+
+    def test_drained(self) -> None:
+        """After the write buffer has drained, reading and delivery are resumed."""
+        _, handler = self.full()
+        self.peer.send(text("2"))
+        self.peer.buffer.resumeProducing()
+        self.step()
+        self.assertEqual(self.frames(handler), ["1", "2"])
+        self.assertFalse(self.peer.transport.reading_paused)
+        self.assertEqual(self.peer.received(), [(TEXT, b"1"), (TEXT, b"2")])
+
+    def test_lost(self) -> None:
+        """If the connection is lost, held frames and ``handle_disconnect`` are delivered."""
+        _, handler = self.full()
+        self.peer.send(text("2"))
+        self.peer.drop()
+        self.step()
+        self.assertEqual(self.frames(handler), ["1", "2"])
+        self.assertEqual(len(handler.arguments("handle_disconnect")), 1)
+
+    def test_next_connection(self) -> None:
+        """The next connection is not affected by the full write buffer of the last one."""
+        life, handler = self.full()
+        handler.answers["handle_disconnect"] = wsx.Reconnect("state", after=1)
+        self.peer.drop()
+        self.step()
+        self.clock.advance(1)
+        self.peer.answer()
+        self.peer.send(text("2"))
+        self.step()
+        self.assertEqual(life.status, "open")
+        self.assertEqual(self.frames(handler), ["1", "2"])
+        self.assertFalse(self.peer.transport.reading_paused)
+
+    def test_close(self) -> None:
+        """Closing delivers held frames, then ``handle_disconnect``."""
+        life, handler = self.full()
+        self.peer.send(text("2"))
+        life.close()
+        self.step()
+        self.peer.drop()
+        self.step()
+        self.assertEqual(self.frames(handler), ["1", "2"])
+        self.assertEqual(len(handler.arguments("handle_disconnect")), 1)

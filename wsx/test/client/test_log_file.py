@@ -1,4 +1,4 @@
-"""Tests of wsx._client.log_file: a log file that the reactor does not wait for."""
+"""Tests of the log file: lines are appended without making the reactor wait for the disk."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.utils import getProcessOutputAndValue
-from twisted.logger import LogLevel, capturedLogs
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 import wsx
 from wsx._client.log_file import LogFile
+from wsx._text import shorten
 from wsx.test.support import LoopbackCase, MemoryCase, MemoryServer, Recorder, case, text
 from wsx.test.support.sockets import global_reactor
 
@@ -63,7 +64,7 @@ reactor.run()
 
 
 class Pool:
-    """A thread pool whose work is done when the test says so: a disk as slow as one likes."""
+    """A thread pool whose jobs run when the test calls ``work``: a slow disk."""
 
     def __init__(self) -> None:
         self.jobs: deque[tuple[Callable[..., object], Callable[[], object]]] = deque()
@@ -74,7 +75,7 @@ class Pool:
         self.jobs.append((on_result, lambda: function(*args)))
 
     def work(self) -> None:
-        """Does the next piece of work; its result reaches the reactor in its next step."""
+        """Run the next job; its result reaches the reactor in the next iteration."""
         on_result, job = self.jobs.popleft()
         try:
             result = job()
@@ -86,7 +87,7 @@ class Pool:
 
 @implementer(IReactorThreads)
 class ThreadedClock(Clock):
-    """A clock that has threads."""
+    """A clock with threads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,30 +107,30 @@ class ThreadedClock(Clock):
 
 
 def open_files() -> list[str]:
-    """What this process has open."""
+    """Return the files that this process has open."""
     return [os.path.realpath(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")]
 
 
 class LogFileCase(SynchronousTestCase):
-    """A file by itself."""
+    """Tests of a LogFile without a client."""
 
     def setUp(self) -> None:
         self.path = Path(self.mktemp())
         self.errors: list[BaseException] = []
 
     def assert_closed(self) -> None:
-        """This process does not have the file open."""
+        """Check that this process does not have the file open."""
         self.assertNotIn(os.path.realpath(self.path), open_files())
 
 
 class ClockTests(LogFileCase):
-    """[Y5] without threads lines are written at once."""
+    """[Y5] without threads, lines are written at once."""
 
     def file(self, path: Any = None) -> LogFile:
         return LogFile(path or self.path, Clock(), self.errors.append)
 
     def test_lines(self) -> None:
-        """[Y5] each line is in the file when ``write`` is done."""
+        """[Y5] each line is in the file when ``write`` returns."""
         file = self.file()
         self.addCleanup(file.close)
         for n in range(3):
@@ -137,7 +138,7 @@ class ClockTests(LogFileCase):
             self.assertEqual(self.path.read_text().splitlines()[-1], f"line {n}")
 
     def test_append(self) -> None:
-        """[Y5] lines go behind what the file has."""
+        """[Y5] lines are appended to an existing file."""
         self.path.write_text("before\n")
         file = self.file()
         file.write("after")
@@ -145,7 +146,7 @@ class ClockTests(LogFileCase):
         self.assertEqual(self.path.read_text(), "before\nafter\n")
 
     def test_characters(self) -> None:
-        """[Y5] the file is UTF-8; what that cannot say is escaped."""
+        """[Y5] the file is UTF-8; characters that cannot be encoded are escaped."""
         file = self.file()
         file.write("gr\u00fc\u00dfe \U0001f600 \ud800")
         file.close()
@@ -153,7 +154,7 @@ class ClockTests(LogFileCase):
         self.assertEqual(self.errors, [])
 
     def test_close(self) -> None:
-        """[Y5] a closed file takes no more, and may be closed again."""
+        """[Y5] a closed file accepts no lines, and may be closed again."""
         file = self.file()
         file.write("one")
         file.close()
@@ -164,7 +165,7 @@ class ClockTests(LogFileCase):
         self.assertEqual(self.errors, [])
 
     def test_failing(self) -> None:
-        """[Y5] a write that fails is told once, and ends it."""
+        """[Y5] a write that fails is reported once, and nothing is written after it."""
         file = self.file(FULL)
         for _ in range(3):
             file.write("x")
@@ -174,7 +175,7 @@ class ClockTests(LogFileCase):
         self.assertNotIn(FULL, open_files())
 
     def test_cannot_be_opened(self) -> None:
-        """[Y5] each way in which opening fails is an OSError, and leaves nothing open."""
+        """[Y5] a file that cannot be opened is an OSError, and no file stays open."""
         self.path.mkdir()
         a_file = self.path / "file"
         a_file.touch()
@@ -196,7 +197,7 @@ class ClockTests(LogFileCase):
         self.assertEqual(self.errors, [])
 
     def test_pipe(self) -> None:
-        """[Y5] a pipe that somebody reads gets the lines."""
+        """[Y5] lines can be written to a pipe with a reader."""
         os.mkfifo(self.path)
         reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         self.addCleanup(os.close, reader)
@@ -207,7 +208,7 @@ class ClockTests(LogFileCase):
 
 
 class ThreadTests(LogFileCase):
-    """[Y5] with threads one batch after another is written there."""
+    """[Y5] with threads, batches are written in a thread, one after another."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -218,13 +219,13 @@ class ThreadTests(LogFileCase):
         return LogFile(path or self.path, self.clock, self.errors.append)
 
     def work(self) -> None:
-        """Lets the disk do what there is to do, to the end."""
+        """Run all jobs of the disk."""
         while self.pool.jobs:
             self.pool.work()
             self.clock.advance(0)
 
     def test_not_in_the_callers_step(self) -> None:
-        """[Y5] ``write`` and ``close`` touch no disk: that is for the thread."""
+        """[Y5] ``write`` and ``close`` do not access the disk; a thread does."""
         file = self.file()
         file.write("one")
         file.close()
@@ -233,7 +234,7 @@ class ThreadTests(LogFileCase):
         self.assertEqual(self.path.read_text(), "one\n")
 
     def test_one_at_a_time(self) -> None:
-        """[Y5] there is one thread at work for a file, however much is written."""
+        """[Y5] a file has at most one writer thread."""
         file = self.file()
         for n in range(100):
             file.write(str(n))
@@ -243,7 +244,7 @@ class ThreadTests(LogFileCase):
         self.work()
 
     def test_batches(self) -> None:
-        """[Y5] what comes while the disk is busy, and after it was idle, is written in order."""
+        """[Y5] lines that arrive while the disk is busy or idle are written in order."""
         file = self.file()
         for first in range(0, 1000, 100):
             for n in range(first, first + 100):
@@ -255,7 +256,7 @@ class ThreadTests(LogFileCase):
         self.work()
 
     def test_close_while_writing(self) -> None:
-        """[Y5] what was taken before ``close`` is written, then the file is closed."""
+        """[Y5] lines before ``close`` are written, then the file is closed."""
         file = self.file()
         for line in ("one", "two"):
             file.write(line)
@@ -275,7 +276,7 @@ class ThreadTests(LogFileCase):
         self.assert_closed()
 
     def test_close_idle(self) -> None:
-        """[Y5] a file that has nothing to write is closed as well."""
+        """[Y5] a file without waiting lines is closed as well."""
         for lines in ((), ("one",)):
             file = self.file()
             for line in lines:
@@ -286,7 +287,7 @@ class ThreadTests(LogFileCase):
             self.assert_closed()
 
     def test_failing(self) -> None:
-        """[Y5] a write that fails is told once, in the reactor's step, and ends it."""
+        """[Y5] a write that fails is reported once, in the reactor's thread."""
         file = self.file(FULL)
         file.write("one")
         file.write("two")
@@ -302,7 +303,7 @@ class ThreadTests(LogFileCase):
         self.assertNotIn(FULL, open_files())
 
     def test_failing_after_close(self) -> None:
-        """[Y5] the last batch may fail too; that is told."""
+        """[Y5] a failure of the last batch is reported."""
         file = self.file(FULL)
         file.write("one")
         file.close()
@@ -310,7 +311,7 @@ class ThreadTests(LogFileCase):
         self.assertEqual(len(self.errors), 1)
 
     def test_disk_that_does_not_answer(self) -> None:
-        """[Y5] lines do not pile up without an end: that is a failure, told once."""
+        """[Y5] too many waiting lines are a failure that is reported once."""
         file = self.file()
         for _ in range(300_000):
             file.write("x")
@@ -321,7 +322,7 @@ class ThreadTests(LogFileCase):
         self.assert_closed()
 
     def test_disk_that_does_not_answer_and_fails(self) -> None:
-        """[Y5] the same disk failing later is no news."""
+        """[Y5] a later failure of the same file is not reported again."""
 
         class Disk(StringIO):
             def write(self, lines: str) -> int:
@@ -349,23 +350,23 @@ class ClientTests(MemoryCase):
         self.client = self.open(self.handler)
 
     def work(self) -> None:
-        """Lets the disk do what there is to do, to the end."""
+        """Run all jobs of the disk."""
         while self.clock.pool.jobs:
             self.clock.pool.work()
             self.step()
 
     def end(self) -> None:
-        """Ends the client."""
+        """End the client."""
         self.client.abort()
         self.step()
         self.assertEqual(self.client.status, "terminated")
 
     def errors(self, events: Any) -> list[Any]:
-        """Those of the events that are errors."""
+        """Return the events that are errors."""
         return [event for event in events if event["log_level"] >= LogLevel.error]
 
-    def test_nobody_waits(self) -> None:
-        """[Y5] with a disk that does nothing, frames, casts and the end go on."""
+    def test_disk_that_does_not_respond(self) -> None:
+        """[Y5] with a disk that does not respond, frames, casts and the end are not delayed."""
         path = Path(self.mktemp())
         self.client.sys.log_to_file(path)
         self.peer.send(text("1"))
@@ -377,7 +378,7 @@ class ClientTests(MemoryCase):
         self.work()
 
     def test_last_line(self) -> None:
-        """[Y5] what the disk gets to after the end is all there, down to the last line."""
+        """[Y5] all lines are written, even if the disk is slower than the client's end."""
         path = Path(self.mktemp())
         self.client.sys.log_to_file(path)
         for n in range(100):
@@ -391,7 +392,7 @@ class ClientTests(MemoryCase):
         self.assertNotIn(os.path.realpath(path), open_files())
 
     def test_replaced(self) -> None:
-        """[Y5] a file that another one replaces gets its own lines, the other one the rest."""
+        """[Y5] after a change of the file, each file holds the lines of its own time."""
         one, two = Path(self.mktemp()), Path(self.mktemp())
         self.client.sys.log_to_file(one)
         self.client.cast(1)
@@ -407,7 +408,7 @@ class ClientTests(MemoryCase):
         self.assertNotIn(os.path.realpath(two), open_files())
 
     def test_replaced_one_fails(self) -> None:
-        """[Y5] an old file that fails late does not end the new one."""
+        """[Y5] a late failure of the old file does not stop the new one."""
         path = Path(self.mktemp())
         self.client.sys.log_to_file(FULL)
         self.client.cast(1)
@@ -422,7 +423,7 @@ class ClientTests(MemoryCase):
         self.work()
 
     def test_replacement_that_cannot_be_opened(self) -> None:
-        """[Y5] where the new file cannot be opened, the old one goes on."""
+        """[Y5] if the new file cannot be opened, the old one stays in use."""
         path = Path(self.mktemp())
         self.client.sys.log_to_file(path)
         self.assertRaises(OSError, self.client.sys.log_to_file, path / "missing")
@@ -432,7 +433,7 @@ class ClientTests(MemoryCase):
         self.assertEqual(len(path.read_text().splitlines()), 1)
 
     def test_full(self) -> None:
-        """[Y5] a full disk is one log line and the end of logging; the client goes on."""
+        """[Y5] a full disk writes one log line and stops the file; the client is not affected."""
         self.client.sys.log_to_file(FULL)
         with capturedLogs() as events:
             for n in range(10):
@@ -443,10 +444,10 @@ class ClientTests(MemoryCase):
         self.assertIn("No space left", str(events))
         frames = self.handler.arguments("handle_frame")
         self.assertEqual(frames, [wsx.Text(str(n)) for n in range(10)])
-        self.assertFalse(self.client._life.debug.active)
+        self.assertFalse(self.client._life.tracing.active)
 
     def test_after_a_full_one(self) -> None:
-        """[Y5] after a file that failed another one can be begun."""
+        """[Y5] after a failure another file can be used."""
         self.client.sys.log_to_file(FULL)
         self.client.cast(1)
         with capturedLogs():
@@ -458,8 +459,8 @@ class ClientTests(MemoryCase):
         self.work()
         self.assertEqual(len(path.read_text().splitlines()), 1)
 
-    def test_others_go_on(self) -> None:
-        """[Y5] a file that fails leaves log and statistics as they are."""
+    def test_other_options(self) -> None:
+        """[Y5] a file that fails does not stop the event log and statistics."""
         self.client.sys.log(True)
         self.client.sys.statistics(True)
         self.client.sys.log_to_file(FULL)
@@ -471,7 +472,7 @@ class ClientTests(MemoryCase):
         self.assertEqual(self.client.sys.statistics("get"), {"received cast": 2})
 
     def test_full_at_the_end(self) -> None:
-        """[Y5] a disk that turns out full after the end is one log line too."""
+        """[Y5] a failure after the client's end writes one log line."""
         self.client.sys.log_to_file(FULL)
         self.end()
         with capturedLogs() as events:
@@ -479,18 +480,25 @@ class ClientTests(MemoryCase):
         self.assertEqual(len(self.errors(events)), 1)
 
     def test_option_that_cannot_be_opened(self) -> None:
-        """[Y5] from the options, a file that cannot be opened fails the start with an OSError."""
+        """[Y5] if the file of the option cannot be opened, the client starts after one log line."""
         directory = Path(self.mktemp())
         directory.mkdir()
-        attempts = self.server.attempts
-        started = self.start(Recorder(), name=NAME, debug=[("log_to_file", str(directory))])
-        self.failureResultOf(started, OSError)
-        self.assertEqual(self.server.attempts, attempts)
-        self.assertIsNone(wsx.whereis(NAME))
+        options = [("log_to_file", str(directory)), "statistics"]
+        with capturedLogs() as events:
+            client = self.open(Recorder(), name=NAME, debug=options)
+        [line] = [formatEvent(event) for event in self.errors(events)]
+        self.assertTrue(line.startswith(f"{NAME}: log_to_file: cannot open "), line)
+        self.assertIn(shorten(str(directory)), line)
+        self.assertIn("IsADirectoryError", line)
+        self.assertEqual(client.status, "open")
+        self.assertIs(wsx.whereis(NAME), client)
+        self.assertEqual((client.sys.statistics("get") or {})["successfully connected"], 1)
+        client.abort()
+        self.step()
 
 
 class ReactorTests(LoopbackCase):
-    """[Y5] a client on the real reactor, with its real threads; its server is in memory."""
+    """[Y5] a client on the real reactor with its threads; the server is in memory."""
 
     def setUp(self) -> None:
         self.reactor = global_reactor()
@@ -498,7 +506,7 @@ class ReactorTests(LoopbackCase):
         self.handler = Recorder()
 
     async def open(self, **options: Any) -> wsx.Client[Any]:
-        """Opens a client that is ended after the test."""
+        """Open a client that is ended after the test."""
         started = wsx.start(
             "ws://example.test/",
             self.handler,
@@ -513,17 +521,17 @@ class ReactorTests(LoopbackCase):
         return client
 
     def end(self, client: wsx.Client[Any]) -> Deferred[Any]:
-        """Ends a client at once."""
+        """End a client at once."""
         client.abort()
         return client.terminated()
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Waits for what threads do; the test's time-out is the limit."""
+        """Wait until a condition holds, at most until the test's timeout."""
         while not condition():
             await deferLater(self.reactor, 0.001)
 
     async def test_lines(self) -> None:
-        """[Y5] very many lines are all there, in order, with the last one after the end."""
+        """[Y5] very many lines are written in order, including the last one."""
         count = 20_000
         path = Path(self.mktemp())
         client = await self.open(debug=[("log_to_file", path)], mailbox_limit=count)
@@ -540,12 +548,12 @@ class ReactorTests(LoopbackCase):
         self.assertIn("terminating: ", lines[-1])
 
     async def test_full(self) -> None:
-        """[Y5] a full disk is one log line, and no frame is lost."""
+        """[Y5] a full disk writes one log line, and no frame is lost."""
         with capturedLogs() as events:
             client = await self.open(debug=[("log_to_file", FULL)])
             for n in range(100):
                 self.server.peer.send(text(str(n)))
-            await self.until(lambda: not client._life.debug.active)
+            await self.until(lambda: not client._life.tracing.active)
             for n in range(100, 200):
                 self.server.peer.send(text(str(n)))
         errors = [event for event in events if event["log_level"] >= LogLevel.error]
@@ -553,8 +561,8 @@ class ReactorTests(LoopbackCase):
         frames = self.handler.arguments("handle_frame")
         self.assertEqual(frames, [wsx.Text(str(n)) for n in range(200)])
 
-    async def test_pipe_that_nobody_empties(self) -> None:
-        """[Y5] a pipe that is full holds up a thread, and neither the reactor nor a frame."""
+    async def test_full_pipe(self) -> None:
+        """[Y5] a full pipe blocks a thread, but not the reactor."""
         path = self.mktemp()
         os.mkfifo(path)
         readers = [os.open(path, os.O_RDONLY | os.O_NONBLOCK)]
@@ -572,14 +580,14 @@ class ReactorTests(LoopbackCase):
                 self.server.peer.send(text(message))
                 await deferLater(self.reactor, 0)
             self.assertEqual(len(self.handler.arguments("handle_frame")), 2000)
-            self.assertTrue(client._life.debug.active)
+            self.assertTrue(client._life.tracing.active)
             os.close(readers.pop())
-            await self.until(lambda: not client._life.debug.active)
+            await self.until(lambda: not client._life.tracing.active)
         errors = [event for event in events if event["log_level"] >= LogLevel.error]
         self.assertEqual(len(errors), 1, errors)
         self.assertEqual(client.status, "open")
 
-    async def test_nobody_reads(self) -> None:
+    async def test_pipe_without_a_reader(self) -> None:
         """[Y5] a pipe without a reader is an OSError at once."""
         path = self.mktemp()
         os.mkfifo(path)
@@ -587,7 +595,7 @@ class ReactorTests(LoopbackCase):
         self.assertRaises(OSError, client.sys.log_to_file, path)
 
     async def test_end_of_the_process(self) -> None:
-        """[Y5] a process that stops when its client ends leaves a file that is complete."""
+        """[Y5] the file is complete if the process stops when its client ends."""
         path = Path(self.mktemp())
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         arguments = ["-c", PROGRAM, str(path)]

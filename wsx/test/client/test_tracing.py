@@ -1,4 +1,4 @@
-"""Tests of wsx._client.tracing: the debug options of a client, and what comes out of them."""
+"""Tests of tracing: the debug options of a client, and their output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx._client.tracing import Debug, parse_options
+from wsx._client.tracing import Tracing, parse_options
+from wsx._text import quote
 from wsx.test.support import MemoryCase, Recorder, case, close, server_frame, text
 
 NAME = "wsx.test.client.test_tracing"
@@ -30,7 +31,7 @@ class DebugCase(MemoryCase):
         self.addCleanup(self.end_client)  # before standard output is the real one again
 
     def end_client(self) -> None:
-        """Ends the client that has the name."""
+        """End the client that has the name."""
         client = wsx.whereis(NAME)
         if client is not None:
             client.stop()
@@ -38,11 +39,11 @@ class DebugCase(MemoryCase):
             self.step()
 
     def traced(self, handler: Any = None, debug: Any = ("trace",), **options: Any) -> Any:
-        """Opens a client with a name and debug options."""
+        """Open a client with a name and debug options."""
         return self.open(handler or Recorder(), name=NAME, debug=debug, **options)
 
     def lines(self) -> list[str]:
-        """Gives the events of the trace so far; every line must be one of this client's."""
+        """Return the trace lines so far; check that every line is one of this client."""
         prefix = f"*DBG* {NAME!r} "
         lines = self.output.getvalue().splitlines()
         for line in lines:
@@ -50,7 +51,7 @@ class DebugCase(MemoryCase):
         return [line.removeprefix(prefix) for line in lines]
 
     def assert_line(self, beginning: str, *parts: str) -> None:
-        """There is one line that begins so and has these parts."""
+        """Check that exactly one line begins like this, and that it contains these parts."""
         found = [line for line in self.lines() if line.startswith(beginning)]
         self.assertEqual(len(found), 1, f"{beginning!r} in {self.lines()}")
         for part in parts:
@@ -58,10 +59,10 @@ class DebugCase(MemoryCase):
 
 
 class TraceTests(DebugCase):
-    """[Y5] the lines of the trace, as design section 5 words them."""
+    """[Y5] the trace lines of design section 5."""
 
     def test_off(self) -> None:
-        """[Y5] without the option nothing is printed."""
+        """[Y5] without the option, nothing is printed."""
         client = self.traced(debug=())
         client.cast("x")
         self.peer.send(text("Hello"))
@@ -69,12 +70,12 @@ class TraceTests(DebugCase):
         self.assertEqual(self.output.getvalue(), "")
 
     def test_connect(self) -> None:
-        """[Y5] a first connection."""
+        """[Y5] the first connection is traced."""
         self.traced()
         self.assertEqual(self.lines(), ["attempting to connect", "successfully connected"])
 
     def test_reconnect(self) -> None:
-        """[Y5] a dropped connection and the next one."""
+        """[Y5] a lost connection and the next one are traced."""
 
         def again(status: Any, state: Any) -> Any:
             return wsx.Reconnect(state, after=1.0)
@@ -93,34 +94,34 @@ class TraceTests(DebugCase):
         self.assertEqual([line for line in self.lines() if line in expected], expected)
 
     def test_unnamed(self) -> None:
-        """[Y5] a client without a name goes by its repr."""
+        """[Y5] a client without a name is shown by its repr."""
         client = self.open(Recorder(), debug=["trace"])
         client.cast("x")
         line = self.output.getvalue().splitlines()[-1]
         self.assertEqual(line, f"*DBG* {client!r} received cast: 'x'")
 
     def test_received_frame(self) -> None:
-        """[Y5] a message."""
+        """[Y5] a message is traced."""
         self.traced()
         self.peer.send(text("Hello"))
         self.assertEqual(self.lines()[2:], ["received frame: Text('Hello')"])
 
     def test_fragmented_frame(self) -> None:
-        """[Y5] a message that came in fragments."""
+        """[Y5] a message that arrived in fragments is traced as such."""
         self.traced()
         self.peer.send(server_frame(1, b"Hel", flags=0))
         self.peer.send(server_frame(0, b"lo"))
         self.assert_line("completed fragmented frame: Text('Hello')")
 
     def test_cast_and_info(self) -> None:
-        """[Y5] messages to the handler."""
+        """[Y5] casts and infos are traced."""
         client = self.traced()
         client.cast({"a": 1})
         client.info("note")
         self.assertEqual(self.lines()[2:], ["received cast: {'a': 1}", "received info: 'note'"])
 
     def test_reply(self) -> None:
-        """[Y5] a callback's reply, with the callback's name."""
+        """[Y5] a reply is traced with the name of the callback."""
         reply = wsx.Reply(wsx.Text("Hi"), None)
         client = self.traced(Recorder(handle_frame=reply, handle_ping=reply, handle_cast=reply))
         self.peer.send(text("x"))
@@ -131,12 +132,12 @@ class TraceTests(DebugCase):
             self.assert_line(f"replying from {callback} with Text('Hi')")
 
     def test_send_frame(self) -> None:
-        """[Y5] a frame of ``send_frame``."""
+        """[Y5] a frame of ``send_frame`` is traced."""
         self.successResultOf(self.traced().send_frame(wsx.Binary(b"x")))
         self.assertEqual(self.lines()[2:], ["sending frame: Binary(b'x')"])
 
     def test_local_close(self) -> None:
-        """[Y5] our closing, its close frame, and the end of TCP."""
+        """[Y5] a close by the client is traced: the reason, the close frame and the end of TCP."""
         self.traced().close(4000, "bye")
         self.step()
         self.assert_line("closing with local reason: ", "4000", "bye")
@@ -148,7 +149,7 @@ class TraceTests(DebugCase):
         self.assertNotIn("connection dropped by the peer", self.lines())
 
     def test_remote_close(self) -> None:
-        """[Y5] the peer's closing."""
+        """[Y5] a close by the server is traced."""
         self.traced()
         self.peer.send(close(1001, "away"))
         self.step()
@@ -158,21 +159,21 @@ class TraceTests(DebugCase):
         self.assert_line("connection closed")
 
     def test_error(self) -> None:
-        """[Y5] a protocol error of the peer."""
+        """[Y5] a protocol error of the server is traced."""
         self.traced()
         self.peer.send(server_frame(3, b""))
         self.step()
         self.assert_line("closing due to error: ")
 
     def test_dropped(self) -> None:
-        """[Y5] a connection that ends without a close frame."""
+        """[Y5] the end of TCP without a close frame is traced."""
         self.traced()
         self.peer.drop()
         self.step()
         self.assert_line("connection dropped by the peer")
 
-    def test_cut(self) -> None:
-        """[Y5] a peer that does not answer our close frame."""
+    def test_close_timeout(self) -> None:
+        """[Y5] a server that does not answer the close frame is traced after ``close_timeout``."""
         self.traced(close_timeout=3.0).close()
         self.clock.advance(2.9)
         self.assertFalse([line for line in self.lines() if line.startswith("connection cut")])
@@ -180,7 +181,7 @@ class TraceTests(DebugCase):
         self.assert_line("connection cut: the peer took too long to close")
 
     def test_terminating(self) -> None:
-        """[Y5] the end, with its reason."""
+        """[Y5] the end of the client is traced with its reason."""
         client = self.traced()
         client.stop("for the test")
         self.clock.advance(60)
@@ -188,7 +189,7 @@ class TraceTests(DebugCase):
         self.assert_line("terminating: ", "Shutdown", "for the test")
 
     def test_one_line_per_event(self) -> None:
-        """[Y5] long payloads are cut, so that a line stays one."""
+        """[Y5] long payloads are truncated."""
         client = self.traced()
         self.peer.send(text("x" * 100_000))
         self.successResultOf(client.send_frame(wsx.Text("y" * 100_000)))
@@ -196,7 +197,7 @@ class TraceTests(DebugCase):
             self.assertLess(len(line), 120)
 
     def test_no_header_values(self) -> None:
-        """[Y5] a refusal's header values and body stay out of the trace."""
+        """[Y5] header values and the body of a refusal are not traced."""
         self.start(Recorder(), name=NAME, debug=["trace"], async_=True)
         head = f"HTTP/1.1 401 No\r\nSet-Cookie: {SECRET}\r\nContent-Length: {len(SECRET)}\r\n\r\n"
         self.peer.send(f"{head}{SECRET}".encode())
@@ -205,7 +206,7 @@ class TraceTests(DebugCase):
         self.assertNotIn(SECRET, self.output.getvalue())
 
     def test_message_without_repr(self) -> None:
-        """[Y5] a message whose repr fails harms neither the caller nor the delivery."""
+        """[Y5] a message whose repr raises is delivered, and the caller gets no exception."""
 
         class Odd:
             def __repr__(self) -> str:
@@ -219,7 +220,7 @@ class TraceTests(DebugCase):
         self.assertIs(handler.arguments("handle_cast")[0], message)
 
     def test_output_that_fails(self) -> None:
-        """[Y5] a standard output that cannot be written to does not disturb the client."""
+        """[Y5] if standard output fails, messages are still delivered."""
 
         class Broken(StringIO):
             def write(self, s: str) -> int:
@@ -233,7 +234,7 @@ class TraceTests(DebugCase):
         self.assertEqual(handler.arguments("handle_cast"), ["x"])
 
     def test_message_whose_repr_has_lines(self) -> None:
-        """[Y5] an event is one line, whatever the repr of a message looks like."""
+        """[Y5] an event is one line even if the repr of a message has several."""
 
         class Table:
             def __repr__(self) -> str:
@@ -247,7 +248,7 @@ class TraceTests(DebugCase):
         self.assertEqual(len(path.read_text().splitlines()), 3)
 
     def test_reason_whose_text_has_lines(self) -> None:
-        """[Y5] so is the end, whatever its reason says."""
+        """[Y5] the end is one line even if the text of the reason has several."""
         for reason in (RuntimeError("one\ntwo"), "one\ntwo"):
             with case(reason):
                 self.output.truncate(self.output.seek(0))
@@ -256,8 +257,8 @@ class TraceTests(DebugCase):
                 self.clock.pump([1.0] * 10)
                 self.assert_line("terminating: ", "one", "two")
 
-    def test_output_that_fails_is_told_once(self) -> None:
-        """[Y5] a standard output that fails is one log line and the end of tracing."""
+    def test_output_that_fails_is_logged_once(self) -> None:
+        """[Y5] if standard output fails, one line is logged, and tracing stops."""
 
         class Broken(StringIO):
             def write(self, s: str) -> int:
@@ -277,25 +278,25 @@ class TraceTests(DebugCase):
                 self.assertEqual((client.sys.statistics("get") or {})["received cast"], 5)
 
     def test_print_to_an_output_that_fails(self) -> None:
-        """[Y5] printing the log there is an entry in the log, and harms nobody."""
+        """[Y5] if standard output fails, printing the event log writes one log line."""
         client = self.traced(debug=["log"])
         closed = StringIO()
         closed.close()
         self.patch(sys, "stdout", closed)
         with capturedLogs() as events:
             client.sys.log("print")
-        self.assertTrue(events)
+        self.assertEqual(len(events), 1, events)
         self.assertEqual(len(client.sys.log("get") or ()), 2)
 
     def test_output_in_ascii(self) -> None:
-        """[Y5] what standard output has no characters for is escaped."""
+        """[Y5] characters that standard output cannot encode are escaped."""
         raw = BytesIO()
         self.patch(sys, "stdout", TextIOWrapper(raw, encoding="ascii", write_through=True))
         self.traced().cast("gr\u00fc\u00dfe \U0001f600")
         self.assertIn(b"received cast: 'gr\\xfc\\xdfe \\U0001f600'", raw.getvalue())
 
     def test_global_name(self) -> None:
-        """[Y5] a client with a name that is no str goes by that name's repr."""
+        """[Y5] a client whose name is not a str is shown by the repr of its name."""
         name = wsx.Global((NAME, 7))
         client = self.open(Recorder(), name=name, debug=["trace"])
         client.cast("x")
@@ -305,76 +306,80 @@ class TraceTests(DebugCase):
         self.step()
 
 
-class Untouchable:
-    """Stands in for a client's Debug that is off, and notes what is looked at."""
+class WatchedTracing:
+    """A Tracing that is off, and records which of its attributes are read.
+
+    Attributes:
+        reads: The names of the attributes.
+    """
 
     def __init__(self) -> None:
-        self.looks: list[str] = []
+        self.reads: list[str] = []
 
     @property
     def active(self) -> bool:
-        self.looks.append("active")
+        self.reads.append("active")
         return False
 
     def __getattr__(self, name: str) -> Any:
-        self.looks.append(name)
+        self.reads.append(name)
         raise AttributeError(name)
 
 
 class CostTests(MemoryCase):
-    """[Y5] what nobody switched on costs one look at an attribute."""
+    """[Y5] when disabled, tracing costs one attribute check."""
 
     def watched(self, **answers: Any) -> tuple[wsx.Client[Any], list[str]]:
-        """Opens a client, and gives the looks at its Debug from now on."""
+        """Open a client; return it with the attributes of its Tracing that are read from now on."""
         client = self.open(Recorder(**answers))
-        untouchable = Untouchable()
-        client._life.debug = untouchable  # type: ignore[assignment]
-        return client, untouchable.looks
+        tracing = WatchedTracing()
+        client._life.reporter.tracing = tracing  # type: ignore[assignment]
+        return client, tracing.reads
 
     def test_per_batch(self) -> None:
-        """[Y5] a read of many frames looks once."""
+        """[Y5] a read of many frames makes one check."""
         for count in (1, 100):
             with case(count):
-                _, looks = self.watched()
+                _, reads = self.watched()
                 self.peer.send(text("x") * count)
                 self.step()
-                self.assertEqual(looks, ["active"])
+                self.assertEqual(reads, ["active"])
 
     def test_read_without_a_frame(self) -> None:
-        """[Y5] a read that completes no frame does not look at all."""
-        _, looks = self.watched()
+        """[Y5] a read that completes no frame makes no check."""
+        _, reads = self.watched()
         self.peer.send(text("hello")[:3])
-        self.assertEqual(looks, [])
+        self.assertEqual(reads, [])
 
     def test_batch_that_waited(self) -> None:
-        """[Y5] frames that waited are not looked at a second time."""
-        client, looks = self.watched()
+        """[Y5] frames that were queued are not checked a second time."""
+        client, reads = self.watched()
         client.sys.suspend()
         self.peer.send(text("x") * 100)
         client.sys.resume()
         self.step()
-        self.assertEqual(looks, ["active"])
+        self.assertEqual(reads, ["active"])
 
     def test_replies(self) -> None:
-        """[Y5] replies do nothing with it but look; a callback's frames share one look."""
+        """[Y5] the replies of one callback make one check."""
         several = wsx.Reply([wsx.Text("x")] * 100, None)
-        _, looks = self.watched(handle_frame=several)
+        _, reads = self.watched(handle_frame=several)
         self.peer.send(text("x"))
-        self.assertEqual(looks, ["active"] * 2)
+        self.assertEqual(reads, ["active"] * 2)
 
     def test_elsewhere(self) -> None:
-        """[Y5] casts, infos and frames sent look once each, and touch nothing else."""
-        client, looks = self.watched()
+        """[Y5] casts, infos and sent frames make one check each."""
+        client, reads = self.watched()
         client.cast(1)
         client.info(2)
         self.successResultOf(client.send_frame(wsx.Text("x")))
         self.step()
-        self.assertEqual(looks, ["active"] * 3)
+        self.assertEqual(reads, ["active"] * 3)
 
-    def test_whole_life(self) -> None:
-        """[Y5] reconnecting, closing and ending only look as well."""
+    def test_reconnect_and_close(self) -> None:
+        """[Y5] reconnecting, closing and ending make checks only."""
         again = wsx.Reconnect(None, after=0)
-        client, looks = self.watched(handle_disconnect=again)
+        client, reads = self.watched(handle_disconnect=again)
         self.peer.drop()
         self.step()
         self.peer.answer()
@@ -382,11 +387,11 @@ class CostTests(MemoryCase):
         client.close()
         self.peer.drop()
         self.step()
-        self.assertEqual(set(looks), {"active"})
+        self.assertEqual(set(reads), {"active"})
 
 
 class OptionTests(DebugCase):
-    """[Y5] which debug options there are."""
+    """[Y5] the debug options."""
 
     BAD: tuple[Any, ...] = (
         "nonsense",
@@ -412,13 +417,13 @@ class OptionTests(DebugCase):
     )
 
     def warnings(self, options: Any) -> list[str]:
-        """Gives the log lines that parsing these options writes."""
+        """Return the log lines that parsing these options writes."""
         with capturedLogs() as events:
             parse_options(options)
         return [str(event["log_format"].format(**event)) for event in events]
 
     def test_good(self) -> None:
-        """[Y5] the five options are taken without a word."""
+        """[Y5] the five options are accepted without a warning."""
         options = ("trace", "log", ("log", 5), "statistics", ("log_to_file", "/a/path"))
         self.assertEqual(self.warnings(options), [])
         self.assertEqual(len(parse_options(["trace", "statistics", ("log", 5)])), 3)
@@ -430,16 +435,16 @@ class OptionTests(DebugCase):
         self.assertIn("successfully connected", path.read_text())
 
     def test_bad(self) -> None:
-        """[Y5] a bad option is ignored with one log line that names it."""
+        """[Y5] an unknown option is ignored with one log line that names it."""
         for option in self.BAD:
             with case(option):
                 lines = self.warnings([option])
                 self.assertEqual(len(lines), 1, lines)
-                self.assertIn(repr(option), lines[0])
+                self.assertIn(f"got {quote(option)}", lines[0])
                 self.assertFalse(parse_options([option]))
 
     def test_bad_beside_good(self) -> None:
-        """[Y5] a bad option changes nothing about the others, nor about the client."""
+        """[Y5] an unknown option does not affect the others or the client."""
         client = self.traced(debug=[*self.BAD, "trace"])
         self.assertEqual(client.status, "open")
         self.assertEqual(self.lines(), ["attempting to connect", "successfully connected"])
@@ -448,16 +453,16 @@ class OptionTests(DebugCase):
 class LogTests(DebugCase):
     """[Y5] ``"log"`` and ``"statistics"``."""
 
-    def debug_of(self, client: wsx.Client[Any]) -> Debug:
-        """The debug object of a client that has one."""
-        return client._life.debug
+    def tracing_of(self, client: wsx.Client[Any]) -> Tracing:
+        """Return the Tracing of a client."""
+        return client._life.tracing
 
     def test_log(self) -> None:
-        """[Y5] the log has the events of the trace, with their times."""
+        """[Y5] the event log holds the events of the trace with their times."""
         self.clock.advance(1234.5)
         client = self.traced(debug=["log"])
         client.cast("x")
-        log = list(self.debug_of(client).events or ())
+        log = list(self.tracing_of(client).events or ())
         for what, entry in zip(
             ("attempting to connect", "successfully connected", "received cast: 'x'"),
             log,
@@ -471,43 +476,43 @@ class LogTests(DebugCase):
         client = self.traced(debug=[("log", 3)])
         for n in range(100, 110):
             client.cast(n)
-        log = list(self.debug_of(client).events or ())
+        log = list(self.tracing_of(client).events or ())
         self.assertEqual(len(log), 3)
         for n, entry in zip((107, 108, 109), log, strict=True):
             self.assertIn(f"received cast: {n}", repr(entry))
 
     def test_log_does_not_print(self) -> None:
-        """[Y5] neither the log nor the statistics go to standard output."""
+        """[Y5] neither the event log nor statistics are printed."""
         self.traced(debug=["log", "statistics"]).cast("x")
         self.assertEqual(self.output.getvalue(), "")
 
     def test_statistics(self) -> None:
-        """[Y5] statistics are there with the option, and not without."""
+        """[Y5] events are counted with the option only."""
         with_them = self.traced(debug=["statistics"])
-        counts = self.debug_of(with_them).counts
+        counts = self.tracing_of(with_them).counts
         self.assertEqual(counts, {"attempting to connect": 1, "successfully connected": 1})
         self.assertNotIn("received frame", counts or {})
 
     def test_kinds(self) -> None:
-        """[Y5] statistics count kinds of events, whatever is in them."""
+        """[Y5] events are counted by kind, whatever their details."""
         client = self.traced(debug=["statistics"])
         self.peer.send(text("one") + text("two: {}"))
         self.peer.send(server_frame(1, b"th", flags=0) + server_frame(0, b"ree"))
         client.cast({"a": 1})
-        counts = self.debug_of(client).counts or {}
+        counts = self.tracing_of(client).counts or {}
         self.assertEqual(counts["received frame"], 2)
         self.assertEqual(counts["completed fragmented frame"], 1)
         self.assertEqual(counts["received cast"], 1)
 
     def test_braces(self) -> None:
-        """[Y5] braces in what came are no places in a format."""
+        """[Y5] braces in a message are not replaced."""
         client = self.traced(debug=["trace", "log"])
         self.peer.send(text("{0} {x!r} {{}}"))
         self.assert_line("received frame: Text('{0} {x!r} {{}}')")
         self.assertEqual(client.sys.log("get")[-1][1], "received frame: Text('{0} {x!r} {{}}')")
 
     def test_huge_depth(self) -> None:
-        """[Y5] a depth that no memory has does not keep a client from starting."""
+        """[Y5] a client starts even if the depth of the event log is huge."""
         started = self.start(Recorder(), async_=True, debug=[("log", 10**30), "statistics"])
         self.assertEqual(self.successResultOf(started).status, "connecting")
 
@@ -516,7 +521,7 @@ class FileTests(DebugCase):
     """[Y5] ``("log_to_file", path)``."""
 
     def test_events(self) -> None:
-        """[Y5] the file has the events, at once, and standard output nothing."""
+        """[Y5] the file holds the events at once, and nothing is printed."""
         path = self.mktemp()
         client = self.traced(debug=[("log_to_file", path)])
         client.cast("grüße")
@@ -528,7 +533,7 @@ class FileTests(DebugCase):
         self.assertEqual(self.output.getvalue(), "")
 
     def test_until_the_end(self) -> None:
-        """[Y5] the last line is about the end, and the file is closed then."""
+        """[Y5] the last line is about the client's end, then the file is closed."""
         path = self.mktemp()
         client = self.traced(debug=[("log_to_file", path)])
         client.stop()
@@ -538,12 +543,12 @@ class FileTests(DebugCase):
         self.assert_closed(path)
 
     def assert_closed(self, path: str) -> None:
-        """This process does not have the file open."""
+        """Check that this process does not have the file open."""
         open_files = [os.path.realpath(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")]
         self.assertNotIn(os.path.realpath(path), open_files)
 
     def test_start_that_fails(self) -> None:
-        """[Y5] a client that was never started (its name is taken) leaves no file open."""
+        """[Y5] a client that cannot start because its name is taken leaves no file open."""
         self.traced(debug=())
         path = self.mktemp()
         started = self.start(Recorder(), name=NAME, debug=[("log_to_file", path)])
@@ -551,14 +556,14 @@ class FileTests(DebugCase):
         self.assert_closed(path)
 
     def test_with_trace(self) -> None:
-        """[Y5] file and trace go together."""
+        """[Y5] file and trace can be used together."""
         path = self.mktemp()
         self.traced(debug=["trace", ("log_to_file", path)])
         self.assertEqual(self.lines(), ["attempting to connect", "successfully connected"])
         self.assertEqual(len(Path(path).read_text().splitlines()), 2)
 
     def test_cannot_be_written(self) -> None:
-        """[Y5] a file that fails later is one log line and the end of logging."""
+        """[Y5] a file that fails later writes one log line, and is used no more."""
         if not os.path.exists("/dev/full"):
             self.skipTest("there is no /dev/full here")
         handler = Recorder()
@@ -572,25 +577,25 @@ class FileTests(DebugCase):
         self.assertIn("received cast: 'x'", self.lines())
 
 
-class DebugTests(SynchronousTestCase):
-    """The class by itself."""
+class TracingTests(SynchronousTestCase):
+    """Tests of Tracing without a client."""
 
     def test_file_that_cannot_be_opened(self) -> None:
         """[Y5] a file that cannot be opened is an OSError."""
-        debug = Debug(lambda: "'x'", Clock())
+        tracing = Tracing(lambda: "'x'", Clock())
         missing = os.path.join(self.mktemp(), "missing", "file")
-        self.assertRaises(OSError, debug.log_to_file, missing)
-        self.assertFalse(debug.active)
+        self.assertRaises(OSError, tracing.log_to_file, missing)
+        self.assertFalse(tracing.active)
 
     def test_close_twice(self) -> None:
-        """Closing what is closed does nothing, and later events are not written."""
+        """A second ``close`` does nothing, and later events are not written."""
         path = self.mktemp()
-        debug = Debug(lambda: "'x'", Clock())
-        debug.switch_on(parse_options([("log_to_file", path)]))
-        debug.event("one")
-        debug.close()
-        debug.close()
-        debug.event("two")
+        tracing = Tracing(lambda: "'x'", Clock())
+        tracing.switch_on(parse_options([("log_to_file", path)]))
+        tracing.event("one")
+        tracing.close()
+        tracing.close()
+        tracing.event("two")
         written = Path(path).read_text()
         self.assertIn("one", written)
         self.assertNotIn("two", written)

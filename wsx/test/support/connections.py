@@ -1,4 +1,4 @@
-"""What the tests of a connection share."""
+"""Base class and recording listener for the tests of connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx import Conn, FrameError
-from wsx._transport.connection import Attempt, Connection
+from wsx._transport.attempt import Attempt
+from wsx._transport.connection import Connection
+from wsx._wire.batch import Batch
 from wsx.test.support import URL, MemoryServer, Peer, server_frame
 
 FIN_RSV1 = 0xC0
@@ -22,10 +24,22 @@ TAIL = b"\x00\x00\xff\xff"  # RFC 7692 section 7.2.1
 
 
 class Log:
-    """A listener that notes what it is told, in order."""
+    """A listener that records its calls, in order.
+
+    A call of ``received`` is recorded as one ``frame`` event for each frame, followed by
+    ``peer_closed`` or ``violated`` if the batch has an end.
+
+    Attributes:
+        events: Tuples of the event's name and its arguments.
+        batches: The batches of all ``received`` calls.
+        connections: The connections of all ``opened`` calls.
+        conns: The Conns of all ``opened`` calls.
+        on_opened: Called by ``opened`` with the connection.
+    """
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
+        self.batches: list[Batch] = []
         self.connections: list[Connection] = []
         self.conns: list[Conn] = []
         self.on_opened: Callable[[Connection], None] = lambda connection: None
@@ -39,17 +53,13 @@ class Log:
     def failed(self, error: wsx.WsxError) -> None:
         self.events.append(("failed", error))
 
-    def received(self, frames: list[wsx.Frame], joined: list[wsx.Frame], controls: bool) -> None:
-        self.events.extend(("frame", frame) for frame in frames)
-
-    def own_pong(self, payload: bytes) -> None:
-        self.events.append(("own_pong", payload))
-
-    def peer_closed(self, code: int, message: str) -> None:
-        self.events.append(("peer_closed", code, message))
-
-    def violated(self, error: FrameError) -> None:
-        self.events.append(("violated", error))
+    def received(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        self.events.extend(("frame", frame) for frame in batch.frames)
+        if isinstance(batch.end, FrameError):
+            self.events.append(("violated", batch.end))
+        elif batch.end is not None:
+            self.events.append(("peer_closed", batch.end.code, batch.end.message))
 
     def writable(self) -> None:
         self.events.append(("writable",))
@@ -59,22 +69,33 @@ class Log:
 
     @property
     def names(self) -> list[str]:
-        """What happened, without the details."""
+        """The names of the events."""
         return [event[0] for event in self.events]
 
     @property
     def frames(self) -> list[wsx.Frame]:
-        """The frames that came."""
+        """The received frames."""
         return [event[1] for event in self.events if event[0] == "frame"]
 
     def only(self, name: str) -> Any:
-        """The argument of the one event of that name."""
+        """Return the argument of the only event with this name."""
         (argument,) = [event[1] for event in self.events if event[0] == name]
         return argument
 
 
+def assert_closed_gently(case: SynchronousTestCase, peer: Peer, clock: Clock) -> None:
+    """Assert that a connection was closed with FIN, not with RST, and that no timer is left."""
+    case.assertTrue(peer.transport.disconnecting)
+    case.assertFalse(peer.transport.aborted)
+    clock.advance(0)
+    case.assertTrue(peer.transport.ended)
+    case.assertEqual(clock.getDelayedCalls(), [])
+    clock.advance(60)
+    case.assertFalse(peer.transport.aborted)
+
+
 class ProtocolCase(SynchronousTestCase):
-    """Tests of attempts that reach an in-memory server."""
+    """Base class for tests of attempts that reach an in-memory server."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -88,38 +109,42 @@ class ProtocolCase(SynchronousTestCase):
 
     @property
     def connection(self) -> Connection:
-        """The connection that was opened last."""
+        """The last opened connection."""
         return self.log.connections[-1]
 
     def attempt(self, url: str = URL, **options: Any) -> Attempt:
-        """Starts an attempt to connect."""
+        """Start an attempt to connect."""
         options = {"endpoint": self.server} | options
         attempt = Attempt(Conn(url, **options), self.clock, self.log)
         attempt.start()
         return attempt
 
     def open(self, rest: bytes = b"", extensions: str = "", **options: Any) -> Connection:
-        """Makes a connection; its server answers with these extensions."""
+        """Open a connection; the server's response has these extensions."""
         self.attempt(**options)
         self.peer.answer(rest, Sec_WebSocket_Extensions=extensions)
         return self.connection
 
     def send(self, *frames: wsx.Frame) -> list[tuple[int, bytes]]:
-        """Sends frames; gives what the server gets."""
-        self.connection.gather(list(frames))
+        """Send frames and return what the server receives."""
+        self.connection.buffer(list(frames))
         self.connection.flush()
         return self.peer.received()
 
     def failure(self, kind: type[Exception]) -> Any:
-        """The error of a failed attempt, which was all that happened."""
+        """Return the error of a failed attempt; there must be no other event."""
         self.assertEqual(self.log.names, ["failed"])
         error = self.log.only("failed")
         self.assertIsInstance(error, kind)
         return error
 
+    def assert_closed_gently(self, peer: Peer) -> None:
+        """The connection was closed with FIN; no timer is left."""
+        assert_closed_gently(self, peer, self.clock)
+
 
 class Deflater:
-    """A server's side of permessage-deflate, with zlib alone."""
+    """The server's side of permessage-deflate, written with zlib only."""
 
     def __init__(self, takeover: bool = True, bits: int = 15) -> None:
         self._takeover = takeover
@@ -131,18 +156,18 @@ class Deflater:
         self._in = zlib.decompressobj(-self._bits)
 
     def compress(self, payload: bytes) -> bytes:
-        """Deflates a message."""
+        """Compress a message."""
         if not self._takeover:
             self._reset()
         data = self._out.compress(payload) + self._out.flush(zlib.Z_SYNC_FLUSH)
         return data.removesuffix(TAIL)
 
     def decompress(self, payload: bytes) -> bytes:
-        """Inflates a message."""
+        """Decompress a message."""
         if not self._takeover:
             self._reset()
         return self._in.decompress(payload + TAIL)
 
     def text(self, payload: str) -> bytes:
-        """A compressed text message on the wire."""
+        """Return the bytes of a compressed text message."""
         return server_frame(1, self.compress(payload.encode()), FIN_RSV1)

@@ -1,4 +1,4 @@
-"""What the tests of the decoder share."""
+"""Base class and helpers for the tests of the decoder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from wsx._wire.batch import Batch, PeerClose
 from wsx._wire.decoder import Decoder
 from wsx._wire.encoder import FIN
 from wsx.errors import FrameError
@@ -15,6 +16,7 @@ from wsx.frames import (
     CLOSE,
     CONTINUATION,
     INVALID_PAYLOAD,
+    MESSAGE_TOO_BIG,
     PING,
     PONG,
     PROTOCOL_ERROR,
@@ -32,8 +34,62 @@ CONTROL = (CLOSE, PING, PONG)
 DATA = (TEXT, BINARY)
 
 
+class RecordingDecoder:
+    """A decoder that keeps what its batches say.
+
+    Attributes:
+        failure: The protocol error, once there is one.
+        close: The server's close frame, once it is there.
+        fragmented: All messages that came in fragments.
+        batch: The last batch.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.decoder = Decoder(*arguments, **options)
+        self.failure: FrameError | None = None
+        self.close: PeerClose | None = None
+        self.fragmented: list[Frame] = []
+        self.batch = Batch()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Decode one read, or the next batch of one; return the frames."""
+        return self._record(self.decoder.feed(data))
+
+    def get_buffer(self) -> memoryview | None:
+        """Return memory for a large payload."""
+        return self.decoder.get_buffer()
+
+    def buffer_updated(self, size: int) -> list[Frame]:
+        """Decode what was written to that memory; return the frames."""
+        return self._record(self.decoder.buffer_updated(size))
+
+    def _record(self, batch: Batch) -> list[Frame]:
+        self.batch = batch
+        self.fragmented += batch.fragmented
+        if isinstance(batch.end, FrameError):
+            self.failure = batch.end
+        elif batch.end is not None:
+            self.close = batch.end
+        return batch.frames
+
+    @property
+    def more(self) -> bool:
+        """Whether further frames wait."""
+        return self.batch.more
+
+    @property
+    def controls(self) -> bool:
+        """Whether the last batch has pings or pongs."""
+        return self.batch.has_controls
+
+    @property
+    def missing(self) -> int:
+        """Bytes that the present data frame still lacks."""
+        return self.batch.missing
+
+
 def length_form(opcode: int, length: int, size: int) -> bytes:
-    """A header whose length takes ``size`` bytes, whether that is the shortest form or not."""
+    """Return a header whose length takes ``size`` bytes, in its shortest form or not."""
     return bytes([FIN | opcode, {2: 126, 8: 127}[size]]) + length.to_bytes(size, "big")
 
 
@@ -58,12 +114,12 @@ BAD_STREAMS: dict[str, tuple[bytes, int]] = {
 
 
 def one_byte_at_a_time(data: bytes) -> Iterator[bytes]:
-    """Cuts into reads of one byte."""
+    """Cut into reads of one byte."""
     return (data[i : i + 1] for i in range(len(data)))
 
 
-def feed_all(decoder: Decoder, reads: Iterable[bytes]) -> list[Frame]:
-    """Feeds one read after another; gives all frames."""
+def feed_all(decoder: RecordingDecoder, reads: Iterable[bytes]) -> list[Frame]:
+    """Feed one read after another and return all frames."""
     frames = []
     for read in reads:
         frames += decoder.feed(read)
@@ -73,7 +129,7 @@ def feed_all(decoder: Decoder, reads: Iterable[bytes]) -> list[Frame]:
 
 
 def fragments(opcode: int, *parts: bytes) -> list[bytes]:
-    """The frames of one message in fragments."""
+    """Return the frames of one message in fragments."""
     last = len(parts) - 1
     return [
         server_frame(CONTINUATION if i else opcode, part, FIN if i == last else 0)
@@ -81,20 +137,49 @@ def fragments(opcode: int, *parts: bytes) -> list[bytes]:
     ]
 
 
+class FakeInflater:
+    """Inflates a byte to two of it and a dot to nothing; "!" is corrupt. Records its calls."""
+
+    def __init__(self, bad_end: bool = False) -> None:
+        self.calls: list[Any] = []
+        self.limits: list[int | None] = []
+        self._bad_end = bad_end
+
+    def begin(self, opcode: int) -> None:
+        self.calls.append("begin")
+
+    def inflate(self, data: bytes, limit: int | None) -> bytes:
+        if data:
+            self.calls.append(data)
+            self.limits.append(limit)
+        inflated = bytes(byte for byte in data.replace(b".", b"") for _ in range(2))
+        if b"!" in data:
+            raise FrameError("corrupt", TEXT, INVALID_PAYLOAD)
+        if limit is not None and len(inflated) > limit:
+            raise FrameError("too big", TEXT, MESSAGE_TOO_BIG)
+        return inflated
+
+    def end(self, limit: int | None) -> bytes:
+        self.calls.append("end")
+        if self._bad_end:
+            raise FrameError("corrupt", TEXT, INVALID_PAYLOAD)
+        return b""
+
+
 class DecoderCase(SynchronousTestCase):
     """What the tests of a decoder share."""
 
     def assert_decodes(self, data: bytes, *expected: Frame, **options: Any) -> None:
-        """The bytes, in one read, are these frames and nothing is wrong with them."""
-        decoder = Decoder(**options)
+        """The bytes, in one read, are decoded to these frames without an error."""
+        decoder = RecordingDecoder(**options)
         self.assertEqual(decoder.feed(data), list(expected))
         self.assertIsNone(decoder.failure)
 
     def assert_refused(
         self, data: bytes, code: int, *before: Frame, what: str = "", **options: Any
     ) -> FrameError:
-        """The bytes, in one read, are these frames and then an error with this close code."""
-        decoder = Decoder(**options)
+        """The bytes, in one read, are decoded to these frames and an error with this close code."""
+        decoder = RecordingDecoder(**options)
         self.assertEqual(decoder.feed(data), list(before), what)
         self.assertIsInstance(decoder.failure, FrameError, f"{what or data[:20]!r} was accepted")
         assert decoder.failure is not None

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._client.delivery import Delivery
 from wsx._client.mailbox import Connected, Lost, Mailbox, Message
+from wsx._wire.batch import Batch
 from wsx.conn import Conn
 from wsx.frames import Ping, Pong, Text
 from wsx.handler import Reconnect
@@ -37,57 +38,91 @@ CALLBACKS = tuple(ARGUMENTS)
 REPLYING = tuple(name for name in CALLBACKS if name != "handle_disconnect")
 
 
+def make_batch(*frames: Any) -> Batch:
+    """Return the batch of a read that completed these frames."""
+    batch = Batch()
+    batch.frames = list(frames)
+    batch.has_controls = any(isinstance(frame, (Ping, Pong)) for frame in frames)
+    return batch
+
+
+def do_nothing() -> None:
+    """Do nothing."""
+
+
 class FakeOwner:
-    """Notes what it is told on the handler's own list, as triples like the handler's.
+    """Records its calls in the handler's own list, as triples like those of the callbacks.
 
     Attributes:
-        failures: what ``crashed`` got, with its reason.
-        reading: as the delivery wants it; only changes are noted.
+        failures: The arguments of each ``callback_failed``.
+        exits: The reason of each ``exited``.
+        reading: Whether the delivery wants to read; only changes are recorded.
+        on_reply: Called at the end of ``reply``.
+        on_flush: Called at the end of ``flush``.
     """
 
     def __init__(self, log: list[tuple[str, Any, Any]]) -> None:
         self.log = log
-        self.failures: list[tuple[object, Failure | None]] = []
+        self.failures: list[tuple[Failure, str, object]] = []
+        self.exits: list[object] = []
         self.reading = True
         self.delivery: Delivery[Any] | None = None
         self.mailbox: Mailbox | None = None
+        self.on_reply: Callable[[], None] = do_nothing
+        self.on_flush: Callable[[], None] = do_nothing
 
     def reply(self, callback: str, frames: list[object]) -> None:
         self.log.append(("reply", callback, frames))
+        self.on_reply()
 
-    def close_from_callback(self, code: int, message: str) -> None:
-        self.log.append(("close", code, message))
+    def close_from_callback(self, callback: str, code: int, message: str) -> None:
+        self.log.append(("close_from_callback", callback, (code, message)))
         assert self.mailbox is not None
         self.mailbox.closing()
 
-    def disconnect_answered(self, status: Disconnect, decision: Reconnect[Any] | None) -> None:
-        self.log.append(("disconnect_answered", status, decision))
+    def disconnect_decided(self, status: Disconnect, decision: Reconnect[Any] | None) -> None:
+        self.log.append(("disconnect_decided", status, decision))
 
-    def answered(self, callback: str, seconds: float) -> None:
-        self.log.append(("answered", callback, seconds))
+    def callback_finished(self, callback: str, seconds: float) -> None:
+        self.log.append(("callback_finished", callback, seconds))
 
-    def crashed(self, reason: object, failure: Failure | None) -> None:
-        self.log.append(("crashed", reason, None))
-        self.failures.append((reason, failure))
+    def callback_failed(self, failure: Failure, callback: str, argument: object) -> None:
+        self.log.append(("callback_failed", callback, argument))
+        self.failures.append((failure, callback, argument))
+        self._end()
+
+    def exited(self, reason: object) -> None:
+        self.log.append(("exited", reason, None))
+        self.exits.append(reason)
+        self._end()
+
+    def _end(self) -> None:
         assert self.delivery is not None
         self.delivery.end()
 
     def flush(self) -> None:
         self.log.append(("flush", None, None))
+        self.on_flush()
 
     def pause_reading(self) -> None:
         if self.reading:
             self.reading = False
-            self.log.append(("pause", None, None))
+            self.log.append(("pause_reading", None, None))
 
     def resume_reading(self) -> None:
         if not self.reading:
             self.reading = True
-            self.log.append(("resume", None, None))
+            self.log.append(("resume_reading", None, None))
 
 
-class Room:
-    """A delivery, with everything around it and an open connection."""
+class DeliveryScenario:
+    """A delivery with a handler, a mailbox, a fake owner and an open connection.
+
+    Args:
+        clock: The reactor.
+        state: The handler's first state.
+        answers: The results of the callbacks; see ``Recorder``.
+    """
 
     def __init__(self, clock: Clock, state: object = "old", **answers: Any) -> None:
         self.clock = clock
@@ -95,7 +130,7 @@ class Room:
         self.log = self.handler.calls
         self.owner = FakeOwner(self.log)
         self.mailbox = Mailbox(1000)
-        self.mailbox.connected(Connected(CONN, lambda: None))
+        self.mailbox.connected(Connected(CONN, do_nothing))
         self.mailbox.take()
         self.delivery: Delivery[Any] = Delivery(
             self.handler, state, self.mailbox, clock, self.owner
@@ -104,30 +139,30 @@ class Room:
         self.owner.mailbox = self.mailbox
 
     def cast(self, *messages: object) -> None:
-        """Casts as a client does."""
+        """Queue casts as a client does."""
         for message in messages:
             self.mailbox.message(Message("handle_cast", message))
             self.delivery.wake()
 
-    def cast_on(self) -> None:
-        """Has the handler cast to itself, again and again; not for ever, or a failure hangs."""
+    def cast_repeatedly(self) -> None:
+        """Make the handler cast to itself 20 times; without a limit, a failing test would hang."""
         self.handler.answers["handle_cast"] = lambda n, state: self.cast(n + 1) if n < 20 else None
 
     def receive(self, *frames: Any) -> None:
-        """Frames of one read."""
-        self.delivery.received(list(frames))
+        """Receive the frames of one read."""
+        self.delivery.received(make_batch(*frames))
 
     def lose(self) -> None:
-        """The connection ends."""
+        """Lose the connection."""
         self.mailbox.closing()
         self.mailbox.lost(Lost(STATUS))
         self.delivery.wake()
 
-    def happen(self, callback: str, answered: Callable[[], None] = lambda: None) -> None:
-        """Brings about what this callback is called for, and lets it be called."""
+    def trigger(self, callback: str, concluded: Callable[[], None] = do_nothing) -> None:
+        """Queue the event that this callback is called for, and deliver it."""
         argument = ARGUMENTS[callback]
         if callback == "handle_connect":
-            self.mailbox.connected(Connected(argument, answered))
+            self.mailbox.connected(Connected(argument, concluded))
         elif callback == "handle_disconnect":
             self.lose()
         elif callback in ("handle_cast", "handle_info"):
@@ -137,51 +172,53 @@ class Room:
             return
         self.delivery.deliver()
 
-    def turn(self) -> None:
-        """One turn of the reactor: what is due now, but not what that makes due."""
+    def iterate(self) -> int:
+        """Run one reactor iteration: the calls that are due now, without those they schedule.
+
+        Returns:
+            How many calls ran.
+        """
+        count = 0
         for call in [call for call in self.clock.calls if call.getTime() <= self.clock.seconds()]:
             if call.active():
                 self.clock.calls.remove(call)
                 call.called = 1
                 call.func(*call.args, **call.kw)
+                count += 1
+        return count
 
-    def step(self) -> None:
-        """A few turns."""
-        for _ in range(5):
-            self.turn()
+    def settle(self) -> int:
+        """Run five reactor iterations, and return how many calls ran."""
+        return sum(self.iterate() for _ in range(5))
 
     @property
     def events(self) -> list[str]:
-        """The names of what happened, flushing aside."""
+        """The names of the calls of the handler and the owner, without ``flush``."""
         return [name for name in self.handler.names if name != "flush"]
 
     @property
     def called(self) -> list[Any]:
-        """The arguments of the callbacks, whichever they were."""
+        """The arguments of all callbacks, in order."""
         return [argument for name, argument, _ in self.log if name in ARGUMENTS]
-
-    def noted(self, name: str) -> list[tuple[Any, Any]]:
-        """What else was noted under this name."""
-        return [(first, second) for noted, first, second in self.log if noted == name]
 
 
 async def waiting(deferred: Deferred[Any]) -> Any:
-    """A coroutine that answers with what the Deferred gives."""
+    """Wait for the Deferred, and return its result."""
     return await deferred
 
 
 async def answering(response: object) -> Any:
-    """A coroutine that answers at once."""
+    """Return a response at once."""
     return response
 
 
 def as_coroutine(deferred: Deferred[Any]) -> Any:
-    """Gives a callback that is an ``async def`` and waits for the Deferred."""
+    """Return a callback that is an ``async def`` and waits for the Deferred."""
     return lambda argument, state: waiting(deferred)
 
 
 def as_deferred(deferred: Deferred[Any]) -> Any:
-    """Gives a callback that answers with the Deferred."""
+    """Return a callback that returns the Deferred."""
     return lambda argument, state: deferred
 
 
@@ -189,7 +226,7 @@ ASYNCHRONOUS = (as_deferred, as_coroutine)
 
 
 class DeliveryCase(SynchronousTestCase):
-    """With a clock."""
+    """Tests of a delivery, with a clock as its reactor."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -197,6 +234,6 @@ class DeliveryCase(SynchronousTestCase):
     def tearDown(self) -> None:
         collect_garbage()
 
-    def room(self, **answers: Any) -> Room:
-        """Gives a room with a handler that answers so."""
-        return Room(self.clock, **answers)
+    def scenario(self, **answers: Any) -> DeliveryScenario:
+        """Return a scenario whose handler returns these results."""
+        return DeliveryScenario(self.clock, **answers)

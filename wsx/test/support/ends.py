@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+
 import wsx
 from wsx import Reconnect
 from wsx.test.support import MemoryCase, Peer, Recorder, server_frame, text
@@ -65,6 +67,23 @@ def close_frames(peer: Peer) -> list[tuple[int | None, str]]:
 
 class EndCase(MemoryCase):
     """What the tests of ends share."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.logged: list[LogEvent] = []
+        observer: Any = self.logged.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def error_lines(self) -> list[str]:
+        """Return the lines that wsx has logged as errors without a traceback."""
+        return [
+            formatEvent(event)
+            for event in self.logged
+            if event.get("log_namespace") == "wsx"
+            and event["log_level"] is LogLevel.error
+            and "log_failure" not in event
+        ]
 
     def pass_time(self, seconds: float, step: float = 0.5) -> None:
         """Moves the clock in small steps, so that each timer fires at its time."""

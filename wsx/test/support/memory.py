@@ -1,7 +1,7 @@
-"""An in-memory server, driven by hand: no sockets and no real time.
+"""An in-memory server for tests without sockets and without real time.
 
-:class:`MemoryServer` is an endpoint whose connections end at :class:`Peer` objects; a ``Clock`` is
-moved by the test.
+:class:`MemoryServer` is an endpoint whose connections end at :class:`Peer` objects; the test
+advances a ``Clock``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IPushProducer, IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -21,26 +21,68 @@ from wsx.test.support.wire import read_frames
 
 
 class MemoryTransport(StringTransport):
-    """A transport that ends when it is told to, with its reason in a later step, as TCP's does."""
+    """A transport that ends like a TCP transport: its protocol learns it in a later step.
+
+    ``loseConnection`` ends with ``ConnectionDone``, ``abortConnection`` with ``ConnectionLost``.
+
+    Attributes:
+        disconnecting: Whether ``loseConnection`` was called.
+        aborted: Whether ``abortConnection`` was called.
+        ended: Whether the protocol was told that the connection has ended.
+        write_blocked: Whether written bytes wait in the write buffer; ``loseConnection`` does not
+            end a connection before they are written.
+    """
 
     protocol: Any
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
-        self._clock = clock
         self.aborted = False
+        self.ended = False
+        self.write_blocked = False
+        self._clock = clock
+        self._ending: IDelayedCall | None = None
+
+    def loseConnection(self) -> None:
+        if not (self.disconnecting or self.aborted or self.ended):
+            self.disconnecting = True
+            if not self.write_blocked:
+                self._end_later(ConnectionDone())
 
     def abortConnection(self) -> None:
-        if not self.aborted:
+        if not (self.aborted or self.ended):
             self.aborted = True
-            self._clock.callLater(0, self._lost)
+            self._end_later(ConnectionLost())
 
-    def _lost(self) -> None:
-        self.protocol.connectionLost(Failure(ConnectionLost()))
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Do nothing; a TLS transport passes this on to the transport below it."""
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Do nothing."""
+
+    def end(self, reason: Exception) -> None:
+        """Tell the protocol that the connection has ended, unless it was told before."""
+        self._cancel_ending()
+        if not self.ended:
+            self.ended = True
+            self.protocol.connectionLost(Failure(reason))
+
+    def _end_later(self, reason: Exception) -> None:
+        self._cancel_ending()
+        self._ending = self._clock.callLater(0, self._end_now, reason)
+
+    def _end_now(self, reason: Exception) -> None:
+        self._ending = None
+        self.end(reason)
+
+    def _cancel_ending(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
 
     @property
     def reading_paused(self) -> bool:
-        """Whether the client holds us back."""
+        """Whether the client applies backpressure to the server."""
         return self.producerState == "paused"
 
 
@@ -51,18 +93,21 @@ class Peer:
         self.protocol = protocol
         self.transport = MemoryTransport(clock)
         self.transport.protocol = protocol
-        self._lost = False
 
     @property
     def request(self) -> tuple[str, dict[str, str]]:
-        """The request line, and the headers with their names in lower case."""
+        """The request line, and the headers with lower-case names."""
         line, *fields = self.transport.value().decode("latin-1").split("\r\n\r\n")[0].split("\r\n")
         return line, {k.lower(): v for k, _, v in (field.partition(": ") for field in fields)}
 
     def answer(self, rest: bytes = b"", accept: str | None = None, **headers: str) -> None:
-        """Completes the opening handshake; ``rest`` comes in the same read.
+        """Complete the opening handshake.
 
-        Headers replace the usual ones (``_`` stands for ``-``); an empty value leaves one out.
+        Args:
+            rest: Bytes behind the response, in the same read.
+            accept: The ``Sec-WebSocket-Accept`` value; the right one by default.
+            headers: Headers that replace the default ones (``_`` stands for ``-``); one with an
+                empty value is left out.
         """
         usual = {
             "Upgrade": "websocket",
@@ -77,37 +122,40 @@ class Peer:
         self.send(response.encode("latin-1") + rest)
 
     def send(self, data: bytes) -> None:
-        """Sends bytes in one read."""
+        """Send bytes that arrive in one read."""
         self.protocol.dataReceived(data)
 
     def received(self) -> list[tuple[int, bytes]]:
-        """Gives the frames that came since the last call, as pairs of opcode and payload."""
+        """Return the frames received since the last call, as pairs of opcode and payload."""
         data = self.transport.value()
         self.transport.clear()
         return read_frames(data)
 
     def drop(self, error: Exception | None = None) -> None:
-        """Ends TCP; without a close frame before, that is a dropped connection."""
-        if not self._lost:
-            self._lost = True
-            self.protocol.connectionLost(Failure(error or ConnectionDone()))
+        """End TCP, with ``ConnectionDone`` by default."""
+        self.transport.end(error or ConnectionDone())
+
+    @property
+    def _lost(self) -> bool:
+        return self.transport.ended
 
     @property
     def buffer(self) -> IPushProducer:
-        """The client as the transport's producer: pause it, and the write buffer is full."""
+        """The client as the transport's producer; pause it to report a full write buffer."""
         assert self.transport.producer is not None
         return self.transport.producer
 
 
 @implementer(IStreamClientEndpoint)
 class MemoryServer:
-    """An endpoint, to be given to a client as its ``endpoint`` option.
+    """An endpoint for the ``endpoint`` option of a client.
 
     Attributes:
-        peers: the connections made so far.
-        refusal: an exception that every attempt fails with.
-        silent: attempts neither succeed nor fail.
-        cancelled: how many attempts were given up while TCP was being made.
+        peers: The connections made so far.
+        refusal: The exception that every attempt fails with, or None.
+        silent: Whether attempts neither succeed nor fail.
+        attempts: The number of attempts so far.
+        cancelled: The number of attempts that were cancelled before TCP was connected.
     """
 
     def __init__(self, clock: Clock) -> None:

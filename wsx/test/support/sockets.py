@@ -1,4 +1,4 @@
-"""Real loopback sockets: servers that nobody here wrote, and a test case that ends them."""
+"""Servers of other libraries on real loopback sockets, and a base class that ends them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wsx.test.support.handlers import Probe
 
 
 def global_reactor() -> Any:
-    """The reactor that trial runs; wsx never imports it at module level, nor do its tests."""
+    """Return the reactor that trial runs. No module of wsx imports it at module level."""
     from twisted.internet import reactor
 
     return reactor
@@ -36,14 +36,14 @@ BODY = "closed for lunch"
 
 
 class Server:
-    """An asyncio server in a thread of its own, on a free port.
+    """An asyncio server in its own thread, on a free port.
 
     It echoes messages. ``/404`` and ``/503`` refuse with a body; the text ``header NAME`` is
     answered with that header of the request, ``close CODE MESSAGE`` closes, ``drop`` ends TCP.
 
     Attributes:
-        closes: the close codes of connections that ended, a queue.
-        port: where it listens.
+        closes: A queue of the close codes of connections that have ended.
+        port: The port that it listens on.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -55,11 +55,11 @@ class Server:
         self.port: int = self.run(self.listen())
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Runs a coroutine in the server's thread; waits for its result."""
+        """Run a coroutine in the server's thread and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     def close(self) -> None:
-        """Ends server and thread."""
+        """End server and thread."""
         self.run(self.unlisten())
         self.run(self._cancel_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -67,30 +67,30 @@ class Server:
         self._loop.close()
 
     async def _cancel_tasks(self) -> None:
-        """Ends what is under way, such as a TLS handshake with a client that went away."""
+        """Cancel pending tasks, such as a TLS handshake with a client that has gone."""
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def url(self, path: str = "/") -> str:
-        """A URL that leads here."""
+        """Return a URL of this server."""
         return f"{'wss' if self.tls else 'ws'}://{HOST}:{self.port}{path}"
 
     def note_close(self, code: int | None) -> None:
-        """Called in the server's thread."""
+        """Add a close code to the queue; called in the server's thread."""
         global_reactor().callFromThread(self.closes.put, code)
 
     async def listen(self) -> int:
-        """Starts; gives the port."""
+        """Start listening and return the port."""
         raise NotImplementedError
 
     async def unlisten(self) -> None:
-        """Stops."""
+        """Stop listening."""
         raise NotImplementedError
 
     async def drop_all(self) -> None:
-        """Ends every TCP connection at once."""
+        """Abort every TCP connection."""
         raise NotImplementedError
 
     async def obey(
@@ -100,7 +100,7 @@ class Server:
         send: Callable[[Any], Awaitable[Any]],
         close: Callable[[int, str], Awaitable[Any]],
     ) -> None:
-        """Does what a message asks for."""
+        """Do what a message asks for."""
         words = message.split(" ", 2) if isinstance(message, str) else [""]
         if words[0] == "header":
             await send(headers.get(words[1], "none"))
@@ -199,13 +199,13 @@ class AiohttpServer(Server):
 
 
 class SocketCase(LoopbackCase):
-    """Tests with servers and clients that are ended afterwards."""
+    """Base class: servers and clients that are ended after the test."""
 
     ca: ClassVar[trustme.CA] = trustme.CA()
     leaf: ClassVar[trustme.LeafCert] = ca.issue_cert(HOST, "localhost")
 
     def server_context(self, leaf: trustme.LeafCert | None = None) -> ssl.SSLContext:
-        """TLS for a server, with a certificate of ours by default."""
+        """Return a server's TLS context, by default with a certificate of the trusted CA."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         (leaf or self.leaf).configure_cert(context)
         return context
@@ -213,13 +213,13 @@ class SocketCase(LoopbackCase):
     def serve(
         self, kind: type[Server] = WebsocketsServer, tls: ssl.SSLContext | None = None
     ) -> Server:
-        """Starts a server."""
+        """Start a server."""
         server = kind(tls)
         self.addCleanup(server.close)
         return server
 
     def listen(self, protocol: Callable[[], Protocol], tls: bool = False) -> int:
-        """Starts a server written with Twisted; gives its port."""
+        """Start a server written with Twisted and return its port."""
         factory = Factory.forProtocol(protocol)  # type: ignore[arg-type]
         factory.noisy = False
         if tls:
@@ -232,7 +232,7 @@ class SocketCase(LoopbackCase):
         return int(port.getHost().port)
 
     def start(self, url: str, handler: Probe | None = None, **options: Any) -> Deferred[Any]:
-        """Starts a client that trusts our CA; it is stopped at the end of the test."""
+        """Start a client that trusts the test CA; it is stopped at the end of the test."""
         options = {"cacerts": self.ca.cert_pem.bytes()} | options
         started = wsx.start(url, handler or Probe(), **options)
 
@@ -243,7 +243,7 @@ class SocketCase(LoopbackCase):
         return started.addCallback(stop_later)
 
     async def failure(self, url: str, **options: Any) -> Any:
-        """The error with which a client fails to start."""
+        """Return the error that a client fails to start with."""
         try:
             await self.start(url, **options)
         except wsx.WsxError as error:

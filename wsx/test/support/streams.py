@@ -1,4 +1,4 @@
-"""Random streams of frames of a server, and what they mean."""
+"""Random streams of a server's frames, with their meaning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from wsx.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from wsx.test.support import server_frame
 
 FIN, RSV1, RSV2, RSV3 = 0x80, 0x40, 0x20, 0x10
-OWN_PONG = b"own!"
 
 # Registered codes and private ones. Not 1014, which is younger than the lists of the peers, and
 # which test_codec has.
@@ -49,39 +48,39 @@ CLEAN: End = ("clean",)
 
 @dataclass(frozen=True)
 class Terms:
-    """What was agreed on for a connection; ``window_bits`` of 0 is no compression."""
+    """Negotiated parameters of a connection; ``window_bits`` of 0 means no compression."""
 
     limit: int | None = None
     window_bits: int = 0
     keep_context: bool = True
 
     def inflater(self) -> Inflater | None:
-        """Gives wsx's own."""
+        """Return an inflater of wsx, or None."""
         return Inflater(self.window_bits, self.keep_context) if self.window_bits else None
 
     def header(self) -> str:
-        """The extension as a server's response states it."""
+        """Return the extension header of a server's response."""
         alone = "" if self.keep_context else "; server_no_context_takeover"
         return f"permessage-deflate; server_max_window_bits={self.window_bits}{alone}"
 
 
 class Outcome(NamedTuple):
-    """What a reader made of a stream: what it delivered, and how that ended."""
+    """What a reader decoded, and how the stream ended."""
 
     items: list[Item]
     end: End
 
 
 class Stream:
-    """The bytes of one connection, and what they mean: known, because they are made here.
+    """The bytes of one connection, with their meaning.
 
     Attributes:
-        data: the bytes.
-        marks: where headers and payloads begin.
-        items: what is delivered.
-        end: how it ends.
-        interrupted: whether a control frame stands inside a compressed message.
-        corrupt: whether something cannot be inflated.
+        data: The bytes.
+        marks: The positions of headers and payloads.
+        items: The frames that must be delivered.
+        end: How the stream ends.
+        interrupted: Whether a control frame stands inside a compressed message.
+        corrupt: Whether a message cannot be inflated.
     """
 
     def __init__(self, seed: int) -> None:
@@ -97,42 +96,42 @@ class Stream:
         self._compressor: Any = None
 
     def put(self, opcode: int, payload: bytes, flags: int = FIN, mask: bytes = b"") -> None:
-        """Adds one frame, whatever it means."""
+        """Add one frame, valid or not."""
         frame = server_frame(opcode, payload, flags, mask)
         self.put_raw(frame[: len(frame) - len(payload)], payload, frame)
 
     def put_raw(self, header: bytes, payload: bytes, frame: bytes | None = None) -> None:
-        """Adds what may be no frame at all."""
+        """Add bytes that need not be a frame."""
         self.marks += (len(self.data), len(self.data) + len(header))
         self.data += header + payload if frame is None else frame
 
     def noise(self, size: int) -> bytes:
-        """Random bytes."""
+        """Return random bytes."""
         block = self.rng.randbytes(min(size, 251))
         return (block * (size // 251 + 1))[:size]
 
     def text(self, size: int) -> bytes:
-        """Random UTF-8 of exactly that size."""
+        """Return random UTF-8 of exactly that size."""
         alphabet = self.rng.choice((CHARACTERS[0], *CHARACTERS, "".join(CHARACTERS)))
         block = "".join(self.rng.choices(alphabet, k=min(size, 64))).encode() or b"-"
         text = block * (size // len(block))
         return text + b"." * (size - len(text))
 
     def size(self) -> int:
-        """A size that is near a boundary of the wire, or any."""
+        """Return a size near a boundary of the length forms, or any other."""
         return self.rng.choice((*SIZES, self.rng.randrange(600)))
 
     def payload(self, opcode: int, size: int) -> bytes:
-        """A payload that is right for that opcode."""
+        """Return a payload for that opcode."""
         return self.text(size) if opcode == TEXT else self.noise(size)
 
     def deliver(self, opcode: int, payload: bytes) -> None:
-        """Notes that this is to be delivered."""
+        """Record that a frame must be delivered."""
         kind = {TEXT: "text", BINARY: "binary", PING: "ping", PONG: "pong"}[opcode]
         self.items.append((kind, payload.decode() if opcode == TEXT else payload))
 
     def message(self, size: int | None = None) -> None:
-        """Adds a message in one frame."""
+        """Add a message in one frame."""
         opcode = self.rng.choice((TEXT, BINARY))
         payload = self.payload(opcode, self.size() if size is None else size)
         flags, wire = self.deflated(payload)
@@ -140,22 +139,20 @@ class Stream:
         self.deliver(opcode, payload)
 
     def control(self) -> None:
-        """Adds a ping or a pong."""
+        """Add a ping or a pong."""
         opcode = self.rng.choice((PING, PONG))
         payload = self.noise(self.rng.choice((0, 1, 4, 60, 124, 125)))
-        if opcode == PONG and self.rng.random() < 0.5:
-            payload = OWN_PONG + payload[:121]
         self.put(opcode, payload)
         self.deliver(opcode, payload)
 
     def controls(self) -> None:
-        """Adds some, or none, inside a message."""
+        """Add control frames inside a message, or none."""
         for _ in range(self.rng.choice((0, 0, 1, 3))):
             self.control()
             self.interrupted = self.interrupted or bool(self.terms.window_bits)
 
     def fragmented(self, size: int | None = None) -> None:
-        """Adds a message in fragments, cut anywhere, with control frames in between."""
+        """Add a message in fragments, cut anywhere, with control frames between them."""
         opcode = self.rng.choice((TEXT, BINARY))
         payload = self.payload(opcode, self.size() if size is None else size)
         flags, wire = self.deflated(payload)
@@ -163,7 +160,7 @@ class Stream:
         self.deliver(opcode, payload)
 
     def fragments(self, opcode: int, payload: bytes, flags: int = 0) -> None:
-        """Adds the frames of a message."""
+        """Add the frames of a message."""
         parts = self.parts(payload)
         last = len(parts) - 1
         for i, part in enumerate(parts):
@@ -173,13 +170,13 @@ class Stream:
             self.put(opcode, part, flags | FIN if i == last else flags)
 
     def parts(self, payload: bytes) -> list[bytes]:
-        """Cuts a payload into fragments, empty ones too."""
+        """Cut a payload into fragments, which may be empty."""
         places = range(len(payload) + 1)
         cuts = sorted(self.rng.choices(places, k=self.rng.randrange(1, 5)))
         return [payload[start:stop] for start, stop in itertools.pairwise([0, *cuts, len(payload)])]
 
     def many(self) -> None:
-        """Adds more frames than a decoder gives at once, or nearly so."""
+        """Add about as many frames as a batch has, or more."""
         kinds = self.rng.choice(((TEXT,), (BINARY,), (TEXT, BINARY, PING), (PONG,)))
         for _ in range(self.rng.choice((510, 511, 512, 513, 1023, 1024, 1025, 1300))):
             opcode = self.rng.choice(kinds)
@@ -188,7 +185,7 @@ class Stream:
             self.deliver(opcode, payload)
 
     def deflated(self, payload: bytes, mode: int = zlib.Z_SYNC_FLUSH) -> tuple[int, bytes]:
-        """Gives the reserved bits and the payload as it goes on the wire (RFC 7692 section 7.2)."""
+        """Return the reserved bits and the compressed payload (RFC 7692 section 7.2)."""
         if not self.terms.window_bits or self.rng.random() < 0.2:
             return 0, payload
         if self._compressor is None or not self.terms.keep_context:
@@ -197,7 +194,7 @@ class Stream:
         return RSV1, data.removesuffix(b"\x00\x00\xff\xff")
 
     def close(self) -> None:
-        """Adds a close frame: nothing in it, a code, or a code and a message."""
+        """Add a close frame: empty, with a code, or with a code and a message."""
         code, message = self.rng.choice(GOOD_CODES), self.text(self.rng.choice((1, 20, 123)))
         payload, end = self.rng.choice(
             (
@@ -211,7 +208,7 @@ class Stream:
         self.ignored()
 
     def truncated(self) -> None:
-        """Adds a part of a frame, or one of 2^62 bytes that never comes whole."""
+        """Add an incomplete frame, perhaps one of 2^62 bytes."""
         opcode = self.rng.choice((TEXT, BINARY, PING, CLOSE))
         size = self.rng.choice((2, 125) if opcode & 8 else (2, 126, 65536))
         payload = b"\x03\xe8" if opcode == CLOSE else self.payload(opcode, size)
@@ -222,31 +219,31 @@ class Stream:
             self.put_raw(b"\x82\x7f" + (1 << 62).to_bytes(8, "big"), b"some")
 
     def refused(self) -> None:
-        """Adds something that RFC 6455 forbids."""
+        """Add something that RFC 6455 forbids."""
         violation = self.rng.choice(VIOLATIONS)
         code = violation(self)
         self.end = ("failure", code)
         self.ignored()
 
     def ignored(self) -> None:
-        """Adds what nobody reads any more, perhaps."""
+        """Add frames behind the end, or none."""
         if self.rng.random() < 0.5:
             self.put(TEXT, b"ignored")
             self.put(PING, b"ignored")
 
     def outcome(self) -> Outcome:
-        """What everybody should make of it."""
+        """Return the expected outcome."""
         return Outcome(self.items, self.end)
 
 
 def not_quite(stream: Stream, *opcodes: int) -> tuple[int, bytes]:
-    """An opcode and a payload that goes with it."""
+    """Return an opcode and a payload for it."""
     opcode = stream.rng.choice(opcodes)
     return opcode, b"" if opcode == CLOSE else stream.payload(opcode, stream.rng.randrange(9))
 
 
 def begun(stream: Stream) -> None:
-    """Begins a message that will not end."""
+    """Begin a message that does not end."""
     opcode, payload = not_quite(stream, TEXT, BINARY)
     stream.put(opcode, payload, 0)
     stream.controls()
@@ -314,7 +311,7 @@ def cut_text(stream: Stream) -> int:
 
 
 def bad_text_in_fragments(stream: Stream) -> int:
-    """What stands behind the bad byte is not delivered: it is seen at once (section 8.1)."""
+    """Nothing behind the bad byte is delivered: it is refused at once (section 8.1)."""
     bad = stream.rng.choice((*BAD_UTF8, *CUT_UTF8))
     text = stream.text(20) + bad + (b"" if bad in CUT_UTF8 else stream.text(20))
     decoder = getincrementaldecoder("utf-8")()
@@ -359,7 +356,7 @@ def half_a_close_code(stream: Stream) -> int:
 
 
 def too_big(stream: Stream) -> int:
-    """One byte over the limit, with all messages before it within."""
+    """Exceed the limit by one byte; all messages before are within it."""
     payloads = [p.encode() if isinstance(p, str) else p for _, p in stream.items]
     longest = max(map(len, payloads), default=0)
     stream.terms = Terms(limit=longest + 3)
@@ -397,7 +394,7 @@ VIOLATIONS: tuple[Callable[[Stream], int], ...] = (
 
 @cache
 def plain_stream(seed: int) -> Stream:
-    """Makes a stream without compression."""
+    """Return a stream without compression."""
     stream = Stream(seed)
     rng = stream.rng
     for _ in range(rng.randrange(9)):
@@ -414,7 +411,7 @@ def plain_stream(seed: int) -> Stream:
 
 @cache
 def deflate_stream(seed: int) -> Stream:
-    """Makes a stream with permessage-deflate."""
+    """Return a stream with permessage-deflate."""
     stream = Stream(seed)
     rng = stream.rng
     # zlib deflates with no window of 8 bits, and wsproto does not inflate with one.
@@ -429,7 +426,7 @@ def deflate_stream(seed: int) -> Stream:
 
 
 def deflate_violation(stream: Stream) -> None:
-    """Adds something that RFC 7692 forbids."""
+    """Add something that RFC 7692 forbids."""
     kind = stream.rng.randrange(4)
     code = 1002
     if kind == 0:
@@ -454,7 +451,7 @@ def deflate_violation(stream: Stream) -> None:
 
 
 def cut_at(data: bytes, places: Iterator[int] | list[int]) -> list[bytes]:
-    """Cuts into reads."""
+    """Cut into reads."""
     cuts = sorted({place for place in places if 0 < place < len(data)})
     return [data[start:stop] for start, stop in itertools.pairwise([0, *cuts, len(data)])]
 
@@ -464,7 +461,7 @@ def in_one_read(stream: Stream) -> list[bytes]:
 
 
 def one_byte_at_a_time(stream: Stream) -> list[bytes]:
-    """In a long stream only around the first and the last headers: all would take too long."""
+    """Cut into single bytes; a long stream only near the first and last headers, to save time."""
     if len(stream.data) <= 300:
         return cut_at(bytes(stream.data), list(range(len(stream.data))))
     marks = stream.marks[:10] + stream.marks[-10:]

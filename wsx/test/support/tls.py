@@ -1,15 +1,27 @@
-"""TLS in memory: a server that speaks it, and its options."""
+"""TLS in memory, and certificates with any kind of flaw."""
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IHandshakeListener, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.ssl import CertificateOptions, PrivateCertificate
+from twisted.internet.ssl import Certificate, CertificateOptions, PrivateCertificate
 from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -19,10 +31,10 @@ from zope.interface import implementer
 
 @implementer(IHandshakeListener)
 class Side(Protocol):
-    """One side of a connection: notes what happens to it.
+    """One side of a connection; records what happens to it.
 
     Args:
-        greeting: is sent as soon as TLS is there.
+        greeting: Bytes to send when the TLS handshake is complete.
     """
 
     def __init__(self, greeting: bytes = b"") -> None:
@@ -44,12 +56,91 @@ class Side(Protocol):
         self.lost = reason.value
 
 
-def server_options(leaf: trustme.LeafCert, **options: Any) -> CertificateOptions:
-    """A server's TLS options, from its certificate and key."""
-    private = PrivateCertificate.loadPEM(leaf.private_key_and_cert_chain_pem.bytes())
+def server_options(certificate: trustme.LeafCert | bytes, **options: Any) -> CertificateOptions:
+    """Return a server's TLS options.
+
+    Args:
+        certificate: The server's certificate and key, as PEM if it is bytes. Certificates behind
+            the first one are sent with it.
+        options: Further arguments of ``CertificateOptions``.
+    """
+    if isinstance(certificate, trustme.LeafCert):
+        certificate = certificate.private_key_and_cert_chain_pem.bytes()
+    private = PrivateCertificate.loadPEM(certificate)
+    _, *chain = re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERT", certificate, re.DOTALL)
+    if chain:
+        pems = [block + b"IFICATE-----\n" for block in chain]
+        options["extraCertChain"] = [Certificate.loadPEM(pem).original for pem in pems]
     return CertificateOptions(
         privateKey=private.privateKey.original, certificate=private.original, **options
     )
+
+
+def self_signed(host: str) -> bytes:
+    """Return a self-signed certificate with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return _sign(key, _name(host), key, x509.SubjectAlternativeName([x509.DNSName(host)]))
+
+
+def with_root(leaf: trustme.LeafCert, ca: trustme.CA) -> bytes:
+    """Return a certificate with its key, and its root certificate behind it."""
+    return leaf.private_key_and_cert_chain_pem.bytes() + ca.cert_pem.bytes()
+
+
+def expired(ca: trustme.CA, host: str) -> trustme.LeafCert:
+    """Return a certificate that was valid in the past."""
+    return _issue(ca, host, timedelta(days=-20), timedelta(days=-10))
+
+
+def not_yet_valid(ca: trustme.CA, host: str) -> trustme.LeafCert:
+    """Return a certificate that will be valid in the future."""
+    return _issue(ca, host, timedelta(days=10), timedelta(days=20))
+
+
+def _issue(ca: trustme.CA, host: str, start: timedelta, stop: timedelta) -> trustme.LeafCert:
+    now = datetime.now(UTC)
+    return ca.issue_cert(host, not_before=now + start, not_after=now + stop)
+
+
+def for_clients_only(ca: trustme.CA, host: str) -> bytes:
+    """Return a certificate with its key that must not be used by a server."""
+    names = x509.SubjectAlternativeName([x509.DNSName(host)])
+    return _sign_by(ca, names, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]))
+
+
+def without_names(ca: trustme.CA) -> bytes:
+    """Return a certificate with its key that has no subjectAltName extension."""
+    return _sign_by(ca)
+
+
+def _sign_by(ca: trustme.CA, *extensions: x509.ExtensionType) -> bytes:
+    issuer = x509.load_pem_x509_certificate(ca.cert_pem.bytes()).subject
+    signer = load_pem_private_key(ca.private_key_pem.bytes(), None)
+    return _sign(ec.generate_private_key(ec.SECP256R1()), issuer, signer, *extensions)
+
+
+def _sign(
+    key: ec.EllipticCurvePrivateKey, issuer: x509.Name, signer: Any, *extensions: x509.ExtensionType
+) -> bytes:
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(_name("example.test"))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    certificate = builder.sign(signer, SHA256())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    return private + certificate.public_bytes(Encoding.PEM)
+
+
+def _name(host: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
 
 
 @implementer(IStreamClientEndpoint)
@@ -57,8 +148,8 @@ class SecureServer:
     """An in-memory endpoint whose server speaks TLS.
 
     Attributes:
-        app: the server's side, on top of TLS.
-        mute: the server accepts TCP and then says nothing.
+        app: The server's side, on top of TLS.
+        mute: Whether the server accepts TCP and then sends nothing.
     """
 
     def __init__(self, clock: Clock, options: CertificateOptions) -> None:
@@ -88,5 +179,9 @@ class SecureServer:
         return self.app.transport
 
     def flush(self) -> None:
-        """Moves bytes to and fro until there are none."""
+        """Move bytes in both directions until there are none."""
         self._pump.flush()
+
+    def pump(self) -> bool:
+        """Move the bytes that wait now, once; return whether there were any."""
+        return self._pump.pump()

@@ -16,7 +16,7 @@ RSV1 = 0x40
 
 
 def final_block(payload: bytes) -> bytes:
-    """Deflates into one block with BFINAL set (RFC 7692 section 7.2.3.4)."""
+    """Compress into one block with BFINAL set (RFC 7692 section 7.2.3.4)."""
     deflater = zlib.compressobj(wbits=-15)
     return deflater.compress(payload) + deflater.flush(zlib.Z_FINISH)
 
@@ -28,14 +28,14 @@ class DeflateTests(ProtocolCase):
     """permessage-deflate (RFC 7692)."""
 
     def open_deflated(self, extensions: str = DEFLATE, **options: Any) -> Connection:
-        """Makes a connection with the extension."""
+        """Open a connection with the extension."""
         return self.open(extensions=extensions, compression="deflate", **options)
 
     def sent_payloads(self, deflater: Deflater, *payloads: str) -> list[bytes]:
-        """Sends texts; gives their payloads on the wire, after checking what they inflate to."""
+        """Send texts, check that they inflate to the same, and return their compressed payloads."""
         wire = []
         for payload in payloads:
-            self.connection.gather([Text(payload)])
+            self.connection.buffer([Text(payload)])
             self.connection.flush()
             data = self.peer.transport.value()
             ((opcode, deflated),) = self.peer.received()
@@ -45,7 +45,7 @@ class DeflateTests(ProtocolCase):
         return wire
 
     def test_received_with_context(self) -> None:
-        """Messages that refer to earlier ones are inflated: context takeover by the server."""
+        """Received messages may refer to earlier ones (context takeover)."""
         self.open_deflated()
         deflater = Deflater()
         first, second = deflater.text(SAMPLE), deflater.text(SAMPLE)
@@ -54,26 +54,26 @@ class DeflateTests(ProtocolCase):
         self.assertEqual(self.log.frames, [Text(SAMPLE)] * 2)
 
     def test_sent_with_context(self) -> None:
-        """What is sent refers to earlier messages: context takeover by us."""
+        """Sent messages refer to earlier ones (context takeover)."""
         self.open_deflated()
         first, second = self.sent_payloads(Deflater(), SAMPLE, SAMPLE)
         self.assertLess(len(second), len(first))
 
     def test_received_without_context(self) -> None:
-        """``server_no_context_takeover``: each message stands alone."""
+        """With ``server_no_context_takeover`` received messages refer to no others."""
         self.open_deflated(f"{DEFLATE}; server_no_context_takeover")
         deflater = Deflater(takeover=False)
         self.peer.send(deflater.text(SAMPLE) + deflater.text("x") + deflater.text(SAMPLE))
         self.assertEqual(self.log.frames, [Text(SAMPLE), Text("x"), Text(SAMPLE)])
 
     def test_sent_without_context(self) -> None:
-        """``client_no_context_takeover``: each message that we send stands alone."""
+        """With ``client_no_context_takeover`` sent messages refer to no others."""
         self.open_deflated(f"{DEFLATE}; client_no_context_takeover")
         first, second = self.sent_payloads(Deflater(takeover=False), SAMPLE, SAMPLE)
         self.assertEqual(first, second)
 
     def test_window_bits(self) -> None:
-        """The server's window sizes are obeyed in both directions."""
+        """The negotiated window sizes hold in both directions."""
         self.open_deflated(f"{DEFLATE}; client_max_window_bits=9; server_max_window_bits=10")
         noise = "".join(chr(33 + (i * i * 7) % 90) for i in range(5000))
         self.sent_payloads(Deflater(bits=9), noise, noise)
@@ -81,7 +81,7 @@ class DeflateTests(ProtocolCase):
         self.assertEqual(self.log.frames, [Text(noise)])
 
     def test_empty_messages(self) -> None:
-        """[F1] Empty messages survive, several in a row, in both directions."""
+        """[F1] Empty messages are sent and received, also several in a row."""
         self.open_deflated()
         self.sent_payloads(Deflater(), "", "", "x", "", "")
         deflater = Deflater()
@@ -96,14 +96,14 @@ class DeflateTests(ProtocolCase):
         self.assertEqual(self.log.frames, [Text("a"), Text("b"), Text("c")])
 
     def test_control_frames_are_not_compressed(self) -> None:
-        """Pings and pongs go out as they are (RFC 7692 section 6), and come in so."""
+        """Pings and pongs are not compressed (RFC 7692 section 6), sent or received."""
         self.open_deflated()
         self.assertEqual(self.send(Ping(b"p"), Pong(b"q")), [(9, b"p"), (10, b"q")])
         self.peer.send(server_frame(9, b"p", FIN_RSV1))
         self.assertEqual(self.log.only("violated").close_code, 1002)
 
     def test_fragmented(self) -> None:
-        """[F4] A compressed message in fragments, with a ping between, even byte by byte."""
+        """[F4] A compressed message may be in fragments, with a ping between, byte by byte."""
         data = Deflater().compress(("h\xe9llo " * 50).encode())
         fragments = [data[i : i + 1] for i in range(len(data))]
         wire = server_frame(1, fragments[0], RSV1) + server_frame(9, b"p")
@@ -114,14 +114,14 @@ class DeflateTests(ProtocolCase):
         self.assertEqual(self.log.frames, [Ping(b"p"), Text("h\xe9llo " * 50)])
 
     def test_reserved_bit_in_a_continuation(self) -> None:
-        """Only a message's first frame has RSV1 (RFC 7692 section 6.1)."""
+        """RSV1 on a continuation is a violation (RFC 7692 section 6.1)."""
         data = Deflater().compress(b"hello")
         self.open_deflated()
         self.peer.send(server_frame(1, data[:2], RSV1) + server_frame(0, data[2:], FIN_RSV1))
         self.assertEqual(self.log.only("violated").close_code, 1002)
 
     def test_final_block(self) -> None:
-        """A message that ends with a BFINAL block is whole, and so are the messages after it."""
+        """A message may end with a BFINAL block, and other messages may follow it."""
         self.open_deflated()
         first = server_frame(1, final_block(b"first") + b"\x00", FIN_RSV1)
         self.peer.send(first + Deflater().text("second") + first)
@@ -141,7 +141,7 @@ class DeflateTests(ProtocolCase):
             self.assertEqual(self.log.frames, [Text("hello world")], name)
 
     def test_corrupt(self) -> None:
-        """What cannot be inflated is 1007."""
+        """A message that cannot be inflated is refused with 1007."""
         for data in (b"\xff\xff\xff\xff", b"\x07garbage", b"\x01\x05\x00\x00\x00hello"):
             self.log.events.clear()
             self.open_deflated()
@@ -149,13 +149,13 @@ class DeflateTests(ProtocolCase):
             self.assertEqual(self.log.only("violated").close_code, 1007, data)
 
     def test_bad_utf8_after_inflation(self) -> None:
-        """[F9] Text is checked after inflation."""
+        """[F9] Inflated text that is not UTF-8 is refused with 1007."""
         self.open_deflated()
         self.peer.send(server_frame(1, Deflater().compress(b"ab\xff"), FIN_RSV1))
         self.assertEqual(self.log.only("violated").close_code, 1007)
 
     def test_bomb(self) -> None:
-        """Trap: inflating is unlimited. A bomb is 1009, and is not inflated to its end."""
+        """A decompression bomb is refused with 1009 and not inflated to its end."""
         bomb = server_frame(2, Deflater().compress(bytes(64 * 1024 * 1024)), FIN_RSV1)
         self.open_deflated(max_message_size=100_000)
         tracemalloc.start()
@@ -166,14 +166,14 @@ class DeflateTests(ProtocolCase):
         self.assertEqual(self.log.frames, [])
 
     def test_bomb_in_fragments(self) -> None:
-        """The limit is for the message, not for each of its fragments."""
+        """The limit is for the inflated message, not for each of its fragments."""
         data = Deflater().compress(bytes(5000))
         self.open_deflated(max_message_size=4000)
         self.peer.send(server_frame(2, data[:4], RSV1) + server_frame(0, data[4:]))
         self.assertEqual(self.log.only("violated").close_code, 1009)
 
     def test_limit_is_after_inflation(self) -> None:
-        """A message that grows by compression is measured as it was before."""
+        """A message that is longer when compressed counts with its inflated size."""
         noise = bytes(random.Random(1).randbytes(1000))
         data = Deflater().compress(noise)
         self.assertGreater(len(data), 1000)
@@ -182,7 +182,7 @@ class DeflateTests(ProtocolCase):
         self.assertEqual(self.log.frames, [Binary(noise)])
 
     def test_limit_is_exact(self) -> None:
-        """A message of the limit's size comes whole; one that is longer never comes cut."""
+        """A message of exactly the limit is received; a longer one is not, not even truncated."""
         for size, excess in [(2067, 1), (2326, 257), (2424, 100), (1000, 1), (1, 1), (50, 3)]:
             for length in (size, size + excess):
                 self.log.events.clear()
@@ -202,7 +202,7 @@ class DeflateTests(ProtocolCase):
         self.assertEqual(len(self.log.frames[0].payload), len(payload))
 
     def test_not_accepted(self) -> None:
-        """A server that takes no notice of the offer gets and sends plain messages."""
+        """Messages are not compressed if the server does not accept the offer."""
         self.open_deflated("")
         self.assertEqual(self.log.conns[0].extensions, ())
         self.assertEqual(self.send(Text("plain")), [(1, b"plain")])
@@ -236,7 +236,7 @@ class DeflateTests(ProtocolCase):
             self.assertTrue(self.peer.transport.aborted, answer)
 
     def test_unasked(self) -> None:
-        """[S8] permessage-deflate that we did not offer is a HandshakeError."""
+        """[S8] permessage-deflate that was not offered is a HandshakeError."""
         self.attempt()
         self.peer.answer(Sec_WebSocket_Extensions=DEFLATE)
         self.failure(HandshakeError)

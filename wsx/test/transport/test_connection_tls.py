@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import trustme
+from twisted.internet.error import ConnectionDone
 
-from wsx import ConnError, Text, is_retryable
-from wsx._transport.connection import Attempt
+from wsx import ConnError, RequestError, Text, is_retryable
+from wsx._transport.attempt import Attempt
 from wsx._wire import handshake
 from wsx.test.support import MemoryTransport, Peer, read_frames, text
 from wsx.test.support.connections import ProtocolCase
-from wsx.test.support.tls import SecureServer, server_options
+from wsx.test.support.tls import SecureServer, expired, server_options
+
+REFUSAL = b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"
 
 
 class TLSTests(ProtocolCase):
@@ -25,14 +28,14 @@ class TLSTests(ProtocolCase):
         self.ca_pem = self.ca.cert_pem.bytes()
 
     def attempt_tls(self, **options: Any) -> Attempt:
-        """Starts an attempt to connect by TLS, as far as it gets."""
+        """Start an attempt to connect with TLS, and let both sides exchange their bytes."""
         options = {"cacerts": self.ca_pem, "endpoint": self.secure} | options
         attempt = self.attempt("wss://example.test/feed", **options)
         self.secure.flush()
         return attempt
 
     def answer(self, rest: bytes = b"") -> None:
-        """Completes the opening handshake with one write."""
+        """Complete the opening handshake with one write."""
         reader = Peer(None, self.clock)
         reader.transport = MemoryTransport(self.clock)
         reader.transport.write(bytes(self.secure.app.received))
@@ -46,7 +49,7 @@ class TLSTests(ProtocolCase):
         self.secure.flush()
 
     def test_nothing_on_the_global_reactor(self) -> None:
-        """Trap: wss over an in-memory transport. TLS buffers with the given reactor as well."""
+        """TLS schedules its writes on the given reactor, nothing on the global one."""
         from twisted.internet import reactor
 
         before = set(reactor.getDelayedCalls())
@@ -58,11 +61,11 @@ class TLSTests(ProtocolCase):
         self.assertTrue(self.secure.app.received.startswith(b"GET /feed HTTP/1.1\r\n"))
 
     def test_request_waits_for_tls(self) -> None:
-        """The request goes out when TLS is made, not before; then frames go both ways."""
+        """The request is sent when TLS is ready, not before; then frames go both ways."""
         self.attempt_tls()
         self.answer()
         self.assertEqual(self.log.names, ["opened"])
-        self.connection.gather([Text("out")])
+        self.connection.buffer([Text("out")])
         self.connection.flush()
         self.secure.app_transport.write(text("in"))
         self.secure.flush()
@@ -70,7 +73,7 @@ class TLSTests(ProtocolCase):
         self.assertEqual(self.log.frames, [Text("in")])
 
     def test_frames_with_the_response(self) -> None:
-        """[S19] Frames in the TLS record of the 101 come after ``opened``."""
+        """[S19] Frames in the TLS record of the 101 are received after ``opened``."""
         self.attempt_tls()
         self.answer(text("one") + text("two"))
         self.assertEqual(
@@ -78,21 +81,21 @@ class TLSTests(ProtocolCase):
         )
 
     def test_verified_by_default(self) -> None:
-        """[S18] Trap: ``connectWS`` does not verify TLS. An unknown CA is a ConnError, for good."""
+        """[S18] Certificates are verified by default: an unknown CA is a final ConnError."""
         self.attempt_tls(cacerts=trustme.CA().cert_pem.bytes())
         error = self.failure(ConnError)
         self.assertFalse(is_retryable(error))
         self.assertEqual(bytes(self.secure.app.received), b"")
 
     def test_other_host(self) -> None:
-        """[S18] A certificate for another host is a ConnError, for good; nothing is sent."""
+        """[S18] A certificate for another host is a final ConnError; nothing is sent."""
         self.secure.options = server_options(self.ca.issue_cert("other.test"))
         self.attempt_tls()
         self.assertFalse(is_retryable(self.failure(ConnError)))
         self.assertEqual(bytes(self.secure.app.received), b"")
 
     def test_insecure(self) -> None:
-        """[S18] ``insecure=True`` connects all the same."""
+        """[S18] With ``insecure=True`` an unknown CA is accepted."""
         self.attempt_tls(cacerts=trustme.CA().cert_pem.bytes(), insecure=True)
         self.answer()
         self.assertEqual(self.log.names, ["opened"])
@@ -107,7 +110,7 @@ class TLSTests(ProtocolCase):
         self.assertIsInstance(self.failure(ConnError).original, TimeoutError)
 
     def test_cancelled_within_tls(self) -> None:
-        """An attempt that is cancelled during TLS drops TCP and says nothing."""
+        """Cancelling during the TLS handshake aborts TCP and notifies nobody."""
         self.secure.mute = True
         attempt = self.attempt_tls()
         attempt.cancel()
@@ -117,9 +120,46 @@ class TLSTests(ProtocolCase):
         self.assertEqual(self.log.events, [])
 
     def test_dropped(self) -> None:
-        """[D1] The end of an open TLS connection is ``closed``, once."""
+        """[D1] At the end of an open TLS connection ``closed`` is called once."""
         self.attempt_tls()
         self.answer()
         self.secure.app_transport.loseConnection()
         self.secure.flush()
         self.assertEqual(self.log.names, ["opened", "closed"])
+
+    def refuse(self, response: bytes) -> None:
+        """Send a refusal and hold back what the client sends after it."""
+        self.secure.app_transport.write(response)
+        self.secure.pump()
+        self.assertEqual(self.log.names, ["failed"])
+
+    def test_refused(self) -> None:
+        """[S8] After a refusal TLS is closed with close_notify, and TCP with FIN."""
+        self.attempt_tls()
+        self.refuse(REFUSAL)
+        self.assertEqual(self.failure(RequestError).body, b"no")
+        self.assertFalse(self.secure.client_io.disconnecting)
+        self.secure.flush()
+        self.assertIsInstance(self.secure.app.lost, ConnectionDone)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_refused_without_close_notify(self) -> None:
+        """[S8] If the server does not answer close_notify, TCP is aborted after one second."""
+        self.attempt_tls()
+        self.refuse(REFUSAL)
+        self.clock.advance(0.999)
+        self.assertFalse(self.secure.client_io.disconnecting)
+        self.clock.advance(0.002)
+        self.assertTrue(self.secure.client_io.disconnecting)
+        self.secure.flush()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.failure(RequestError)
+
+    def test_expired(self) -> None:
+        """[S18] A certificate that has expired is a final ConnError with an explanation."""
+        self.secure.options = server_options(expired(self.ca, "example.test"))
+        self.attempt_tls()
+        error = self.failure(ConnError)
+        self.assertEqual(error.explanation, "the server's certificate has expired")
+        self.assertFalse(is_retryable(error))
+        self.assertEqual(bytes(self.secure.app.received), b"")

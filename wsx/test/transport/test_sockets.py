@@ -1,4 +1,4 @@
-"""Tests of wsx._transport.sockets on real sockets; the test holds both ends."""
+"""Tests of ``wsx._transport.sockets`` on real sockets; the test has both ends."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactor, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._transport.sockets import read_largely, read_to_taker, read_without_detour, write_now
+from wsx._transport.sockets import (
+    increase_read_size,
+    read_into_buffer,
+    read_without_logging_context,
+    write_now,
+)
 
 LARGE = b"x" * 4_000_000  # more than any socket takes at once
 
 
 class SocketCase(SynchronousTestCase):
-    """Tests with a transport whose peer is a socket in the test's hands."""
+    """Base class: a transport whose peer is a socket of the test."""
 
     def setUp(self) -> None:
         ours, self.peer = socket.socketpair()
@@ -36,32 +41,32 @@ class SocketCase(SynchronousTestCase):
         self.transport.logstr = "test"
 
 
-class ReadLargelyTests(SocketCase):
-    """``read_largely`` reaches the TCP transport, wherever it is."""
+class IncreaseReadSizeTests(SocketCase):
+    """``increase_read_size`` finds the TCP transport."""
 
     def setUp(self) -> None:
         super().setUp()
         self.before = self.transport.bufferSize
 
     def test_transport(self) -> None:
-        """It reads more at once."""
-        read_largely(self.transport)
+        """The read size of a TCP transport is increased."""
+        increase_read_size(self.transport)
         self.assertGreater(self.transport.bufferSize, self.before)
 
     def test_below(self) -> None:
-        """So below TLS and whatever else there is."""
+        """The TCP transport below TLS and other wrappers is found."""
         below_two = SimpleNamespace(transport=SimpleNamespace(transport=self.transport))
-        read_largely(below_two)
+        increase_read_size(below_two)
         self.assertGreater(self.transport.bufferSize, self.before)
 
     def test_others(self) -> None:
-        """Other transports, and other connections, stay as they are."""
-        read_largely(StringTransport())
+        """Other transports and other connections do not change."""
+        increase_read_size(StringTransport())
         self.assertEqual(Connection.bufferSize, self.before)
 
 
 class WriteNowTests(SocketCase):
-    """``write_now`` is ``transport.write``, sooner."""
+    """``write_now`` writes at once if it can."""
 
     @property
     def waits(self) -> bool:
@@ -69,7 +74,7 @@ class WriteNowTests(SocketCase):
         return bool(self.reactor.getWriters())
 
     def arrived(self) -> bytes:
-        """What the peer can read now."""
+        """Return what the peer can read now."""
         data = b""
         try:
             while part := self.peer.recv(65536):
@@ -79,7 +84,7 @@ class WriteNowTests(SocketCase):
         return data
 
     def write_the_rest(self) -> bytes:
-        """Has the transport write what it has; gives what the peer got."""
+        """Let the transport write its buffer; return what the peer receives."""
         data = self.arrived()
         while self.waits:
             self.assertIsNone(self.transport.doWrite())
@@ -87,13 +92,13 @@ class WriteNowTests(SocketCase):
         return data
 
     def test_at_once(self) -> None:
-        """Where nothing waits, the peer has the bytes at once, and the reactor nothing to do."""
+        """If nothing waits, the bytes are sent at once; the reactor has nothing to do."""
         write_now(self.transport, b"hello")
         self.assertEqual(self.arrived(), b"hello")
         self.assertFalse(self.waits)
 
     def test_after_what_waits(self) -> None:
-        """What was written before goes before."""
+        """Bytes that were written before are sent before."""
         self.transport.write(b"first ")
         write_now(self.transport, b"second ")
         write_now(self.transport, b"third")
@@ -101,21 +106,21 @@ class WriteNowTests(SocketCase):
         self.assertEqual(self.write_the_rest(), b"first second third")
 
     def test_after_a_part(self) -> None:
-        """So where the transport wrote a part of it."""
+        """The order is kept if the transport has written only a part."""
         self.transport.write(LARGE)
         self.transport.doWrite()
         write_now(self.transport, b"end")
         self.assertEqual(self.write_the_rest(), LARGE + b"end")
 
     def test_full_socket(self) -> None:
-        """What the socket does not take, the transport has."""
+        """Bytes that the socket does not take are passed to the transport."""
         write_now(self.transport, LARGE)
         self.assertTrue(self.waits)
         write_now(self.transport, b"end")
         self.assertEqual(self.write_the_rest(), LARGE + b"end")
 
     def test_producer(self) -> None:
-        """A full transport pauses its producer, as ever."""
+        """A full write buffer pauses the producer."""
         calls: list[str] = []
 
         class Producer:
@@ -134,14 +139,14 @@ class WriteNowTests(SocketCase):
         self.assertEqual(calls, ["pause", "resume"])
 
     def test_peer_gone(self) -> None:
-        """A broken connection is found by the transport, in its own time."""
+        """A broken connection is noticed by the transport later."""
         self.peer.close()
         write_now(self.transport, b"hello")
         self.assertTrue(self.waits)
         self.assertIsInstance(self.transport.doWrite(), ConnectionLost)
 
     def test_disconnecting(self) -> None:
-        """After ``loseConnection`` nothing passes the transport by."""
+        """After ``loseConnection`` nothing is sent directly."""
         self.transport.write(b"last")
         self.transport.loseConnection()
         self.transport.dataBuffer, self.transport._tempDataBuffer = b"", []
@@ -149,14 +154,14 @@ class WriteNowTests(SocketCase):
         self.assertEqual(self.arrived(), b"")
 
     def test_disconnected(self) -> None:
-        """Once it is closed, nothing is written, as ever."""
+        """After the end of the connection nothing is written."""
         self.transport.connected = False
         write_now(self.transport, b"late")
         self.assertEqual(self.arrived(), b"")
         self.assertFalse(self.waits)
 
     def test_tls(self) -> None:
-        """With TLS the socket is not ours to write to."""
+        """With TLS the bytes go through the transport."""
         written: list[bytes] = []
         self.transport.TLS = True
         self.transport.write = written.append
@@ -164,18 +169,21 @@ class WriteNowTests(SocketCase):
         self.assertEqual((self.arrived(), written), (b"", [b"secret"]))
 
     def test_another_transport(self) -> None:
-        """Any other transport just writes."""
+        """Any other transport writes as usual."""
         transport = StringTransport()
         write_now(transport, b"hello")
         self.assertEqual(transport.value(), b"hello")
 
 
-class Listening(Protocol):
-    """Takes what comes, into its room where it has some.
+class RecordingReader(Protocol):
+    """Records received bytes.
 
     Attributes:
-        place: the room, or None.
-        heard: what came elsewhere.
+        place: The memory for the next bytes, or None.
+        taken: Bytes that were written to the memory.
+        heard: Bytes that were passed to ``dataReceived``.
+        ended: The reasons of ``connectionLost``.
+        error: An exception that ``dataReceived`` raises.
     """
 
     def __init__(self) -> None:
@@ -185,12 +193,12 @@ class Listening(Protocol):
         self.ended: list[Any] = []
         self.error: BaseException | None = None
 
-    def room(self) -> memoryview | None:
-        """Says where to."""
+    def get_buffer(self) -> memoryview | None:
+        """Return the memory of the test, or None."""
         return None if self.place is None else memoryview(self.place)
 
-    def fill(self, size: int) -> None:
-        """Notes what is there now."""
+    def buffer_updated(self, size: int) -> None:
+        """Record the received bytes."""
         assert self.place is not None
         self.taken += self.place[:size]
         self.place += bytes(1)  # no view of it is left
@@ -204,15 +212,15 @@ class Listening(Protocol):
         self.ended.append(reason.value)
 
 
-class TakerCase(SocketCase):
-    """Tests with a protocol that takes bytes."""
+class BufferedCase(SocketCase):
+    """Base class: a transport whose protocol is a ``BufferedReader``."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.taker = self.transport.protocol = Listening()
+        self.reader = self.transport.protocol = RecordingReader()
 
     def reset(self) -> None:
-        """Has the kernel answer the next read with an error."""
+        """Make the next read fail with an error of the kernel."""
         server = socket.create_server(("127.0.0.1", 0))
         ours = socket.create_connection(server.getsockname())
         peer, _ = server.accept()
@@ -224,81 +232,81 @@ class TakerCase(SocketCase):
         peer.close()
 
 
-class ReadToTakerTests(TakerCase):
-    """``read_to_taker`` reads to where the protocol wants it."""
+class ReadIntoBufferTests(BufferedCase):
+    """``read_into_buffer`` reads directly into the protocol's memory."""
 
-    def test_room(self) -> None:
-        """It reads there as much as there is room for, and the rest the next time."""
-        read_to_taker(self.transport, self.taker)
-        self.taker.place = bytearray(4)
+    def test_memory(self) -> None:
+        """A read fills at most the memory; the rest follows with the next read."""
+        read_into_buffer(self.transport, self.reader)
+        self.reader.place = bytearray(4)
         self.peer.send(b"hello")
         self.assertIsNone(self.transport.doRead())
-        self.assertEqual((self.taker.taken, self.taker.heard), (b"hell", b""))
+        self.assertEqual((self.reader.taken, self.reader.heard), (b"hell", b""))
         self.assertIsNone(self.transport.doRead())
-        self.assertEqual(self.taker.taken, b"hello")
+        self.assertEqual(self.reader.taken, b"hello")
 
-    def test_no_room(self) -> None:
-        """Otherwise it reads as ever."""
-        read_to_taker(self.transport, self.taker)
+    def test_no_memory(self) -> None:
+        """Without memory the bytes go to ``dataReceived``."""
+        read_into_buffer(self.transport, self.reader)
         self.peer.send(b"hello")
         self.assertIsNone(self.transport.doRead())
-        self.assertEqual((self.taker.taken, self.taker.heard), (b"", b"hello"))
+        self.assertEqual((self.reader.taken, self.reader.heard), (b"", b"hello"))
 
     def test_nothing_there(self) -> None:
         """A read for nothing does nothing."""
-        read_to_taker(self.transport, self.taker)
-        self.taker.place = bytearray(4)
+        read_into_buffer(self.transport, self.reader)
+        self.reader.place = bytearray(4)
         self.assertIsNone(self.transport.doRead())
-        self.assertEqual(self.taker.taken, b"")
+        self.assertEqual(self.reader.taken, b"")
 
     def test_end(self) -> None:
-        """The peer's end is told as ever, with room and without."""
-        read_to_taker(self.transport, self.taker)
+        """The end of the connection is reported, with memory and without."""
+        read_into_buffer(self.transport, self.reader)
         self.peer.close()
         for place in (None, bytearray(4)):
-            self.taker.place = place
+            self.reader.place = place
             self.assertIsInstance(self.transport.doRead(), ConnectionDone)
 
     def test_error(self) -> None:
-        """So is a broken connection."""
-        read_to_taker(self.transport, self.taker)
+        """A broken connection is reported."""
+        read_into_buffer(self.transport, self.reader)
         self.reset()
-        self.taker.place = bytearray(4)
+        self.reader.place = bytearray(4)
         self.assertIsInstance(self.transport.doRead(), ConnectionLost)
 
     def test_endpoint(self) -> None:
-        """The protocol that endpoints put between does not mind."""
-        self.transport.protocol = _WrappingProtocol(Deferred(), self.taker)
-        read_to_taker(self.transport, self.taker)
-        self.taker.place = bytearray(9)
+        """The wrapper protocol of endpoints is skipped."""
+        self.transport.protocol = _WrappingProtocol(Deferred(), self.reader)
+        read_into_buffer(self.transport, self.reader)
+        self.reader.place = bytearray(9)
         self.peer.send(b"hello")
         self.transport.doRead()
-        self.assertEqual(self.taker.taken, b"hello")
+        self.assertEqual(self.reader.taken, b"hello")
 
-    def test_not_past_others(self) -> None:
-        """Who else stands between sees everything."""
-        self.transport.protocol = Listening()
-        read_to_taker(self.transport, self.taker)
-        self.taker.place = bytearray(9)
+    def test_other_protocols(self) -> None:
+        """Another protocol between the two receives everything."""
+        self.transport.protocol = RecordingReader()
+        read_into_buffer(self.transport, self.reader)
+        self.reader.place = bytearray(9)
         self.peer.send(b"hello")
         self.transport.doRead()
-        self.assertEqual((self.taker.taken, self.transport.protocol.heard), (b"", b"hello"))
+        self.assertEqual((self.reader.taken, self.transport.protocol.heard), (b"", b"hello"))
 
-    def test_not_past_tls(self) -> None:
-        """What is encrypted is not for the taker."""
+    def test_tls(self) -> None:
+        """With TLS nothing changes."""
         self.transport.TLS = True
-        read_to_taker(self.transport, self.taker)
+        read_into_buffer(self.transport, self.reader)
         self.assertNotIn("doRead", vars(self.transport))
 
     def test_another_transport(self) -> None:
-        """Any other transport stays as it is."""
+        """Any other transport does not change."""
         transport = StringTransport()
-        read_to_taker(transport, self.taker)
+        read_into_buffer(transport, self.reader)
         self.assertFalse(hasattr(transport, "doRead"))
 
 
-class ReadWithoutDetourTests(TakerCase):
-    """``read_without_detour`` has an asyncio reactor call the transport itself."""
+class ReadWithoutLoggingContextTests(BufferedCase):
+    """``read_without_logging_context`` bypasses ``callWithLogger`` on asyncio reactors."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -307,79 +315,79 @@ class ReadWithoutDetourTests(TakerCase):
         self.reactor = self.transport.reactor = AsyncioSelectorReactor(self.loop)
         self.addCleanup(self.reactor.removeAll)
         self.transport.startReading()
-        self.prefixes = 0  # how often somebody wanted to log
+        self.prefixes = 0  # calls of logPrefix
         self.patch(self.transport, "logPrefix", self.count)
 
     def count(self) -> str:
-        """What ``callWithLogger`` asks for."""
+        """Count the calls of ``callWithLogger``."""
         self.prefixes += 1
         return "test"
 
     def turn(self) -> None:
-        """Has the loop look at its sockets once."""
+        """Run the event loop once."""
         self.loop.call_soon(self.loop.stop)
         self.loop.run_forever()
 
     def hear(self, data: bytes) -> None:
-        """The peer says something, and the loop turns."""
+        """Send bytes from the peer, and run the event loop once."""
         self.peer.send(data)
         self.turn()
 
     def test_read(self) -> None:
-        """What comes is read, and nobody asks for the prefix of log lines."""
+        """Bytes are read, and the prefix of log lines is not asked for."""
         self.hear(b"one")
         self.assertEqual(self.prefixes, 1)
-        read_without_detour(self.transport)
+        read_without_logging_context(self.transport)
         self.hear(b"two")
-        self.assertEqual((self.taker.heard, self.prefixes), (b"onetwo", 1))
+        self.assertEqual((self.reader.heard, self.prefixes), (b"onetwo", 1))
 
     def test_below(self) -> None:
-        """So below TLS."""
-        read_without_detour(SimpleNamespace(transport=self.transport))
+        """The TCP transport below TLS is found."""
+        read_without_logging_context(SimpleNamespace(transport=self.transport))
         self.hear(b"one")
-        self.assertEqual((self.taker.heard, self.prefixes), (b"one", 0))
+        self.assertEqual((self.reader.heard, self.prefixes), (b"one", 0))
 
     def test_pause(self) -> None:
-        """A transport that does not read stays so, until it reads again."""
-        read_without_detour(self.transport)
+        """A paused transport stays paused until it is resumed."""
+        read_without_logging_context(self.transport)
         self.transport.pauseProducing()
-        read_without_detour(self.transport)
+        read_without_logging_context(self.transport)
         self.hear(b"one")
-        self.assertEqual(self.taker.heard, b"")
+        self.assertEqual(self.reader.heard, b"")
         self.transport.resumeProducing()
         self.turn()
-        self.assertEqual(self.taker.heard, b"one")
+        self.assertEqual(self.reader.heard, b"one")
 
     def test_end(self) -> None:
-        """The end of the connection is told, once, and the loop forgets it."""
-        read_without_detour(self.transport)
+        """The end of the connection is reported once, and the reactor stops reading."""
+        read_without_logging_context(self.transport)
         self.peer.close()
         self.turn()
         self.turn()
-        self.assertEqual([type(reason) for reason in self.taker.ended], [ConnectionDone])
+        self.assertEqual([type(reason) for reason in self.reader.ended], [ConnectionDone])
         self.assertNotIn(self.transport, self.reactor.getReaders())
 
     def test_error(self) -> None:
-        """An exception in the protocol is logged and ends the connection, as ever."""
-        read_without_detour(self.transport)
-        self.taker.error = ZeroDivisionError()
+        """An exception in the protocol is logged and ends the connection."""
+        read_without_logging_context(self.transport)
+        self.reader.error = ZeroDivisionError()
         self.hear(b"one")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertEqual(self.taker.ended, [self.taker.error])
+        self.assertEqual(self.reader.ended, [self.reader.error])
 
     def test_exit(self) -> None:
-        """What is no Exception does not get through to the loop; only Ctrl-C does, as ever."""
-        read_without_detour(self.transport)
-        self.taker.error = SystemExit()
+        """Of all exceptions, only KeyboardInterrupt reaches the event loop."""
+        read_without_logging_context(self.transport)
+        self.reader.error = SystemExit()
         self.hear(b"one")
         self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
-        self.taker.error = KeyboardInterrupt()
+        self.reader.error = KeyboardInterrupt()
         self.assertRaises(KeyboardInterrupt, self.hear, b"two")
 
     def test_other_reactors(self) -> None:
-        """Other reactors, and transports of other kinds, stay as they are."""
+        """Other reactors and other transports do not change."""
         self.transport.reactor = MemoryReactor()
-        read_without_detour(self.transport)
-        read_without_detour(StringTransport())
+        read_without_logging_context(self.transport)
+        read_without_logging_context(StringTransport())
         self.hear(b"one")
         self.assertEqual(self.prefixes, 1)

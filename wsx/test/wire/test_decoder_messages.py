@@ -6,9 +6,8 @@ import itertools
 import random
 from typing import Any
 
-from wsx._wire.decoder import MUCH, Decoder
+from wsx._wire.assembler import LARGE_PAYLOAD
 from wsx._wire.encoder import FIN, RSV1
-from wsx.errors import FrameError
 from wsx.frames import (
     BINARY,
     CONTINUATION,
@@ -29,6 +28,8 @@ from wsx.test.support.decoding import (
     RSV2,
     RSV3,
     DecoderCase,
+    FakeInflater,
+    RecordingDecoder,
     feed_all,
     fragments,
     length_form,
@@ -36,10 +37,10 @@ from wsx.test.support.decoding import (
 
 
 class MaxMessageSizeTests(DecoderCase):
-    """``max_message_size``: past it, close code 1009."""
+    """``max_message_size``: a longer message is refused with close code 1009."""
 
     def test_exactly_the_limit(self) -> None:
-        """A message of exactly the limit is taken, in each form of length."""
+        """A message of exactly the limit is accepted, in each form of length."""
         for limit in (1, 125, 126, 65535, 65536):
             self.assert_decodes(
                 server_frame(BINARY, bytes(limit)), Binary(bytes(limit)), max_message_size=limit
@@ -56,7 +57,7 @@ class MaxMessageSizeTests(DecoderCase):
             self.assertEqual(error.opcode, opcode)
 
     def test_bytes_count(self) -> None:
-        """Of text the bytes count, not the characters."""
+        """The limit of a text counts bytes, not characters."""
         self.assert_decodes(text("€"), Text("€"), max_message_size=3)
         self.assert_refused(text("€"), MESSAGE_TOO_BIG, max_message_size=2)
         parts = b"".join(fragments(TEXT, b"\xe2\x82", b"\xac\xe2", b"\x82\xac"))
@@ -64,18 +65,18 @@ class MaxMessageSizeTests(DecoderCase):
         self.assert_refused(parts, MESSAGE_TOO_BIG, max_message_size=5)
 
     def test_fragments_are_added_up(self) -> None:
-        """Fragments count together."""
+        """The fragments of a message count together."""
         parts = b"".join(fragments(BINARY, b"abc", b"def", b"gh"))
         self.assert_decodes(parts, Binary(b"abcdefgh"), max_message_size=8)
         self.assert_refused(parts, MESSAGE_TOO_BIG, max_message_size=7)
 
     def test_fragments_are_refused_early(self) -> None:
-        """The fragment that goes past the limit is refused, not the message's end awaited."""
+        """The fragment that exceeds the limit is refused before the message ends."""
         first, second, _ = fragments(BINARY, b"abc", b"def", b"gh")
         self.assert_refused(first + second, MESSAGE_TOO_BIG, max_message_size=5)
 
     def test_before_the_payload(self) -> None:
-        """The header alone is refused; nothing of the payload need come."""
+        """The header alone is refused, before any of the payload."""
         for length in (11, 126, 65536, (1 << 63) - 1):
             head = server_frame(BINARY, bytes(min(length, 70_000)))[:2]
             if length >= 126:
@@ -83,16 +84,16 @@ class MaxMessageSizeTests(DecoderCase):
             self.assert_refused(head, MESSAGE_TOO_BIG, what=f"{length}", max_message_size=10)
 
     def test_before_the_payload_of_a_fragment(self) -> None:
-        """The header of the fragment that would go past the limit is refused."""
+        """The header of the fragment that would exceed the limit is refused."""
         first, last = fragments(TEXT, b"abc", b"def")
         self.assert_refused(first + last[:2], MESSAGE_TOO_BIG, max_message_size=5)
 
     def test_no_limit(self) -> None:
-        """Without a limit a header that promises the most there is is waited for."""
+        """Without a limit a header may announce the largest length."""
         self.assert_decodes(length_form(BINARY, (1 << 63) - 1, 8) + b"abc")
 
     def test_each_message_for_itself(self) -> None:
-        """Messages do not count together, fragmented or not."""
+        """The limit is for each message, fragmented or not."""
         parts = b"".join(fragments(BINARY, b"ab", b"cd"))
         whole = server_frame(BINARY, b"abcd")
         self.assert_decodes(
@@ -100,7 +101,7 @@ class MaxMessageSizeTests(DecoderCase):
         )
 
     def test_control_frames_do_not_count(self) -> None:
-        """Control frames are not messages, alone and between fragments."""
+        """Control frames do not count, alone or between fragments."""
         ping = server_frame(PING, bytes(125))
         first, last = fragments(BINARY, b"a", b"b")
         self.assert_decodes(
@@ -112,67 +113,38 @@ class MaxMessageSizeTests(DecoderCase):
         )
 
     def test_close_frame_does_not_count(self) -> None:
-        """A close message longer than the limit is taken."""
-        decoder = Decoder(1)
+        """A close message that is longer than the limit is accepted."""
+        decoder = RecordingDecoder(1)
         decoder.feed(close(1000, "goodbye"))
         self.assertIsNone(decoder.failure)
         assert decoder.close is not None
         self.assertEqual(decoder.close.message, "goodbye")
 
     def test_empty_continuation_at_the_limit(self) -> None:
-        """An empty fragment after the last allowed byte is taken."""
+        """An empty fragment after the last allowed byte is accepted."""
         parts = b"".join(fragments(BINARY, b"ab", b"", b""))
         self.assert_decodes(parts, Binary(b"ab"), max_message_size=2)
 
     def test_frames_before(self) -> None:
-        """Messages before one that is too big are still given."""
+        """Messages before one that is too long are returned."""
         self.assert_refused(
             text("ab") + text("abc"), MESSAGE_TOO_BIG, Text("ab"), max_message_size=2
         )
 
 
-class FakeInflater:
-    """Inflates each byte to itself twice, or to nothing where it is a dot; notes its calls."""
-
-    def __init__(self, bad_end: bool = False) -> None:
-        self.calls: list[Any] = []
-        self.rooms: list[int | None] = []
-        self._bad_end = bad_end
-
-    def begin(self, opcode: int) -> None:
-        self.calls.append("begin")
-
-    def inflate(self, data: bytes, room: int | None) -> bytes:
-        if data:
-            self.calls.append(data)
-            self.rooms.append(room)
-        inflated = bytes(byte for byte in data.replace(b".", b"") for _ in range(2))
-        if b"!" in data:
-            raise FrameError("corrupt", TEXT, INVALID_PAYLOAD)
-        if room is not None and len(inflated) > room:
-            raise FrameError("too big", TEXT, MESSAGE_TOO_BIG)
-        return inflated
-
-    def end(self, room: int | None) -> bytes:
-        self.calls.append("end")
-        if self._bad_end:
-            raise FrameError("corrupt", TEXT, INVALID_PAYLOAD)
-        return b""
-
-
 class InflaterTests(DecoderCase):
-    """Compressed messages (RFC 7692 section 6), with an inflater that can be watched."""
+    """Compressed messages (RFC 7692 section 6), with an inflater that records its calls."""
 
     def setUp(self) -> None:
         self.inflater = FakeInflater()
 
     def compressed(self, opcode: int, *parts: bytes) -> bytes:
-        """A message in fragments, the first with RSV1."""
+        """Return a message in fragments, the first with RSV1."""
         first, *more = fragments(opcode, *parts)
         return bytes([first[0] | RSV1]) + first[1:] + b"".join(more)
 
     def test_whole(self) -> None:
-        """A message with RSV1 is inflated, between one ``begin`` and one ``end``."""
+        """A message with RSV1 is inflated between one ``begin`` and one ``end``."""
         for opcode, expected in ((TEXT, Text("aabb")), (BINARY, Binary(b"aabb"))):
             self.inflater.calls.clear()
             data = self.compressed(opcode, b"ab")
@@ -180,7 +152,7 @@ class InflaterTests(DecoderCase):
             self.assertEqual(self.inflater.calls, ["begin", b"ab", "end"])
 
     def test_long(self) -> None:
-        """The same with each form of length."""
+        """Long compressed messages are inflated, in each form of length."""
         for length in (200, 70_000):
             data = self.compressed(BINARY, b"a" * length)
             self.assert_decodes(data, Binary(b"a" * 2 * length), inflater=self.inflater)
@@ -193,7 +165,7 @@ class InflaterTests(DecoderCase):
 
     def test_as_it_arrives(self) -> None:
         """A frame's payload is inflated as it arrives."""
-        decoder = Decoder(inflater=self.inflater)
+        decoder = RecordingDecoder(inflater=self.inflater)
         data = self.compressed(BINARY, b"abcd")
         self.assertEqual(decoder.feed(data[:4]), [])
         self.assertEqual(self.inflater.calls, ["begin", b"ab"])
@@ -201,7 +173,7 @@ class InflaterTests(DecoderCase):
         self.assertEqual(self.inflater.calls, ["begin", b"ab", b"cd", "end"])
 
     def test_at_every_byte(self) -> None:
-        """A stream with compressed messages is cut at every byte."""
+        """A stream with compressed messages may be cut at every byte."""
         stream = (
             self.compressed(TEXT, b"ab", b"", b"c")
             + text("plain")
@@ -210,12 +182,12 @@ class InflaterTests(DecoderCase):
         )
         expected = [Text("aabbcc"), Text("plain"), Binary(b"d" * 260), Ping()]
         for cut in range(len(stream)):
-            decoder = Decoder(inflater=FakeInflater())
+            decoder = RecordingDecoder(inflater=FakeInflater())
             frames = feed_all(decoder, [stream[:cut], stream[cut:]])
             self.assertEqual(frames, expected, f"cut at {cut}")
 
     def test_plain_messages(self) -> None:
-        """A message without RSV1 does not meet the inflater, after a compressed one too."""
+        """A message without RSV1 is not inflated, also after a compressed one."""
         data = self.compressed(TEXT, b"a") + b"".join(fragments(TEXT, b"b", b"c")) + text("d")
         self.assert_decodes(data, Text("aa"), Text("bc"), Text("d"), inflater=self.inflater)
         self.assertEqual(self.inflater.calls, ["begin", b"a", "end"])
@@ -235,7 +207,7 @@ class InflaterTests(DecoderCase):
             self.assertEqual((self.inflater.calls[0], self.inflater.calls[-1]), ("begin", "end"))
 
     def test_control_frames_between(self) -> None:
-        """Control frames between the fragments do not meet the inflater."""
+        """Control frames between the fragments are not inflated."""
         stream = self.compressed(TEXT, b"a", b"b")
         first, last = stream[:3], stream[3:]
         data = first + server_frame(PING, b"p") + last
@@ -243,12 +215,12 @@ class InflaterTests(DecoderCase):
         self.assertEqual(self.inflater.calls, ["begin", b"a", b"b", "end"])
 
     def test_rsv1_without_an_inflater(self) -> None:
-        """[F10] RSV1 is refused with 1002 where no compression was agreed on."""
+        """[F10] RSV1 is refused with 1002 if no compression was negotiated."""
         for opcode in DATA:
             self.assert_refused(self.compressed(opcode, b"a"), PROTOCOL_ERROR)
 
     def test_rsv1_on_a_continuation(self) -> None:
-        """[F10] RSV1 on a continuation is refused with 1002, in either kind of message."""
+        """[F10] RSV1 on a continuation is refused with 1002, in compressed and plain messages."""
         more = server_frame(CONTINUATION, b"b", FIN | RSV1)
         for start in (RSV1, 0):
             data = server_frame(TEXT, b"a", start) + more
@@ -262,20 +234,20 @@ class InflaterTests(DecoderCase):
         self.assertEqual(self.inflater.calls, [])
 
     def test_other_reserved_bits(self) -> None:
-        """[F10] RSV2 and RSV3 stay reserved, with RSV1 and without."""
+        """[F10] RSV2 and RSV3 are refused with 1002, with RSV1 and without."""
         for bits in (RSV2, RSV3, RSV2 | RSV3, RSV1 | RSV2, RSV1 | RSV3, RSV1 | RSV2 | RSV3):
             frame = server_frame(TEXT, b"a", FIN | bits)
             self.assert_refused(frame, PROTOCOL_ERROR, inflater=self.inflater)
         self.assertEqual(self.inflater.calls, [])
 
     def test_two_starts(self) -> None:
-        """[F5] a compressed start inside a message is refused with 1002."""
+        """[F5] A compressed start inside a message is refused with 1002."""
         for flags in (0, RSV1):
             data = server_frame(TEXT, b"a", flags) + self.compressed(TEXT, b"b")
             self.assert_refused(data, PROTOCOL_ERROR, inflater=FakeInflater())
 
-    def test_room(self) -> None:
-        """The inflater is told what room the limit leaves, part by part and message by message."""
+    def test_left(self) -> None:
+        """The inflater is told for each part how many bytes the limit leaves."""
         data = self.compressed(BINARY, b"ab", b"c") + self.compressed(BINARY, b"d")
         self.assert_decodes(
             data,
@@ -284,28 +256,28 @@ class InflaterTests(DecoderCase):
             inflater=self.inflater,
             max_message_size=6,
         )
-        self.assertEqual(self.inflater.rooms, [6, 2, 6])
+        self.assertEqual(self.inflater.limits, [6, 2, 6])
 
-    def test_no_room_left(self) -> None:
-        """At the limit the inflater is told that there is no room, and may still give nothing."""
+    def test_nothing_left(self) -> None:
+        """At the limit the inflater is told 0, and may return nothing."""
         data = self.compressed(BINARY, b"ab", b".")
         self.assert_decodes(data, Binary(b"aabb"), inflater=self.inflater, max_message_size=4)
-        self.assertEqual(self.inflater.rooms, [4, 0])
+        self.assertEqual(self.inflater.limits, [4, 0])
 
-    def test_room_without_a_limit(self) -> None:
-        """Without a limit the inflater has all the room."""
+    def test_left_without_a_limit(self) -> None:
+        """Without a limit the inflater is told None."""
         self.assert_decodes(
             self.compressed(BINARY, b"a", b"b"), Binary(b"aabb"), inflater=self.inflater
         )
-        self.assertEqual(self.inflater.rooms, [None, None])
+        self.assertEqual(self.inflater.limits, [None, None])
 
     def test_limit_is_of_what_was_inflated(self) -> None:
-        """A compressed message may be longer on the wire than the limit, which is for its text."""
+        """The limit is for the inflated message, which may be shorter than the compressed one."""
         data = self.compressed(BINARY, b"." * 300 + b"a")
         self.assert_decodes(data, Binary(b"aa"), inflater=self.inflater, max_message_size=2)
 
     def test_too_big(self) -> None:
-        """Past the room the inflater's 1009 is the failure, in the first part or a later one."""
+        """An inflated message that exceeds the limit is refused with 1009."""
         for parts in ((b"abc",), (b"ab", b"c")):
             data = text("pl") + self.compressed(BINARY, *parts)
             self.assert_refused(
@@ -313,25 +285,25 @@ class InflaterTests(DecoderCase):
             )
 
     def test_plain_message_keeps_its_limit(self) -> None:
-        """A message that is not compressed is held to the limit by its header."""
+        """A plain message that exceeds the limit is refused by its header."""
         head = server_frame(BINARY, b"abcdef")[:2]
         self.assert_refused(head, MESSAGE_TOO_BIG, inflater=self.inflater, max_message_size=5)
 
     def test_corrupt(self) -> None:
-        """An error of the inflater is the failure, before the message is whole too."""
+        """An error of the inflater ends the stream, also before the message is complete."""
         self.assert_refused(self.compressed(TEXT, b"a!"), INVALID_PAYLOAD, inflater=self.inflater)
         partial = self.compressed(TEXT, b"a!bcdef")[:5]
         self.assert_refused(partial, INVALID_PAYLOAD, inflater=FakeInflater())
 
     def test_corrupt_at_the_end(self) -> None:
-        """An error at the end of the message is the failure; there is no message."""
+        """An error of the inflater at the end of the message ends the stream."""
         data = text("before") + self.compressed(TEXT, b"a")
         self.assert_refused(
             data, INVALID_PAYLOAD, Text("before"), inflater=FakeInflater(bad_end=True)
         )
 
-    def test_inflated_text_is_judged(self) -> None:
-        """[F9] inflated text that is not UTF-8 is refused with 1007, as soon as it is inflated."""
+    def test_inflated_text_is_checked(self) -> None:
+        """[F9] Inflated text that is not UTF-8 is refused with 1007 as soon as it is inflated."""
         data = self.compressed(TEXT, b"a\xff")
         self.assert_refused(data, INVALID_PAYLOAD, inflater=self.inflater)
         start = server_frame(TEXT, b"a\xff", RSV1)
@@ -342,8 +314,8 @@ class LargeMessageTests(DecoderCase):
     """Large messages in many reads."""
 
     def assert_joined(self, data: bytes, size: int, expected: Frame, **options: Any) -> None:
-        """Reads of this size give this message, with the last of them."""
-        decoder = Decoder(**options)
+        """Reads of this size are decoded to this message, which the last read completes."""
+        decoder = RecordingDecoder(**options)
         reads = [data[i : i + size] for i in range(0, len(data), size)]
         self.assertEqual(feed_all(decoder, reads[:-1]), [])
         frames = decoder.feed(reads[-1])
@@ -352,157 +324,159 @@ class LargeMessageTests(DecoderCase):
         self.assertIsNone(decoder.failure)
 
     def test_16_megabytes_of_binary(self) -> None:
-        """16 MB of binary in reads of 64 KiB are one right message, at exactly the limit."""
+        """16 MB of binary in reads of 64 KiB are one message, at exactly the limit."""
         payload = random.Random(16).randbytes(1 << 20) * 16
         self.assert_joined(
             server_frame(BINARY, payload), 65536, Binary(payload), max_message_size=len(payload)
         )
 
     def test_16_megabytes_of_text(self) -> None:
-        """16 MB of text in reads of 64 KiB, which cut code points, are one right message."""
+        """16 MB of text in reads of 64 KiB, which cut code points, are one message."""
         message = "aé€😀-" * (16 * (1 << 20) // 11)
         self.assert_joined(text(message), 65536, Text(message))
 
     def test_16_megabytes_in_fragments(self) -> None:
-        """16 MB in fragments of 50 kB, in reads of 64 KiB, are one right message."""
+        """16 MB in fragments of 50 kB, in reads of 64 KiB, are one message."""
         payload = random.Random(17).randbytes(1 << 20) * 16
         parts = [payload[i : i + 50_000] for i in range(0, len(payload), 50_000)]
         self.assert_joined(b"".join(fragments(BINARY, *parts)), 65536, Binary(payload))
 
     def test_200_kilobytes_one_byte_at_a_time(self) -> None:
-        """A message of 200 kB is right one byte at a time."""
+        """A message of 200 kB may arrive one byte at a time."""
         payload = random.Random(200).randbytes(200_000)
         self.assert_joined(server_frame(BINARY, payload), 1, Binary(payload))
 
     def test_200_kilobytes_of_text_one_byte_at_a_time(self) -> None:
-        """Text of 200 kB, with long code points, is right one byte at a time."""
+        """Text of 200 kB with long code points may arrive one byte at a time."""
         message = "aé€😀" * 20_000
         self.assert_joined(text(message), 1, Text(message))
 
 
-def fill(decoder: Decoder, data: bytes) -> list[Frame]:
-    """Writes to the decoder's room what it has room for, and feeds the rest."""
+def fill_buffer(decoder: RecordingDecoder, data: bytes) -> list[Frame]:
+    """Write to the decoder's buffer while it has one, and feed the rest; return the frames."""
     frames = []
-    while data and (room := decoder.room()) is not None:
-        with room:
-            size = min(len(room), len(data))
-            room[:size] = data[:size]
-        frames += decoder.fill(size)
+    while data and (view := decoder.get_buffer()) is not None:
+        with view:
+            size = min(len(view), len(data))
+            view[:size] = data[:size]
+        frames += decoder.buffer_updated(size)
         data = data[size:]
     return frames + feed_all(decoder, [data])
 
 
-class RoomTests(DecoderCase):
-    """Large payloads read to where they belong."""
+class BufferTests(DecoderCase):
+    """Large payloads are read directly into the message's buffer."""
 
     size = 300_000
     header = 10
 
-    def begun(self, message: bytes, came: int = 0, **options: Any) -> Decoder:
-        """A decoder that knows the header, and so many bytes of the payload."""
-        decoder = Decoder(**options)
+    def begun(self, message: bytes, came: int = 0, **options: Any) -> RecordingDecoder:
+        """Return a decoder that has the header and ``came`` bytes of the payload."""
+        decoder = RecordingDecoder(**options)
         self.assertEqual(decoder.feed(message[: self.header + came]), [])
         return decoder
 
     def assert_filled(self, frames: list[Frame], *expected: Frame) -> None:
-        """These are the frames; compared without printing the megabytes."""
+        """The frames are equal; a failure does not print megabytes."""
         self.assertTrue(frames == list(expected), f"{len(frames)} frames came out different")
 
     def test_whole(self) -> None:
-        """A payload that is written to the room is the same as one that is fed."""
+        """A payload that is written to the buffer is decoded like one that is fed."""
         payload = random.Random(1).randbytes(self.size)
-        for came in (0, 1, 1000, self.size - MUCH):
+        for came in (0, 1, 1000, self.size - LARGE_PAYLOAD):
             message = server_frame(BINARY, payload)
             decoder = self.begun(message, came)
-            frames = fill(decoder, message[self.header + came :] + text("next"))
+            frames = fill_buffer(decoder, message[self.header + came :] + text("next"))
             self.assert_filled(frames, Binary(payload), Text("next"))
 
     def test_text(self) -> None:
-        """Text that is cut inside its code points comes out whole."""
+        """Text may be cut inside its code points."""
         message = text("aé€😀" * 40_000)
-        decoder = self.begun(message, MUCH + 1)
+        decoder = self.begun(message, LARGE_PAYLOAD + 1)
         frames: list[Frame] = []
-        for at in range(self.header + MUCH + 1, len(message), 65537):
-            frames += fill(decoder, message[at : at + 65537])
+        for at in range(self.header + LARGE_PAYLOAD + 1, len(message), 65537):
+            frames += fill_buffer(decoder, message[at : at + 65537])
         self.assert_filled(frames, Text("aé€😀" * 40_000))
 
     def test_by_turns(self) -> None:
-        """Some may be written to the room, and some be fed."""
+        """One part of a payload may be written to the buffer, and another be fed."""
         message = "aé€😀" * 40_000
         data = text(message)
         for size in (999, 40_000):
             decoder = self.begun(data)
             frames: list[Frame] = []
             for at in range(self.header, len(data), size):
-                take = fill if at // size % 2 else Decoder.feed
+                take = fill_buffer if at // size % 2 else RecordingDecoder.feed
                 frames += take(decoder, data[at : at + size])
             self.assert_filled(frames, Text(message))
 
     def test_fragments(self) -> None:
-        """Fragments find their place, with a ping between them."""
+        """Fragments may be written to the buffer, with a ping between them."""
         parts = [random.Random(i).randbytes(self.size) for i in range(3)]
         first, second, third = fragments(BINARY, *parts)
         decoder = self.begun(first)
-        frames = fill(decoder, first[self.header :] + server_frame(PING, b"?") + second[:500])
-        frames += fill(decoder, second[500:] + third[:10])
-        frames += fill(decoder, third[10:])
+        frames = fill_buffer(
+            decoder, first[self.header :] + server_frame(PING, b"?") + second[:500]
+        )
+        frames += fill_buffer(decoder, second[500:] + third[:10])
+        frames += fill_buffer(decoder, third[10:])
         self.assert_filled(frames, Ping(b"?"), Binary(b"".join(parts)))
-        self.assertIs(decoder.joined[0], frames[1])
+        self.assertIs(decoder.fragmented[0], frames[1])
 
     def test_control_frames(self) -> None:
-        """``controls`` is of the frames given last here too."""
+        """``has_controls`` is for each batch."""
         message = server_frame(BINARY, bytes(self.size))
-        decoder = Decoder()
+        decoder = RecordingDecoder()
         decoder.feed(server_frame(PING, b"?") + message[:100])
         self.assertTrue(decoder.controls)
-        decoder.fill(100)
+        decoder.buffer_updated(100)
         self.assertFalse(decoder.controls)
 
-    def test_only_for_much(self) -> None:
-        """There is room while at least 64 KiB of a payload are to come, and never for more."""
-        decoder = Decoder()
-        self.assertIsNone(decoder.room())
-        message = server_frame(BINARY, bytes(MUCH))
+    def test_only_for_large_payloads(self) -> None:
+        """There is a buffer while at least 64 KiB of a payload are missing."""
+        decoder = RecordingDecoder()
+        self.assertIsNone(decoder.get_buffer())
+        message = server_frame(BINARY, bytes(LARGE_PAYLOAD))
         decoder.feed(message[: self.header])
-        room = decoder.room()
-        assert room is not None
-        self.assertEqual(len(room), MUCH)
-        room.release()
-        fill(decoder, b"x")
-        self.assertIsNone(decoder.room())
+        view = decoder.get_buffer()
+        assert view is not None
+        self.assertEqual(len(view), LARGE_PAYLOAD)
+        view.release()
+        fill_buffer(decoder, b"x")
+        self.assertIsNone(decoder.get_buffer())
 
-    def test_not_for_what_is_inflated(self) -> None:
-        """What is compressed must be fed."""
+    def test_not_for_compressed_messages(self) -> None:
+        """There is no buffer for a compressed message."""
         message = server_frame(BINARY, bytes(self.size), FIN | RSV1)
         decoder = self.begun(message, inflater=FakeInflater())
-        self.assertIsNone(decoder.room())
+        self.assertIsNone(decoder.get_buffer())
 
     def test_bad_text(self) -> None:
-        """[F9] bad text is refused with 1007, at the latest where its message ends."""
+        """[F9] Bad text in the buffer is refused with 1007, at the latest when its message ends."""
         message = server_frame(TEXT, b"x" * self.size + b"\xff")
         decoder = self.begun(message, 100_000)
-        self.assertIsNotNone(decoder.room())
-        self.assertEqual(fill(decoder, message[self.header + 100_000 :] + text("late")), [])
+        self.assertIsNotNone(decoder.get_buffer())
+        self.assertEqual(fill_buffer(decoder, message[self.header + 100_000 :] + text("late")), [])
         assert decoder.failure is not None
         self.assertEqual(decoder.failure.close_code, INVALID_PAYLOAD)
 
     def test_bad_beginning(self) -> None:
-        """[F9] in the first 64 KiB that is seen at once: there is room only past them."""
+        """[F9] There is no buffer for the first 64 KiB of text, which are checked at once."""
         message = server_frame(TEXT, b"x" * self.size)
-        for came in (0, 1, MUCH):
-            self.assertIsNone(self.begun(message, came).room(), f"{came}")
-        self.assertIsNotNone(self.begun(message, MUCH + 1).room())
+        for came in (0, 1, LARGE_PAYLOAD):
+            self.assertIsNone(self.begun(message, came).get_buffer(), f"{came}")
+        self.assertIsNotNone(self.begun(message, LARGE_PAYLOAD + 1).get_buffer())
 
     def test_failed(self) -> None:
-        """There is none once something was wrong."""
-        decoder = self.begun(server_frame(TEXT, b"\xff" * self.size), MUCH)
+        """There is no buffer after an error."""
+        decoder = self.begun(server_frame(TEXT, b"\xff" * self.size), LARGE_PAYLOAD)
         self.assertIsNotNone(decoder.failure)
-        self.assertIsNone(decoder.room())
+        self.assertIsNone(decoder.get_buffer())
 
     def test_limit(self) -> None:
-        """A fragment that would be too much is refused before it comes."""
+        """A fragment that would exceed the limit is refused by its header."""
         first, second = fragments(BINARY, bytes(self.size), bytes(self.size))
         decoder = self.begun(first, max_message_size=2 * self.size - 1)
-        self.assertEqual(fill(decoder, first[self.header :] + second[: self.header]), [])
+        self.assertEqual(fill_buffer(decoder, first[self.header :] + second[: self.header]), [])
         assert decoder.failure is not None
         self.assertEqual(decoder.failure.close_code, MESSAGE_TOO_BIG)

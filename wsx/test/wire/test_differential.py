@@ -1,4 +1,4 @@
-"""The same random streams through wsx compiled, wsx pure, Autobahn's own parser and ``wsproto``."""
+"""Compare how wsx compiled, wsx pure, Autobahn and ``wsproto`` decode the same random streams."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 import wsx
 from wsx import _compiled, frames
-from wsx._wire import decoder, encoder
+from wsx._wire import batch, decoder, encoder
 from wsx._wire.handshake import accept_value
 from wsx.errors import FrameError
 from wsx.frames import BINARY, CLOSE, CONTINUATION, TEXT
@@ -34,7 +34,6 @@ from wsx.test.support.streams import (
     CUTS,
     FIN,
     GOOD_CODES,
-    OWN_PONG,
     RSV1,
     SIZES,
     VIOLATIONS,
@@ -58,15 +57,22 @@ DEFLATE_SEEDS = range(1000, 1080)
 
 
 class Form(NamedTuple):
-    """A form of the fast path: the modules with the decoder, the other way, and the frames."""
+    """A form of the fast path, compiled or pure: its modules.
 
-    codec: Any
-    encode: Any
+    ``errors`` is never compiled, so both forms raise the same exceptions.
+    """
+
+    batch: Any
+    decoder: Any
+    encoder: Any
     frames: Any
 
 
 def load_pure() -> Form:
-    """Loads the sources once more, beside what is imported, past their compiled forms."""
+    """Load the sources of the fast path a second time, as pure Python.
+
+    Every module in ``_compiled._SOURCES`` is loaded, so the pure decoder uses no compiled module.
+    """
     names = [f"wsx.{name}" for name in _compiled._SOURCES]
     imported = {name: sys.modules[name] for name in names}
     loaded: dict[str, ModuleType] = {}
@@ -82,12 +88,12 @@ def load_pure() -> Form:
             loaded[short] = module
     finally:
         sys.modules.update(imported)
-    return Form(loaded["decoder"], loaded["encoder"], loaded["frames"])
+    return Form(loaded["batch"], loaded["decoder"], loaded["encoder"], loaded["frames"])
 
 
-IMPORTED = Form(decoder, encoder, frames)
+IMPORTED = Form(batch, decoder, encoder, frames)
 PURE = load_pure()
-PURE_DECODER: Any = PURE.codec.Decoder
+PURE_DECODER: Any = PURE.decoder.Decoder
 
 
 Reader = Callable[[list[bytes], Terms], Outcome]
@@ -97,79 +103,93 @@ Reader = Callable[[list[bytes], Terms], Outcome]
 
 
 class Step(NamedTuple):
-    """What one call of a decoder's ``feed`` gave, in full."""
+    """One batch, as values that can be compared between two forms of wsx.
+
+    Attributes:
+        frames: Kind, payload and repr of each frame.
+        has_controls: As in the batch.
+        fragmented: The positions of the fragmented frames among the frames.
+        end: The kind of end (``close`` or ``failure``) and its details, or None.
+        more: As in the batch.
+        missing: As in the batch.
+    """
 
     frames: list[tuple[str, str | bytes, str]]
-    joined: list[int]
-    own_pongs: list[bytes]
+    has_controls: bool
+    fragmented: list[int]
+    end: tuple[Any, ...] | None
     more: bool
-    close: tuple[int, str] | None
-    failure: tuple[str, int, int, str] | None
+    missing: int
 
 
-def take_step(decoder: Any, given: list[Any]) -> Step:
-    """Does what the caller owes the decoder after a step that gave these frames."""
-    joined = [[frame is one for frame in given].index(True) for one in decoder.joined]
-    own_pongs = list(decoder.own_pongs)
-    decoder.joined.clear()
-    decoder.own_pongs.clear()
-    close, failure = decoder.close, decoder.failure
+def step_of(batch: Any) -> Step:
+    """Return a batch of any form as a step."""
     return Step(
-        [(frame.kind, frame.payload, repr(frame)) for frame in given],
-        joined,
-        own_pongs,
-        decoder.more,
-        close and (close.code, close.message),
-        failure and (failure.reason, failure.opcode, failure.close_code, str(failure)),
+        [(frame.kind, frame.payload, repr(frame)) for frame in batch.frames],
+        batch.has_controls,
+        [[frame is one for frame in batch.frames].index(True) for one in batch.fragmented],
+        end_of(batch.end),
+        batch.more,
+        batch.missing,
     )
 
 
-def steps(decoder: Any, reads: list[bytes], to_its_room: bool = False) -> list[Step]:
-    """Feeds everything, as ``_protocol`` does.
+def end_of(end: Any) -> tuple[Any, ...] | None:
+    """Return the end of a batch as a tuple, or None."""
+    if end is None:
+        return None
+    if isinstance(end, FrameError):
+        return ("failure", end.close_code, end.opcode, end.reason, str(end))
+    return ("close", end.code, end.message)
+
+
+def steps(decoder: Any, reads: list[bytes], into_buffer: bool = False) -> list[Step]:
+    """Decode all reads, as a connection does.
 
     Args:
-        decoder: of any form.
-        reads: the bytes.
-        to_its_room: whether large payloads are read to where the decoder has them.
+        decoder: A decoder of any form.
+        reads: The bytes of each read.
+        into_buffer: Whether large payloads are read into the decoder's buffer.
     """
     taken: list[Step] = []
     for read in reads:
-        data = fill_room(decoder, read, taken) if to_its_room else read
+        data = fill_buffer(decoder, read, taken) if into_buffer else read
         if not data and read:
             continue
-        taken.append(take_step(decoder, decoder.feed(data)))
+        taken.append(step_of(decoder.feed(data)))
         while taken[-1].more:
-            taken.append(take_step(decoder, decoder.feed(b"")))
+            taken.append(step_of(decoder.resume()))
     return taken
 
 
-def fill_room(decoder: Any, data: bytes, taken: list[Step]) -> bytes:
-    """Puts data to where the decoder has room for it; gives what is left."""
-    while data and (room := decoder.room()) is not None:
-        with room:
-            size = min(len(room), len(data))
-            room[:size] = data[:size]
-        taken.append(take_step(decoder, decoder.fill(size)))
+def fill_buffer(decoder: Any, data: bytes, taken: list[Step]) -> bytes:
+    """Write data to the decoder's buffer while it has one; return the rest."""
+    while data and (view := decoder.get_buffer()) is not None:
+        with view:
+            size = min(len(view), len(data))
+            view[:size] = data[:size]
+        taken.append(step_of(decoder.buffer_updated(size)))
         data = data[size:]
     return data
 
 
-def wsx_reader(codec: Any, to_its_room: bool = False) -> Reader:
-    """A reader that is a form of wsx, or something that looks like one."""
+def wsx_reader(module: Any, into_buffer: bool = False) -> Reader:
+    """Return a reader that uses the ``Decoder`` of a module."""
 
     def read(reads: list[bytes], terms: Terms) -> Outcome:
-        taken = steps(codec.Decoder(terms.limit, terms.inflater()), reads, to_its_room)
+        taken = steps(module.Decoder(terms.limit, terms.inflater()), reads, into_buffer)
         items = [frame[:2] for step in taken for frame in step.frames]
-        last = taken[-1]
-        if last.failure is not None:
-            return Outcome(items, ("failure", last.failure[2]))
-        return Outcome(items, CLEAN if last.close is None else ("close", *last.close))
+        ends = [step.end for step in taken if step.end is not None]
+        assert len(ends) < 2, "the stream ended twice"
+        if not ends:
+            return Outcome(items, CLEAN)
+        return Outcome(items, ends[0][:2] if ends[0][0] == "failure" else ends[0])
 
     return read
 
 
 class Autobahn(WebSocketClientProtocol):  # type: ignore[misc]
-    """Autobahn's protocol, parser and all; what it decides on is noted instead of done."""
+    """Autobahn's protocol with its parser; records its decisions instead of acting on them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -198,7 +218,7 @@ class Autobahn(WebSocketClientProtocol):  # type: ignore[misc]
 
 @cache
 def autobahn_factory() -> WebSocketClientFactory:
-    """Makes one, without its timers; it reseeds the generator that everybody shares."""
+    """Return a factory without timers; restore the random generator, which it reseeds."""
     state = random.getstate()
     try:
         factory = WebSocketClientFactory("ws://example.test/")
@@ -218,7 +238,7 @@ def autobahn_factory() -> WebSocketClientFactory:
 
 
 def handshake_response(request: bytes, terms: Terms) -> bytes:
-    """Gives a server's answer (RFC 6455 section 4.2.2)."""
+    """Return a server's response (RFC 6455 section 4.2.2)."""
     key = request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
     lines = [
         "HTTP/1.1 101 Switching Protocols",
@@ -232,7 +252,7 @@ def handshake_response(request: bytes, terms: Terms) -> bytes:
 
 
 def read_autobahn(reads: list[bytes], terms: Terms) -> Outcome:
-    """Reads with Autobahn, after an opening handshake."""
+    """Decode with Autobahn, after an opening handshake."""
     protocol = autobahn_factory().buildProtocol(None)
     transport = StringTransport()
     protocol.maxMessagePayloadSize = terms.limit or 0
@@ -245,7 +265,7 @@ def read_autobahn(reads: list[bytes], terms: Terms) -> Outcome:
 
 
 def read_wsproto(reads: list[bytes], terms: Terms) -> Outcome:
-    """Reads with wsproto, and joins what it gives in pieces."""
+    """Decode with wsproto, and join the parts of messages."""
     extensions: list[Extension] = []
     if terms.window_bits:
         deflate = PerMessageDeflate()
@@ -275,17 +295,17 @@ def read_wsproto(reads: list[bytes], terms: Terms) -> Outcome:
 
 
 READERS: dict[str, Reader] = {
-    "wsx": wsx_reader(IMPORTED.codec),
-    "wsx pure": wsx_reader(PURE.codec),
-    "wsx, to its room": wsx_reader(IMPORTED.codec, to_its_room=True),
-    "wsx pure, to its room": wsx_reader(PURE.codec, to_its_room=True),
+    "wsx": wsx_reader(IMPORTED.decoder),
+    "wsx pure": wsx_reader(PURE.decoder),
+    "wsx, into its buffer": wsx_reader(IMPORTED.decoder, into_buffer=True),
+    "wsx pure, into its buffer": wsx_reader(PURE.decoder, into_buffer=True),
     "Autobahn": read_autobahn,
     "wsproto": read_wsproto,
 }
 
 
 def can_read(name: str, stream: Stream) -> bool:
-    """Tells whether a peer is a judge of this stream."""
+    """Return whether a reader's result for this stream can be compared."""
     if name == "wsproto":
         # It knows no limit at this layer, and after a control frame inside a compressed message it
         # takes the rest of that message for uncompressed.
@@ -295,13 +315,13 @@ def can_read(name: str, stream: Stream) -> bool:
 
 
 def shorten(value: object) -> str:
-    """Gives a repr that can be read."""
+    """Return a short repr."""
     shown = repr(value)
     return shown if len(shown) < 300 else f"{shown[:150]} ... {shown[-150:]}"
 
 
 def first_difference(one: list[Any], other: list[Any]) -> str:
-    """Says where two lists part."""
+    """Describe the first difference of two lists."""
     for i, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:
             return f"item {i} is {shorten(a)}, not {shorten(b)}"
@@ -312,7 +332,7 @@ def first_difference(one: list[Any], other: list[Any]) -> str:
 def disagreements(
     stream: Stream, reads: list[bytes], readers: dict[str, Reader] = READERS
 ) -> dict[str, str]:
-    """Says for each reader that does not read the stream as it was meant what it made of it."""
+    """Return for each reader that decodes the stream wrongly what is different."""
     expected = stream.outcome()
     found = {}
     for name, reader in readers.items():
@@ -327,10 +347,10 @@ def disagreements(
 
 
 class PeersTests(SynchronousTestCase):
-    """wsx in both forms, Autobahn and wsproto: everybody reads the same."""
+    """wsx in both forms, Autobahn and wsproto decode the same."""
 
     def assert_agree(self, streams: Iterator[Stream], cut: Callable[[Stream], list[bytes]]) -> None:
-        """Nobody disagrees about any of the streams when they come cut like this."""
+        """All readers agree about all of the streams, cut in this way."""
         found = {
             stream.seed: bad for stream in streams if (bad := disagreements(stream, cut(stream)))
         }
@@ -338,40 +358,40 @@ class PeersTests(SynchronousTestCase):
         self.assertEqual(told, [], "\n".join(told[:5]))
 
     def test_in_one_read(self) -> None:
-        """All that a connection brings may come at once."""
+        """All bytes of a connection may arrive in one read."""
         self.assert_agree(map(plain_stream, PLAIN_SEEDS), in_one_read)
 
     def test_one_byte_at_a_time(self) -> None:
-        """The bytes may come one by one."""
+        """The bytes may arrive one by one."""
         self.assert_agree(map(plain_stream, PLAIN_SEEDS), one_byte_at_a_time)
 
     def test_at_headers(self) -> None:
-        """Headers and payloads may come apart."""
+        """Headers and payloads may arrive in different reads."""
         self.assert_agree(map(plain_stream, PLAIN_SEEDS), at_headers)
 
     def test_at_random_places(self) -> None:
-        """The bytes may come cut anywhere."""
+        """The bytes may be cut anywhere."""
         self.assert_agree(map(plain_stream, PLAIN_SEEDS), at_random_places)
 
     def test_ahead_of_the_batches(self) -> None:
-        """The next reads may come before the batches of the last one were taken."""
+        """No frame is lost if the next reads are fed before all batches were taken."""
         for stream in map(plain_stream, PLAIN_SEEDS):
             for form in (IMPORTED, PURE):
-                decoder = form.codec.Decoder(stream.terms.limit)
-                given = [frame for read in at_random_places(stream) for frame in decoder.feed(read)]
-                while decoder.more:
-                    given += decoder.feed(b"")
-                got = [(frame.kind, frame.payload) for frame in given]
+                decoder = form.decoder.Decoder(stream.terms.limit)
+                batches = [decoder.feed(read) for read in at_random_places(stream)]
+                while batches and batches[-1].more:
+                    batches.append(decoder.resume())
+                got = [(frame.kind, frame.payload) for one in batches for frame in one.frames]
                 same = got == stream.items
                 self.assertTrue(same, f"seed {stream.seed}: {first_difference(got, stream.items)}")
 
     def test_compressed(self) -> None:
-        """Compressed messages may come cut in any of these ways."""
+        """Streams with compressed messages may be cut in any of these ways."""
         for cut in CUTS:
             self.assert_agree(map(deflate_stream, DEFLATE_SEEDS), cut)
 
     def test_each_violation(self) -> None:
-        """Everybody refuses each violation, first thing and inside a stream."""
+        """All readers refuse each violation, at the beginning and inside a stream."""
         for violation in VIOLATIONS:
             for seed in range(5):
                 stream = Stream(seed)
@@ -381,7 +401,7 @@ class PeersTests(SynchronousTestCase):
                 self.assert_agree_however_cut(stream, violation.__name__)
 
     def test_each_close_code(self) -> None:
-        """Everybody takes the same close codes, and refuses the same."""
+        """All readers accept the same close codes."""
         for code in GOOD_CODES + BAD_CODES:
             stream = Stream(code)
             stream.put(CLOSE, code.to_bytes(2, "big") + b"bye")
@@ -389,7 +409,7 @@ class PeersTests(SynchronousTestCase):
             self.assert_agree_however_cut(stream, code)
 
     def test_each_bad_text(self) -> None:
-        """Everybody refuses what is not UTF-8, as early as it can be known."""
+        """All readers refuse text that is not UTF-8, as early as possible."""
         for bad in BAD_UTF8:
             for size in range(1, len(bad)):
                 stream = Stream(0)
@@ -399,44 +419,42 @@ class PeersTests(SynchronousTestCase):
                 self.assert_agree_however_cut(stream, bad)
 
     def assert_agree_however_cut(self, stream: Stream, what: object) -> None:
-        """Nobody disagrees about the stream."""
+        """All readers agree about the stream, however it is cut."""
         for cut in CUTS:
             self.assertEqual(disagreements(stream, cut(stream)), {}, f"{what!r}, {cut.__name__}")
 
 
 class FormsTests(SynchronousTestCase):
-    """The compiled form and the pure one: the same, to the last detail."""
+    """The compiled form and the pure one do exactly the same."""
 
     if not wsx.compiled:
         skip = "this installation is pure Python: there is no other form to compare it with"
 
-    def assert_same_steps(self, stream: Stream, terms: Terms, own: bytes | None = None) -> None:
-        """Both forms give the same in each step, however the stream is cut."""
-        for cut, to_its_room in itertools.product(CUTS, (False, True)):
+    def assert_same_steps(self, stream: Stream, terms: Terms) -> None:
+        """Both forms return the same batches, however the stream is cut."""
+        for cut, into_buffer in itertools.product(CUTS, (False, True)):
             reads = cut(stream)
             taken = []
             for form in (IMPORTED, PURE):
-                decoder = form.codec.Decoder(terms.limit, terms.inflater())
-                if own is not None:
-                    decoder.expect_pongs(own)
-                taken.append(steps(decoder, reads, to_its_room))
+                decoder = form.decoder.Decoder(terms.limit, terms.inflater())
+                taken.append(steps(decoder, reads, into_buffer))
             if taken[0] != taken[1]:
                 difference = first_difference(*taken)
                 self.fail(f"seed {stream.seed}, {cut.__name__}, {terms}: compiled {difference}")
 
     def test_frames_and_ends(self) -> None:
-        """Frames, batches, ``joined``, own pongs, close, failure with its text: all the same."""
+        """Both forms return the same batches: all attributes, and the text of errors."""
         for stream in map(plain_stream, PLAIN_SEEDS):
-            self.assert_same_steps(stream, stream.terms, OWN_PONG)
+            self.assert_same_steps(stream, stream.terms)
 
     def test_limits(self) -> None:
-        """A limit anywhere hits the same frame, with the same words."""
+        """Any limit refuses the same frame, with the same text."""
         for stream in map(plain_stream, PLAIN_SEEDS[::10]):
             for limit in (0, 1, 125, 126, 65535):
                 self.assert_same_steps(stream, Terms(limit=limit))
 
     def test_compressed(self) -> None:
-        """Compressed messages too, with a limit and without."""
+        """Both forms return the same batches for compressed messages, with a limit and without."""
         for stream in map(deflate_stream, DEFLATE_SEEDS):
             terms = stream.terms
             for limit in (None, 100):
@@ -444,7 +462,7 @@ class FormsTests(SynchronousTestCase):
                 self.assert_same_steps(stream, same)
 
     def test_noise(self) -> None:
-        """Bytes that mean nothing are refused the same way."""
+        """Random bytes are refused in the same way."""
         for seed in range(300):
             stream = Stream(seed)
             head = bytes([stream.rng.choice((0x81, 0x82, 0x01, 0x80, 0x88, 0x89))])
@@ -452,24 +470,24 @@ class FormsTests(SynchronousTestCase):
             self.assert_same_steps(stream, Terms())
 
     def test_encode(self) -> None:
-        """The same frame with the same key is the same bytes."""
+        """Both forms encode the same frame with the same key to the same bytes."""
         rng = random.Random(1)
         for size in (*range(20), *SIZES, *BIG_SIZES):
             payload, mask = rng.randbytes(size), rng.randbytes(4)
             for opcode, flags in ((TEXT, FIN), (BINARY, FIN | RSV1), (CONTINUATION, 0)):
                 one, other = (
-                    f.encode.encode(opcode, payload, mask, flags) for f in (IMPORTED, PURE)
+                    f.encoder.encode(opcode, payload, mask, flags) for f in (IMPORTED, PURE)
                 )
                 self.assertTrue(one == other, f"{size} bytes, opcode {opcode}")
 
     def test_encode_frame(self) -> None:
-        """A frame is the same bytes, but for the key; what may not be sent fails the same way."""
+        """Both forms encode the same frames except for the key, and refuse the same ones."""
         for kind, payload in SENDABLE + NOT_SENDABLE:
             told = [attempt_to_send(form, kind, payload) for form in (IMPORTED, PURE)]
             self.assertEqual(told[0], told[1], f"{kind} of {shorten(payload)}")
 
     def test_close_payload(self) -> None:
-        """What may stand in a close frame is the same."""
+        """Both forms allow the same payloads of close frames."""
         codes = (*range(-1, 5100), 65535, 65536, True, None, "1000", 1000.0)
         messages = ("é" * 61 + "x", "é" * 62, "\ud800", None, b"bytes")
         for code, message in [(code, "") for code in codes] + [(1000, text) for text in messages]:
@@ -493,18 +511,18 @@ NOT_SENDABLE: tuple[tuple[str, Any], ...] = (
 
 
 def attempt_to_send(form: Form, kind: str, payload: Any) -> tuple[str, str | bytes]:
-    """Gives the frame on the wire without its key, or the error."""
+    """Return the frame's bytes without their masking key, or the error."""
     try:
-        sent = form.encode.encode_frame(getattr(form.frames, kind)(payload))
+        sent = form.encoder.encode_frame(getattr(form.frames, kind)(payload))
     except Exception as error:
         return type(error).__name__, str(error)
     start = {126: 4, 127: 10}.get(sent[1] & 0x7F, 2)
     key, masked_payload = sent[start : start + 4], sent[start + 4 :]
-    return "sent", sent[:start] + PURE.encode.apply_mask(masked_payload, key)
+    return "sent", sent[:start] + PURE.encoder.apply_mask(masked_payload, key)
 
 
 def attempt_to_close(form: Form, code: Any, message: Any) -> tuple[str, str | bytes]:
-    """Gives the payload of a close frame, or the error."""
+    """Return the payload of a close frame, or the error."""
     try:
         return "made", form.frames.close_payload(code, message)
     except Exception as error:
@@ -512,10 +530,10 @@ def attempt_to_close(form: Form, code: Any, message: Any) -> tuple[str, str | by
 
 
 class SendTests(SynchronousTestCase):
-    """What wsx encodes, read by wsproto as a server."""
+    """Frames that wsx encodes, decoded by wsproto as a server."""
 
     def received_by_a_server(self, data: bytes) -> list[Item]:
-        """Decodes what a client sent; refuses what is not masked."""
+        """Decode the bytes of a client; refuse a frame that is not masked."""
         protocol = FrameProtocol(client=False, extensions=[])
         protocol.receive_bytes(data)
         given = list(protocol.received_frames())
@@ -523,38 +541,50 @@ class SendTests(SynchronousTestCase):
         return [(frame.opcode.name.lower(), cast(str | bytes, frame.payload)) for frame in given]
 
     def test_sizes(self) -> None:
-        """A frame of any size comes out as it went in, in both forms."""
+        """A frame of any size is decoded to the same frame, in both forms."""
         for form in (IMPORTED, PURE):
             for kind, payload in SENDABLE:
                 frame = getattr(form.frames, kind)(payload)
-                got = self.received_by_a_server(form.encode.encode_frame(frame))
+                got = self.received_by_a_server(form.encoder.encode_frame(frame))
                 same = got == [(frame.kind, frame.payload)]
                 self.assertTrue(same, f"{kind} of {shorten(payload)}: {shorten(got)}")
 
     def test_streams(self) -> None:
-        """Frames one after the other are as many, in order."""
+        """A stream of frames is decoded to the same frames, in order."""
         for seed in range(30):
             items = plain_stream(seed).items
             for form in (IMPORTED, PURE):
                 sent = [getattr(form.frames, kind.title())(payload) for kind, payload in items]
-                data = b"".join(form.encode.encode_frame(frame) for frame in sent)
+                data = b"".join(form.encoder.encode_frame(frame) for frame in sent)
                 got = self.received_by_a_server(data)
                 self.assertTrue(got == items, f"seed {seed}: {first_difference(got, items)}")
 
 
 class PureFormTests(SynchronousTestCase):
-    """The pure form that the comparison loads is what it says."""
+    """The pure form that the comparison uses."""
 
     def test_is_pure(self) -> None:
-        """It is from the sources, and its decoder makes its own frames."""
+        """It is loaded from the sources, and its decoder returns its own batches and frames."""
         for module in PURE:
             self.assertTrue(module.__file__.endswith(".py"), module.__file__)
-        (frame,) = PURE.codec.Decoder().feed(server_frame(TEXT, b"hi"))
+        first = PURE.decoder.Decoder().feed(server_frame(TEXT, b"hi") + server_frame(CLOSE))
+        self.assertIs(type(first), PURE.batch.Batch)
+        self.assertIsNot(type(first), batch.Batch)
+        self.assertIs(type(first.end), PURE.batch.PeerClose)
+        (frame,) = first.frames
         self.assertIs(type(frame), PURE.frames.Text)
         self.assertIsNot(type(frame), wsx.Text)
 
-    def test_disturbs_nobody(self) -> None:
-        """What others import stays what it was."""
+    def test_is_complete(self) -> None:
+        """It has every module with C types, and its modules import each other."""
+        package = Path(wsx.__file__).parent
+        typed = {path.relative_to(package).with_suffix("") for path in package.rglob("*.pxd")}
+        self.assertEqual({Path(*name.split(".")) for name in _compiled._SOURCES}, typed)
+        for name in ("Batch", "PeerClose", "MessageAssembler", "invalid_utf8", "Text", "Ping"):
+            self.assertEqual(vars(PURE.decoder)[name].__module__.partition(".")[0], "wsx_pure")
+
+    def test_changes_no_module(self) -> None:
+        """Loading it does not change the imported modules."""
         load_pure()
         self.assertIs(sys.modules["wsx.frames"], frames)
         self.assertIs(sys.modules["wsx._wire.decoder"], decoder)
@@ -562,84 +592,102 @@ class PureFormTests(SynchronousTestCase):
 
 
 class Forgetful(PURE_DECODER):
-    """Drops the last frame of the first batch that has three."""
+    """Drops the last frame of the first batch with three frames or more."""
 
     forgot = False
 
-    def feed(self, data: bytes) -> list[Any]:
-        given: list[Any] = super().feed(data)
-        if len(given) >= 3 and not self.forgot:
+    def feed(self, data: bytes) -> Any:
+        given = super().feed(data)
+        if len(given.frames) >= 3 and not self.forgot:
             self.forgot = True
-            given.pop()
-            self.joined.clear()
+            given.frames.pop()
+            given.fragmented.clear()
         return given
 
 
 class Hasty(PURE_DECODER):
-    """Gives two frames in the wrong order."""
+    """Swaps the first two frames of a batch."""
 
-    def feed(self, data: bytes) -> list[Any]:
-        given: list[Any] = super().feed(data)
-        given[:2] = given[1::-1]
+    def feed(self, data: bytes) -> Any:
+        given = super().feed(data)
+        given.frames[:2] = given.frames[1::-1]
         return given
 
 
 class Lenient(PURE_DECODER):
-    """Takes a failure for the end of the stream."""
+    """Does not report ends."""
 
-    def feed(self, data: bytes) -> list[Any]:
-        given: list[Any] = super().feed(data)
-        self.failure = None
+    def feed(self, data: bytes) -> Any:
+        given = super().feed(data)
+        given.end = None
         return given
 
 
 class Garbling(PURE_DECODER):
-    """Gets one character wrong, and only in text of 126 bytes or more."""
+    """Changes the last character of text of 126 bytes or more."""
 
-    def feed(self, data: bytes) -> list[Any]:
-        given: list[Any] = super().feed(data)
-        for frame in given:
+    def feed(self, data: bytes) -> Any:
+        given = super().feed(data)
+        for frame in given.frames:
             if isinstance(frame.payload, str) and len(frame.payload) >= 126:
                 frame.payload = frame.payload[:-1] + "?"
         return given
 
 
 class Mumbling(PURE_DECODER):
-    """Gives another reason for a failure."""
+    """Reports another reason for a failure."""
 
-    failure: FrameError | None
-
-    def feed(self, data: bytes) -> list[Any]:
-        given: list[Any] = super().feed(data)
-        if self.failure is not None:
-            self.failure = FrameError("mumble", self.failure.opcode, self.failure.close_code)
+    def feed(self, data: bytes) -> Any:
+        given = super().feed(data)
+        if isinstance(given.end, FrameError):
+            given.end = FrameError("mumble", given.end.opcode, given.end.close_code)
         return given
 
 
 class Blind(PURE_DECODER):
-    """Does not see which frames were fragmented."""
+    """Does not report which frames were fragmented."""
 
-    def feed(self, data: bytes) -> list[Any]:
-        given: list[Any] = super().feed(data)
-        self.joined.clear()
+    def feed(self, data: bytes) -> Any:
+        given = super().feed(data)
+        given.fragmented.clear()
+        return given
+
+
+class Calm(PURE_DECODER):
+    """Does not report control frames."""
+
+    def feed(self, data: bytes) -> Any:
+        given = super().feed(data)
+        given.has_controls = False
+        return given
+
+
+class Content(PURE_DECODER):
+    """Does not report missing bytes."""
+
+    def feed(self, data: bytes) -> Any:
+        given = super().feed(data)
+        given.missing = 0
         return given
 
 
 class Undivided(PURE_DECODER):
-    """Gives all batches at once."""
+    """Returns all batches of a read as one."""
 
-    def feed(self, data: bytes) -> list[Any]:
-        given: list[Any] = super().feed(data)
-        while self.more:
-            given += super().feed(b"")
+    def feed(self, data: bytes) -> Any:
+        given = super().feed(data)
+        while given.more:
+            rest = super().feed(b"")
+            given.frames += rest.frames
+            given.end, given.more = rest.end, rest.more
         return given
 
 
 class ComparisonTests(SynchronousTestCase):
-    """The comparison itself: it notices, and it looks at everything."""
+    """The comparison notices differences, and its streams have everything."""
 
     def test_notices_a_broken_decoder(self) -> None:
-        """A decoder with a mistake is found out, and nobody else is suspected."""
+        """A decoder with an error is noticed, and no other reader is reported."""
         for broken in (Forgetful, Hasty, Lenient, Garbling):
             readers = READERS | {"broken": wsx_reader(SimpleNamespace(Decoder=broken))}
             found: set[str] = set()
@@ -648,19 +696,19 @@ class ComparisonTests(SynchronousTestCase):
             self.assertEqual(found, {"broken"}, broken.__name__)
 
     def test_notices_small_differences(self) -> None:
-        """What only the forms have in common is compared too: words, ``joined``, batches."""
+        """The comparison of the forms notices differences that other readers do not have."""
         streams = [plain_stream(seed) for seed in PLAIN_SEEDS[:100]]
-        for broken in (Mumbling, Blind, Undivided):
+        for broken in (Mumbling, Blind, Calm, Content, Undivided):
             different = [
                 stream
                 for stream in streams
-                if steps(broken(stream.terms.limit), in_one_read(stream))
-                != steps(PURE.codec.Decoder(stream.terms.limit), in_one_read(stream))
+                if steps(broken(stream.terms.limit), at_random_places(stream))
+                != steps(PURE_DECODER(stream.terms.limit), at_random_places(stream))
             ]
             self.assertNotEqual(different, [], broken.__name__)
 
     def test_streams_have_everything(self) -> None:
-        """Each kind of frame, end, violation and size is there, and large batches."""
+        """The streams have each kind of frame, end, violation and size, and several batches."""
         streams = [plain_stream(seed) for seed in PLAIN_SEEDS]
         failures = {stream.end[1] for stream in streams if stream.end[0] == "failure"}
         self.assertEqual(failures, {1002, 1007, 1009})
@@ -668,13 +716,11 @@ class ComparisonTests(SynchronousTestCase):
         self.assertEqual(
             {kind for s in streams for kind, _ in s.items}, {"text", "binary", "ping", "pong"}
         )
-        pongs = [payload for s in streams for kind, payload in s.items if kind == "pong"]
-        self.assertEqual({payload[:4] == OWN_PONG for payload in pongs}, {True, False})
-        self.assertGreater(max(len(stream.items) for stream in streams), 2 * decoder.BATCH)
+        self.assertGreater(max(len(stream.items) for stream in streams), 2 * decoder.BATCH_SIZE)
         self.assertGreater(max(len(stream.data) for stream in streams), 65536)
 
     def test_cuts_lose_nothing(self) -> None:
-        """Put together again, the reads are the stream."""
+        """The reads joined are the stream."""
         for stream in map(plain_stream, PLAIN_SEEDS[:60]):
             for cut in CUTS:
                 self.assertEqual(b"".join(cut(stream)), stream.data, cut.__name__)

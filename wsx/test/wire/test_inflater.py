@@ -1,4 +1,4 @@
-"""Tests of inflating permessage-deflate: real zlib streams, within limits (RFC 7692)."""
+"""Tests of ``wsx._wire.inflater``: inflate zlib streams, within limits (RFC 7692)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from itertools import product
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._wire.decoder import Decoder
 from wsx._wire.encoder import FIN, RSV1
 from wsx._wire.inflater import Inflater
 from wsx.errors import FrameError
 from wsx.frames import BINARY, INVALID_PAYLOAD, MESSAGE_TOO_BIG, TEXT, Binary, Text
 from wsx.test.support import server_frame
+from wsx.test.support.decoding import RecordingDecoder
 
 TAIL = b"\x00\x00\xff\xff"
 HELLO = bytes.fromhex("f248cdc9c90700")  # RFC 7692 section 7.2.3.1
@@ -24,7 +24,7 @@ HELLO_IN_TWO_BLOCKS = bytes.fromhex("f24805000000ffffcac9c90700")  # section 7.2
 
 
 class Deflater:
-    """A peer that compresses, as RFC 7692 section 7.2.1 says."""
+    """A server that compresses (RFC 7692 section 7.2.1)."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Deflater:
         self._stream = zlib.compressobj(*self._arguments)
 
     def message(self, data: bytes) -> bytes:
-        """Gives the payload of a whole message."""
+        """Return the payload of a message."""
         if not self._keep_context:
             self._stream = zlib.compressobj(*self._arguments)
         compressed = self._stream.compress(data) + self._stream.flush(zlib.Z_SYNC_FLUSH)
@@ -48,21 +48,21 @@ class Deflater:
 
     @staticmethod
     def final(*parts: bytes) -> bytes:
-        """Gives a payload in which each part ends with a BFINAL block, as section 7.2.3.4."""
+        """Return a payload in which each part ends with a BFINAL block (section 7.2.3.4)."""
         streams = (zlib.compressobj(9, zlib.DEFLATED, -15) for _ in parts)
         pairs = zip(streams, parts, strict=True)
         return b"".join(s.compress(part) + s.flush(zlib.Z_FINISH) for s, part in pairs) + b"\x00"
 
 
 def pieces(payload: bytes, size: int) -> list[bytes]:
-    """Cuts a payload into parts of ``size`` bytes."""
+    """Cut a payload into parts of ``size`` bytes."""
     return [payload[pos : pos + size] for pos in range(0, len(payload), size)]
 
 
 def inflate(
     inflater: Inflater, payload: bytes, limit: int | None = None, size: int | None = None
 ) -> bytes:
-    """Inflates one message as the decoder does: part by part, with what room is left."""
+    """Inflate one message part by part, with the limit that is left for each part."""
     inflater.begin(TEXT)
     message = b""
     for part in pieces(payload, size or max(len(payload), 1)):
@@ -71,18 +71,18 @@ def inflate(
 
 
 class InflaterCase(SynchronousTestCase):
-    """What the tests below share."""
+    """Base class of the tests below."""
 
     def refused(self, inflater: Inflater, payload: bytes, limit: int | None = None) -> FrameError:
-        """Gives the error with which a message is refused."""
+        """Return the error that a message is refused with."""
         return self.assertRaises(FrameError, inflate, inflater, payload, limit)
 
 
 class MessageTests(InflaterCase):
-    """What zlib and RFC 7692 compress comes out as it was."""
+    """Messages are inflated to what was compressed."""
 
     def test_examples_of_the_rfc(self) -> None:
-        """Each example of RFC 7692 section 7.2.3 is "Hello"."""
+        """Each example of RFC 7692 section 7.2.3 is inflated to "Hello"."""
         for payload in (HELLO, HELLO_STORED, HELLO_FINAL, HELLO_IN_TWO_BLOCKS):
             for keep_context in (True, False):
                 inflater = Inflater(15, keep_context)
@@ -91,7 +91,7 @@ class MessageTests(InflaterCase):
                 self.assertEqual(inflate(inflater, payload), b"Hello", message)
 
     def test_all_combinations(self) -> None:
-        """Windows, levels, strategies, context and the sizes of parts make no difference."""
+        """Any window, level, strategy, context takeover and size of parts is inflated."""
         messages = [b"Hello", b"", b"Hello" * 10, bytes(range(120)), b"Hello", b"x"]
         strategies = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY, zlib.Z_FIXED)
         for case in product(range(8, 16), (True, False), (0, 1, 9), strategies, (1, 7, None)):
@@ -102,7 +102,7 @@ class MessageTests(InflaterCase):
                 self.assertEqual(inflate(inflater, deflater.message(data), size=size), data, case)
 
     def test_long_messages(self) -> None:
-        """Messages longer than the window come out whole, with each window that zlib can make."""
+        """Messages longer than the window are inflated, with each window that zlib has."""
         data = b"".join(b"%d, " % number for number in range(20_000))
         for bits, keep_context in product(range(9, 16), (True, False)):
             deflater, inflater = Deflater(bits, keep_context), Inflater(bits, keep_context)
@@ -111,14 +111,14 @@ class MessageTests(InflaterCase):
                 self.assertTrue(same, (bits, keep_context))
 
     def test_parts_of_one_byte(self) -> None:
-        """A message may come byte by byte, with and without a limit."""
+        """A message may arrive byte by byte, with and without a limit."""
         data = bytes(range(256)) * 4
         for limit in (None, len(data)):
             payload = Deflater().message(data)
             self.assertEqual(inflate(Inflater(15, True), payload, limit, size=1), data)
 
     def test_parts_come_as_they_are_inflated(self) -> None:
-        """What is inflated of a part is given at once, and not only at the end."""
+        """Each part is inflated at once, not only at the end of the message."""
         inflater = Inflater(15, True)
         inflater.begin(TEXT)
         self.assertEqual(inflater.inflate(HELLO_IN_TWO_BLOCKS[:8], None), b"He")
@@ -126,16 +126,16 @@ class MessageTests(InflaterCase):
         self.assertEqual(inflater.end(None), b"")
 
     def test_empty_messages(self) -> None:
-        """Empty messages are empty, in each form, and harm nothing that follows."""
+        """Each form of an empty message is inflated to nothing."""
         forms = {"section 7.2.3.6": b"\x00", "fixed": b"\x02\x00", "final": b"\x03\x00\x00"}
         for (name, payload), keep_context in product(forms.items(), (True, False)):
             inflater = Inflater(15, keep_context)
-            for room in (None, 0, 5):
-                self.assertEqual(inflate(inflater, payload, room), b"", (name, room))
+            for limit in (None, 0, 5):
+                self.assertEqual(inflate(inflater, payload, limit), b"", (name, limit))
             self.assertEqual(inflate(inflater, HELLO, 5), b"Hello", name)
 
     def test_empty_parts(self) -> None:
-        """A part without bytes, as an empty fragment gives, changes nothing."""
+        """An empty part changes nothing."""
         inflater = Inflater(15, True)
         inflater.begin(TEXT)
         parts = [inflater.inflate(part, 5) for part in (b"", HELLO[:3], b"", HELLO[3:], b"")]
@@ -143,7 +143,7 @@ class MessageTests(InflaterCase):
 
 
 class ContextTests(InflaterCase):
-    """What a message may refer to."""
+    """References to earlier messages."""
 
     def test_kept(self) -> None:
         """With context, a message refers to the one before (RFC 7692 section 7.2.3.2)."""
@@ -152,7 +152,7 @@ class ContextTests(InflaterCase):
         self.assertEqual(inflate(inflater, HELLO_AGAIN), b"Hello")
 
     def test_kept_over_many(self) -> None:
-        """With context, it refers to one long before, and over empty ones."""
+        """With context, a message may refer to one long before it, also behind empty ones."""
         deflater, inflater = Deflater(), Inflater(15, True)
         data = bytes(range(256))
         first = deflater.message(data)
@@ -171,7 +171,7 @@ class ContextTests(InflaterCase):
         self.assertEqual(self.refused(inflater, HELLO_AGAIN).close_code, INVALID_PAYLOAD)
 
     def test_nothing_before(self) -> None:
-        """The first message has nothing to refer to."""
+        """A first message that refers to an earlier one is corrupt."""
         error = self.refused(Inflater(15, True), HELLO_AGAIN)
         self.assertEqual(error.close_code, INVALID_PAYLOAD)
 
@@ -182,7 +182,7 @@ class ContextTests(InflaterCase):
         self.assertEqual(error.close_code, INVALID_PAYLOAD)
 
     def test_window(self) -> None:
-        """A reference to earlier messages within the agreed window is good, one beyond corrupt."""
+        """A reference within the negotiated window is inflated, one beyond it is corrupt."""
         far = [bytes(range(200)), b"-" * 400, bytes(range(200))]  # 600 bytes back
         near = [far[0], b"-" * 20, far[2]]  # 220 bytes back
         for (messages, distance), bits in product(((near, 220), (far, 600)), range(8, 16)):
@@ -198,7 +198,7 @@ class ContextTests(InflaterCase):
                 self.assertEqual(error.close_code, INVALID_PAYLOAD, (distance, bits))
 
     def test_window_in_each_message(self) -> None:
-        """Without context the agreed window holds for each message, and not just the first."""
+        """Without context the negotiated window holds for each message."""
         data = bytes(range(200)) + b"-" * 400 + bytes(range(200))
         for bits in range(8, 16):
             deflater, inflater = Deflater(15, False), Inflater(bits, False)
@@ -212,10 +212,10 @@ class ContextTests(InflaterCase):
 
 
 class LimitTests(InflaterCase):
-    """No message is longer than there is room, and none that fits is refused or cut."""
+    """Messages up to the limit are inflated, longer ones are refused."""
 
     def test_around_the_limit(self) -> None:
-        """At every size around the limit: whole up to it, 1009 past it; in parts of all sizes."""
+        """Messages up to the limit are inflated, longer ones refused with 1009, in any parts."""
         limit = 64
         payloads = {
             size: (
@@ -238,7 +238,7 @@ class LimitTests(InflaterCase):
                     self.assertEqual(caught.exception.close_code, MESSAGE_TOO_BIG, case)
 
     def test_every_limit(self) -> None:
-        """Each limit from 0 on refuses just the messages that are longer."""
+        """Each limit from 0 on refuses exactly the messages that are longer."""
         data = b"Hello, Hello, Hello"
         payload = Deflater().message(data)
         for limit in range(len(data) + 3):
@@ -249,7 +249,7 @@ class LimitTests(InflaterCase):
                 self.assertEqual(inflate(Inflater(15, True), payload, limit), data, limit)
 
     def test_at_the_limit_again_and_again(self) -> None:
-        """Messages of exactly the limit leave nothing behind for the next."""
+        """Messages of exactly the limit may follow each other."""
         for keep_context in (True, False):
             deflater, inflater = Deflater(15, keep_context), Inflater(15, keep_context)
             for number in range(20):
@@ -257,7 +257,7 @@ class LimitTests(InflaterCase):
                 self.assertEqual(inflate(inflater, deflater.message(data), 19), data)
 
     def test_bomb(self) -> None:
-        """A message that inflates a thousandfold is not inflated past the limit."""
+        """A message that grows a thousandfold is not inflated beyond the limit."""
         payload = Deflater().message(bytes(10_000_000))
         self.assertLess(len(payload), 10_000)
         tracemalloc.start()
@@ -267,12 +267,12 @@ class LimitTests(InflaterCase):
         self.assertLess(tracemalloc.get_traced_memory()[1], 1_000_000, "the most that it took")
 
     def test_no_limit(self) -> None:
-        """None is no limit."""
+        """None means no limit."""
         payload = Deflater().message(bytes(10_000_000))
         self.assertEqual(len(inflate(Inflater(15, True), payload, None)), 10_000_000)
 
-    def test_empty_blocks_need_no_room(self) -> None:
-        """Blocks that hold nothing fit where there is no room left."""
+    def test_empty_blocks_at_the_limit(self) -> None:
+        """Empty blocks are accepted at the limit."""
         payload = Deflater.final(b"Hello", b"", b"", b"")
         self.assertEqual(inflate(Inflater(15, True), payload, 5), b"Hello")
         self.assertEqual(
@@ -281,7 +281,7 @@ class LimitTests(InflaterCase):
 
 
 class FinalBlockTests(InflaterCase):
-    """Blocks with BFINAL end a DEFLATE stream, and not the message (RFC 7692 section 7.2.3.4)."""
+    """A block with BFINAL does not end the message (RFC 7692 section 7.2.3.4)."""
 
     def test_across_messages(self) -> None:
         """Messages after one with a final block are inflated, with and without context."""
@@ -300,13 +300,13 @@ class FinalBlockTests(InflaterCase):
             self.assertEqual(message, b"".join(parts), (count, size))
 
     def test_between_other_blocks(self) -> None:
-        """Blocks without BFINAL may follow one with, in the same message."""
+        """Blocks without BFINAL may follow one with BFINAL in the same message."""
         payload = Deflater.final(b"one, ")[:-1] + Deflater().message(b"two")
         for size in (1, None):
             self.assertEqual(inflate(Inflater(15, True), payload, 8, size), b"one, two")
 
     def test_between_other_messages(self) -> None:
-        """Messages with and without final blocks alternate."""
+        """Messages with and without final blocks may alternate."""
         for keep_context in (True, False):
             inflater = Inflater(15, keep_context)
             for _ in range(3):
@@ -314,7 +314,7 @@ class FinalBlockTests(InflaterCase):
                 self.assertEqual(inflate(inflater, HELLO), b"Hello")
 
     def test_context_after_one(self) -> None:
-        """After a final block, messages refer to those that came since."""
+        """After a final block, messages may refer to those behind it."""
         inflater = Inflater(15, True)
         inflate(inflater, HELLO_FINAL)
         self.assertEqual(inflate(inflater, HELLO), b"Hello")
@@ -322,7 +322,7 @@ class FinalBlockTests(InflaterCase):
 
 
 class CorruptTests(InflaterCase):
-    """What cannot be inflated is refused with 1007."""
+    """Data that cannot be inflated is refused with 1007."""
 
     CORRUPT = (
         b"\x07",  # the block type that does not exist
@@ -333,7 +333,7 @@ class CorruptTests(InflaterCase):
     )
 
     def test_corrupt(self) -> None:
-        """Each kind of corruption is told, in whole and in parts, and whatever the room."""
+        """Each kind of corruption is refused, in any parts and with any limit."""
         for payload, size, limit in product(self.CORRUPT, (1, None), (None, 0, 1000)):
             case = (payload.hex(), size, limit)
             with self.assertRaises(FrameError, msg=str(case)) as caught:
@@ -342,7 +342,7 @@ class CorruptTests(InflaterCase):
                 self.assertEqual(caught.exception.close_code, INVALID_PAYLOAD, case)
 
     def test_corrupt_later(self) -> None:
-        """Corruption in a later message is told as well."""
+        """Corruption in a later message is refused as well."""
         for keep_context, payload in product((True, False), self.CORRUPT):
             inflater = Inflater(15, keep_context)
             inflate(inflater, HELLO)
@@ -350,7 +350,7 @@ class CorruptTests(InflaterCase):
             self.assertEqual(error.close_code, INVALID_PAYLOAD, payload.hex())
 
     def test_every_flipped_bit(self) -> None:
-        """A flipped bit changes the message or is refused: nothing else happens."""
+        """A flipped bit changes the message or is refused."""
         payload = Deflater().message(b"Hello, Hello, hello there")
         refused = 0
         for bit in range(8 * len(payload)):
@@ -366,7 +366,7 @@ class CorruptTests(InflaterCase):
         self.assertGreater(refused, 0)
 
     def test_text_of_the_error(self) -> None:
-        """The error says what is wrong, and shows nothing of the message."""
+        """The error names the problem and shows nothing of the message."""
         error = self.refused(Inflater(15, True), b"\x00\x05\x00\x00\x00secret")
         self.assertIn("cannot be inflated", str(error))
         self.assertNotIn("secret", str(error))
@@ -374,18 +374,20 @@ class CorruptTests(InflaterCase):
 
 
 class DecoderTests(SynchronousTestCase):
-    """The inflater in its place: behind the decoder of frames."""
+    """The inflater together with the decoder of frames."""
 
-    def decode(self, *frames: bytes, limit: int | None = None, size: int = 65536) -> Decoder:
-        """Decodes frames that come in reads of ``size`` bytes."""
-        decoder = Decoder(limit, Inflater(15, True))
+    def decode(
+        self, *frames: bytes, limit: int | None = None, size: int = 65536
+    ) -> RecordingDecoder:
+        """Decode frames that arrive in reads of ``size`` bytes."""
+        decoder = RecordingDecoder(limit, Inflater(15, True))
         self.frames: list[object] = []
         for part in pieces(b"".join(frames), size):
             self.frames += decoder.feed(part)
         return decoder
 
     def test_fragments_with_a_final_block(self) -> None:
-        """A message may be cut into frames anywhere, also around its final blocks."""
+        """A message may be cut into frames anywhere, also at its final blocks."""
         payload = Deflater.final(b"one, ", b"two")
         for cut in range(len(payload) + 1):
             first = server_frame(TEXT, payload[:cut], RSV1)
@@ -396,7 +398,7 @@ class DecoderTests(SynchronousTestCase):
             self.assertEqual(self.frames, [Text("one, two"), Binary(b"Hello")], cut)
 
     def test_limit_is_of_the_inflated_message(self) -> None:
-        """The limit counts what is inflated, over all fragments."""
+        """The limit counts the inflated bytes of all fragments."""
         for size, fits in ((99, True), (100, True), (101, False)):
             payload = Deflater().message(b"a" * size)
             frames = [server_frame(BINARY, payload[:1], RSV1), server_frame(0, payload[1:])]
@@ -408,7 +410,7 @@ class DecoderTests(SynchronousTestCase):
                 self.assertEqual((failure.close_code, self.frames), (MESSAGE_TOO_BIG, []))
 
     def test_opcode_of_the_error(self) -> None:
-        """The error carries the opcode of the message, whether it is corrupt or too big."""
+        """The error has the opcode of the message, whether it is corrupt or too long."""
         for opcode in (TEXT, BINARY):
             for payload in (b"\x07", Deflater().message(b"a" * 11)):
                 frame = server_frame(opcode, payload, FIN | RSV1)

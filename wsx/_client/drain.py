@@ -1,0 +1,101 @@
+"""Deferreds that wait until the write buffer drains; many of them share one timer."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from wsx.errors import SendTimeout
+
+__all__ = ["DrainWaiters"]
+
+
+class DrainWaiters:
+    """The ``send_frame`` calls of one client that wait for its write buffer.
+
+    A cancelled Deferred counts as called, and is skipped when its turn comes.
+
+    Args:
+        reactor: For timeouts.
+    """
+
+    __slots__ = ("_reactor", "_timeouts", "_waiting")
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+        self._waiting: list[Deferred[None]] = []
+        self._timeouts: dict[float, _Timeouts] = {}  # by timeout: each is in order of deadlines
+
+    def add(self, timeout: float | None) -> Deferred[None]:
+        """Return a Deferred that fires with None once the buffer drains.
+
+        Args:
+            timeout: Seconds until it fails with :class:`SendTimeout`; None waits forever.
+        """
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append(waiter)
+        if timeout is not None:
+            timeouts = self._timeouts.get(timeout)
+            if timeouts is None:
+                timeouts = self._timeouts[timeout] = _Timeouts(self._reactor)
+            timeouts.add(waiter, timeout)
+        return waiter
+
+    def succeed(self) -> None:
+        """Fire all of them with None, in the order in which they were added."""
+        for waiter in self._take():
+            if not waiter.called:
+                waiter.callback(None)
+
+    def fail(self, error: Exception) -> None:
+        """Fail all of them with the same error."""
+        for waiter in self._take():
+            if not waiter.called:
+                waiter.errback(error)
+
+    def _take(self) -> list[Deferred[None]]:
+        """Return all waiters and forget them; those added from now on wait for the next time."""
+        waiting, self._waiting = self._waiting, []
+        timeouts, self._timeouts = self._timeouts, {}
+        for each in timeouts.values():
+            each.stop()
+        return waiting
+
+
+class _Timeouts:
+    """Waiters with the same timeout. Their deadlines are in order, so one timer serves all."""
+
+    __slots__ = ("_deadlines", "_reactor", "_timer", "_waiters")
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+        self._waiters: deque[Deferred[None]] = deque()
+        self._deadlines: deque[float] = deque()
+        self._timer: IDelayedCall | None = None
+
+    def add(self, waiter: Deferred[None], timeout: float) -> None:
+        self._waiters.append(waiter)
+        self._deadlines.append(self._reactor.seconds() + timeout)
+        if self._timer is None:
+            self._timer = self._reactor.callLater(timeout, self._expire)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self) -> None:
+        """Fail the waiters whose time is over, and wait for the next one that still waits."""
+        self._timer = None
+        now = self._reactor.seconds()
+        expired = []
+        while self._waiters and (self._waiters[0].called or self._deadlines[0] <= now):
+            self._deadlines.popleft()
+            expired.append(self._waiters.popleft())
+        if self._waiters:
+            self._timer = self._reactor.callLater(self._deadlines[0] - now, self._expire)
+        for waiter in expired:
+            if not waiter.called:
+                waiter.errback(SendTimeout())

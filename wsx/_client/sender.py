@@ -1,0 +1,152 @@
+"""Send frames on the open connection: ``send_frame``, replies of callbacks and keepalive pings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from wsx._client.drain import DrainWaiters
+from wsx._client.reporter import Reporter
+from wsx._transport.connection import Connection
+from wsx.errors import FrameEncodeError, InvalidFrameError, WsxError
+from wsx.frames import Frame, Ping, Pong
+
+__all__ = ["Sender"]
+
+_MAX_BUFFERED: Final = 65536  # bytes: the high-water mark of Twisted's transports
+
+
+class Sender:
+    """Passes frames to the open connection and waits for its write buffer.
+
+    Args:
+        reactor: For timeouts.
+        reporter: Notified of each frame.
+        replies_wait: Called with True when replies wait for a full write buffer, so that no more
+            of them are made, and with False once it has drained.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_drain",
+        "_late_pong",
+        "_replied",
+        "_replies_wait",
+        "_reporter",
+        "_waiting",
+    )
+
+    def __init__(
+        self, reactor: IReactorTime, reporter: Reporter, replies_wait: Callable[[bool], None]
+    ) -> None:
+        self._reporter = reporter
+        self._replies_wait = replies_wait
+        self._drain = DrainWaiters(reactor)
+        self._connection: Connection | None = None
+        self._late_pong: list[Any] = []  # sent once the write buffer has drained
+        self._replied = False  # since the last flush
+        self._waiting = False  # replies wait for the write buffer
+
+    def opened(self, connection: Connection) -> None:
+        """Use a connection from now on."""
+        self._connection = connection
+        self._late_pong = []
+        self._replied = False
+
+    def closing(self) -> None:
+        """Send nothing more on this connection; its close frame flushes what is buffered."""
+        self._connection = None
+        self._late_pong = []
+        self._resume_replies()
+
+    def lost(self, error: WsxError) -> None:
+        """Fail the Deferreds that wait for the write buffer."""
+        self._drain.fail(error)
+
+    def send(self, frame: Frame, timeout: float | None, in_callback: bool) -> Deferred[None]:
+        """Send one frame on the open connection.
+
+        Args:
+            frame: The frame.
+            timeout: Seconds to wait for the write buffer; None waits forever.
+            in_callback: Whether :meth:`flush` follows at the end of the present batch.
+
+        Returns:
+            The Deferred of :meth:`wsx.Client.send_frame`.
+        """
+        connection = self._connection
+        assert connection is not None
+        try:
+            if in_callback:
+                connection.buffer_one(frame)
+                if connection.buffered >= _MAX_BUFFERED:
+                    connection.flush()
+                    self._after_flush(connection)
+            else:
+                connection.send(frame)
+        except (InvalidFrameError, FrameEncodeError) as error:
+            return fail(error)
+        self._reporter.sent(frame)
+        return succeed(None) if connection.writable else self._drain.add(timeout)
+
+    def reply(self, callback: str, frames: list[Any]) -> None:
+        """Send a callback's replies at the end of the present batch.
+
+        Raises:
+            InvalidFrameError: One of them is not a frame; none is sent.
+            FrameEncodeError: RFC 6455 does not allow one of them; none is sent.
+        """
+        connection = self._connection
+        if connection is None:
+            self._reporter.reply_dropped(callback)
+            return
+        if not connection.writable and all(isinstance(frame, Pong) for frame in frames):
+            # RFC 6455 section 5.5.3 allows answering only the latest ping. A server that sends
+            # pings and does not read the pongs cannot fill the memory.
+            self._late_pong = frames[-1:]
+            return
+        connection.buffer(frames)
+        self._replied = True
+        self._reporter.replied(callback, frames)
+        if connection.buffered >= _MAX_BUFFERED:
+            connection.flush()
+            self._after_flush(connection)
+
+    def ping(self, payload: bytes) -> None:
+        """Send a keepalive ping."""
+        if self._connection is not None:
+            ping = Ping(payload)
+            self._connection.send(ping)
+            self._reporter.sent(ping, traced=False)
+
+    def flush(self) -> None:
+        """Write what the callbacks of a batch have sent."""
+        connection = self._connection
+        if connection is not None and connection.buffered:
+            connection.flush_now()
+            self._after_flush(connection)
+
+    def drained(self) -> None:
+        """Go on after the write buffer has drained."""
+        pong, self._late_pong = self._late_pong, []
+        if pong:
+            self.reply("handle_ping", pong)
+            self.flush()
+        if self._connection is None or self._connection.writable:  # the pong may have filled it
+            self._resume_replies()
+            self._drain.succeed()
+
+    def _after_flush(self, connection: Connection) -> None:
+        """Make no more replies while those that were just flushed wait for the write buffer."""
+        replied, self._replied = self._replied, False
+        if replied and not connection.writable and not self._waiting:
+            self._waiting = True
+            self._replies_wait(True)
+
+    def _resume_replies(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._replies_wait(False)

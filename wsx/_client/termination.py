@@ -1,0 +1,78 @@
+"""Call ``terminate`` once, within a time limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+__all__ = ["Termination"]
+
+
+class Termination:
+    """The call of ``terminate`` at a client's end.
+
+    Args:
+        reactor: For the time limit.
+        timed_out: Called with the elapsed seconds if ``terminate`` takes too long.
+        finished: Called once with the reason with which the client ends.
+    """
+
+    __slots__ = ("_began", "_finished", "_hurried", "_pending", "_reactor", "_timed_out", "_timer")
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        timed_out: Callable[[float], None],
+        finished: Callable[[object], None],
+    ) -> None:
+        self._reactor = reactor
+        self._timed_out = timed_out
+        self._finished = finished
+        self._hurried = False
+        self._began = 0.0
+        self._pending: tuple[Deferred[object], object] | None = None
+        self._timer: IDelayedCall | None = None
+
+    def start(
+        self, terminate: Callable[[object], Deferred[object]], reason: object, limit: float
+    ) -> None:
+        """Call ``terminate``.
+
+        Args:
+            terminate: Returns a Deferred that fires with the reason with which the client ends.
+            reason: The reason so far; it stays if ``terminate`` takes too long.
+            limit: Seconds that ``terminate`` may take.
+        """
+        self._began = self._reactor.seconds()
+        returned = terminate(reason)
+        self._pending = (returned, reason)
+        seconds = 0.0 if self._hurried else limit  # terminate itself may call hurry()
+        self._timer = self._reactor.callLater(seconds, self._expire)
+        returned.addCallback(self._returned)
+
+    def hurry(self) -> None:
+        """Wait no longer for ``terminate``, whether it is pending or still to be called."""
+        self._hurried = True
+        if self._pending is not None:
+            self._expire()
+
+    def _returned(self, reason: object) -> None:
+        if self._pending is not None:
+            self._finish(reason)
+
+    def _expire(self) -> None:
+        """End the client even if ``terminate`` ignores its cancellation."""
+        assert self._pending is not None
+        returned, reason = self._pending
+        self._timed_out(self._reactor.seconds() - self._began)
+        self._pending = None
+        returned.cancel()
+        self._finish(reason)
+
+    def _finish(self, reason: object) -> None:
+        self._pending = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._finished(reason)

@@ -1,0 +1,143 @@
+"""One attempt to connect: DNS, TCP, proxy, TLS and the opening handshake, each within its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from wsx._transport.connection import Connection, Listener, Opening, cause_of
+from wsx._transport.endpoints import endpoint_for
+from wsx.conn import Conn
+from wsx.errors import ConnError, RequestError, WsxError
+
+__all__ = ["Attempt"]
+
+_log = Logger("wsx")
+
+
+class Attempt(Opening):
+    """Connects once.
+
+    Args:
+        conn: Where and how to connect.
+        reactor: For connections and time.
+        listener: Notified of the outcome: ``opened`` or ``failed``, once, unless the attempt is
+            cancelled first.
+    """
+
+    def __init__(self, conn: Conn, reactor: Any, listener: Listener) -> None:
+        self._conn = conn
+        self._listener = listener
+        self._reactor = reactor
+        self._connecting: Any = None
+        self._connection: Connection | None = None
+        self._timer: IDelayedCall | None = None
+        self._over = False
+
+    def start(self) -> None:
+        """Start connecting. The attempt may fail before this returns."""
+        self._expect("connecting", self._conn.socket_connect_timeout)
+        try:
+            endpoint = endpoint_for(self._conn, self._reactor)
+            self._connecting = endpoint.connect(_Factory(self._conn, self, self._listener))
+            self._connecting.addErrback(lambda failure: self.failed(_as_error(failure)))
+        except Exception as error:  # the user's endpoint, or an unusable option
+            self._connecting = None
+            self.failed(ConnError(error))
+
+    def cancel(self) -> bool:
+        """End the attempt without notifying the listener.
+
+        Returns:
+            Whether there is a TCP connection, which ends in the next reactor iteration.
+        """
+        if self._finish():
+            self._stop_connecting()
+            if self._connection is not None:
+                self._connection.abort()
+        return self._connection is not None
+
+    def connected(self, connection: Connection) -> None:
+        """Take note of the TCP connection, behind the proxy if there is one."""
+        self._connection = connection
+        if self._over:
+            connection.abort()
+
+    def secured(self) -> None:
+        """Start the time for the response: TLS, if any, is done and the request goes out."""
+        if not self._over:
+            self._expect("the response to the opening handshake", self._conn.socket_recv_timeout)
+
+    def succeeded(self, connection: Connection, conn: Conn) -> None:
+        """Report the open connection."""
+        if self._finish():
+            self._listener.opened(connection, conn)
+
+    def failed(self, error: WsxError) -> None:
+        """End the connection, if there is one, and report the failure."""
+        if self._finish():
+            self._stop_connecting()
+            if self._connection is not None:
+                self._end_connection(self._connection, error)
+            self._listener.failed(error)
+
+    def _end_connection(self, connection: Connection, error: WsxError) -> None:
+        """Close in an orderly way after a refusal, otherwise abort.
+
+        An abort sends RST, which some servers without an error handler do not survive.
+        """
+        if isinstance(error, RequestError):
+            connection.close_gently(self._reactor)
+        else:
+            connection.abort()
+
+    def _expect(self, what: str, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self._reactor.callLater(seconds, self._timed_out, what, seconds)
+
+    def _timed_out(self, what: str, seconds: float) -> None:
+        self._timer = None
+        refusal = None if self._connection is None else self._connection.refusal()
+        timeout = TimeoutError(f"{what} took longer than {seconds:g} s")
+        self.failed(ConnError(timeout) if refusal is None else refusal)
+
+    def _finish(self) -> bool:
+        """Return whether this is the first outcome."""
+        first = not self._over
+        self._over = True
+        self._stop_timer()
+        return first
+
+    def _stop_connecting(self) -> None:
+        if self._connecting is not None:
+            try:
+                self._connecting.cancel()
+            except Exception:  # the user's endpoint
+                _log.failure("an endpoint's connection attempt could not be cancelled")
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _as_error(failure: Failure) -> ConnError:
+    return ConnError(cause_of(failure))
+
+
+class _Factory(Factory):
+    """Builds the connection of one attempt."""
+
+    noisy = False
+
+    def __init__(self, conn: Conn, opening: Opening, listener: Listener) -> None:
+        self._conn = conn
+        self._opening = opening
+        self._listener = listener
+
+    def buildProtocol(self, addr: IAddress | None) -> Connection:
+        return Connection(self._conn, self._opening, self._listener)

@@ -1,0 +1,109 @@
+"""The client side of the opening handshake on one connection (RFC 6455 section 4.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from wsx._transport.autobahn import DEFLATE, Deflate, offer_deflate
+from wsx._version import __version__
+from wsx._wire import handshake
+from wsx._wire.http import BodyReader, NotHTTP, Response, ResponseReader
+from wsx.conn import Conn
+from wsx.errors import HandshakeError, RequestError
+
+__all__ = ["Accepted", "OpeningHandshake"]
+
+_USER_AGENT: Final = f"wsx/{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The server's valid answer.
+
+    Attributes:
+        response: The response with status 101.
+        subprotocol: The subprotocol that the server chose, or None.
+        extensions: The accepted extensions, as the server wrote them.
+        deflate: The negotiated compression, or None.
+        rest: The bytes behind the response: the server's first frames.
+    """
+
+    response: Response
+    subprotocol: str | None
+    extensions: tuple[str, ...]
+    deflate: Deflate | None
+    rest: bytes
+
+
+class OpeningHandshake:
+    """Writes the request and reads the answer.
+
+    Args:
+        conn: Where and how to connect.
+    """
+
+    def __init__(self, conn: Conn) -> None:
+        self._conn = conn
+        self._key = handshake.make_key()
+        self._reader = ResponseReader(conn.max_header_size, "; did you mean wss://?")
+        self._body: BodyReader | None = None  # of a refusal
+
+    def request(self) -> bytes:
+        """Return the request."""
+        offer = offer_deflate() if self._conn.compression else None
+        return handshake.format_opening_request(self._conn, self._key, offer, _USER_AGENT)
+
+    def feed(self, data: bytes) -> Accepted | None:
+        """Add bytes of the answer.
+
+        Returns:
+            The answer once it is complete, otherwise None.
+
+        Raises:
+            RequestError: The server refused, and its refusal is complete.
+            HandshakeError: The answer is not valid.
+        """
+        if self._body is not None:
+            self._read_refusal(self._body, data)
+            return None
+        try:
+            response = self._reader.feed(data)
+        except NotHTTP as error:
+            raise self._error(error.reason, error.received) from None
+        if response is None:
+            return None
+        if response.status != 101:
+            self._body = BodyReader(response)
+            self._read_refusal(self._body, self._reader.rest)
+            return None
+        return self._accept(response)
+
+    def refusal(self) -> RequestError | None:
+        """Return the refusal with the part of its body that has arrived, or None."""
+        return None if self._body is None else self._body.error()
+
+    def _read_refusal(self, body: BodyReader, data: bytes) -> None:
+        body.feed(data)
+        if body.complete:
+            raise body.error()
+
+    def _accept(self, response: Response) -> Accepted:
+        subprotocol = handshake.validate(response, self._conn, self._key)
+        extensions, deflate = self._accept_extensions(response)
+        return Accepted(response, subprotocol, extensions, deflate, self._reader.rest)
+
+    def _accept_extensions(self, response: Response) -> tuple[tuple[str, ...], Deflate | None]:
+        header = ", ".join(response.values("sec-websocket-extensions"))
+        if not header:
+            return (), None
+        extensions = handshake.parse_extensions(header)
+        if [name for name, _ in extensions] != [DEFLATE] or not self._conn.compression:
+            raise self._error("the server accepted an extension that was not offered", header)
+        try:
+            return (header,), Deflate(extensions[0][1])
+        except ValueError as error:
+            raise self._error(f"the extension's parameters are wrong: {error}", header) from None
+
+    def _error(self, reason: str, received: str) -> HandshakeError:
+        return HandshakeError(handshake.accept_value(self._key), received, reason)

@@ -1,0 +1,160 @@
+"""Connect through an HTTP proxy with CONNECT (RFC 9110 section 9.3.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from wsx._transport.sockets import GENTLE_CLOSE_TIMEOUT
+from wsx._wire.http import (
+    BodyReader,
+    NotHTTP,
+    ResponseReader,
+    basic_credentials,
+    format_request,
+)
+from wsx.conn import Conn, parse_proxy
+from wsx.errors import HandshakeError
+
+__all__ = ["ProxyEndpoint"]
+
+
+@implementer(IStreamClientEndpoint)
+class ProxyEndpoint:
+    """Connects through a proxy.
+
+    Args:
+        endpoint: Leads to the proxy.
+        conn: Names the server behind the proxy, and the proxy's credentials.
+        reactor: For the time.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, conn: Conn, reactor: IReactorTime) -> None:
+        self._endpoint = endpoint
+        self._conn = conn
+        self._reactor = reactor
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect.
+
+        Returns:
+            A Deferred that fires with the protocol. It fails with :class:`RequestError` if the
+            proxy refuses, and with :class:`HandshakeError` if it does not speak HTTP.
+        """
+        tunnel = _Tunnel(protocolFactory, self._conn, self._reactor)
+        connecting = self._endpoint.connect(Factory.forProtocol(lambda: tunnel))
+        tunnel.stop_connecting = connecting.cancel
+        connecting.addCallbacks(lambda _: None, tunnel.failed)
+        return tunnel.done
+
+
+class _Tunnel(Protocol):
+    """Sends CONNECT, then passes its transport on to the protocol behind it."""
+
+    transport: Any
+
+    def __init__(self, factory: IProtocolFactory, conn: Conn, reactor: IReactorTime) -> None:
+        self.done: Deferred[IProtocol] = Deferred(lambda _: self._cancelled())
+        self.stop_connecting: Callable[[], None] | None = None
+        self._factory = factory
+        self._conn = conn
+        self._reactor = reactor
+        self._reader = ResponseReader(conn.max_header_size)
+        self._body: BodyReader | None = None  # of a refusal
+        self._inner: IProtocol | None = None
+        self._gentle_timer: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        assert self._conn.proxy is not None
+        proxy, target = parse_proxy(self._conn.proxy), self._conn.parsed.authority
+        headers = [("Host", target)]
+        if proxy.username is not None:
+            credentials = basic_credentials(proxy.username, proxy.password or "")
+            headers.append(("Proxy-Authorization", credentials))
+        self.transport.write(format_request(f"CONNECT {target} HTTP/1.1", headers))
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._inner is not None:
+            self._inner.dataReceived(data)
+        elif self._body is not None:
+            self._read_refusal(self._body, data)
+        else:
+            self._read_answer(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._gentle_timer is not None:
+            self._gentle_timer.cancel()
+            self._gentle_timer = None
+        if self._inner is not None:
+            self._inner.connectionLost(reason)
+        elif not self.done.called:
+            self.done.errback(Failure(self._body.error()) if self._body is not None else reason)
+
+    def _read_answer(self, data: bytes) -> None:
+        try:
+            response = self._reader.feed(data)
+        except NotHTTP as error:
+            reason = f"the proxy's answer: {error.reason}"
+            self.failed(Failure(HandshakeError("", error.received, reason)))
+            return
+        if response is None:
+            return
+        if 200 <= response.status < 300:
+            self._hand_over()
+        else:
+            self._body = BodyReader(response, "proxy")
+            self._read_refusal(self._body, self._reader.rest)
+
+    def _read_refusal(self, body: BodyReader, data: bytes) -> None:
+        body.feed(data)
+        if body.complete:
+            self._refused(body)
+
+    def _refused(self, body: BodyReader) -> None:
+        """Report the refusal and close in an orderly way; see ``Attempt._end_connection``."""
+        if self.done.called:
+            return
+        self._gentle_timer = self._reactor.callLater(GENTLE_CLOSE_TIMEOUT, self._abort_overdue)
+        self.transport.loseConnection()
+        self.done.errback(Failure(body.error()))
+
+    def _hand_over(self) -> None:
+        inner = self._factory.buildProtocol(self.transport.getPeer())
+        assert inner is not None
+        self._inner = inner
+        inner.makeConnection(self.transport)
+        self.done.callback(inner)
+        if self._reader.rest:
+            inner.dataReceived(self._reader.rest)
+
+    def failed(self, failure: Failure) -> None:
+        """Report a failure unless the outcome is known, and drop the connection."""
+        if not self.done.called:
+            self.done.errback(failure)
+        self._abort()
+
+    def _cancelled(self) -> None:
+        if self.stop_connecting is not None:
+            self.stop_connecting()
+        self._abort()
+
+    def _abort_overdue(self) -> None:
+        self._gentle_timer = None
+        self._abort()
+
+    def _abort(self) -> None:
+        """Drop the connection to the proxy if there is one and nothing uses it."""
+        if self.transport is not None and self._inner is None:
+            self.transport.abortConnection()

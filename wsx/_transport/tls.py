@@ -1,0 +1,260 @@
+"""TLS: the creator of the client's side, an endpoint for it, and what its failures mean."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import idna
+from OpenSSL.crypto import FILETYPE_PEM, X509, load_privatekey
+from OpenSSL.SSL import VERIFY_FAIL_IF_NO_PEER_CERT, VERIFY_PEER, Connection, Error
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    ISSLTransport,
+    IStreamClientEndpoint,
+)
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    KeyPair,
+    PrivateCertificate,
+    TLSVersion,
+    platformTrust,
+    trustRootFromCertificates,
+)
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from wsx._text import expected
+from wsx.conn import Conn
+
+__all__ = ["TLSEndpoint", "explain", "tls_creator"]
+
+_PEM_CERTIFICATE: Final = re.compile(
+    rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
+)
+
+# OpenSSL's X509_V_ERR_* codes; see its manual page X509_STORE_CTX_get_error(3).
+_CERTIFICATE_PROBLEMS: Final = {
+    9: "the server's certificate is not valid yet",
+    10: "the server's certificate has expired",
+    18: "the server's certificate is self-signed, and not among the trusted ones",
+    19: "the server's certificate is signed by a root certificate that is not trusted",
+    20: "the server's certificate is signed by an authority that is not trusted",
+    21: "the server's certificate is signed by an authority that is not trusted",
+    23: "the server's certificate is revoked",
+}
+# Why the certificate of a connection was refused; OpenSSL's exception does not say it.
+_problems: Final[WeakKeyDictionary[Connection, str]] = WeakKeyDictionary()
+# Reasons that OpenSSL gives for bytes that are not TLS records.
+_NOT_TLS: Final = {
+    "http request",
+    "https proxy request",
+    "packet length too long",
+    "unknown protocol",
+    "wrong version number",
+}
+
+
+def tls_creator(conn: Conn) -> IOpenSSLClientConnectionCreator:
+    """Return what creates the TLS side of a connection.
+
+    It verifies the server's certificate unless ``conn.insecure`` is set.
+
+    Raises:
+        OSError: A PEM file cannot be read.
+        ValueError: A PEM text or the server name is malformed.
+    """
+    options = conn.ssl_options or {}
+    if not isinstance(options, Mapping):
+        return options  # type: ignore[no-any-return]
+    hostname = options.get("server_name") or conn.parsed.host.partition("%")[0]
+    alpn = [_as_bytes(name) for name in options.get("alpn", ())]
+    extra = _client_certificate(options)
+    if options.get("minimum_version") == "TLSv1.3":
+        extra["raiseMinimumTo"] = TLSVersion.TLSv1_3
+    if conn.insecure:
+        return _Creator(CertificateOptions(**extra), hostname, alpn, verifies=False)
+    root = platformTrust()
+    if conn.cacerts is not None:
+        root = trustRootFromCertificates(_certificates(conn.cacerts))
+    return _Creator(CertificateOptions(trustRoot=root, **extra), hostname, alpn, verifies=True)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Creator:
+    """Creates TLS connections that ask for a server name, and verify it unless told otherwise.
+
+    It does what Twisted's ``optionsForClientTLS`` does, with two differences. A certificate without
+    any names is refused; Twisted 26.4 and later log an error and accept it. And the reason for a
+    refusal is recorded, which OpenSSL's exception does not contain.
+
+    Args:
+        options: Have the context.
+        hostname: A host name, also an international one, or an IP address.
+        alpn: Protocols for ALPN.
+        verifies: Whether to verify the server's certificate.
+    """
+
+    def __init__(
+        self, options: CertificateOptions, hostname: str, alpn: list[bytes], *, verifies: bool
+    ) -> None:
+        self._context = options.getContext()
+        self._alpn = alpn
+        self._verifies = verifies
+        self._server_name: bytes | None = None
+        self._identity: DNS_ID | IPAddress_ID
+        if isIPAddress(hostname) or isIPv6Address(hostname):
+            self._identity = IPAddress_ID(hostname)
+        else:
+            ascii_name = _to_ascii(hostname)
+            self._identity = DNS_ID(ascii_name)
+            # RFC 6066 section 3: an address is not a server name.
+            self._server_name = ascii_name.encode("ascii")
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> Connection:
+        connection = Connection(self._context, None)
+        if self._alpn:
+            connection.set_alpn_protos(self._alpn)
+        if self._server_name is not None:
+            connection.set_tlsext_host_name(self._server_name)
+        if self._verifies:
+            connection.set_verify(VERIFY_PEER | VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
+        return connection
+
+    def _verify(
+        self, connection: Connection, certificate: X509, code: int, depth: int, ok: int
+    ) -> bool:
+        """Return whether a certificate of the server's chain is accepted.
+
+        OpenSSL has checked the chain; ``ok`` is its result. At depth 0 is the server's own
+        certificate, whose names must match.
+        """
+        if not ok:
+            unknown = f"the server's certificate is not accepted (OpenSSL verify code {code})"
+            _problems[connection] = _CERTIFICATE_PROBLEMS.get(code, unknown)
+            return False
+        if depth == 0:
+            try:
+                verify_service_identity(extract_patterns(certificate), [self._identity], [])
+            except Exception:  # VerificationError, or the certificate is malformed
+                _problems[connection] = "the server's certificate is not for this host"
+                return False
+        return True
+
+
+def _to_ascii(hostname: str) -> str:
+    if hostname.isascii():
+        return hostname
+    try:
+        return idna.encode(hostname, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        problem = expected("server_name", "a host name or an IP address", hostname)
+        raise ValueError(problem) from None
+
+
+def explain(error: BaseException, transport: Any) -> str | None:
+    """Return what a failure of TLS means for the user, or None if that is not known.
+
+    Args:
+        error: What the connection ended with.
+        transport: The transport, which may be a TLS transport.
+    """
+    if not isinstance(error, Error) or not ISSLTransport.providedBy(transport):
+        return None
+    problem = _problems.get(transport.getHandle())  # type: ignore[attr-defined]
+    if problem is not None:
+        return problem
+    reasons = {str(part[-1]) for part in (error.args[0] if error.args else ())}
+    if reasons & _NOT_TLS:
+        return "the server does not speak TLS on this port; did you mean ws://?"
+    return None
+
+
+def _client_certificate(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the client's certificate, its key and the chain, as CertificateOptions takes them."""
+    if "certificate" not in options:
+        return {}
+    pem = _read_pem(options["certificate"])
+    key = _read_pem(options.get("private_key", pem))
+    first, *chain = _split_pem(pem)
+    try:
+        private = PrivateCertificate.fromCertificateAndKeyPair(
+            Certificate.loadPEM(first), KeyPair(load_privatekey(FILETYPE_PEM, key, b""))
+        )
+    except Exception as error:
+        raise ValueError(f"the certificate and its key cannot be used: {error}") from None
+    chosen = {"privateKey": private.privateKey.original, "certificate": private.original}
+    if chain:
+        chosen["extraCertChain"] = [Certificate.loadPEM(block).original for block in chain]
+    return chosen
+
+
+def _certificates(cacerts: Any) -> list[Certificate]:
+    sources = [cacerts] if isinstance(cacerts, (bytes, str, os.PathLike)) else list(cacerts)
+    blocks = [block for source in sources for block in _split_pem(_read_pem(source))]
+    try:
+        return [Certificate.loadPEM(block) for block in blocks]
+    except Exception as error:
+        raise ValueError(f"a CA certificate cannot be read: {error}") from None
+
+
+def _split_pem(pem: bytes) -> list[bytes]:
+    blocks = _PEM_CERTIFICATE.findall(pem)
+    if not blocks:
+        raise ValueError("expected a PEM certificate, found none")
+    return blocks
+
+
+def _read_pem(source: Any) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    with open(source, "rb") as file:
+        return file.read()
+
+
+def _as_bytes(name: str | bytes) -> bytes:
+    return name if isinstance(name, bytes) else name.encode("ascii")
+
+
+@implementer(IStreamClientEndpoint)
+class TLSEndpoint:
+    """TLS on top of another endpoint, like Twisted's ``wrapClientTLS``.
+
+    That one buffers writes with the global reactor; its ``clock`` argument is too new to rely on.
+
+    Args:
+        endpoint: Leads to the server.
+        creator: Creates the TLS side of a connection.
+        clock: For the time.
+    """
+
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        creator: IOpenSSLClientConnectionCreator,
+        clock: IReactorTime,
+    ) -> None:
+        self._endpoint = endpoint
+        self._creator = creator
+        self._clock = clock
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect.
+
+        Returns:
+            A Deferred that fires with the protocol above TLS, before the TLS handshake.
+        """
+        factory = TLSMemoryBIOFactory(self._creator, True, protocolFactory, self._clock)
+        connecting: Deferred[Any] = self._endpoint.connect(factory)
+        return connecting.addCallback(lambda tls: tls.wrappedProtocol)
