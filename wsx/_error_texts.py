@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from wsx._redaction import redact_url
@@ -23,7 +23,6 @@ _CHALLENGES: Final = ("WWW-Authenticate", "Proxy-Authenticate")
 _URL_LIMIT: Final = 150  # characters
 _BODY_LIMIT: Final = 100  # characters
 _LINE_BYTES: Final = 1000  # of a body, enough for any first line that is shown
-_CAUSE_LIMIT: Final = 500  # characters
 _TEXT_TYPES: Final = ("text/", "application/json", "application/problem+", "application/xml")
 _RESULTS: Final = "Ok, Reply, Close or None"
 _OTHER_RESULTS: Final = {"handle_disconnect": "Ok, Reconnect or None", "code_change": "Ok or None"}
@@ -74,19 +73,17 @@ def _first_line(headers: Headers, body: bytes) -> str | None:
     return start.splitlines()[0].strip() if start else None
 
 
-def cause(error: BaseException, show: Callable[[object], str]) -> str:
+def cause(error: BaseException, *, detailed: bool = False) -> str:
     """Return one line about the exception that a connection failed with.
 
     Args:
         error: The exception.
-        show: Returns the text of an exception of wsx: ``str`` or ``describe``.
+        detailed: As for ``describe``. Default False.
     """
     text = certificate_problem(error)
     if text is None and is_clean_close(error):
         text = "the server closed the TCP connection"
-    if text is None:
-        text = show(error) if getattr(error, "describes_itself", False) else describe(error)
-    return line(text, _CAUSE_LIMIT)
+    return describe(error, detailed=detailed) if text is None else text
 
 
 def certificate_problem(error: BaseException) -> str | None:

@@ -22,7 +22,8 @@ __all__ = [
 ]
 
 _DEFAULT_LIMIT: Final = 75  # characters
-_REASON_LIMIT: Final = 500  # characters of a reason in a log line
+_REASON_LIMIT: Final = 300  # characters of a reason in a log line
+_DETAILED_LIMIT: Final = 600  # characters of a reason with its details
 _ELLIPSIS: Final = "..."
 _NOTHING: Final = object()
 
@@ -96,22 +97,25 @@ def expected_type(subject: str, expectation: str, value: object) -> str:
     return f"{expected(subject, expectation)}, got {type(value).__name__}"
 
 
-def describe(reason: object) -> str:
+def describe(reason: object, *, detailed: bool = False) -> str:
     """Return one line about why something ended, escaped and truncated.
 
     Args:
         reason: An exception, or a close reason of :mod:`wsx.reasons`.
+        detailed: Whether to show the ``summary`` of an exception of wsx instead of its text. Log
+            lines show it where a failure is reported first. Default False.
     """
     if isinstance(reason, BaseException):
-        return line(_describe_exception(reason), _REASON_LIMIT)
+        limit = _DETAILED_LIMIT if detailed else _REASON_LIMIT
+        return line(_describe_exception(reason, detailed), limit)
     if type(reason).__str__ is object.__str__:
         return shorten(reason)
     return line(safely(str, reason), _REASON_LIMIT)
 
 
-def _describe_exception(error: BaseException) -> str:
+def _describe_exception(error: BaseException, detailed: bool) -> str:
     if getattr(error, "describes_itself", False):
-        return safely(_summary, error)
+        return safely(_summary if detailed else str, error)
     name, text = type(error).__name__, safely(str, error).strip().rstrip(".")
     return f"{name}: {text}" if text else name
 

@@ -28,7 +28,7 @@ because it may be logged. Text that comes from a server is escaped and truncated
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from wsx._error_texts import cause, refusal, refusal_details, wrong_result
@@ -72,7 +72,7 @@ class WsxError(Exception):
 
     @property
     def summary(self) -> str:
-        """The text for a log line: ``str()``, and for some classes more detail."""
+        """The text with more detail, for the log line that reports the failure first."""
         return str(self)
 
     def __repr__(self) -> str:
@@ -128,24 +128,24 @@ class ConnError(WsxError):
         self.explanation = explanation
 
     def __str__(self) -> str:
-        return self._text(str)
+        return self._text(detailed=False)
 
     @property
     def summary(self) -> str:
         """The text, with the summary of a proxy's refusal in place of its text."""
-        return self._text(describe)
+        return self._text(detailed=True)
 
-    def _text(self, show: Callable[[object], str]) -> str:
+    def _text(self, *, detailed: bool) -> str:
         if self.explanation is None:
-            return f"connection failed: {cause(self.original, show)}"
+            return f"connection failed: {cause(self.original, detailed=detailed)}"
         return f"connection failed: {line(self.explanation, _TEXT_LIMIT)}"
 
 
 class RequestError(WsxError):
     """The server answered the opening handshake with a status other than 101.
 
-    Its text shows the status and, for a redirect, the target. :attr:`summary`, which log lines
-    show, adds what helps to find the cause.
+    Its text shows the status and, for a redirect, the target. :attr:`summary` adds what helps to
+    find the cause.
 
     Args:
         code: The HTTP status code.

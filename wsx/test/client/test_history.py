@@ -251,7 +251,7 @@ class LogTests(JournalCase):
         self.live(10)
         self.fail_attempt()
         line = self.back()
-        self.assertIn("dropped without a close frame", line)
+        self.assertIn("server closed the TCP connection without a close frame", line)
         self.assertNotIn("refused", line.lower())
 
     def test_away_is_counted_once(self) -> None:
@@ -270,7 +270,7 @@ class LogTests(JournalCase):
         line = self.decide(wsx.Disconnect(wsx.RemoteClose(1001, "bye"), 1, CONN), 2.25)
         self.assertEqual(
             line,
-            "'feed': the connection ended (attempt_number 1): closed by the peer with 1001 'bye'; "
+            "'feed': the connection ended (attempt_number 1): closed by server: 1001 \"bye\"; "
             "connecting again in 2.2 s",
         )
 
@@ -368,8 +368,8 @@ class ClientLogTests(MemoryCase):
         beginnings = [
             "'feed': no connection (attempt_number 1): ",
             f"'feed': connected to {URL} after 2.0 s and a failed attempt; what ",
-            "'feed': the connection ended (attempt_number 1): dropped without a close frame",
-            f"'feed': back at {URL} after 3.0 s; what happened: dropped ",
+            "'feed': the connection ended (attempt_number 1): server closed the TCP connection ",
+            f"'feed': back at {URL} after 3.0 s; what happened: server closed ",
             "'feed': ended: stopped",
         ]
         self.assertEqual(len(found), len(beginnings), found)
