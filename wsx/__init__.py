@@ -1,6 +1,6 @@
-"""wsx: a WebSocket client for Twisted, written as a handler class and run as a supervised thing.
+"""wsx: a WebSocket client for Twisted, written as a handler class and run under supervision.
 
-Begin with :class:`Handler` and :func:`start`; ``docs/`` tells the rest.
+Start with :class:`Handler` and :func:`start`. The documentation is in ``docs/``.
 """
 
 from wsx import telemetry

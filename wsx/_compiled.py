@@ -1,7 +1,7 @@
-"""Which form of the fast path runs: the compiled one, or the same source as pure Python.
+"""Selects the form of the fast path: compiled, or the same source as pure Python.
 
-Imported before everything else. ``WSX_PURE=1`` in the environment asks for pure Python where both
-are there; what is compiled, and when, stands in ``setup.py``.
+``wsx`` imports this module first. The compiled form is used where it was built, unless
+``WSX_PURE=1`` is set in the environment. ``setup.py`` lists the modules that are compiled.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 __all__ = ["compiled"]
 
-# In the order in which they import each other.
+# Each module comes after those that it imports.
 _SOURCES: Final = (
     "frames",
     "_wire.batch",
@@ -27,7 +27,7 @@ _SOURCES: Final = (
 
 
 def _load_source(name: str) -> None:
-    """Import a module from its source even if a compiled form is beside it."""
+    """Import a module from its source even if its compiled form exists."""
     parent, _, leaf = f"wsx.{name}".rpartition(".")
     path = Path(__file__).parent.joinpath(*name.split(".")).with_suffix(".py")
     spec = spec_from_file_location(f"wsx.{name}", path)
@@ -41,7 +41,7 @@ if os.environ.get("WSX_PURE", "0") not in ("", "0"):
     for _name in _SOURCES:
         _load_source(_name)
 
-from wsx._wire import decoder  # noqa: E402  (only now may it be imported)
+from wsx._wire import decoder  # noqa: E402  (after the loop above)
 
 compiled: Final[bool] = not str(decoder.__file__).endswith(".py")
-"""Whether the fast path runs compiled."""
+"""Whether the fast path runs in its compiled form."""

@@ -1,4 +1,4 @@
-"""Deferreds that wait for the same thing."""
+"""Deferreds that wait for the same event."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ T = TypeVar("T")
 
 
 class Waiters(Generic[T]):
-    """Gives a Deferred to each who asks, and fires them all at once, in the order of asking.
+    """A set of Deferreds that fire together, in the order in which they were added.
 
-    A Deferred that is cancelled is forgotten, also when the one fired before it does so.
+    A Deferred that is cancelled is removed, also while the others fire. A Deferred that is added
+    while the others fire waits for the next time.
     """
 
     __slots__ = ("_waiting",)
@@ -26,25 +27,24 @@ class Waiters(Generic[T]):
         return bool(self._waiting)
 
     def add(self) -> Deferred[T]:
-        """Gives a new Deferred."""
+        """Return a new Deferred that fires with the result of :meth:`succeed` or :meth:`fail`."""
         waiter: Deferred[T] = Deferred(self._forget)
         self._waiting[waiter] = None
         return waiter
 
     def succeed(self, result: T) -> None:
-        """Fires all with this result."""
+        """Fire all Deferreds with a result."""
         for waiter in self._take():
             if not waiter.called:
                 waiter.callback(result)
 
     def fail(self, error: Exception) -> None:
-        """Fails all with this error."""
+        """Fire all Deferreds with an error."""
         for waiter in self._take():
             if not waiter.called:
                 waiter.errback(error)
 
     def _take(self) -> list[Deferred[T]]:
-        """Those who ask from now on wait for the next time."""
         waiters = list(self._waiting)
         self._waiting.clear()
         return waiters

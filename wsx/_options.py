@@ -1,4 +1,4 @@
-"""The options of ``start``: which there are, and which belong to the connection."""
+"""The options of ``start``: validation, and which of them belong to the connection."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from wsx._arguments import is_number
-from wsx._text import shorten
+from wsx._arguments import is_number, require
 from wsx.backoff import Backoff
 from wsx.conn import CONN_OPTIONS, Conn
 from wsx.registry import Name, check_name
@@ -17,7 +16,25 @@ __all__ = ["START_OPTIONS", "Options", "patient", "split_options", "with_reactor
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of :func:`wsx.start` that are not the connection's."""
+    """The options of :func:`wsx.start` that are not options of the connection.
+
+    Attributes:
+        async_: Whether the Deferred of ``start`` fires before the client is connected.
+            Default False.
+        handle_initial_conn_failure: Whether ``handle_disconnect`` is called if the first connection
+            fails; otherwise the Deferred of ``start`` fails. Default False.
+        reconnect: The policy of the default ``handle_disconnect``, or None (default) to end the
+            client.
+        name: The name of the client, or None (default).
+        debug: Debug options, such as ``"trace"`` or ``("log_to_file", path)``. Default none.
+        stable_after: Seconds after which an open connection counts as healthy. Default 5.
+        mailbox_limit: The number of casts and infos that may wait. Default 10,000.
+        reactor: The reactor for time and connections, or None (default) for the global one.
+
+    Raises:
+        TypeError: An option has a wrong type.
+        ValueError: An option is out of range.
+    """
 
     async_: bool = False
     handle_initial_conn_failure: bool = False
@@ -30,18 +47,13 @@ class Options:
 
     def __post_init__(self) -> None:
         for name in ("async_", "handle_initial_conn_failure"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} is True or False, not {shorten(getattr(self, name))}")
-        if self.reconnect is not None and not isinstance(self.reconnect, Backoff):
-            raise TypeError(f"reconnect is a Backoff or None, not {shorten(self.reconnect)}")
-        if not (is_number(self.stable_after) and self.stable_after >= 0):
-            raise ValueError(
-                f"stable_after is a number from 0 on, not {shorten(self.stable_after)}"
-            )
-        if not (is_number(self.mailbox_limit) and self.mailbox_limit >= 0):
-            raise ValueError(
-                f"mailbox_limit is a number from 0 on, not {shorten(self.mailbox_limit)}"
-            )
+            value = getattr(self, name)
+            require(isinstance(value, bool), name, "True or False", value, TypeError)
+        valid = self.reconnect is None or isinstance(self.reconnect, Backoff)
+        require(valid, "reconnect", "a Backoff or None", self.reconnect, TypeError)
+        for name in ("stable_after", "mailbox_limit"):
+            value = getattr(self, name)
+            require(is_number(value) and value >= 0, name, "a number of at least 0", value)
         if self.name is not None:
             check_name(self.name)
 
@@ -50,10 +62,20 @@ START_OPTIONS: Final = frozenset(f.name for f in fields(Options))
 
 
 def split_options(conn_or_url: Conn | str, options: dict[str, Any]) -> tuple[Conn, Options]:
-    """Sorts the options of :func:`wsx.start` into the connection's and the rest.
+    """Split the options of :func:`wsx.start` into the connection's and the client's.
+
+    Args:
+        conn_or_url: A URL, to which the connection's options are applied, or a :class:`Conn`.
+        options: The options by name.
+
+    Returns:
+        The Conn, and the options of the client.
 
     Raises:
-        URLError, ValueError, TypeError: an argument is wrong.
+        URLError: The URL is not valid.
+        ValueError: An option is out of range.
+        TypeError: An option is unknown or has a wrong type, or an option of the connection was
+            given beside a Conn.
     """
     unknown = sorted(set(options) - CONN_OPTIONS - START_OPTIONS)
     if unknown:
@@ -63,14 +85,19 @@ def split_options(conn_or_url: Conn | str, options: dict[str, Any]) -> tuple[Con
     if not isinstance(conn_or_url, Conn):
         conn = Conn(conn_or_url, **for_conn)
     elif for_conn:
-        raise TypeError(f"a Conn has these options itself: {', '.join(sorted(for_conn))}")
+        given = ", ".join(sorted(for_conn))
+        raise TypeError(f"options of Conn beside a Conn: {given} (use conn.replace instead)")
     else:
         conn = conn_or_url.without_answer()
     return conn, Options(**for_start)
 
 
 def patient(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives the options of a client that comes up, and comes back, while its server is down."""
+    """Return the options of a client that starts, and reconnects, while its server is down.
+
+    Args:
+        options: The options that were given; they replace the defaults.
+    """
     return {
         "async_": True,
         "handle_initial_conn_failure": True,
@@ -80,9 +107,9 @@ def patient(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_reactor(options: Options) -> Options:
-    """Gives the options with a reactor: the global one, where none was given.
+    """Return the options with the global reactor if they have none.
 
-    Only when a client begins, since looking for it installs it.
+    Call it only when a client starts, because importing the global reactor installs it.
     """
     if options.reactor is not None:
         return options

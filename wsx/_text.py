@@ -9,34 +9,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["describe", "escape", "expected", "quote", "shorten", "truncate"]
+__all__ = [
+    "describe",
+    "escape",
+    "expected",
+    "expected_type",
+    "line",
+    "quote",
+    "safely",
+    "shorten",
+    "truncate",
+]
 
 _DEFAULT_LIMIT: Final = 75  # characters
 _REASON_LIMIT: Final = 300  # characters of a reason in a log line
+_DETAILED_LIMIT: Final = 600  # characters of a reason with its details
 _ELLIPSIS: Final = "..."
-_SECRET_PARTS: Final = ("auth", "token", "key", "secret", "cookie", "password", "signature")
-
-
-def _escapes() -> dict[int, str]:
-    """Return a translation table for characters that could change what a reader sees.
-
-    C0 and C1 control characters move the cursor or start escape sequences; line and paragraph
-    separators start a new line; bidirectional marks reorder the text around them.
-    """
-    controls = [*range(0x20), *range(0x7F, 0xA0)]
-    separators = [0x2028, 0x2029]
-    bidirectional = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-    surrogates = range(0xD800, 0xE000)  # cannot be written in UTF-8
-    codes = [*controls, *separators, *bidirectional, *surrogates]
-    return {code: chr(code).encode("unicode_escape").decode("ascii") for code in codes}
-
-
-_ESCAPES: Final = _escapes()
+_NOTHING: Final = object()
 
 
 def escape(text: str) -> str:
-    """Return the text on one line, with control and bidirectional characters escaped."""
-    return text.translate(_ESCAPES)
+    r"""Return the text on one line, with every character that is not printable escaped.
+
+    A server could otherwise send control characters (C0 and C1), which move a terminal's cursor,
+    separators, which start a new log line, or bidirectional marks, which reorder the text around
+    them. They become ``\x1b``, ``\n`` or ``\u202e``, as ``repr`` writes them.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def truncate(text: str, limit: int = _DEFAULT_LIMIT) -> str:
@@ -48,70 +53,86 @@ def truncate(text: str, limit: int = _DEFAULT_LIMIT) -> str:
     return text[:head] + _ELLIPSIS + text[len(text) - (kept - head) :]
 
 
+def line(text: str, limit: int = _DEFAULT_LIMIT) -> str:
+    """Return foreign text as one line: white space joined, escaped, then truncated."""
+    return truncate(escape(" ".join(text.split())), limit)
+
+
 def shorten(value: object, limit: int = _DEFAULT_LIMIT) -> str:
-    """Return the ``repr`` of a value, truncated to ``limit`` characters."""
-    return truncate(safely(repr, value), limit)
+    """Return the ``repr`` of a value, escaped and truncated to ``limit`` characters."""
+    return truncate(escape(safely(repr, value)), limit)
 
 
 def quote(value: object, limit: int = _DEFAULT_LIMIT) -> str:
     """Return a value as messages show it: a str in double quotes, anything else as its ``repr``.
 
-    Control characters are escaped, and the middle is left out past ``limit`` characters.
+    Characters that are not printable are escaped, and the middle is left out past ``limit``
+    characters.
     """
     if isinstance(value, str):
         return f'"{truncate(escape(value), limit)}"'
-    return escape(shorten(value, limit))
+    return shorten(value, limit)
 
 
-def expected(subject: str, expectation: str, value: object) -> str:
+def expected(subject: str, expectation: str, value: object = _NOTHING) -> str:
     """Return the message for a wrong value.
 
     Args:
         subject: The option or argument, such as ``--handler`` or ``ping_interval``.
-        expectation: What would have been right: ``a number of at least 0``.
-        value: What was given. Redact it first if it may hold a secret.
+        expectation: The values that are accepted, such as ``a number of at least 0``.
+        value: The value that was given. Leave it out if it may hold a secret.
+
+    Returns:
+        ``ping_interval: expected a number above 0 or None, got "x"``.
     """
-    return f"{subject}: expected {expectation}, got {quote(value)}"
+    message = f"{subject}: expected {expectation}"
+    return message if value is _NOTHING else f"{message}, got {quote(value)}"
 
 
-def describe(reason: object) -> str:
+def expected_type(subject: str, expectation: str, value: object) -> str:
+    """Return the message for a value of a wrong type, which is named instead of the value.
+
+    Use it where the value may hold a secret: ``cacerts: expected PEM as bytes or a path, got int``.
+    """
+    return f"{expected(subject, expectation)}, got {type(value).__name__}"
+
+
+def describe(reason: object, *, detailed: bool = False) -> str:
     """Return one line about why something ended, escaped and truncated.
 
     Args:
         reason: An exception, or a close reason of :mod:`wsx.reasons`.
+        detailed: Whether to show the ``summary`` of an exception of wsx instead of its text. Log
+            lines show it where a failure is reported first. Default False.
     """
-    text = " ".join(safely(str, reason).split())
-    if isinstance(reason, BaseException) and not getattr(reason, "describes_itself", False):
-        name = type(reason).__name__
-        text = text.rstrip(".")
-        text = f"{name}: {text}" if text else name
-    elif not isinstance(reason, BaseException) and type(reason).__str__ is object.__str__:
-        text = shorten(reason)
-    return truncate(escape(text), _REASON_LIMIT)
+    if isinstance(reason, BaseException):
+        limit = _DETAILED_LIMIT if detailed else _REASON_LIMIT
+        return line(_describe_exception(reason, detailed), limit)
+    if type(reason).__str__ is object.__str__:
+        return shorten(reason)
+    return line(safely(str, reason), _REASON_LIMIT)
 
 
-def show_message(message: object) -> str:
-    """Return a message of the application for a log line: shortened, secrets hidden."""
-    return escape(shorten(hide_secrets(message)))
+def _describe_exception(error: BaseException, detailed: bool) -> str:
+    if getattr(error, "describes_itself", False):
+        return safely(_summary if detailed else str, error)
+    name, text = type(error).__name__, safely(str, error).strip().rstrip(".")
+    return f"{name}: {text}" if text else name
 
 
-def is_secret_name(name: str) -> bool:
-    """Return whether the value of a header or key with this name is hidden in messages."""
-    return any(part in name.lower() for part in _SECRET_PARTS)
-
-
-def hide_secrets(value: object) -> object:
-    """Return a mapping with the values of secret names hidden; anything else unchanged."""
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: "..." if isinstance(key, str) and is_secret_name(key) else hide_secrets(item)
-        for key, item in value.items()
-    }
+def _summary(error: object) -> str:
+    return str(getattr(error, "summary", error))
 
 
 def safely(function: Callable[[object], str], value: object) -> str:
-    """Call ``repr`` or ``str``. A user's class may raise there; a log line must not."""
+    """Return ``function(value)``, or a substitute if it raises.
+
+    ``repr`` and ``str`` run code of the user's classes, which may fail; a log line must not.
+
+    Args:
+        function: ``repr``, ``str`` or a function like them.
+        value: Its argument.
+    """
     try:
         return function(value)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt, and whether there should be one."""
+"""The delay before the next connection attempt, and whether another attempt can succeed."""
 
 from __future__ import annotations
 
@@ -6,37 +6,46 @@ import random
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from types import NoneType
 from typing import Final
 
-from wsx._arguments import is_number
-from wsx.errors import ConnError, RequestError, certificate_problem
+from wsx._arguments import is_number, require
+from wsx._error_texts import certificate_problem
+from wsx.errors import ConnError, RequestError
 from wsx.reasons import Disconnect, LocalClose, RemoteClose
 
-__all__ = ["Backoff", "is_retryable"]
+__all__ = ["Backoff", "is_retryable", "retry_after"]
 
-_HOPELESS_STATUS: Final = frozenset({400, 401, 403, 404, 410})
-_HOPELESS_CLOSE_CODES: Final = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
-_LONGEST_RETRY_AFTER: Final = 3600.0
+_PERMANENT_STATUS: Final = frozenset(
+    {200, *range(300, 400), 400, 401, 403, 404, 405, 407, 410, 426, 501, 505}
+)
+_PERMANENT_CLOSE_CODES: Final = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
+_LONGEST_RETRY_AFTER: Final = 3600.0  # seconds
 
 
 class Backoff:
-    """Exponential delays with jitter: called with an attempt number, gives seconds.
+    """Exponential delays with jitter: call it with an attempt number to get seconds.
 
     The delay for attempt ``n`` is uniform in ``[d * (1 - jitter), d * (1 + jitter)]`` for
-    ``d = min(maximum, initial * factor ** (n - 1))``, and never past ``maximum``.
+    ``d = min(maximum, initial * factor ** (n - 1))``, and never exceeds ``maximum``.
 
     Args:
-        initial: seconds before the first new attempt. Default 1.
-        maximum: the longest delay. Default 60.
-        factor: what each delay is multiplied by. Default 2.
-        jitter: the share of the delay that is left to chance, from 0 to 1. Default 0.5.
-        max_attempts: give up past this many; None never does.
-        rng: where the chance comes from; anything with ``uniform(a, b)``. A generator of its own
-            by default.
+        initial: The delay before the first new attempt, in seconds. Default 1.
+        maximum: The longest delay, in seconds. Default 60.
+        factor: The factor between two delays. Default 2.
+        jitter: The random share of a delay, from 0 to 1. Default 0.5.
+        max_attempts: The number of attempts after which to give up, or None (default) to try
+            without end.
+        rng: The random source, any object with ``uniform(a, b)``. Default: a generator of its own.
+
+    Attributes:
+        initial: The delay before the first new attempt, in seconds.
+        maximum: The longest delay, in seconds.
+        factor: The factor between two delays.
+        jitter: The random share of a delay.
+        max_attempts: The number of attempts after which to give up, or None.
 
     Raises:
-        ValueError: an argument is no number, or out of range.
+        ValueError: An argument is not a number, or is out of range.
     """
 
     def __init__(
@@ -48,18 +57,13 @@ class Backoff:
         max_attempts: int | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        if not all(is_number(n) for n in (initial, maximum, factor, jitter)):
-            raise ValueError("initial, maximum, factor and jitter are numbers")
-        if isinstance(max_attempts, bool) or not isinstance(max_attempts, (int, NoneType)):
-            raise ValueError("max_attempts is a whole number or None")
-        if not (0 <= initial < float("inf") and 0 <= maximum < float("inf")):
-            raise ValueError("initial and maximum are seconds, and not negative")
-        if not 1 <= factor < float("inf"):
-            raise ValueError("factor is at least 1")
-        if not 0 <= jitter <= 1:
-            raise ValueError("jitter is from 0 to 1")
-        if max_attempts is not None and max_attempts < 0:
-            raise ValueError("max_attempts is not negative")
+        for name, seconds in (("initial", initial), ("maximum", maximum)):
+            valid = is_number(seconds) and seconds >= 0
+            require(valid, name, "seconds, a number of at least 0", seconds)
+        require(is_number(factor) and factor >= 1, "factor", "a number of at least 1", factor)
+        require(is_number(jitter) and 0 <= jitter <= 1, "jitter", "a number from 0 to 1", jitter)
+        valid = max_attempts is None or _is_count(max_attempts)
+        require(valid, "max_attempts", "an int of at least 0 or None", max_attempts)
         self.initial = initial
         self.maximum = maximum
         self.factor = factor
@@ -68,23 +72,30 @@ class Backoff:
         self._rng = rng if rng is not None else random.Random()
 
     def __call__(self, attempt_number: int) -> float | None:
-        """Gives the seconds to wait before the attempt after the n-th failure, or None."""
+        """Return the delay in seconds before retrying after the n-th failure, or None to give up.
+
+        Args:
+            attempt_number: The number of the failure, from 1.
+        """
         if self.max_attempts is not None and attempt_number > self.max_attempts:
             return None
-        delay = self._undisturbed(attempt_number)
+        delay = self._without_jitter(attempt_number)
         low, high = delay * (1 - self.jitter), delay * (1 + self.jitter)
         return min(self.maximum, self._rng.uniform(low, high))
 
-    def _undisturbed(self, attempt_number: int) -> float:
+    def _without_jitter(self, attempt_number: int) -> float:
         try:
             return float(min(self.maximum, self.initial * self.factor ** (attempt_number - 1)))
-        except OverflowError:  # after a thousand attempts or so
+        except OverflowError:  # The power is too big for a float after about 1000 attempts.
             return self.maximum if self.initial else 0.0
 
     def delay(self, status: Disconnect) -> float | None:
-        """Applies the policy to a disconnect: the seconds to wait, or None to give up.
+        """Return the delay in seconds before retrying after a disconnect, or None to give up.
 
-        A ``Retry-After`` of the server's refusal is a floor, up to an hour.
+        A ``Retry-After`` header in the server's refusal is a lower bound, up to one hour.
+
+        Args:
+            status: The argument of ``handle_disconnect``.
         """
         if not is_retryable(status.reason):
             return None
@@ -98,31 +109,48 @@ class Backoff:
         )
 
 
-def is_retryable(reason: object) -> bool:
-    """Tells whether another attempt makes sense after this reason.
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
-    Not after a :class:`LocalClose` (we meant it), after HTTP 400, 401, 403, 404 and 410, after a
-    certificate that does not verify, nor after the peer's close codes 1002, 1003, 1007 to 1010:
-    the next attempt would end the same way.
+
+def is_retryable(reason: object) -> bool:
+    """Return whether another attempt can succeed after a connection ended for this reason.
+
+    It cannot after:
+
+    - a :class:`LocalClose`, which was intended;
+    - HTTP 200, any 3xx, 400, 401, 403, 404, 405, 407, 410, 426, 501 and 505, from the server or
+      from a proxy;
+    - a certificate that fails verification;
+    - the server's close codes 1002, 1003 and 1007 to 1010.
+
+    Args:
+        reason: The reason of a :class:`Disconnect`.
     """
     if isinstance(reason, LocalClose):
         return False
     if isinstance(reason, RequestError):
-        return reason.code not in _HOPELESS_STATUS
+        return reason.code not in _PERMANENT_STATUS
     if isinstance(reason, RemoteClose):
-        return reason.code not in _HOPELESS_CLOSE_CODES
+        return reason.code not in _PERMANENT_CLOSE_CODES
     if isinstance(reason, ConnError):
-        return certificate_problem(reason.original) is None
+        return certificate_problem(reason.original) is None and is_retryable(reason.original)
     return True
 
 
 def retry_after(reason: object, now: float | None = None) -> float:
-    """Gives the seconds a refusal asks to wait (RFC 9110 section 10.2.3), at most an hour.
+    """Return the seconds that a refusal asks to wait (RFC 9110 section 10.2.3), at most an hour.
 
     Args:
-        reason: a disconnect's reason; anything but a :class:`RequestError` gives 0.
-        now: seconds since the epoch, for a date in the header; the wall clock by default.
+        reason: The reason of a :class:`Disconnect`.
+        now: Seconds since the epoch, to subtract from a date in the header. Default: the time now.
+
+    Returns:
+        The seconds of the first ``Retry-After`` header of a :class:`RequestError`, which may be in
+        a :class:`ConnError`; 0 if there is none.
     """
+    if isinstance(reason, ConnError):
+        return retry_after(reason.original, now)
     if not isinstance(reason, RequestError):
         return 0.0
     for name, value in reason.headers:
@@ -137,8 +165,8 @@ def _parse_retry_after(value: str, now: float) -> float:
         return float(value[:10])
     try:
         date = parsedate_to_datetime(value)
-        if date.tzinfo is None:  # HTTP knows no time but GMT, section 5.6.7
+        if date.tzinfo is None:  # HTTP dates are in GMT (RFC 9110 section 5.6.7).
             date = date.replace(tzinfo=UTC)
         return date.timestamp() - now
     except (ValueError, OverflowError):
-        return 0.0  # a malformed header asks for nothing
+        return 0.0  # A malformed header is ignored.

@@ -1,4 +1,4 @@
-"""What a supervisor must know of a child: :class:`ChildSpec`, as in OTP's ``supervisor``."""
+"""Child specifications: how a supervisor starts, restarts and stops a child, as in OTP."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from twisted.application.service import IServiceCollection
 from twisted.internet.defer import Deferred, maybeDeferred
 from zope.interface import Interface
 
-from wsx._arguments import is_number
+from wsx._arguments import is_hashable, is_number, require
 from wsx._options import split_options
-from wsx._text import shorten
 from wsx.backoff import Backoff
 from wsx.conn import Conn
 
@@ -22,10 +21,12 @@ __all__ = ["RESTARTS", "ChildSpec", "ClientStart", "IClientParent", "as_parent",
 
 RESTARTS: Final = ("permanent", "transient", "temporary")
 TYPES: Final = ("worker", "supervisor")
+_ANY_RESTART: Final = '"permanent", "transient" or "temporary"'
+_ANY_TYPE: Final = '"worker" or "supervisor"'
 
 
 class IClientParent(Interface):
-    """Below what a client can be started: a Supervisor, or any service collection."""
+    """A parent of clients: a Supervisor, or any service collection."""
 
     def start_client(
         conn_or_url: Any,  # noqa: N805
@@ -33,18 +34,20 @@ class IClientParent(Interface):
         state: Any,
         options: dict[str, Any],
     ) -> Deferred[Any]:
-        """Starts a client that ends with its parent; arguments as for :func:`wsx.start_link`.
+        """Start a client that is stopped with its parent.
+
+        The arguments are those of :func:`wsx.start_link`.
 
         Returns:
-            a Deferred of the client.
+            A Deferred that fires with the client.
         """
 
 
 def as_parent(parent: Any) -> IClientParent:
-    """Gives what can start a client below a service collection, an Application or a Supervisor.
+    """Adapt a service collection, an Application or a Supervisor to ``IClientParent``.
 
     Raises:
-        TypeError: it is none of these.
+        TypeError: The parent is none of these.
     """
     if not IClientParent.providedBy(parent):
         parent = IServiceCollection(parent)
@@ -56,20 +59,22 @@ class ChildSpec:
     """How to start, restart and stop one child.
 
     Attributes:
-        id: names the child among those of its supervisor; anything that can be hashed.
-        start: called with the supervisor; gives a Deferred of a client or of a running
-            :class:`Supervisor`.
-        restart: ``"permanent"``: a child that ended is always started again; ``"transient"``: when
-            it ended abnormally, unless its own ``reconnect`` policy gave up; ``"temporary"``:
-            never.
-        shutdown: seconds it may take to stop, after which it is cut off; ``math.inf`` waits.
-        type: ``"worker"`` or ``"supervisor"``.
-        backoff: restarts wait for this; None restarts at once.
-        reactor: where the child has its time from; None is the global one.
+        id: The id of the child, any hashable value; unique within its supervisor.
+        start: A callable that takes the supervisor and returns a Deferred that fires with a client
+            or a running :class:`Supervisor`.
+        restart: ``"permanent"`` (default): always restart the child. ``"transient"``: restart it
+            after an abnormal end, unless its own ``reconnect`` policy gave up. ``"temporary"``:
+            never restart it.
+        shutdown: The time in seconds within which the child must stop before it is forcibly ended;
+            ``math.inf`` to wait without limit. Default 5.
+        type: ``"worker"`` (default) or ``"supervisor"``.
+        backoff: The delays before restarts, or None (default) to restart at once.
+        reactor: The reactor for the time of the child, or None (default) for the global one.
 
     Raises:
-        ValueError: one of these is something else.
-        TypeError: ``start`` cannot be called, or ``id`` cannot be hashed.
+        ValueError: ``restart``, ``shutdown`` or ``type`` is wrong.
+        TypeError: ``start`` is not callable, ``id`` is not hashable, or ``backoff`` is not a
+            Backoff.
     """
 
     id: Hashable
@@ -81,16 +86,19 @@ class ChildSpec:
     reactor: Any = None
 
     def __post_init__(self) -> None:
-        hash(self.id)
-        if not callable(self.start):
-            raise TypeError(f"start is a function, not {self.start!r}")
+        require(is_hashable(self.id), "id", "a hashable value", self.id, TypeError)
+        require(callable(self.start), "start", "a callable", self.start, TypeError)
         check_fields(self.restart, self.shutdown, self.type, self.backoff)
 
     def replace(self, **changes: Any) -> ChildSpec:
-        """Gives a copy with these fields changed.
+        """Return a copy with some fields changed.
+
+        Args:
+            **changes: The new values by field.
 
         Raises:
-            TypeError, ValueError: as at construction.
+            TypeError: There is no such field, or as at construction.
+            ValueError: As at construction.
         """
         return dataclasses.replace(self, **changes)
 
@@ -98,14 +106,19 @@ class ChildSpec:
 class ClientStart:
     """The ``start`` of a client's child specification.
 
-    A hot code change outlives the client: the next one has the class that this one ended with.
+    After a hot code change the class is kept: the next client has the class that this one ended
+    with.
 
     Args:
-        conn_or_url, handler, options: as for :func:`wsx.start`.
-        make_state: gives the first state of each client.
+        conn_or_url: As for :func:`wsx.start`.
+        handler: As for :func:`wsx.start`.
+        make_state: A callable that returns the first state of each client.
+        options: As for :func:`wsx.start`.
 
     Raises:
-        URLError, ValueError, TypeError: an argument is wrong.
+        URLError: The URL is not valid.
+        ValueError: An option is out of range.
+        TypeError: An option is unknown or has a wrong type.
     """
 
     def __init__(
@@ -122,7 +135,11 @@ class ClientStart:
         self._options = options
 
     def __call__(self, parent: Any) -> Deferred[Any]:
-        """Starts a client below a parent."""
+        """Start a client below a parent.
+
+        Returns:
+            A Deferred that fires with the client.
+        """
         return maybeDeferred(self._start, parent).addCallback(self._started)
 
     def _start(self, parent: Any) -> Deferred[Any]:
@@ -146,17 +163,15 @@ def check_fields(
     type: object = "worker",
     backoff: object = None,
 ) -> None:
-    """Refuses wrong fields of a child specification.
+    """Check fields of a child specification.
 
     Raises:
-        ValueError: one is wrong.
-        TypeError: ``backoff`` is none.
+        ValueError: ``restart``, ``shutdown`` or ``type`` is wrong.
+        TypeError: ``backoff`` is not a Backoff or None.
     """
-    if restart not in RESTARTS:
-        raise ValueError(f"restart is one of {', '.join(RESTARTS)}, not {shorten(restart)}")
-    if not (shutdown == math.inf or (is_number(shutdown) and shutdown >= 0)):  # type: ignore[operator]
-        raise ValueError(f"shutdown is seconds, and not negative: {shorten(shutdown)}")
-    if type not in TYPES:
-        raise ValueError(f"type is one of {', '.join(TYPES)}, not {shorten(type)}")
-    if backoff is not None and not isinstance(backoff, Backoff):
-        raise TypeError(f"backoff is a Backoff or None, not {shorten(backoff)}")
+    require(restart in RESTARTS, "restart", _ANY_RESTART, restart)
+    valid = shutdown == math.inf or (is_number(shutdown) and shutdown >= 0)  # type: ignore[operator]
+    require(valid, "shutdown", "seconds, a number of at least 0 or math.inf", shutdown)
+    require(type in TYPES, "type", _ANY_TYPE, type)
+    valid = backoff is None or isinstance(backoff, Backoff)
+    require(valid, "backoff", "a Backoff or None", backoff, TypeError)

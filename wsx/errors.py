@@ -1,36 +1,39 @@
-"""The exceptions of wsx: one family, each with what it knows as attributes.
+"""The exceptions of wsx: one family, each with its values as attributes.
 
 ::
 
     WsxError
-    ├── URLError (ValueError)          the caller: the URL cannot be used
-    ├── ConnError                      the network: DNS, TCP, proxy, TLS, time-outs, hang-ups
-    ├── RequestError                   the server: it answered the handshake with another status
-    ├── HandshakeError                 the server: its handshake answer is wrong
-    ├── FrameError                     the server: it broke RFC 6455 on an open connection
-    ├── PingTimeout                    the network: the peer gave no sign of life
-    ├── DataTimeout                    the server: no message for too long
-    ├── InvalidFrameError              the caller: this is no frame
-    ├── FrameEncodeError               the caller: this frame may not be sent
-    ├── NotConnectedError              the moment: there is no open connection
-    ├── SendTimeout                    the peer: it reads too slowly
-    ├── MailboxFullError               the caller: more messages wait than allowed
-    ├── BadResponseError               the handler: a callback answered nonsense
-    ├── ClientEnded                    the client ended, for a reason that is no exception
-    ├── AlreadyStartedError            the caller: the name is taken
-    ├── UnknownNameError (LookupError) the caller: nobody has that name
-    ├── ChildError (ValueError)        the caller: no such child, or not in this state
+    ├── URLError (ValueError)          the caller: the URL is not valid
+    ├── ConnError                      the network: DNS, TCP, proxy, TLS, timeout, lost connection
+    ├── RequestError                   the server: it refused the opening handshake
+    ├── HandshakeError                 the server: its response to the opening handshake is invalid
+    ├── FrameError                     the server: it violated RFC 6455, or a message is too big
+    ├── PingTimeout                    the network: nothing was received after a keepalive ping
+    ├── DataTimeout                    the server: no message for ``data_timeout`` seconds
+    ├── InvalidFrameError              the caller: the value is not a frame
+    ├── FrameEncodeError               the caller: RFC 6455 does not allow the frame
+    ├── NotConnectedError              the caller: the connection is not open
+    ├── SendTimeout                    the server: it reads too slowly
+    ├── MailboxFullError               the caller: more messages than ``mailbox_limit``
+    ├── BadResponseError               the handler: a callback returned an invalid result
+    ├── ClientEnded                    the client ended for a reason that is not an exception
+    ├── AlreadyStartedError            the caller: the name is in use
+    ├── UnknownNameError (LookupError) the caller: no client has the name
+    ├── ChildError (ValueError)        the caller: unknown child, or not possible in its state
     └── MaxRestartsExceeded            the supervised client: it ended too often
 
-No message holds a header value, a credential or a whole payload: they may reach a log.
+The text of an exception never contains a password, a secret header value or a whole payload,
+because it may be logged. Text that comes from a server is escaped and truncated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from wsx._text import describe, safely, shorten
+from wsx._error_texts import cause, refusal, refusal_details, wrong_result
+from wsx._redaction import redact_url
+from wsx._text import describe, expected, expected_type, line, quote
 
 __all__ = [
     "AlreadyStartedError",
@@ -52,66 +55,111 @@ __all__ = [
     "URLError",
     "UnknownNameError",
     "WsxError",
+    "as_exception",
 ]
+
+_TEXT_LIMIT: Final = 300  # characters
 
 
 class WsxError(Exception):
-    """The base of every exception that wsx raises.
+    """Base class of every exception that wsx raises.
 
     Attributes:
-        describes_itself: Log lines show the text alone, without the class name.
+        describes_itself: True: log lines show the text without the name of the class.
     """
 
     describes_itself: ClassVar[bool] = True
 
+    @property
+    def summary(self) -> str:
+        """The text with more detail, for the log line that reports the failure first."""
+        return str(self)
+
     def __repr__(self) -> str:
-        # Its text, not its arguments: those may be URLs with passwords, headers, payloads.
+        # The arguments may hold URLs with passwords, headers or payloads.
         return f"{type(self).__name__}({str(self)!r})"
 
 
 class URLError(WsxError, ValueError):
-    """A URL that cannot be used.
+    """A URL is not valid.
+
+    Args:
+        url: The URL, as it was given.
+        reason: What is wrong with it.
+        subject: What the URL is for.
 
     Attributes:
-        url: the URL, as it was given.
-        reason: what is wrong with it.
+        url: The URL, as it was given. It may contain a password; the text does not.
+        reason: What is wrong with it.
+        subject: ``"URL"`` (default) or ``"proxy"``.
     """
 
-    def __init__(self, url: object, reason: str = "it is not a WebSocket URL") -> None:
-        super().__init__(url, reason)
+    def __init__(
+        self, url: object, reason: str = "not a WebSocket URL", subject: str = "URL"
+    ) -> None:
+        super().__init__(url, reason, subject)
         self.url = url
         self.reason = reason
+        self.subject = subject
 
     def __str__(self) -> str:
-        return f"bad URL: {self.reason}"
+        if not isinstance(self.url, str):
+            return expected_type(self.subject, "a str", self.url)
+        return f"{self.subject} {quote(redact_url(self.url), _TEXT_LIMIT)}: {self.reason}"
 
 
 class ConnError(WsxError):
-    """A connection that could not be made, or broke: DNS, TCP, proxy, TLS or a hang-up.
+    """A connection could not be made, or was lost while it was made or used.
+
+    Args:
+        original: The exception that caused it.
+        explanation: A sentence that replaces the text of ``original``.
 
     Attributes:
-        original: the exception underneath; a ``TimeoutError`` where time ran out.
+        original: The exception that caused it: of DNS, TCP or TLS, a :class:`RequestError` of a
+            proxy, or a ``TimeoutError``.
+        explanation: A sentence such as ``"the server's certificate has expired"``, or None
+            (default) to describe ``original``.
     """
 
     def __init__(self, original: BaseException, explanation: str | None = None) -> None:
-        super().__init__(original)
+        super().__init__(original, explanation)
         self.original = original
         self.explanation = explanation
 
     def __str__(self) -> str:
-        cause = self.explanation or certificate_problem(self.original) or describe(self.original)
-        return f"connection failed: {cause}"
+        return self._text(detailed=False)
+
+    @property
+    def summary(self) -> str:
+        """The text, with the summary of a proxy's refusal in place of its text."""
+        return self._text(detailed=True)
+
+    def _text(self, *, detailed: bool) -> str:
+        if self.explanation is None:
+            return f"connection failed: {cause(self.original, detailed=detailed)}"
+        return f"connection failed: {line(self.explanation, _TEXT_LIMIT)}"
 
 
 class RequestError(WsxError):
     """The server answered the opening handshake with a status other than 101.
 
+    Its text shows the status and, for a redirect, the target. :attr:`summary` adds what helps to
+    find the cause.
+
+    Args:
+        code: The HTTP status code.
+        message: The reason phrase.
+        headers: Pairs of names and values, in the order of the response.
+        body: The start of the body.
+        who: Who answered.
+
     Attributes:
-        code: the HTTP status code.
-        message: the reason phrase.
-        headers: pairs of names and values, in the order of the response.
-        body: the first 64 KiB of the body, or what of it came in time.
-        who: who answered so: ``"the server"`` or ``"the proxy"``.
+        code: The HTTP status code.
+        message: The reason phrase, as it was received.
+        headers: A tuple of pairs of names and values, in the order of the response.
+        body: The first 64 KiB of the body, or the part that arrived in time.
+        who: ``"the server"`` (default) or ``"the proxy"``.
     """
 
     def __init__(
@@ -120,26 +168,34 @@ class RequestError(WsxError):
         message: str,
         headers: Sequence[tuple[str, str]] = (),
         body: bytes = b"",
+        who: str = "the server",
     ) -> None:
-        super().__init__(code, message, headers, body)
+        super().__init__(code, message, headers, body, who)
         self.code = code
         self.message = message
         self.headers = tuple(headers)
         self.body = body
-
-    who = "the server"
+        self.who = who
 
     def __str__(self) -> str:
-        return f"{self.who} answered {self.code} {self.message}".rstrip()
+        return refusal(self.who, self.code, self.message, self.headers)
+
+    @property
+    def summary(self) -> str:
+        """The text, the headers that tell what to do next, and the first line of a text body.
+
+        The headers are ``WWW-Authenticate``, ``Proxy-Authenticate`` and ``Retry-After``.
+        """
+        return "; ".join([str(self), *refusal_details(self.headers, self.body)])
 
 
 class HandshakeError(WsxError):
-    """The answer to the opening handshake is wrong (RFC 6455 section 4.1).
+    """The response to the opening handshake is invalid (RFC 6455 section 4.1).
 
     Attributes:
-        challenge: the ``Sec-WebSocket-Accept`` value that was due.
-        response: what came in the place that is wrong; None where nothing did.
-        reason: which check failed.
+        challenge: The expected value of ``Sec-WebSocket-Accept``.
+        response: The value that is wrong, as it was received; None if it is missing.
+        reason: The check that failed.
     """
 
     def __init__(
@@ -154,16 +210,16 @@ class HandshakeError(WsxError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"opening handshake failed: {self.reason}"
+        return f"opening handshake failed: {line(self.reason, _TEXT_LIMIT)}"
 
 
 class FrameError(WsxError):
-    """The peer sent what RFC 6455 forbids, or more than was allowed.
+    """The server sent data that RFC 6455 forbids, or a message over ``max_message_size``.
 
     Attributes:
-        reason: what is wrong.
-        opcode: the opcode of the frame.
-        close_code: what the close frame told the peer: 1002, 1007 or 1009.
+        reason: What is wrong.
+        opcode: The opcode of the frame.
+        close_code: The close code that was sent to the server: 1002, 1007 or 1009.
     """
 
     def __init__(self, reason: str, opcode: int, close_code: int) -> None:
@@ -173,28 +229,51 @@ class FrameError(WsxError):
         self.close_code = close_code
 
     def __str__(self) -> str:
-        return f"protocol error by the peer: {self.reason} (close code {self.close_code})"
+        reason = line(self.reason, _TEXT_LIMIT)
+        return f"frame from server rejected: {reason} (close code {self.close_code})"
 
 
-class PingTimeout(WsxError):
-    """Nothing came from the peer within ``ping_timeout`` of a keepalive ping."""
+class _TimeLimitError(WsxError):
+    """Base class of the timeouts that tell after how many seconds they fired.
+
+    Attributes:
+        timeout: The time limit in seconds, or None if it is not known.
+    """
+
+    def __init__(self, timeout: float | None = None) -> None:
+        super().__init__(timeout)
+        self.timeout = timeout
+
+
+class PingTimeout(_TimeLimitError):
+    """Nothing was received within ``ping_timeout`` seconds of a keepalive ping.
+
+    Attributes:
+        timeout: The time limit in seconds, or None if it is not known.
+    """
 
     def __str__(self) -> str:
-        return "the peer gave no sign of life after a keepalive ping"
+        limit = "ping_timeout" if self.timeout is None else f"{self.timeout:g} s"
+        return f"nothing received from server within {limit} of a keepalive ping"
 
 
-class DataTimeout(WsxError):
-    """No Text or Binary message came for ``data_timeout`` seconds."""
+class DataTimeout(_TimeLimitError):
+    """No Text or Binary message was received for ``data_timeout`` seconds.
+
+    Attributes:
+        timeout: The time limit in seconds, or None if it is not known.
+    """
 
     def __str__(self) -> str:
-        return "no message came for too long"
+        limit = "data_timeout" if self.timeout is None else f"{self.timeout:g} s"
+        return f"no message received from server within {limit}"
 
 
 class InvalidFrameError(WsxError):
-    """Something that is no frame, or a frame with a payload of the wrong type, was to be sent.
+    """The value to be sent is not a frame, or its payload has the wrong type.
 
     Attributes:
-        frame: the thing.
+        frame: The value.
     """
 
     def __init__(self, frame: object) -> None:
@@ -202,17 +281,17 @@ class InvalidFrameError(WsxError):
         self.frame = frame
 
     def __str__(self) -> str:
-        return f"not a frame that can be sent: {shorten(self.frame)}"
+        return expected("frame", "Text(str), Binary, Ping or Pong(bytes)", self.frame)
 
 
 class FrameEncodeError(WsxError):
-    """A frame that RFC 6455 does not allow was to be sent.
+    """RFC 6455 does not allow the frame to be sent.
 
     Attributes:
-        reason: what is wrong with it.
+        reason: What is wrong with it.
         frame_type: ``"text"``, ``"ping"``, ``"pong"`` or ``"close"``.
-        frame_payload: its payload; the message of a close frame.
-        close_code: the code of a close frame, else None.
+        frame_payload: Its payload; for a close frame, the message.
+        close_code: The close code of a close frame, else None.
     """
 
     def __init__(
@@ -229,11 +308,19 @@ class FrameEncodeError(WsxError):
         self.close_code = close_code
 
     def __str__(self) -> str:
-        return f"cannot send this {self.frame_type} frame: {self.reason}"
+        return f"cannot send {self.frame_type} frame: {self.reason}"
+
+
+_STATES: Final = {
+    "opening": "the opening handshake is not complete",
+    "closing": "the connection is closing",
+    "disconnected": "there is no connection",
+    "terminated": "the client has ended",
+}
 
 
 class NotConnectedError(WsxError):
-    """The client has no open connection now.
+    """The client has no open connection, or has ended.
 
     Attributes:
         connection_state: ``"opening"``, ``"closing"``, ``"disconnected"`` or ``"terminated"``.
@@ -244,24 +331,32 @@ class NotConnectedError(WsxError):
         self.connection_state = connection_state
 
     def __str__(self) -> str:
-        return f"the client is not connected: {self.connection_state}"
+        state = self.connection_state
+        return f"client is not connected: {_STATES.get(state, state)} (state {quote(state)})"
 
 
-class SendTimeout(WsxError):
+class SendTimeout(_TimeLimitError):
     """The transport's write buffer stayed above its high-water mark for too long.
 
-    The frame is with the transport all the same and may still reach the peer.
+    The frame has been passed to the transport and may still reach the server.
+
+    Attributes:
+        timeout: The time limit in seconds, or None if it is not known.
     """
 
     def __str__(self) -> str:
-        return "the write buffer stayed full: the peer reads too slowly"
+        limit = "" if self.timeout is None else f" after {self.timeout:g} s"
+        return (
+            f"send_frame timed out{limit}: server reads too slowly and the write buffer is above "
+            "its high-water mark; the frame may still be sent"
+        )
 
 
 class MailboxFullError(WsxError):
-    """More casts and infos wait than ``mailbox_limit`` allows; this one was not taken.
+    """The mailbox holds ``mailbox_limit`` casts and infos; this one was not accepted.
 
     Attributes:
-        limit: the client's ``mailbox_limit``.
+        limit: The client's ``mailbox_limit``.
     """
 
     def __init__(self, limit: int) -> None:
@@ -269,17 +364,17 @@ class MailboxFullError(WsxError):
         self.limit = limit
 
     def __str__(self) -> str:
-        return f"{self.limit} messages are waiting already"
+        return f"mailbox is full (mailbox_limit {self.limit}); the message was not accepted"
 
 
 class BadResponseError(WsxError):
-    """A callback answered what it may not.
+    """A callback returned a result that it may not return.
 
     Attributes:
-        response: the answer.
-        handler: the handler.
-        callback: the name of the callback.
-        arguments: what it was called with.
+        response: The result.
+        handler: The handler.
+        callback: The name of the callback.
+        arguments: The arguments of the call.
     """
 
     def __init__(
@@ -292,15 +387,14 @@ class BadResponseError(WsxError):
         self.arguments = arguments
 
     def __str__(self) -> str:
-        where = f"{type(self.handler).__qualname__}.{self.callback}"
-        return f"bad response from {where}: {shorten(self.response)}"
+        return f"{type(self.handler).__qualname__}.{wrong_result(self.callback, self.response)}"
 
 
 class ClientEnded(WsxError):
-    """The client ended for a reason that is no exception itself.
+    """The client ended for a reason that is not an exception.
 
     Attributes:
-        reason: why, as ``terminated()`` gives it.
+        reason: The reason that ``terminated()`` fires with.
     """
 
     def __init__(self, reason: object) -> None:
@@ -308,15 +402,15 @@ class ClientEnded(WsxError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the client ended: {shorten(self.reason)}"
+        return f"client ended: {describe(self.reason)}"
 
 
 class AlreadyStartedError(WsxError):
-    """The name is taken.
+    """The name is in use.
 
     Attributes:
-        name: the name.
-        client: who has it.
+        name: The name.
+        client: The client that has the name.
     """
 
     def __init__(self, name: object, client: object) -> None:
@@ -325,14 +419,14 @@ class AlreadyStartedError(WsxError):
         self.client = client
 
     def __str__(self) -> str:
-        return f"the name {shorten(self.name)} is taken"
+        return f"name {quote(self.name)} is in use by a client that has not ended"
 
 
 class UnknownNameError(WsxError, LookupError):
-    """No client has this name.
+    """No client has the name.
 
     Attributes:
-        name: the name.
+        name: The name.
     """
 
     def __init__(self, name: object) -> None:
@@ -340,15 +434,15 @@ class UnknownNameError(WsxError, LookupError):
         self.name = name
 
     def __str__(self) -> str:
-        return f"no client is named {shorten(self.name)}"
+        return f"no client has the name {quote(self.name)}"
 
 
 class ChildError(WsxError, ValueError):
     """A supervisor cannot do this with a child.
 
     Attributes:
-        id: the child's.
-        reason: why not.
+        id: The id of the child.
+        reason: Why it is not possible.
     """
 
     def __init__(self, id: object, reason: str) -> None:
@@ -357,16 +451,16 @@ class ChildError(WsxError, ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{shorten(self.id)}: {self.reason}"
+        return f"child {quote(self.id)}: {self.reason}"
 
 
 class MaxRestartsExceeded(WsxError):
-    """A supervised client ended more often than its supervisor tolerates (OTP's intensity).
+    """A supervised client ended more often than the restart intensity allows.
 
     Attributes:
-        max_restarts: how many restarts were allowed...
-        max_seconds: ...within this many seconds.
-        reason: why the client ended the last time.
+        max_restarts: The number of restarts that are allowed within ``max_seconds``.
+        max_seconds: The period in seconds. Time spent waiting before a restart does not count.
+        reason: The reason for which the client ended the last time.
     """
 
     def __init__(self, max_restarts: int, max_seconds: float, reason: object) -> None:
@@ -380,23 +474,11 @@ class MaxRestartsExceeded(WsxError):
         while isinstance(reason, MaxRestartsExceeded):  # of a supervisor below
             reason = reason.reason
         return (
-            f"more than {self.max_restarts} restarts in {self.max_seconds:g} s, waiting not "
-            f"counted; the last end was: {describe(reason)}"
+            f"restart intensity exceeded: more than {self.max_restarts} restarts in "
+            f"{self.max_seconds:g} s, not counting delays; last reason: {describe(reason)}"
         )
 
 
-def certificate_problem(error: BaseException) -> str | None:
-    """Says what is wrong with the peer's certificate, if that is what the error is about.
-
-    It is recognised by its looks: this floor imports no TLS library.
-    """
-    if any(cls.__module__.partition(".")[0] == "service_identity" for cls in type(error).__mro__):
-        return "the server's certificate is not for this host"
-    if "certificate verify failed" in safely(str, error).lower():
-        return "the server's certificate is not trusted, or expired"
-    return None
-
-
 def as_exception(reason: object) -> Exception:
-    """Gives a reason itself where it is an exception, else in a :class:`ClientEnded`."""
+    """Return the reason if it is an exception, else a :class:`ClientEnded` that carries it."""
     return reason if isinstance(reason, Exception) else ClientEnded(reason)

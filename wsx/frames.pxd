@@ -1,4 +1,4 @@
-# C types of frames.py, where Cython compiles it.
+# C declarations for frames.py; used if it is compiled with Cython.
 
 cdef class Frame:
     cdef public object payload

@@ -1,13 +1,37 @@
-"""Frames and close codes: values, and what makes them valid. Pure; may be compiled."""
+"""Frames, opcodes and close codes, and the rules that make them valid. May be compiled."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-from wsx._text import shorten
+from wsx._text import expected, expected_type, shorten
 from wsx.errors import FrameEncodeError, InvalidFrameError
 
-__all__ = ["Binary", "Frame", "Ping", "Pong", "Text"]
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "CONTINUATION",
+    "GOING_AWAY",
+    "INTERNAL_ERROR",
+    "INVALID_PAYLOAD",
+    "MAX_CLOSE_MESSAGE",
+    "MAX_CONTROL_PAYLOAD",
+    "MESSAGE_TOO_BIG",
+    "NORMAL_CLOSURE",
+    "NO_STATUS_RECEIVED",
+    "PING",
+    "PONG",
+    "PROTOCOL_ERROR",
+    "TEXT",
+    "Binary",
+    "Frame",
+    "Ping",
+    "Pong",
+    "Text",
+    "close_payload",
+    "is_wire_close_code",
+    "wire_payload",
+]
 
 # Opcodes, RFC 6455 section 5.2.
 CONTINUATION: Final = 0x0
@@ -26,19 +50,23 @@ INVALID_PAYLOAD: Final = 1007
 MESSAGE_TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011
 
-MAX_CONTROL_PAYLOAD: Final = 125  # RFC 6455 section 5.5
+MAX_CONTROL_PAYLOAD: Final = 125  # bytes, RFC 6455 section 5.5
 MAX_CLOSE_MESSAGE: Final = MAX_CONTROL_PAYLOAD - 2
 
-_REPR_LIMIT: Final = 75
+_CLOSE_CODES: Final = "1000 to 1003, 1007 to 1014 or 3000 to 4999"
+_REPR_LIMIT: Final = 75  # characters
 
 
 class Frame:
-    """A whole message or a control frame; equal when type and payload are.
+    """Base class of the frames: complete messages and control frames.
 
-    Immutable by contract, hashable, matched by position: ``case Text("hi")``.
+    Frames are equal if type and payload are equal. They are hashable, immutable by contract, and
+    matched by position: ``case Text("hi")``.
 
     Attributes:
-        payload: what it carries.
+        payload: The payload: a str for ``Text``, bytes for the others.
+        opcode: The opcode of the class (RFC 6455 section 5.2).
+        kind: The name of the class in messages and metrics, such as ``"text"``.
     """
 
     __slots__ = ("payload",)
@@ -62,13 +90,17 @@ class Frame:
     def __repr__(self) -> str:
         name, payload = type(self).__name__, self.payload
         if isinstance(payload, (str, bytes)) and len(payload) > 2 * _REPR_LIMIT:
-            # A short stand-in gives the same two ends without the repr of megabytes.
+            # A short stand-in has the same two ends and saves the repr of megabytes.
             payload = payload[:_REPR_LIMIT] + payload[-_REPR_LIMIT:]  # type: ignore[operator]
         return f"{name}({shorten(payload, _REPR_LIMIT - len(name) - 2)})"
 
 
 class Text(Frame):
-    """A text message. ``payload`` is a str."""
+    """A text message.
+
+    Attributes:
+        payload: The text, a str.
+    """
 
     __slots__ = ()
     opcode = TEXT
@@ -80,7 +112,7 @@ class Text(Frame):
 
 
 class _Bytes(Frame):
-    """A frame of bytes: any bytes-like object will do, and is copied unless it is bytes."""
+    """Base class of the frames whose payload is bytes; any bytes-like object is accepted."""
 
     __slots__ = ()
     payload: bytes
@@ -90,7 +122,11 @@ class _Bytes(Frame):
 
 
 class Binary(_Bytes):
-    """A binary message. ``payload`` is bytes."""
+    """A binary message.
+
+    Attributes:
+        payload: The message, bytes. Another bytes-like object is copied.
+    """
 
     __slots__ = ()
     opcode = BINARY
@@ -98,7 +134,7 @@ class Binary(_Bytes):
 
 
 class _Control(_Bytes):
-    """A control frame, empty unless told otherwise."""
+    """Base class of the control frames that can be sent."""
 
     __slots__ = ()
 
@@ -107,7 +143,11 @@ class _Control(_Bytes):
 
 
 class Ping(_Control):
-    """A ping (RFC 6455 section 5.5.2). ``payload`` is at most 125 bytes."""
+    """A ping (RFC 6455 section 5.5.2).
+
+    Attributes:
+        payload: At most 125 bytes. Default empty.
+    """
 
     __slots__ = ()
     opcode = PING
@@ -115,7 +155,11 @@ class Ping(_Control):
 
 
 class Pong(_Control):
-    """A pong (RFC 6455 section 5.5.3). ``payload`` is at most 125 bytes."""
+    """A pong (RFC 6455 section 5.5.3).
+
+    Attributes:
+        payload: At most 125 bytes. Default empty.
+    """
 
     __slots__ = ()
     opcode = PONG
@@ -123,7 +167,10 @@ class Pong(_Control):
 
 
 def _to_bytes(payload: object) -> Any:
-    """Copies a bytes-like object; leaves anything else for ``wire_payload`` to refuse."""
+    """Return a bytes-like object as bytes, and anything else as it is.
+
+    A frame with a wrong payload can be made; ``wire_payload`` rejects it when it is sent.
+    """
     try:
         return bytes(memoryview(payload))  # type: ignore[arg-type]
     except TypeError:
@@ -131,52 +178,68 @@ def _to_bytes(payload: object) -> Any:
 
 
 def wire_payload(frame: object) -> bytes:
-    """Gives the payload of a frame as it goes on the wire, after checking that it may.
+    """Return the payload of a frame in the form in which it is sent.
+
+    Args:
+        frame: The frame.
+
+    Returns:
+        The payload; the text of a ``Text`` is encoded as UTF-8.
 
     Raises:
-        InvalidFrameError: this is no frame, or its payload is of the wrong type.
-        FrameEncodeError: RFC 6455 does not allow it.
+        InvalidFrameError: The value is not a frame, or its payload has the wrong type.
+        FrameEncodeError: RFC 6455 does not allow the payload.
     """
     if isinstance(frame, Text) and isinstance(frame.payload, str):
         try:
             return frame.payload.encode()
         except UnicodeEncodeError as error:
-            raise FrameEncodeError(
-                f"it cannot be encoded as UTF-8: {error.reason}", frame.kind, frame.payload
-            ) from None
+            raise FrameEncodeError(_not_utf8("payload", error), frame.kind, frame.payload) from None
     if isinstance(frame, _Bytes) and isinstance(frame.payload, bytes):
         if isinstance(frame, _Control) and len(frame.payload) > MAX_CONTROL_PAYLOAD:
-            raise FrameEncodeError(
-                "the payload of a control frame is at most 125 bytes", frame.kind, frame.payload
-            )
+            reason = _too_long("payload", MAX_CONTROL_PAYLOAD, len(frame.payload))
+            raise FrameEncodeError(reason, frame.kind, frame.payload)
         return frame.payload
     raise InvalidFrameError(frame)
 
 
 def is_wire_close_code(code: int) -> bool:
-    """Tells whether a close code may stand in a close frame (RFC 6455 section 7.4)."""
+    """Return whether a close frame may contain the close code (RFC 6455 section 7.4)."""
     if code <= 1003:
         return code >= 1000
     return 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 def close_payload(code: object, message: object) -> bytes:
-    """Gives the payload of a close frame (RFC 6455 section 5.5.1).
+    """Return the payload of a close frame (RFC 6455 section 5.5.1).
+
+    Args:
+        code: The close code.
+        message: The close message, a str of at most 123 bytes in UTF-8.
 
     Raises:
-        FrameEncodeError: the code may not be sent, or the message is not a str of at most
-            123 bytes in UTF-8.
+        FrameEncodeError: The code may not be sent, or the message is not such a str.
     """
     if not isinstance(code, int) or not is_wire_close_code(code):
-        raise FrameEncodeError(f"close code {code!r} may not be sent", "close", message, code)
+        reason = expected("close code", _CLOSE_CODES, code)
+        raise FrameEncodeError(reason, "close", message, code)
     if not isinstance(message, str):
-        raise FrameEncodeError("the message is not a str", "close", message, code)
+        reason = expected_type("close message", "a str", message)
+        raise FrameEncodeError(reason, "close", message, code)
     try:
         encoded = message.encode()
     except UnicodeEncodeError as error:
-        raise FrameEncodeError(
-            f"the message cannot be encoded as UTF-8: {error.reason}", "close", message, code
-        ) from None
+        reason = _not_utf8("close message", error)
+        raise FrameEncodeError(reason, "close", message, code) from None
     if len(encoded) > MAX_CLOSE_MESSAGE:
-        raise FrameEncodeError("the message is over 123 bytes", "close", message, code)
+        reason = _too_long("close message", MAX_CLOSE_MESSAGE, len(encoded))
+        raise FrameEncodeError(reason, "close", message, code)
     return code.to_bytes(2, "big") + encoded
+
+
+def _not_utf8(subject: str, error: UnicodeEncodeError) -> str:
+    return f"{expected(subject, 'text that can be encoded as UTF-8')}: {error.reason}"
+
+
+def _too_long(subject: str, limit: int, size: int) -> str:
+    return f"{expected(subject, f'at most {limit} bytes')}, got {size}"

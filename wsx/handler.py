@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsx._text import show_message
+from wsx._redaction import show_message
 from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import Conn
 from wsx.errors import BadResponseError

@@ -1,16 +1,17 @@
-"""Metrics of all clients of this process for Prometheus, made from :mod:`wsx.telemetry`.
+"""Metrics of all clients of this process for Prometheus, derived from :mod:`wsx.telemetry`.
 
 ::
 
     Exporter().attach()  # before the clients start
     serverFromString(reactor, "tcp:9100:interface=127.0.0.1").listen(metrics_site())
 
-``docs/telemetry.md`` has the table of the metrics. It needs ``pip install prometheus-client``;
-nothing else of wsx imports it.
+``docs/telemetry.md`` lists the metrics. This module requires ``pip install prometheus-client``; no
+other module of wsx imports it.
 
-What it remembers: of a client its label, until it ends, and the client itself while it is open;
-counters by label as long as there is an exporter. Labels are names of clients or of classes, kinds
-of frames and of reasons: there are as many as the program has, whatever peers do.
+An exporter keeps the label of each client until the client ends, a reference to each open client,
+and one counter per label for as long as the exporter exists. Labels are names of clients or
+classes, kinds of frames and kinds of reasons. A server cannot add labels, so their number is fixed
+by the program.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ Values = Mapping[str, Any]
 
 
 def _counter(name: str, what: str, *labels: str) -> Counter:
-    """Makes a counter that is in no registry: :class:`Exporter` is there, with all of them."""
+    """Return a counter outside any registry; the :class:`Exporter` is registered instead."""
     return Counter(name, what, ("client", *labels), registry=None)
 
 
 class _Metrics:
-    """What counts up, and never forgets a label."""
+    """The metrics that only increase and keep all labels: counters and a histogram."""
 
     def __init__(self) -> None:
         self.made = _counter("wsx_connections_made", "Opening handshakes that were completed.")
@@ -59,12 +60,14 @@ class _Metrics:
             "wsx_reconnect_attempts", "Attempts to connect after a client's first one."
         )
         self.lost = _counter(
-            "wsx_disconnects", "Established connections that ended, by reason.", "kind"
+            "wsx_disconnects", "Connections that were open and ended, by reason.", "kind"
         )
         self.failed = _counter(
-            "wsx_failed_attempts", "Attempts that made no connection, by reason.", "kind"
+            "wsx_failed_attempts", "Attempts to connect that failed, by reason.", "kind"
         )
-        self.ended = _counter("wsx_clients_ended", "Clients that ended, and how.", "end")
+        self.ended = _counter(
+            "wsx_clients_ended", "Clients that ended, normally or abnormally.", "end"
+        )
         self.frames_in = _counter(
             "wsx_frames_received", "Messages, pings and pongs received.", "type"
         )
@@ -77,7 +80,7 @@ class _Metrics:
         )
         self.callbacks = Histogram(
             "wsx_callback_duration_seconds",
-            "Time until a callback had answered.",
+            "Time until a callback has produced its result.",
             ("client", "callback"),
             buckets=_BUCKETS,
             registry=None,
@@ -88,14 +91,14 @@ class _Metrics:
 
 
 class Exporter:
-    """Counts what telemetry tells, for a registry of ``prometheus_client``.
+    """Counts telemetry events for a registry of ``prometheus_client``.
 
-    It hears of what happens while it is attached: attach it before clients start. Clients without a
-    name share the label of their handler's class. The label ``client`` of one client stays what it
-    was at its start, also where its handler's class is replaced.
+    It counts while it is attached: attach it before clients start. Clients without a name share the
+    label of their handler's class. The label ``client`` of a client does not change, also when the
+    class of its handler is replaced.
 
     Args:
-        registry: where the metrics are found.
+        registry: The registry of the metrics. Default: the global one.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -105,7 +108,7 @@ class Exporter:
         self._running: dict[str, int] = {}  # clients by label
         self._open: dict[Client[Any], str] = {}
         self._attached = False
-        self._hearers: Final[dict[str, Callable[..., None]]] = {
+        self._observers: Final[dict[str, Callable[..., None]]] = {
             telemetry.CONNECTING: self._connecting,
             telemetry.CONNECTED: self._connected,
             telemetry.DISCONNECTED: self._disconnected,
@@ -116,23 +119,23 @@ class Exporter:
         }
 
     def attach(self) -> None:
-        """Begins to count, and to be found in the registry.
+        """Register the metrics and start counting.
 
         Raises:
-            ValueError: it is attached, or another one is in this registry.
+            ValueError: The exporter is attached already, or another one is in the registry.
         """
         self._registry.register(self)
-        telemetry.attach(self, self._hearers, self._hear)
+        telemetry.attach(self, self._observers, self._observe)
         self._attached = True
 
     def detach(self) -> None:
-        """Counts no more, and leaves the registry; attached again, it counts on.
+        """Stop counting and unregister the metrics; :meth:`attach` continues from the old values.
 
         Raises:
-            LookupError: it is not attached.
+            LookupError: The exporter is not attached.
         """
         if not self._attached:
-            raise LookupError("the exporter is not attached")
+            raise LookupError("exporter is not attached")
         self._attached = False
         self._registry.unregister(self)
         self._labels.clear()
@@ -141,25 +144,25 @@ class Exporter:
         if any(observer.handler_id is self for observer in telemetry.list_handlers()):
             telemetry.detach(self)
 
-    # What a registry asks
+    # Called by the registry
 
     def describe(self) -> Iterable[Metric]:
-        """Gives the metrics without values: two exporters do not go into one registry."""
+        """Return the metrics without values; the registry rejects an exporter with the same."""
         for metric in self._metrics:
             yield from metric.describe()
         yield from (_open_gauge(), _latency_gauge())
 
     def collect(self) -> Iterable[Metric]:
-        """Gives the metrics as they are now; may be called in any thread."""
+        """Return the metrics with their present values. It may be called in any thread."""
         for metric in self._metrics:
             yield from metric.collect()
-        # dict.copy is one step for other threads; a loop over what the reactor changes is not.
+        # dict.copy is atomic; a loop over a dict that the reactor's thread changes may fail.
         clients = self._open.copy()
         yield self._count_open(clients)
         yield self._read_latencies(clients)
 
     def _count_open(self, clients: dict[Client[Any], str]) -> Metric:
-        counts = dict.fromkeys(self._running.copy(), 0)  # 0 is there to be alerted on
+        counts = dict.fromkeys(self._running.copy(), 0)  # An alert needs the value 0.
         for label in clients.values():
             counts[label] = counts.get(label, 0) + 1
         gauge = _open_gauge()
@@ -178,37 +181,37 @@ class Exporter:
             gauge.add_metric([label], latency)
         return gauge
 
-    # What telemetry tells
+    # Called by telemetry
 
-    def _hear(self, event: str, measurements: Values, metadata: Values, _: object) -> None:
+    def _observe(self, event: str, measurements: Values, metadata: Values, _: object) -> None:
         client = metadata["client"]
         label = self._labels.get(client)
         if label is None:
             label = _label(metadata)
-        self._hearers[event](client, label, metadata, measurements)
+        self._observers[event](client, label, metadata, measurements)
 
     def _connecting(self, client: Client[Any], label: str, *_: Values) -> None:
         if client in self._labels:
             self._metrics.reconnects.labels(label).inc()
         else:
-            self._meet(client, label)
+            self._add(client, label)
 
-    def _meet(self, client: Client[Any], label: str) -> None:
-        # An observer that was told first may have stopped it already.
+    def _add(self, client: Client[Any], label: str) -> None:
+        # An observer that was called first may have stopped the client already.
         if client not in self._labels and client.status != "terminated":
             self._labels[client] = label
             self._running[label] = self._running.get(label, 0) + 1
-            self._metrics.made.labels(label)  # from 0 on: a rate needs two values
+            self._metrics.made.labels(label)  # A rate needs two values: start at 0.
             self._metrics.reconnects.labels(label)
 
     def _connected(self, client: Client[Any], label: str, *_: Values) -> None:
-        self._meet(client, label)
+        self._add(client, label)
         self._metrics.made.labels(label).inc()
         self._open[client] = label
 
     def _disconnected(self, client: Client[Any], label: str, metadata: Values, _: Values) -> None:
         self._open.pop(client, None)
-        # The answer of a server is in the Conn of connections that were established, only there.
+        # Only the Conn of a connection that was open has the status of the server's response.
         established = metadata["conn"].resp_status is not None
         counter = self._metrics.lost if established else self._metrics.failed
         counter.labels(label, type(metadata["reason"]).__name__).inc()
@@ -224,7 +227,7 @@ class Exporter:
         self._metrics.bytes_out.labels(label, frame.kind).inc(_size(frame.payload))
 
     def _called_back(self, _: object, label: str, metadata: Values, measurements: Values) -> None:
-        # The system's clock may be set back meanwhile; a sum of durations never goes down.
+        # The sum of durations must not decrease, also when the system clock is set back.
         seconds = max(measurements["duration"], 0.0)
         self._metrics.callbacks.labels(label, metadata["callback"]).observe(seconds)
 
@@ -245,13 +248,13 @@ def _open_gauge() -> GaugeMetricFamily:
 def _latency_gauge() -> GaugeMetricFamily:
     return GaugeMetricFamily(
         "wsx_latency_seconds",
-        "Last keepalive round trip of the open connections; of several the slowest.",
+        "Last keepalive round trip of the open connections; the slowest for each label.",
         labels=["client"],
     )
 
 
 def _label(metadata: Values) -> str:
-    """Gives what the label ``client`` says: the name, its key, or the handler's class."""
+    """Return the label ``client``: the name, its key, or the class of the handler."""
     name = metadata["name"]
     if name is None:
         return _printable(metadata["handler"].__qualname__)
@@ -260,22 +263,22 @@ def _label(metadata: Values) -> str:
 
 
 def _printable(text: str) -> str:
-    """Replaces what has no UTF-8: one such label would make every scrape fail."""
+    """Replace lone surrogates, because a label that is not UTF-8 makes every scrape fail."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _size(payload: str | bytes) -> int:
-    """Gives the bytes of a payload on the wire."""
+    """Return the size of a payload in bytes, text as UTF-8."""
     if isinstance(payload, str) and not payload.isascii():
         return len(payload.encode())
     return len(payload)
 
 
 class _MetricsResource(Resource):
-    """Answers a scrape.
+    """Responds to a scrape.
 
-    ``prometheus_client.twisted`` has a resource too, but it installs the reactor when it is
-    imported and collects in a thread; its maintainers would rather drop it (client_python #554).
+    ``prometheus_client.twisted`` has a resource too, but importing it installs the reactor, it
+    collects in a thread, and its maintainers consider removing it (client_python #554).
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -283,28 +286,29 @@ class _MetricsResource(Resource):
         self._registry = registry
 
     def render_GET(self, request: Request) -> bytes:
-        """Gives the metrics, in the format that the scraper accepts."""
+        """Return the metrics in the format that the scraper accepts."""
         encode, content_type = choose_encoder(request.getHeader("accept") or "")
         request.setHeader(b"content-type", content_type.encode("ascii"))
         return encode(self._registry)
 
 
 class _MetricsSite(Site):
-    """A site without a line in the log for each scrape."""
+    """A site that does not log scrapes."""
 
     def log(self, request: Request) -> None:
-        """Says nothing."""
+        """Do not log the request."""
 
 
 def metrics_site(registry: CollectorRegistry = REGISTRY) -> Site:
-    """Makes a site that has the metrics of a registry at ``/metrics``, and nothing else.
+    """Return a site that serves the metrics of a registry at ``/metrics``.
+
+    There is no authentication: listen on an interface that only your Prometheus can reach.
 
     Args:
-        registry: what to show.
+        registry: The registry of the metrics. Default: the global one.
 
     Returns:
-        a factory for a server endpoint. There is no authentication: listen on an interface that
-        only your Prometheus reaches.
+        A factory for a server endpoint.
     """
     root = Resource()
     root.putChild(b"metrics", _MetricsResource(registry))

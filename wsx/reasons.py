@@ -1,11 +1,12 @@
-"""The reasons why a connection or a client ends: values."""
+"""The reasons for which a connection or a client ends, as values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from wsx._text import describe
+from wsx._error_texts import is_clean_close
+from wsx._text import describe, quote
 from wsx.frames import NO_STATUS_RECEIVED, NORMAL_CLOSURE
 
 if TYPE_CHECKING:
@@ -20,63 +21,81 @@ __all__ = [
     "is_normal",
 ]
 
+_MESSAGE_LIMIT = 125  # characters: a close message that RFC 6455 allows is shown whole
+
 
 @dataclass(frozen=True, slots=True)
 class LocalClose:
-    """This side closed the connection, with this code and message."""
+    """The client closed the connection.
+
+    Attributes:
+        code: The close code that was sent. Default 1000.
+        message: The close message that was sent. Default empty.
+    """
 
     code: int = NORMAL_CLOSURE
     message: str = ""
 
     @property
     def normal(self) -> bool:
-        """True for code 1000."""
+        """Whether the code is 1000."""
         return self.code == NORMAL_CLOSURE
 
     def __str__(self) -> str:
-        return f"closed by this side with {_code_and_message(self)}"
+        return _with_message(f"closed by this client: {self.code}", self.message)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteClose:
-    """The peer sent a close frame; code 1005 stands for one without a code."""
+    """The server sent a close frame.
+
+    Attributes:
+        code: The close code that was received; 1005 (default) if the frame had none.
+        message: The close message that was received. Default empty.
+    """
 
     code: int = NO_STATUS_RECEIVED
     message: str = ""
 
     @property
     def normal(self) -> bool:
-        """True for code 1000."""
-        return self.code == NORMAL_CLOSURE
+        """Whether the code is 1000, or 1005 for a close frame without a code."""
+        return self.code in (NORMAL_CLOSURE, NO_STATUS_RECEIVED)
 
     def __str__(self) -> str:
-        return f"closed by the peer with {_code_and_message(self)}"
+        shown = " (no close code)" if self.code == NO_STATUS_RECEIVED else ""
+        return _with_message(f"closed by server: {self.code}{shown}", self.message)
 
 
-def _code_and_message(close: LocalClose | RemoteClose) -> str:
-    """The message is the peer's: its repr keeps it on one line of the log."""
-    return f"{close.code} {close.message!r}" if close.message else str(close.code)
+def _with_message(text: str, message: str) -> str:
+    return f"{text} {quote(message, _MESSAGE_LIMIT)}" if message else text
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionDropped:
-    """The connection ended without a close frame.
+    """The TCP connection ended without a close frame.
 
     Attributes:
-        original: how the transport put it.
+        original: The exception that the transport reported, or None (default) if there is none.
     """
 
     original: BaseException | None = None
     normal: ClassVar[bool] = False
 
     def __str__(self) -> str:
-        cause = "" if self.original is None else f" ({describe(self.original)})"
-        return f"dropped without a close frame{cause}"
+        if is_clean_close(self.original):
+            return "server closed the TCP connection without a close frame"
+        lost = "TCP connection lost without a close frame"
+        return lost if self.original is None else f"{lost}: {describe(self.original)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """The client was stopped, by its parent or by ``stop``."""
+    """The client was stopped by its parent or by ``stop``.
+
+    Attributes:
+        detail: The detail that was given to ``stop``. Default empty.
+    """
 
     detail: str = ""
     normal: ClassVar[bool] = True
@@ -86,22 +105,26 @@ class Shutdown:
 
 
 def is_normal(reason: object) -> bool:
-    """Tells whether a client that ended for this reason ended normally."""
+    """Return whether a client that ended for this reason ended normally.
+
+    Args:
+        reason: The reason. It is normal if it has an attribute ``normal`` that is True.
+    """
     try:
         return getattr(reason, "normal", False) is True
-    except Exception:  # a property of the user's own reason: without an answer it is abnormal
+    except Exception:  # A property of the user's own class failed: the reason is abnormal.
         return False
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """What ``handle_disconnect`` is told.
+    """The argument of ``handle_disconnect``.
 
     Attributes:
-        reason: why the connection ended, or could not be made.
-        attempt_number: 1 for the loss of a healthy connection, and one more for each attempt
-            that failed after it.
-        conn: the :class:`wsx.Conn` of that connection.
+        reason: Why the connection ended, or why it could not be made.
+        attempt_number: 1 for the loss of a healthy connection, incremented with each attempt that
+            fails after it.
+        conn: The :class:`wsx.Conn` of the connection.
     """
 
     reason: Any

@@ -6,37 +6,52 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from wsx._arguments import is_hashable, require
 from wsx.errors import AlreadyStartedError, UnknownNameError
 
 if TYPE_CHECKING:
     from wsx.client import Client
 
-__all__ = ["Global", "Name", "Registry", "Via", "whereis"]
+__all__ = [
+    "Global",
+    "Name",
+    "Registry",
+    "Via",
+    "check_name",
+    "register",
+    "resolve",
+    "unregister",
+    "whereis",
+]
 
 
 class Registry(Protocol):
-    """What :class:`Via` needs of a registry; as OTP's ``via`` modules have it."""
+    """The methods that :class:`Via` calls, as in the ``via`` modules of OTP."""
 
     def register_name(self, key: Any, client: Any) -> bool:
-        """Gives the client this key; False where it is taken."""
+        """Register a client under a key.
+
+        Returns:
+            False if the key is in use.
+        """
 
     def unregister_name(self, key: Any) -> object:
-        """Frees the key."""
+        """Free a key. The result is ignored."""
 
     def whereis_name(self, key: Any) -> Any:
-        """Gives the client with this key, or None."""
+        """Return the client with this key, or None."""
 
     def send(self, key: Any, message: Any) -> object:
-        """Delivers an info to the client with this key."""
+        """Deliver an info to the client with this key. The result is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """A name that a registry of the user's own keeps.
+    """A name in a registry of the user's own.
 
     Attributes:
-        registry: any object with the methods of :class:`Registry`.
-        key: whatever that registry takes.
+        registry: An object with the methods of :class:`Registry`.
+        key: The key of the client in that registry.
     """
 
     registry: Registry
@@ -47,11 +62,11 @@ class Via:
 class Global:
     """A name that is any hashable key, such as ``Global(("feed", 7))``.
 
-    OTP's global names reach over a cluster of nodes. Twisted has none: these are known in this
-    process, apart from those that are a str.
+    In OTP a global name is known on all nodes of a cluster. Twisted has no cluster: a ``Global``
+    is known in this process. It differs from a str with the same text.
 
     Attributes:
-        key: anything that can be hashed.
+        key: The key, any hashable value.
     """
 
     key: Hashable
@@ -63,25 +78,23 @@ _clients: dict[str | Global, Any] = {}
 
 
 def check_name(name: object) -> None:
-    """Refuses what is no name.
+    """Check that a value can be the name of a client.
 
     Raises:
-        TypeError: it is no str, Global or Via, or a Global that cannot be hashed.
-        ValueError: it is empty.
+        TypeError: The value is not a str, Global or Via, or is a Global that cannot be hashed.
+        ValueError: The value is an empty str.
     """
-    if not isinstance(name, (str, Global, Via)):
-        raise TypeError(f"a name is a str, a Global or a Via, not {type(name).__name__}")
-    if isinstance(name, Global):
-        hash(name)
-    if name == "":
-        raise ValueError("a name is not empty")
+    require(isinstance(name, (str, Global, Via)), "name", "a str, Global or Via", name, TypeError)
+    hashable = not isinstance(name, Global) or is_hashable(name)
+    require(hashable, "name", "a Global with a hashable key", name, TypeError)
+    require(name != "", "name", "a str that is not empty", name)
 
 
 def register(name: Name, client: Client[Any]) -> None:
-    """Gives a client a name.
+    """Register a client under a name.
 
     Raises:
-        AlreadyStartedError: it is taken.
+        AlreadyStartedError: The name is in use.
     """
     if isinstance(name, Via):
         if not name.registry.register_name(name.key, client):
@@ -93,7 +106,7 @@ def register(name: Name, client: Client[Any]) -> None:
 
 
 def unregister(name: Name) -> None:
-    """Frees a name."""
+    """Free a name."""
     if isinstance(name, Via):
         name.registry.unregister_name(name.key)
     else:
@@ -101,17 +114,21 @@ def unregister(name: Name) -> None:
 
 
 def whereis(name: Name) -> Client[Any] | None:
-    """Gives the client of that name, or None."""
+    """Return the client with this name, or None.
+
+    Args:
+        name: A str, a :class:`Global` or a :class:`Via`.
+    """
     if isinstance(name, Via):
         return name.registry.whereis_name(name.key)  # type: ignore[no-any-return]
     return _clients.get(name)
 
 
 def resolve(client_or_name: Client[Any] | Name) -> Client[Any]:
-    """Gives the client itself.
+    """Return a client, given itself or its name.
 
     Raises:
-        UnknownNameError: nobody has that name.
+        UnknownNameError: No client has this name.
     """
     if not isinstance(client_or_name, (str, Global, Via)):
         return client_or_name

@@ -1,4 +1,6 @@
-"""Observers of what all clients of this process do, as Erlang's ``telemetry`` library has them.
+"""Telemetry: functions that are called for the events of all clients of this process.
+
+It works as Erlang's ``telemetry`` library does.
 
 ::
 
@@ -7,23 +9,24 @@
 
     wsx.telemetry.attach("count", ["wsx.connected", "wsx.disconnected"], count, {})
 
-The events, and what their metadata hold besides ``client``, ``name``, ``handler`` (its class) and
-``conn`` (redacted, see :meth:`wsx.Conn.redacted`):
+The metadata of every event are ``client``, ``name``, ``handler`` (the class) and ``conn``
+(redacted, see :meth:`wsx.Conn.redacted`). Some events have more:
 
 ======================  ============  ===========================================================
-event                   further       when
+event                   metadata      when
 ======================  ============  ===========================================================
-``wsx.connecting``                    an attempt begins
-``wsx.connected``                     each completed opening handshake, before ``handle_connect``
-``wsx.disconnected``    ``reason``    each connection that ended, each attempt that failed
-``wsx.frame.received``  ``frame``     each whole message, ping and pong
-``wsx.frame.sent``      ``frame``     each message, ping and pong; close frames are not frames here
-``wsx.callback``        ``callback``  a callback has answered; measurement ``duration``, in seconds
-``wsx.terminate``       ``reason``    a client has ended, once
+``wsx.connecting``                    an attempt to connect starts
+``wsx.connected``                     an opening handshake is complete, before ``handle_connect``
+``wsx.disconnected``    ``reason``    a connection ended, or an attempt to connect failed
+``wsx.frame.received``  ``frame``     a complete message, a ping or a pong was received
+``wsx.frame.sent``      ``frame``     a message, a ping or a pong was sent; not for close frames
+``wsx.callback``        ``callback``  a callback has produced its result
+``wsx.terminate``       ``reason``    a client has ended; once for each client
 ======================  ============  ===========================================================
 
-The measurement ``time`` is in nanoseconds since the epoch. Where nothing is attached, all this
-costs one look for each batch of frames.
+Every event has the measurement ``time``, in nanoseconds since the epoch; ``wsx.callback`` also has
+``duration``, in seconds. While no function is attached, telemetry costs one lookup per batch of
+frames.
 """
 
 from __future__ import annotations
@@ -35,7 +38,26 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from twisted.logger import Logger
 
-__all__ = ["EVENTS", "Observer", "attach", "detach", "list_handlers"]
+from wsx._arguments import require
+from wsx._text import quote
+
+__all__ = [
+    "CALLBACK",
+    "CONNECTED",
+    "CONNECTING",
+    "DISCONNECTED",
+    "EVENTS",
+    "FRAME_RECEIVED",
+    "FRAME_SENT",
+    "TERMINATE",
+    "Function",
+    "Observer",
+    "attach",
+    "detach",
+    "execute",
+    "list_handlers",
+    "observers",
+]
 
 _log = Logger("wsx.telemetry")
 
@@ -61,13 +83,13 @@ Function: TypeAlias = Callable[[str, Mapping[str, Any], Mapping[str, Any], Any],
 
 
 class Observer(NamedTuple):
-    """A function that hears of one event.
+    """A function that is attached to one event.
 
     Attributes:
-        handler_id: what it was attached as.
-        event: the event's name.
-        function: the function.
-        config: its last argument.
+        handler_id: The id with which it was attached.
+        event: The name of the event.
+        function: The function.
+        config: The last argument of the function.
     """
 
     handler_id: Any
@@ -76,51 +98,60 @@ class Observer(NamedTuple):
     config: Any
 
 
-# By event, in the order of attaching; events that nobody hears are not in it.
+# By event, in the order of attaching. An event without observers is not in it, because other
+# modules use ``event in observers`` to skip the preparation of an event.
 observers: Final[dict[str, tuple[Observer, ...]]] = {}
 
 
 def attach(
     handler_id: Any, event_or_events: str | Iterable[str], function: Function, config: Any = None
 ) -> None:
-    """Has a function called for one event, or for each of several.
+    """Call a function for one event, or for each of several.
 
-    Observers hear in the order in which they were attached. One that raises is detached, and the
-    log says so. It is called in the middle of things: it should be quick.
+    Observers are called in the order in which they were attached, while the client is working: the
+    function should return quickly. A function that raises is detached, and the log says so.
 
     Args:
-        handler_id: any hashable thing; names the observer for :func:`detach`.
-        event_or_events: of ``EVENTS``.
-        function: called with the event, measurements, metadata and ``config``.
-        config: whatever the function wants.
+        handler_id: The id of the observer, for :func:`detach`. It must not be attached yet.
+        event_or_events: One or several names of ``EVENTS``.
+        function: Called as ``function(event, measurements, metadata, config)``; not a coroutine
+            function.
+        config: The last argument of the function. Default None.
 
     Raises:
-        ValueError: the id is attached already, or there is no such event.
-        TypeError: this cannot be called.
+        ValueError: The id is attached already, or an event is unknown.
+        TypeError: The function is not callable, or is a coroutine function.
     """
     events = (event_or_events,) if isinstance(event_or_events, str) else tuple(event_or_events)
-    unknown = [event for event in events if event not in EVENTS]
-    if unknown or not events:
-        what = f"no event {unknown[0]!r}" if unknown else "no event given"
-        raise ValueError(f"{what}; there are {', '.join(EVENTS)}")
-    if not callable(function) or iscoroutinefunction(function):
-        raise TypeError(f"an observer is a plain function, not {function!r}")
+    _check_events(events)
+    valid = callable(function) and not iscoroutinefunction(function)
+    require(valid, "function", "a function that is not async", function, TypeError)
     if any(observer.handler_id == handler_id for observer in list_handlers()):
-        raise ValueError(f"{handler_id!r} is attached already")
+        raise ValueError(f"handler_id: {quote(handler_id)} is attached already")
     for event in dict.fromkeys(events):
         added = Observer(handler_id, event, function, config)
         observers[event] = (*observers.get(event, ()), added)
 
 
+def _check_events(events: tuple[object, ...]) -> None:
+    known = f"names of events ({', '.join(EVENTS)})"
+    require(events, "event_or_events", known, events)
+    for event in events:
+        require(event in EVENTS, "event_or_events", known, event)
+
+
 def detach(handler_id: Any) -> None:
-    """Has a function called no more.
+    """Detach an observer from all its events.
+
+    Args:
+        handler_id: The id with which it was attached.
 
     Raises:
-        LookupError: nothing is attached as this.
+        LookupError: No observer is attached with this id.
     """
     found = [observer for observer in list_handlers() if observer.handler_id == handler_id]
     if not found:
-        raise LookupError(f"{handler_id!r} is not attached")
+        raise LookupError(f"handler_id: {quote(handler_id)} is not attached")
     for observer in found:
         left = tuple(other for other in observers[observer.event] if other is not observer)
         if left:
@@ -130,10 +161,10 @@ def detach(handler_id: Any) -> None:
 
 
 def list_handlers(prefix: str = "") -> list[Observer]:
-    """Gives the observers of the events whose names begin with ``prefix``.
+    """Return the observers of the events whose names start with ``prefix``.
 
     Args:
-        prefix: whole words, such as ``"wsx.frame"``; all events by default.
+        prefix: Complete words, such as ``"wsx.frame"``. Default: all events.
     """
     words = prefix.rstrip(".")
     return [
@@ -145,14 +176,24 @@ def list_handlers(prefix: str = "") -> list[Observer]:
 
 
 def execute(event: str, metadata: Mapping[str, Any], **measurements: Any) -> None:
-    """Tells the observers of an event."""
+    """Call the observers of an event.
+
+    Args:
+        event: One of ``EVENTS``.
+        metadata: The metadata; each observer gets a copy.
+        **measurements: The measurements besides ``time``.
+    """
     measurements["time"] = time.time_ns()
     for observer in observers.get(event, ()):
         if observer not in observers.get(event, ()):
-            continue  # detached by one before it
+            continue  # An observer that was called before has detached it.
         try:
             observer.function(event, dict(measurements), dict(metadata), observer.config)
         except Exception:
-            _log.failure("{id!r} raised and is detached", id=observer.handler_id)
+            _log.failure(
+                "telemetry observer {id!r} raised an exception for {event} and is detached",
+                id=observer.handler_id,
+                event=event,
+            )
             if observer in observers.get(event, ()):
                 detach(observer.handler_id)

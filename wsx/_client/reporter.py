@@ -19,7 +19,7 @@ from wsx._client.tracing import Tracing
 from wsx._text import describe, escape, shorten
 from wsx._wire.batch import Batch
 from wsx.conn import Conn
-from wsx.errors import BadResponseError, RequestError
+from wsx.errors import BadResponseError
 from wsx.frames import Frame, Pong
 from wsx.reasons import Disconnect, Shutdown, is_normal
 
@@ -274,8 +274,7 @@ class Reporter:
 
 def _describe(reason: object) -> str:
     """Return one line about a reason; for a refused handshake with its important headers."""
-    summary = getattr(reason, "summary", None) if isinstance(reason, RequestError) else None
-    return summary or describe(reason)
+    return describe(reason, detailed=True)
 
 
 def _describe_end(reason: object) -> str:

@@ -217,9 +217,8 @@ class BodyReader:
     def error(self) -> RequestError:
         """Return the refusal with the part of the body that has arrived."""
         response = self._response
-        error = RequestError(response.status, response.reason, response.headers, bytes(self._body))
-        error.who = f"the {self._who}"
-        return error
+        body, who = bytes(self._body), f"the {self._who}"
+        return RequestError(response.status, response.reason, response.headers, body, who)
 
 
 def _expected_length(response: Response) -> int:

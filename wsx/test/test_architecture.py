@@ -29,8 +29,11 @@ LAYERS: dict[str, frozenset[str]] = {
         {
             "_arguments",
             "_deferreds",
+            "_error_texts",
             "_options",
+            "_redaction",
             "_text",
+            "_url",
             "_version",
             "backoff",
             "child",
@@ -74,6 +77,8 @@ FOR_TYPES_ONLY: dict[str, frozenset[str]] = {
 PURE = frozenset(
     {
         "_arguments",
+        "_error_texts",
+        "_redaction",
         "_text",
         "_version",
         "_wire",

@@ -7,7 +7,7 @@ import fractions
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._arguments import is_number
+from wsx._arguments import as_list, is_hashable, is_number, require
 from wsx.test.support.each import each
 
 
@@ -45,3 +45,58 @@ class IsNumberTests(SynchronousTestCase):
             pass
 
         self.assertIs(is_number(Seconds(3)), True)
+
+
+class IsHashableTests(SynchronousTestCase):
+    """``is_hashable`` looks into a value, not only at its type."""
+
+    def test_hashable(self) -> None:
+        """A tuple is hashable if its items are."""
+        self.assertIs(is_hashable(("a", 1)), True)
+        self.assertIs(is_hashable(("a", [])), False)
+        self.assertIs(is_hashable([]), False)
+
+
+class AsListTests(SynchronousTestCase):
+    """``as_list`` tells collections from single values."""
+
+    @each(
+        [
+            ("list", [1, 2]),
+            ("tuple", (1, 2)),
+            ("iterator", iter([1, 2])),
+            ("keys", {1: 0, 2: 0}.keys()),
+        ]
+    )
+    def test_collection(self, label: str, value: object) -> None:
+        """The items of a collection, in their order."""
+        self.assertEqual(as_list(value), [1, 2])
+
+    def test_copy(self) -> None:
+        """A list is copied."""
+        given = [1]
+        self.assertIsNot(as_list(given), given)
+
+    @each([("str", "ab"), ("bytes", b"ab"), ("mapping", {"a": 1}), ("number", 5), ("none", None)])
+    def test_single_value(self, label: str, value: object) -> None:
+        """A str, bytes, a mapping and what cannot be iterated are no collections."""
+        self.assertIsNone(as_list(value))
+
+
+class RequireTests(SynchronousTestCase):
+    """``require`` raises an error about an argument that is not valid."""
+
+    def test_valid(self) -> None:
+        """A valid argument raises nothing, whatever true value says so."""
+        require("yes", "limit", "a number", 5)
+
+    @each([("false", False), ("none", None), ("empty", ())])
+    def test_not_valid(self, label: str, valid: object) -> None:
+        """The error is a ValueError that names the argument."""
+        error = self.assertRaises(ValueError, require, valid, "limit", "a number", "x")
+        self.assertEqual(str(error), 'limit: expected a number, got "x"')
+
+    def test_error(self) -> None:
+        """The class of the error can be chosen."""
+        error = self.assertRaises(TypeError, require, False, "limit", "a number", "x", TypeError)
+        self.assertEqual(str(error), 'limit: expected a number, got "x"')

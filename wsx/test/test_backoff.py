@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import wsx
 from wsx import backoff
 from wsx.test.support import MemoryCase, case
+from wsx.test.support.each import each
 
 NOW = 784_111_677.0  # 100 seconds before the date that RFC 9110 has for an example
 EXAMPLE_DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -149,6 +150,20 @@ class DelayTests(SynchronousTestCase):
             with case(arguments):
                 self.assertRaises(ValueError, wsx.Backoff, **arguments)
 
+    @each(
+        [
+            ("initial", "x", 'initial: expected seconds, a number of at least 0, got "x"'),
+            ("maximum", -1, "maximum: expected seconds, a number of at least 0, got -1"),
+            ("factor", 0.5, "factor: expected a number of at least 1, got 0.5"),
+            ("jitter", 2, "jitter: expected a number from 0 to 1, got 2"),
+            ("max_attempts", 1.5, "max_attempts: expected an int of at least 0 or None, got 1.5"),
+        ]
+    )
+    def test_message(self, name: str, value: Any, message: str) -> None:
+        """The error names the argument, what was expected and the value."""
+        error = self.assertRaises(ValueError, wsx.Backoff, **{name: value})
+        self.assertEqual(str(error), message)
+
     def test_repr(self) -> None:
         """``repr`` shows the arguments."""
         text = repr(wsx.Backoff(initial=2.5, maximum=77.0, max_attempts=9))
@@ -260,6 +275,12 @@ class PolicyTests(SynchronousTestCase):
         for name in ("retry_after", "RETRY_AFTER"):
             self.assertEqual(self.policy.delay(lost(refusal(503, **{name: "25"}))), 25.0)
 
+    def test_retry_after_of_a_proxy(self) -> None:
+        """The refusal of a proxy is in a ConnError; its Retry-After counts as well."""
+        reason = wsx.ConnError(refusal(Retry_After="25"))
+        self.assertEqual(self.policy.delay(lost(reason)), 25.0)
+        self.assertEqual(self.policy.delay(lost(wsx.ConnError(OSError("25")))), 10.0)
+
     def test_retry_after_is_for_refusals(self) -> None:
         """Without the header, and for reasons other than a refusal, there is no floor."""
         for reason in (refusal(), refusal(Other="25"), wsx.RemoteClose(1013, "25")):
@@ -283,32 +304,15 @@ class RetryableTests(SynchronousTestCase):
         codes = (1000, 1001, 1011, 3000, 4999)
         self.assert_retryable(False, *(wsx.LocalClose(code, "x") for code in codes))
 
-    def test_hopeless_status(self) -> None:
-        """HTTP 400, 401, 403, 404, 410."""
-        self.assert_retryable(False, *(refusal(code) for code in (400, 401, 403, 404, 410)))
+    @each((200, *range(300, 309), 399, 400, 401, 403, 404, 405, 407, 410, 426, 501, 505))
+    def test_permanent_status(self, code: int) -> None:
+        """A status that another attempt cannot change, from the server or from a proxy."""
+        self.assert_retryable(False, refusal(code), wsx.ConnError(refusal(code)))
 
-    def test_other_status(self) -> None:
+    @each((201, 402, 406, 408, 409, 411, 418, 425, 429, 500, 502, 503, 504, 506))
+    def test_other_status(self, code: int) -> None:
         """Every other status is retried."""
-        codes = (
-            200,
-            301,
-            302,
-            402,
-            405,
-            407,
-            408,
-            409,
-            411,
-            418,
-            425,
-            426,
-            429,
-            500,
-            502,
-            503,
-            504,
-        )
-        self.assert_retryable(True, *(refusal(code) for code in codes))
+        self.assert_retryable(True, refusal(code), wsx.ConnError(refusal(code)))
 
     def test_hopeless_close_codes(self) -> None:
         """The peer's close codes 1002, 1003, 1007, 1008, 1009, 1010."""
@@ -316,7 +320,7 @@ class RetryableTests(SynchronousTestCase):
         self.assert_retryable(False, *(wsx.RemoteClose(code) for code in codes))
 
     def test_other_close_codes(self) -> None:
-        """Every other close code of the peer is retried, the normal one too."""
+        """Every other close code of the server is retried, the normal ones too."""
         codes = (1000, 1001, 1005, 1011, 1012, 1013, 1014, 3000, 4000, 4999)
         self.assert_retryable(True, *(wsx.RemoteClose(code) for code in codes))
 
@@ -327,6 +331,10 @@ class RetryableTests(SynchronousTestCase):
             wsx.ConnError(SSL.Error([("SSL routines", "", "certificate verify failed")])),
             wsx.ConnError(
                 VerificationError(errors=[DNSMismatch(mismatched_id=DNS_ID("example.test"))])
+            ),
+            wsx.ConnError(
+                SSL.Error([("SSL routines", "", "certificate verify failed")]),
+                "the server's certificate has expired",
             ),
         )
 

@@ -15,6 +15,7 @@ import wsx
 from wsx import ChildError, ChildSpec, Shutdown, Supervisor, registry
 from wsx.child import IClientParent, as_parent
 from wsx.test.support import URL, MemoryCase, case
+from wsx.test.support.each import each
 from wsx.test.support.supervision import SupervisorCase
 
 S = TypeVar("S")
@@ -97,6 +98,30 @@ class ChildSpecTests(SynchronousTestCase):
                 arguments: dict[str, Any] = {"id": "a", "start": nothing} | fields
                 self.assertRaises(error, lambda it=arguments: ChildSpec(**it))
                 self.assertRaises(error, lambda it=fields: spec.replace(**it))
+
+    @each(
+        [
+            (
+                "restart",
+                "x",
+                'restart: expected "permanent", "transient" or "temporary", got "x"',
+            ),
+            (
+                "shutdown",
+                -1,
+                "shutdown: expected seconds, a number of at least 0 or math.inf, got -1",
+            ),
+            ("type", "x", 'type: expected "worker" or "supervisor", got "x"'),
+            ("backoff", 5, "backoff: expected a Backoff or None, got 5"),
+            ("start", 5, "start: expected a callable, got 5"),
+            ("id", [], "id: expected a hashable value, got []"),
+        ]
+    )
+    def test_message(self, field: str, value: Any, message: str) -> None:
+        """The error names the field, what was expected and the value."""
+        fields: dict[str, Any] = {"id": "a", "start": nothing, field: value}
+        error = self.assertRaises((TypeError, ValueError), lambda: ChildSpec(**fields))
+        self.assertEqual(str(error), message)
 
     def test_unhashable_field(self) -> None:
         """A wrong value that cannot be hashed is refused like any other."""

@@ -412,7 +412,7 @@ class TerminateTests(EndCase):
             (lambda test, client: client.close(4000), False),
             (lambda test, client: test.peer.send(close(1000)), True),
             (lambda test, client: test.peer.send(close(1001)), False),
-            (lambda test, client: test.peer.send(close()), False),
+            (lambda test, client: test.peer.send(close()), True),
             (lambda test, client: test.peer.send(BAD_FRAME), False),
             (lambda test, client: test.peer.drop(), False),
             (lambda test, client: client.stop(), True),

@@ -477,9 +477,9 @@ class PolicyTests(EndCase):
         self.assertEqual(client.status, "disconnected")
         self.assert_next_attempt_after(1.0)
 
-    @each((400, 401, 403, 404, 410))
+    @each((200, 302, 400, 401, 403, 404, 405, 407, 410, 426, 501, 505))
     def test_refusals_that_are_not_retried(self, status: Any) -> None:
-        """[D4] HTTP 400, 401, 403, 404 and 410 end a client that reconnects."""
+        """[D4] statuses that another attempt cannot change end a client that reconnects."""
         client = self.open_with()
         self.lose()
         self.clock.advance(1)
@@ -489,7 +489,7 @@ class PolicyTests(EndCase):
         reason: Any = self.successResultOf(client.terminated())
         self.assertEqual(reason.code, status)
 
-    @each((302, 408, 429, 500, 502, 503))
+    @each((402, 408, 429, 500, 502, 503, 504))
     def test_refusals_that_are_retried(self, status: Any) -> None:
         """[D4] other statuses, and refused connections, are retried."""
         client = self.open_with()

@@ -15,6 +15,7 @@ import wsx
 from wsx._wire import handshake
 from wsx.conn import parse_proxy
 from wsx.test.support import MemoryCase, Recorder, case
+from wsx.test.support.each import each
 from wsx.test.support.options import DEFAULTS
 
 URL = "ws://h.test/"
@@ -661,6 +662,162 @@ class OptionTests(SynchronousTestCase):
         parsed = parse_proxy("http://us%40er:p%3Aw@[::1]:3128")
         self.assertEqual((parsed.host, parsed.port), ("::1", 3128))
         self.assertEqual((parsed.username, parsed.password), ("us@er", "p:w"))
+
+
+PEM = "PEM as bytes or a path"
+
+
+class MessageTests(SynchronousTestCase):
+    """The error for a wrong option names it, what was expected, and the value or its type."""
+
+    @each(
+        [
+            ("time", {"ping_interval": "x"}, 'ping_interval: expected {number} or None, got "x"'),
+            ("no time", {"close_timeout": None}, "close_timeout: expected {number}, got None"),
+            ("size", {"max_header_size": 0}, "max_header_size: expected {size}, got 0"),
+            (
+                "limit",
+                {"max_message_size": -1},
+                "max_message_size: expected {size} or None, got -1",
+            ),
+            ("flag", {"insecure": 1}, "insecure: expected True or False, got 1"),
+            (
+                "compression",
+                {"compression": "gzip"},
+                'compression: expected "deflate" or None, got "gzip"',
+            ),
+            (
+                "endpoint",
+                {"endpoint": 5},
+                "endpoint: expected a client endpoint, its string description or None, got 5",
+            ),
+            (
+                "subprotocols",
+                {"subprotocols": "chat"},
+                'subprotocols: expected a list of str, got "chat"',
+            ),
+            (
+                "subprotocol",
+                {"subprotocols": ["a b"]},
+                'subprotocols: expected names without spaces and separators, got "a b"',
+            ),
+            (
+                "subprotocol twice",
+                {"subprotocols": ["a", "a"]},
+                "subprotocols: expected each name once, got ['a', 'a']",
+            ),
+        ]
+    )
+    def test_option(self, label: str, option: dict[str, Any], message: str) -> None:
+        """The value is shown."""
+        error = self.assertRaises(ValueError, wsx.Conn, URL, **option)
+        words = {"number": "a number above 0", "size": "a number of bytes above 0"}
+        self.assertEqual(str(error), message.format(**words))
+
+    @each(
+        [
+            (
+                "type",
+                5,
+                "cacerts: expected PEM as bytes, a path or a list of these that is not empty, "
+                "got int",
+            ),
+            ("text", f"-----BEGIN {SECRET}", f"cacerts: expected {PEM}, got PEM as a str"),
+            ("item", [b"PEM", 5], f"cacerts: expected {PEM}, got int"),
+        ]
+    )
+    def test_cacerts(self, label: str, value: Any, message: str) -> None:
+        """Of PEM only the type is shown."""
+        error = self.assertRaises(ValueError, wsx.Conn, URL, cacerts=value)
+        self.assertEqual(str(error), message)
+
+    @each(
+        [
+            (
+                "type",
+                5,
+                "ssl_options: expected a mapping or an IOpenSSLClientConnectionCreator, got int",
+            ),
+            (
+                "key",
+                {"verify": SECRET},
+                "ssl_options: expected keys among certificate, private_key, server_name, "
+                'minimum_version, alpn, got "verify"',
+            ),
+            (
+                "private key",
+                {"certificate": b"PEM", "private_key": f"-----BEGIN {SECRET}"},
+                f"ssl_options private_key: expected {PEM}, got PEM as a str",
+            ),
+            (
+                "no certificate",
+                {"private_key": SECRET},
+                "ssl_options: private_key requires certificate",
+            ),
+            ("server name", {"server_name": 5}, "ssl_options server_name: expected a str, got 5"),
+            ("alpn", {"alpn": "h"}, 'ssl_options alpn: expected a list of str, got "h"'),
+            (
+                "version",
+                {"minimum_version": "SSLv3"},
+                'ssl_options minimum_version: expected "TLSv1.2" or "TLSv1.3", got "SSLv3"',
+            ),
+        ]
+    )
+    def test_ssl_options(self, label: str, value: Any, message: str) -> None:
+        """The entry of the mapping is named; what may be a key is not shown."""
+        error = self.assertRaises(ValueError, wsx.Conn, URL, ssl_options=value)
+        self.assertEqual(str(error), message)
+
+    @each(
+        [
+            ("no pairs", 5, "extra_headers: expected a mapping or a list of pairs, got int"),
+            ("no pair", [SECRET], "extra_headers: expected a mapping or a list of pairs, got list"),
+            ("name", [("\u20ac", SECRET)], '{name}, got "\u20ac"'),
+            (
+                "value in the name",
+                [(f"Authorization: {SECRET}", "")],
+                '{name}, got "Authorization" followed by ":" or white space',
+            ),
+            (
+                "type of the name",
+                [(5, SECRET)],
+                "extra_headers: expected names of type str or bytes, got int",
+            ),
+            (
+                "type of the value",
+                [("X-A", [SECRET])],
+                "header X-A: expected a value of type str or bytes, got list",
+            ),
+            (
+                "line feed",
+                [("X-A", f"{SECRET}\n")],
+                "header X-A: expected a value without CR, LF and NUL",
+            ),
+            (
+                "character",
+                [("X-A", f"{SECRET}\u20ac")],
+                "header X-A: expected a value in ISO-8859-1",
+            ),
+            ("own", [("Upgrade", SECRET)], "header Upgrade: set by wsx and cannot be replaced"),
+            (
+                "own with an option",
+                [("sec-websocket-protocol", SECRET)],
+                "header sec-websocket-protocol: set by wsx and cannot be replaced; "
+                "use the option subprotocols",
+            ),
+        ]
+    )
+    def test_headers(self, label: str, headers: Any, message: str) -> None:
+        """The value of a header is never shown."""
+        error = self.assertRaises(ValueError, wsx.Conn, URL, extra_headers=headers)
+        name = "extra_headers: expected names without separators (RFC 9110 section 5.1)"
+        self.assertEqual(str(error), message.format(name=name))
+
+    def test_replace_parsed(self) -> None:
+        """What is derived from the URL cannot be replaced."""
+        error = self.assertRaises(TypeError, wsx.Conn(URL).replace, parsed=None)
+        message = "parsed: cannot be replaced, because it is derived from url"
+        self.assertEqual(str(error), message)
 
 
 class ImmutabilityTests(SynchronousTestCase):

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import wsx
 from wsx.conn import parse_proxy
 from wsx.test.support import case
+from wsx.test.support.each import each
 
 URL = "ws://h.test/"
 SECRET = "s3cr3t"
@@ -224,6 +225,14 @@ class ReprTests(SynchronousTestCase):
                 for headers in ({spelling: f"Bearer {SECRET}"}, [(spelling, SECRET.encode())]):
                     with case(headers):
                         self.assert_hidden(wsx.Conn(URL, extra_headers=headers), "h.test")
+
+    @each(["X-Api-Key", "X-CSRF-Token", "Client-Secret", "X-Password", "X-Hub-Signature-256"])
+    def test_headers_that_are_secret_by_rule(self, name: str) -> None:
+        """So is each header whose name has one of the words that Conn documents."""
+        self.assert_hidden(wsx.Conn(URL, extra_headers={name: SECRET}), name)
+        headers = ((name, SECRET), ("Sec-WebSocket-Accept", "shown"), ("Keep-Alive", "shown too"))
+        conn = wsx.Conn(URL).replace(resp_headers=headers, resp_status=101)
+        self.assert_hidden(conn, name, "'shown'", "'shown too'")
 
     def test_other_headers(self) -> None:
         """Other headers are shown."""

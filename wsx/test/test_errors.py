@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from typing import Any
 
 from service_identity import VerificationError
+from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx import errors
-from wsx.errors import as_exception, certificate_problem
+from wsx._text import describe
+from wsx.errors import as_exception
 from wsx.test.support import case
+from wsx.test.support.each import each
 
 SECRET = "s3cr3t"
 
@@ -48,9 +52,18 @@ FAMILY: list[tuple[type[wsx.WsxError], dict[str, Any]]] = [
 ]
 
 
+class Feed(wsx.Handler[Any]):
+    """A handler with a short name."""
+
+
 def make(kind: type[wsx.WsxError], values: dict[str, Any]) -> wsx.WsxError:
     """Makes an error of positional arguments, as the design writes them."""
     return kind(*values.values())
+
+
+def classes() -> list[str]:
+    """Return the names of the public classes of the module."""
+    return [name for name in errors.__all__ if inspect.isclass(getattr(errors, name))]
 
 
 def comparable(values: dict[str, Any]) -> dict[str, Any]:
@@ -64,13 +77,13 @@ class FamilyTests(SynchronousTestCase):
     def test_all_derive_from_wsx_error(self) -> None:
         """Every exception of the module derives from WsxError, which is an Exception."""
         self.assertTrue(issubclass(wsx.WsxError, Exception))
-        for name in errors.__all__:
+        for name in classes():
             with case(name):
                 self.assertTrue(issubclass(getattr(errors, name), wsx.WsxError))
 
     def test_all_are_public(self) -> None:
         """Every exception is a name of the package."""
-        for name in errors.__all__:
+        for name in classes():
             with case(name):
                 self.assertIn(name, wsx.__all__)
                 self.assertIs(getattr(wsx, name), getattr(errors, name))
@@ -78,7 +91,7 @@ class FamilyTests(SynchronousTestCase):
     def test_family_is_complete(self) -> None:
         """The module has the classes that the design lists, and their base."""
         listed = {kind.__name__ for kind, _ in FAMILY} | {"WsxError"}
-        self.assertEqual(set(errors.__all__), listed)
+        self.assertEqual(set(classes()), listed)
 
     def test_url_error_is_a_value_error(self) -> None:
         """URLError is also a ValueError."""
@@ -224,19 +237,210 @@ class HelperTests(SynchronousTestCase):
         self.assertEqual(wrapped.args, (wsx.Shutdown("x"),))
 
 
-class CertificateTests(SynchronousTestCase):
-    """``certificate_problem``, and what a log says of it."""
+class ExplanationTests(SynchronousTestCase):
+    """What a ConnError says of its cause."""
 
-    def test_not_trusted(self) -> None:
-        """[S18] OpenSSL's error becomes words."""
+    def test_certificate(self) -> None:
+        """[S18] A certificate that fails verification is reported as such, for chain and name."""
         error = Exception([("SSL routines", "", "certificate verify failed")])
-        self.assertIn("not trusted", str(wsx.ConnError(error)))
+        text = "connection failed: the server's certificate failed verification"
+        self.assertEqual(str(wsx.ConnError(error)), text)
+        text = "connection failed: the server's certificate is not valid for this host name"
+        self.assertEqual(str(wsx.ConnError(VerificationError(errors=[]))), text)
 
-    def test_another_host(self) -> None:
-        """[S18] So does service_identity's."""
-        error = VerificationError(errors=[])
-        self.assertIn("not for this host", str(wsx.ConnError(error)))
+    def test_explanation(self) -> None:
+        """An explanation takes the place of the cause's own text."""
+        cause = Exception([("SSL routines", "", "certificate verify failed")])
+        error = wsx.ConnError(cause, "the server's certificate has expired")
+        self.assertEqual(str(error), "connection failed: the server's certificate has expired")
+        self.assertEqual(error.summary, str(error))
+        self.assertIs(error.original, cause)
+        self.assertEqual(error.explanation, "the server's certificate has expired")
 
-    def test_other_errors(self) -> None:
-        """Whatever else failed is no certificate's problem."""
-        self.assertIsNone(certificate_problem(OSError("Connection refused")))
+    def test_no_explanation(self) -> None:
+        """There is none by default."""
+        self.assertIsNone(wsx.ConnError(OSError()).explanation)
+
+    def test_explanation_survives_pickling(self) -> None:
+        """An explanation is pickled with the error."""
+        again = pickle.loads(pickle.dumps(wsx.ConnError(OSError(), "no TLS on this port")))
+        self.assertEqual(again.explanation, "no TLS on this port")
+
+    def test_explanation_is_escaped(self) -> None:
+        """An explanation may quote a server: it is on one line, escaped and cut."""
+        text = str(wsx.ConnError(OSError(), "\x1b[2J\n" + "x" * 10_000))
+        self.assertTrue(text.isprintable(), text)
+        self.assertLess(len(text), 400)
+
+    def test_clean_close(self) -> None:
+        """A clean end of TCP does not read like a contradiction."""
+        text = "connection failed: the server closed the TCP connection"
+        self.assertEqual(str(wsx.ConnError(ConnectionDone())), text)
+
+
+class RefusalTests(SynchronousTestCase):
+    """What a RequestError says, in short and in long."""
+
+    HEADERS = (("WWW-Authenticate", "Basic"), ("Set-Cookie", SECRET), ("Retry-After", "30"))
+
+    def test_who(self) -> None:
+        """The server is the default; a proxy says that it is one."""
+        error = wsx.RequestError(407, "No", who="the proxy")
+        self.assertEqual(error.who, "the proxy")
+        self.assertEqual(str(error), "the proxy answered 407 No")
+        self.assertEqual(wsx.RequestError(503, "Busy").who, "the server")
+
+    def test_who_survives_pickling(self) -> None:
+        """It is pickled with the error."""
+        again = pickle.loads(pickle.dumps(wsx.RequestError(407, "No", who="the proxy")))
+        self.assertEqual(str(again), "the proxy answered 407 No")
+
+    def test_redirect(self) -> None:
+        """The text names the redacted target of a redirect."""
+        error = wsx.RequestError(302, "Found", [("Location", f"https://h/?token={SECRET}")])
+        text = "the server answered 302 Found; Location: https://h/?token=..."
+        self.assertEqual(str(error), text)
+        self.assertEqual(error.summary, text)
+
+    def test_summary(self) -> None:
+        """The summary adds challenges, Retry-After and the first line of the body."""
+        error = wsx.RequestError(401, "No", self.HEADERS, b"go away\nnow")
+        self.assertEqual(str(error), "the server answered 401 No")
+        self.assertEqual(
+            error.summary,
+            'the server answered 401 No; WWW-Authenticate: Basic; Retry-After: 30; body: "go away"',
+        )
+
+    def test_summary_of_a_proxy(self) -> None:
+        """The summary of a ConnError has that of the proxy's refusal in it."""
+        error = wsx.ConnError(wsx.RequestError(401, "No", self.HEADERS, b"", "the proxy"))
+        self.assertEqual(str(error), "connection failed: the proxy answered 401 No")
+        self.assertEqual(
+            error.summary,
+            "connection failed: the proxy answered 401 No; "
+            "WWW-Authenticate: Basic; Retry-After: 30",
+        )
+
+    def test_summary_of_others(self) -> None:
+        """The summary of every other error is its text."""
+        for kind, values in FAMILY:
+            if kind is not wsx.RequestError:
+                with case(kind.__name__):
+                    error = make(kind, values)
+                    self.assertEqual(error.summary, str(error))
+
+    def test_describe_detailed(self) -> None:
+        """``describe`` shows the summary if it is asked for details."""
+        error = wsx.RequestError(401, "No", self.HEADERS)
+        self.assertEqual(describe(error), str(error))
+        self.assertEqual(describe(error, detailed=True), error.summary)
+        self.assertEqual(describe(ValueError("x"), detailed=True), "ValueError: x")
+
+    def test_longest(self) -> None:
+        """The summary of a hostile refusal is one line of limited length."""
+        hostile = "\x1b[31m\u202e" + "x" * 60_000
+        names = ("WWW-Authenticate", "Proxy-Authenticate", "Retry-After", "Location")
+        error = wsx.RequestError(302, hostile, [(name, hostile) for name in names], b"x" * 60_000)
+        text = describe(error, detailed=True)
+        self.assertTrue(text.isprintable(), text)
+        self.assertLessEqual(len(text), 600)
+        self.assertIn("Retry-After", text)
+
+
+class MessageTests(SynchronousTestCase):
+    """The texts of the other errors: what happened, which value, what is expected or follows."""
+
+    @each(
+        [
+            (
+                "opening",
+                wsx.NotConnectedError("opening"),
+                'client is not connected: the opening handshake is not complete (state "opening")',
+            ),
+            (
+                "terminated",
+                wsx.NotConnectedError("terminated"),
+                'client is not connected: the client has ended (state "terminated")',
+            ),
+            (
+                "send timeout",
+                wsx.SendTimeout(5.0),
+                "send_frame timed out after 5 s: server reads too slowly and the write buffer is "
+                "above its high-water mark; the frame may still be sent",
+            ),
+            (
+                "ping timeout",
+                wsx.PingTimeout(20.0),
+                "nothing received from server within 20 s of a keepalive ping",
+            ),
+            (
+                "data timeout",
+                wsx.DataTimeout(2.5),
+                "no message received from server within 2.5 s",
+            ),
+            (
+                "mailbox",
+                wsx.MailboxFullError(10),
+                "mailbox is full (mailbox_limit 10); the message was not accepted",
+            ),
+            (
+                "result",
+                wsx.BadResponseError("abc", Feed(), "handle_frame", ()),
+                "Feed.handle_frame returned 'abc' (expected Ok, Reply, Close or None)",
+            ),
+            (
+                "name in use",
+                wsx.AlreadyStartedError("feed", None),
+                'name "feed" is in use by a client that has not ended',
+            ),
+            (
+                "unknown name",
+                wsx.UnknownNameError(wsx.Global(("feed", 7))),
+                "no client has the name Global(key=('feed', 7))",
+            ),
+            ("child", wsx.ChildError("feed", "it runs"), 'child "feed": it runs'),
+            (
+                "restarts",
+                wsx.MaxRestartsExceeded(3, 5.0, wsx.RemoteClose(1012, "restart")),
+                "restart intensity exceeded: more than 3 restarts in 5 s, not counting delays; "
+                'last reason: closed by server: 1012 "restart"',
+            ),
+            (
+                "ended",
+                wsx.ClientEnded(wsx.LocalClose()),
+                "client ended: closed by this client: 1000",
+            ),
+            (
+                "frame",
+                wsx.InvalidFrameError(5),
+                "frame: expected Text(str), Binary, Ping or Pong(bytes), got 5",
+            ),
+            (
+                "rejected",
+                wsx.FrameError("a reserved bit is set", 1, 1002),
+                "frame from server rejected: a reserved bit is set (close code 1002)",
+            ),
+        ]
+    )
+    def test_message(self, label: str, error: wsx.WsxError, text: str) -> None:
+        """The whole text."""
+        self.assertEqual(str(error), text)
+
+    @each([wsx.SendTimeout, wsx.PingTimeout, wsx.DataTimeout])
+    def test_timeout_without_seconds(self, kind: type[Any]) -> None:
+        """The seconds of a timeout are optional."""
+        self.assertIsNone(kind().timeout)
+        self.assertNotIn("None", str(kind()))
+        self.assertEqual(kind(1.5).timeout, 1.5)
+
+    def test_nested_restarts(self) -> None:
+        """The last reason is that of the supervisor at the bottom."""
+        inner = wsx.MaxRestartsExceeded(1, 2.0, wsx.PingTimeout())
+        text = str(wsx.MaxRestartsExceeded(3, 5.0, inner))
+        self.assertTrue(text.endswith(f"last reason: {wsx.PingTimeout()}"), text)
+
+    def test_foreign_reason(self) -> None:
+        """What a server sent is escaped in the text of a handshake's error."""
+        text = str(wsx.HandshakeError("due", None, "unknown extension \x1b[2J\n" + "x" * 60_000))
+        self.assertTrue(text.isprintable(), text)
+        self.assertLess(len(text), 400)

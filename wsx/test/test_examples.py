@@ -133,7 +133,7 @@ class EchoScriptTests(ScriptCase):
             re.findall(r"Received Text\('(.*)'\)", process.output),
             [GREETING, "This and That!", QUESTION, "Sure can!", LAST_WORDS],
         )
-        self.assertIn("closed by this side with 1000", process.output)
+        self.assertIn("closed by this client: 1000", process.output)
         self.assertEqual(await server.closes.get(), 1000)
 
     async def test_failures(self) -> None:
@@ -150,7 +150,7 @@ class EchoScriptTests(ScriptCase):
         self.patch(sys, "stdout", StringIO())
         with self.assertRaises(SystemExit) as caught:
             await load("echo_client").main(global_reactor(), server.url(), patience=0.1)
-        self.assertIn("no message came for too long", str(caught.exception))
+        self.assertIn("no message received from server", str(caught.exception))
         self.assertEqual(await server.closes.get(), 1001)
 
     async def test_twistd(self) -> None:
@@ -209,7 +209,7 @@ class AuthorizationScriptTests(ScriptCase):
         process = self.script(self.name, server.url("/short"), AUTHORIZATION=TOKEN)
         self.assertEqual(await process.ended(), 0, process.errors)
         self.assertIn("Received Text('welcome')", process.output)
-        self.assertIn("Ended: closed by the peer with 1000 'that is all'", process.output)
+        self.assertIn('Ended: closed by server: 1000 "that is all"', process.output)
         self.assertNotIn("s3cret", process.output)
         self.assertEqual(process.errors, "")
 
@@ -339,7 +339,7 @@ class DevToolsTests(MemoryCase):
         outstanding = self.outstanding()
         self.peer.drop()
         self.step()
-        self.assert_all_fail(outstanding, "dropped without a close frame")
+        self.assert_all_fail(outstanding, "server closed the TCP connection without a close frame")
         for late in (self.page.call("Page.enable"), self.page.next_event("Page.loadEventFired")):
             error = self.failureResultOf(late, NotConnectedError).value
             self.assertEqual(error.connection_state, "terminated")
@@ -350,7 +350,7 @@ class DevToolsTests(MemoryCase):
         self.peer.send(close(1001, "target closed"))
         self.peer.drop()
         self.step()
-        self.assert_all_fail(outstanding, "closed by the peer with 1001 'target closed'")
+        self.assert_all_fail(outstanding, 'closed by server: 1001 "target closed"')
 
     def test_crash(self) -> None:
         """When a listener raises, the client ends, and what is outstanding fails with it."""
@@ -610,5 +610,5 @@ class ChromiumTests(ScriptCase):
         browser.transport.signalProcess("KILL")
         with self.assertRaises(ConnectionError) as caught:
             await never
-        self.assertIn("dropped without a close frame", str(caught.exception))
+        self.assertIn("closed the TCP connection without a close frame", str(caught.exception))
         self.assertIsInstance(await client.terminated(), ConnectionDropped)

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import wsx
 from wsx.frames import close_payload, is_wire_close_code, wire_payload
 from wsx.test.support import case
+from wsx.test.support.each import each
 
 KINDS: list[tuple[type[Any], Any]] = [
     (wsx.Text, "payload"),
@@ -198,6 +199,21 @@ class WirePayloadTests(SynchronousTestCase):
                 self.assertEqual(error.frame_payload, b"x" * 126)
                 self.assertIsNone(error.close_code)
 
+    @each(
+        [
+            ("ping", wsx.Ping(b"x" * 126), "payload: expected at most 125 bytes, got 126"),
+            (
+                "text",
+                wsx.Text("\ud800"),
+                "payload: expected text that can be encoded as UTF-8: surrogates not allowed",
+            ),
+        ]
+    )
+    def test_message(self, kind: str, frame: wsx.Frame, reason: str) -> None:
+        """The error names the frame, what was expected, and the size."""
+        error = self.assertRaises(wsx.FrameEncodeError, wire_payload, frame)
+        self.assertEqual(str(error), f"cannot send {kind} frame: {reason}")
+
     def test_messages_have_no_such_limit(self) -> None:
         """[F13] the limit of control frames is not one of messages."""
         self.assertEqual(len(wire_payload(wsx.Binary(b"x" * 70_000))), 70_000)
@@ -260,6 +276,29 @@ class ClosePayloadTests(SynchronousTestCase):
         for code in ("1000", 1000.0, None, True, b"\x03\xe8"):
             with case(code):
                 self.assertRaises(wsx.FrameEncodeError, close_payload, code, "")
+
+    @each(
+        [
+            (
+                "code",
+                1005,
+                "",
+                "close code: expected 1000 to 1003, 1007 to 1014 or 3000 to 4999, got 1005",
+            ),
+            ("type", 1000, b"x", "close message: expected a str, got bytes"),
+            ("length", 1000, "\u20ac" * 42, "close message: expected at most 123 bytes, got 126"),
+            (
+                "surrogate",
+                1000,
+                "\ud800",
+                "close message: expected text that can be encoded as UTF-8: surrogates not allowed",
+            ),
+        ]
+    )
+    def test_text(self, label: str, code: int, message: object, reason: str) -> None:
+        """The error names what was expected, and the value, its size or its type."""
+        error = self.assertRaises(wsx.FrameEncodeError, close_payload, code, message)
+        self.assertEqual(str(error), f"cannot send close frame: {reason}")
 
     def test_empty_message(self) -> None:
         """A close frame needs no message."""

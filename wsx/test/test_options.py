@@ -11,6 +11,7 @@ import wsx
 from wsx._options import START_OPTIONS, Options, split_options, with_reactor
 from wsx.conn import CONN_OPTIONS
 from wsx.test.support import URL
+from wsx.test.support.each import each
 from wsx.test.support.options import DEFAULTS as OF_CONN
 
 # Design, section 4; the reactor's default is the global one, and has tests of its own.
@@ -178,6 +179,26 @@ class RefusedTests(SynchronousTestCase):
         self.assertRaises(ValueError, Options, name="")
         for value in (b"feed", 5, ("feed",), object()):
             self.assertRaises(TypeError, Options, name=value)
+
+    @each(
+        [
+            ("async_", 1, TypeError, "async_: expected True or False, got 1"),
+            ("reconnect", "x", TypeError, 'reconnect: expected a Backoff or None, got "x"'),
+            ("stable_after", -1, ValueError, "stable_after: expected {number}, got -1"),
+            ("mailbox_limit", "x", ValueError, 'mailbox_limit: expected {number}, got "x"'),
+            ("name", 5, TypeError, "name: expected a str, Global or Via, got 5"),
+        ]
+    )
+    def test_message(self, name: str, value: Any, kind: type[Exception], message: str) -> None:
+        """The error names the option, what was expected and the value."""
+        error = self.assertRaises(kind, Options, **{name: value})
+        self.assertEqual(str(error), message.format(number="a number of at least 0"))
+
+    def test_message_of_an_option_beside_a_conn(self) -> None:
+        """The error says what to do instead."""
+        error = self.assertRaises(TypeError, split_options, wsx.Conn(URL), {"proxy": None})
+        message = "options of Conn beside a Conn: proxy (use conn.replace instead)"
+        self.assertEqual(str(error), message)
 
     def test_frozen(self) -> None:
         """Options do not change once they are made."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.error import ConnectionDone, ConnectionLost, TCPTimedOutError
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx.reasons import is_normal
 from wsx.test.support import case
+from wsx.test.support.each import each
 
 
 class ReasonTests(SynchronousTestCase):
@@ -34,9 +36,10 @@ class ReasonTests(SynchronousTestCase):
             wsx.Disconnect(None, 1, None).reason = 1  # type: ignore[misc, arg-type]
 
     def test_normal(self) -> None:
-        """Closes with code 1000 and Shutdown are normal, whatever their message."""
+        """Closes with code 1000 or without a code, and Shutdown, are normal."""
         normal: list[Any] = [wsx.LocalClose(), wsx.LocalClose(1000, "bye")]
         normal += [wsx.RemoteClose(1000), wsx.RemoteClose(1000, "x")]
+        normal += [wsx.RemoteClose(), wsx.RemoteClose(1005, "")]
         normal += [wsx.Shutdown(), wsx.Shutdown("stopped")]
         for reason in normal:
             with case(reason):
@@ -44,9 +47,9 @@ class ReasonTests(SynchronousTestCase):
                 self.assertTrue(is_normal(reason))
 
     def test_abnormal(self) -> None:
-        """Any other code, and a dropped connection, are not."""
+        """Any other code, and a dropped connection, are not; 1005 is no code of ours."""
         abnormal: list[Any] = [wsx.LocalClose(1001), wsx.LocalClose(4000, "x")]
-        abnormal += [wsx.RemoteClose(), wsx.RemoteClose(1001), wsx.RemoteClose(3000)]
+        abnormal += [wsx.LocalClose(1005), wsx.RemoteClose(1001), wsx.RemoteClose(3000)]
         abnormal += [wsx.ConnectionDropped(None), wsx.ConnectionDropped(OSError())]
         for reason in abnormal:
             with case(reason):
@@ -83,3 +86,47 @@ class ReasonTests(SynchronousTestCase):
         self.assertEqual(status.reason, wsx.RemoteClose())
         self.assertEqual(status.attempt_number, 3)
         self.assertIs(status.conn, conn)
+
+
+class TextTests(SynchronousTestCase):
+    """The text of each reason."""
+
+    @each(
+        [
+            ("local", wsx.LocalClose(), "closed by this client: 1000"),
+            ("local with a message", wsx.LocalClose(1001, "x"), 'closed by this client: 1001 "x"'),
+            ("remote", wsx.RemoteClose(1012, "restart"), 'closed by server: 1012 "restart"'),
+            ("no code", wsx.RemoteClose(), "closed by server: 1005 (no close code)"),
+            (
+                "dropped",
+                wsx.ConnectionDropped(ConnectionDone()),
+                "server closed the TCP connection without a close frame",
+            ),
+            (
+                "lost",
+                wsx.ConnectionDropped(ConnectionLost()),
+                "TCP connection lost without a close frame: ConnectionLost: Connection to the "
+                "other side was lost in a non-clean fashion",
+            ),
+            (
+                "timeout",
+                wsx.ConnectionDropped(TCPTimedOutError()),
+                "TCP connection lost without a close frame: TCPTimedOutError: TCP connection "
+                "timed out",
+            ),
+            ("no cause", wsx.ConnectionDropped(), "TCP connection lost without a close frame"),
+            ("stopped", wsx.Shutdown(), "stopped"),
+            ("stopped with a detail", wsx.Shutdown("reload"), "stopped: reload"),
+        ]
+    )
+    def test_text(self, label: str, reason: object, text: str) -> None:
+        """Who ended the connection, the close code, and the message in quotes."""
+        self.assertEqual(str(reason), text)
+
+    def test_message_is_escaped(self) -> None:
+        """A message with control characters is escaped; one that RFC 6455 allows is not cut."""
+        text = str(wsx.RemoteClose(4000, "\x1b[2J\n\u202e" + "x" * 117))
+        self.assertTrue(text.isprintable(), text)
+        self.assertEqual(
+            str(wsx.RemoteClose(4000, "x" * 123)), f'closed by server: 4000 "{"x" * 123}"'
+        )

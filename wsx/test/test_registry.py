@@ -9,7 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx import registry
+from wsx.registry import check_name
 from wsx.test.support import MemoryCase, Recorder, case
+from wsx.test.support.each import each
 
 NAME = "wsx.test.test_registry"
 
@@ -397,6 +399,26 @@ class BadNameTests(NamesCase):
                 started = self.start(Recorder(), name=name)
                 self.failureResultOf(started, TypeError, ValueError)
         self.assertEqual(self.server.attempts, 0)
+
+
+class CheckNameTests(SynchronousTestCase):
+    """``check_name`` says what is wrong with a name."""
+
+    @each(
+        [
+            ("type", 5, TypeError, "name: expected a str, Global or Via, got 5"),
+            ("empty", "", ValueError, 'name: expected a str that is not empty, got ""'),
+            (
+                "not hashable",
+                wsx.Global([]),  # type: ignore[arg-type]
+                TypeError,
+                "name: expected a Global with a hashable key, got Global(key=[])",
+            ),
+        ]
+    )
+    def test_message(self, label: str, name: Any, kind: type[Exception], message: str) -> None:
+        """The error shows what was expected and the value."""
+        self.assertEqual(str(self.assertRaises(kind, check_name, name)), message)
 
 
 class LowLevelTests(SynchronousTestCase):

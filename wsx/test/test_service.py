@@ -196,7 +196,7 @@ class ArgumentTests(ServiceCase):
         """A restart type that does not exist; the error lists those that do."""
         for restart in ("", "always", "Permanent", None, True):
             error = self.refused(ValueError, restart=restart)
-            self.assertIn("permanent, transient, temporary", str(error))
+            self.assertIn('"permanent", "transient" or "temporary"', str(error))
 
     def test_intensity(self) -> None:
         """An intensity that makes no sense."""

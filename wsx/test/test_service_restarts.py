@@ -18,6 +18,7 @@ NORMAL: dict[str, End] = {
     "Exit()": lambda test, s: test.present(s).cast(wsx.Exit()),
     "closed by us with 1000": lambda test, s: test.present(s).close(),
     "closed by the peer with 1000": lambda test, s: test.peer.send(close(1000)),
+    "closed by the peer without a code": lambda test, s: test.peer.send(close()),
     "client.stop()": lambda test, s: test.present(s).stop(),
 }
 ABNORMAL: dict[str, End] = {
@@ -25,7 +26,6 @@ ABNORMAL: dict[str, End] = {
     "Exit(reason)": lambda test, s: test.present(s).cast(wsx.Exit("odd")),
     "closed by us with 4000": lambda test, s: test.present(s).close(4000),
     "closed by the peer with 1011": lambda test, s: test.peer.send(close(1011)),
-    "closed by the peer without a code": lambda test, s: test.peer.send(close()),
     "dropped": lambda test, s: test.peer.drop(),
     "a protocol error": lambda test, s: test.peer.send(b"\xff\xff"),
 }

@@ -74,7 +74,7 @@ class RestartTests(SupervisorCase):
             (lambda client, site: client.sys.terminate(ValueError("odd")), True),
             (lambda client, site: client.abort(), False),
             (lambda client, site: site.peer.send(close(1011)), True),
-            (lambda client, site: site.peer.send(close()), True),
+            (lambda client, site: site.peer.send(close()), False),
             (lambda client, site: site.drop(), True),
         ]
     )

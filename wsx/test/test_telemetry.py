@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ConnectionRefusedError as Refused
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 
 import wsx
 from wsx import telemetry
 from wsx._client import lifecycle, reporter
+from wsx._text import quote
 from wsx._wire.decoder import BATCH_SIZE
 from wsx.test.support import (
     MemoryCase,
@@ -104,7 +105,7 @@ class AttachTests(AttachCase):
         for events in (CONNECTED, SENT, [SENT, CONNECTED]):
             with case(events):
                 error = self.assertRaises(ValueError, telemetry.attach, "id", events, self.hear, 2)
-                self.assertIn("'id'", str(error))
+                self.assertEqual(str(error), 'handler_id: "id" is attached already')
         self.tell(*ALL)
         self.assertEqual(self.heard, [("first", CONNECTED)])
 
@@ -114,18 +115,22 @@ class AttachTests(AttachCase):
             with case(events):
                 error = self.assertRaises(ValueError, telemetry.attach, "id", events, self.hear)
                 bad = events if isinstance(events, str) else events[-1]
-                self.assertIn(repr(bad), str(error))
+                self.assertTrue(str(error).endswith(f", got {quote(bad)}"), error)
+                self.assertIn(", ".join(telemetry.EVENTS), str(error))
                 self.assertEqual(ids(), [])
 
     def test_no_event(self) -> None:
         """No event at all is a ValueError."""
-        self.assertRaises(ValueError, telemetry.attach, "id", [], self.hear)
+        error = self.assertRaises(ValueError, telemetry.attach, "id", [], self.hear)
+        self.assertTrue(str(error).endswith(", got ()"), error)
 
     def test_no_function(self) -> None:
-        """What cannot be called is a TypeError; nothing is attached."""
+        """What cannot be called is a TypeError that shows it; nothing is attached."""
         for function in (None, "print", 7):
             with case(function):
-                self.assertRaises(TypeError, telemetry.attach, "id", CONNECTED, function)
+                error = self.assertRaises(TypeError, telemetry.attach, "id", CONNECTED, function)
+                shown = f"function: expected a function that is not async, got {quote(function)}"
+                self.assertEqual(str(error), shown)
                 self.assertEqual(ids(), [])
 
     def test_any_id(self) -> None:
@@ -152,7 +157,7 @@ class AttachTests(AttachCase):
         for handler_id in ("id", "other"):
             with case(handler_id):
                 error = self.assertRaises(LookupError, telemetry.detach, handler_id)
-                self.assertIn(repr(handler_id), str(error))
+                self.assertEqual(str(error), f'handler_id: "{handler_id}" is not attached')
 
     def test_list_fields(self) -> None:
         """What is listed says what was attached: id, event, function and config."""
@@ -219,6 +224,10 @@ class RaisingTests(AttachCase):
             self.tell(CONNECTED, CONNECTED)
         [event] = [event for event in events if event["log_namespace"] == "wsx.telemetry"]
         self.assertEqual(event["id"], ("my", "id"))
+        self.assertEqual(
+            formatEvent(event),
+            "telemetry observer ('my', 'id') raised an exception for wsx.connected and is detached",
+        )
         self.assertIsInstance(event["log_failure"].value, ZeroDivisionError)
         self.flushLoggedErrors(ZeroDivisionError)
 

@@ -7,7 +7,17 @@ import unicodedata
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx._text import describe, escape, expected, quote, safely, shorten, truncate
+from wsx._text import (
+    describe,
+    escape,
+    expected,
+    expected_type,
+    line,
+    quote,
+    safely,
+    shorten,
+    truncate,
+)
 from wsx.test.support import case
 from wsx.test.support.each import each
 
@@ -49,6 +59,10 @@ class EscapeTests(SynchronousTestCase):
             if is_control or unicodedata.bidirectional(char) in bidirectional:
                 self.assertTrue(escape(char).isascii(), hex(code))
                 self.assertTrue(escape(char).isprintable(), hex(code))
+
+    def test_lone_surrogate(self) -> None:
+        """A lone surrogate is escaped: a log file in UTF-8 cannot hold it."""
+        self.assertEqual(escape("a\ud800b"), "a\\ud800b")
 
     @each(["plain", "é", "日本語", "😀", "a b", "\\n", '"'])
     def test_unchanged(self, text: str) -> None:
@@ -121,6 +135,21 @@ class QuoteTests(SynchronousTestCase):
         self.assertEqual(quote(Rude()), "\\x1b[2J")
 
 
+class LineTests(SynchronousTestCase):
+    """``line`` makes one line of foreign text."""
+
+    @each(
+        [
+            ("white space", " a\r\n\tb \u2028 c ", "a b c"),
+            ("escaped", "a\x1b[2J\u202eb", "a\\x1b[2J\\u202eb"),
+            ("long", "0123456789abc", "0123...9abc"),
+        ]
+    )
+    def test_line(self, label: str, text: str, shown: str) -> None:
+        """White space is joined, the rest is escaped and cut."""
+        self.assertEqual(line(text, 11 if label == "long" else 75), shown)
+
+
 class ExpectedTests(SynchronousTestCase):
     """``expected`` builds the message for a wrong value."""
 
@@ -138,6 +167,12 @@ class ExpectedTests(SynchronousTestCase):
     def test_form(self, subject: str, expectation: str, value: object, message: str) -> None:
         """It names the subject, what was expected, and what was given."""
         self.assertEqual(expected(subject, expectation, value), message)
+
+    def test_without_value(self) -> None:
+        """A value that may be a secret is left out, or only its type is shown."""
+        self.assertEqual(expected("header X", "text"), "header X: expected text")
+        self.assertEqual(expected("limit", "a number", None), "limit: expected a number, got None")
+        self.assertEqual(expected_type("cacerts", "PEM", b"x"), "cacerts: expected PEM, got bytes")
 
     def test_value_is_escaped_and_cut(self) -> None:
         """What was given is on one line and short, whatever it is."""

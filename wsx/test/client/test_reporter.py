@@ -650,7 +650,8 @@ class ClientLogTests(MemoryCase):
         with capturedLogs() as events:
             options = {"handle_initial_conn_failure": True, "async_": True} | options
             client = self.successResultOf(self.start(handler, **options))
-            headers = f"Set-Cookie: {SECRET}\r\nContent-Length: 6\r\n\r\n{SECRET}"
+            # Only the first line of the body is logged.
+            headers = f"Set-Cookie: {SECRET}\r\nContent-Length: 11\r\n\r\nbusy\n{SECRET}"
             self.peer.send(f"HTTP/1.1 503 Busy\r\n{headers}".encode())
             self.peer.drop()
             self.step()

@@ -55,7 +55,7 @@ class HandlerTests(MemoryCase):
 
     def test_cut(self) -> None:
         """The end of a connection is shown, with its reason, and followed by another attempt."""
-        for data, reason in ((b"", "ropped"), (close(1012, "restarting"), "1012")):
+        for data, reason in ((b"", "without a close frame"), (close(1012, "restarting"), "1012")):
             self.demo()
             attempts = self.server.attempts
             self.peer.send(data)

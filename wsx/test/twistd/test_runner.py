@@ -12,6 +12,7 @@ from twisted.logger import LogLevel
 import wsx
 from wsx import tap
 from wsx.test.support import case, close
+from wsx.test.support.each import each
 from wsx.test.support.twistd import parse
 from wsx.test.support.twistd_runner import HANDLERS, SHUTDOWN, ConfigRunCase, Member
 
@@ -147,6 +148,14 @@ class TreeTests(ConfigRunCase):
         self.tell("b", "bye")
         self.part("b")
         self.assert_over(normally=True)
+
+    @each([("without a code", None, True), ("1000", 1000, True), ("1001", 1001, False)])
+    def test_ends_with_a_close_frame(self, label: str, code: int | None, normally: bool) -> None:
+        """A close frame of the server without a code, or with 1000, is a normal end."""
+        self.run_open(a={"reconnect": "false"})
+        self.last("a").send(close(code))
+        self.part("a")
+        self.assert_over(normally=normally)
 
     def test_ends_abnormally(self) -> None:
         """One abnormal end among them is status 1."""

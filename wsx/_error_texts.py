@@ -1,0 +1,144 @@
+"""The parts of exception texts that take more than a format string, for :mod:`wsx.errors`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from wsx._redaction import redact_url
+from wsx._text import describe, line, quote, safely, shorten
+
+__all__ = [
+    "cause",
+    "certificate_problem",
+    "is_clean_close",
+    "refusal",
+    "refusal_details",
+    "wrong_result",
+]
+
+Headers = Sequence[tuple[str, str]]
+
+_CHALLENGES: Final = ("WWW-Authenticate", "Proxy-Authenticate")
+_URL_LIMIT: Final = 150  # characters
+_BODY_LIMIT: Final = 100  # characters
+_LINE_BYTES: Final = 1000  # of a body, enough for any first line that is shown
+_TEXT_TYPES: Final = ("text/", "application/json", "application/problem+", "application/xml")
+_RESULTS: Final = "Ok, Reply, Close or None"
+_OTHER_RESULTS: Final = {"handle_disconnect": "Ok, Reconnect or None", "code_change": "Ok or None"}
+_RECONNECT_VALUES: Final = "conn: a Conn or None; after: a number of at least 0 or None"
+
+
+def refusal(who: str, code: int, phrase: str, headers: Headers) -> str:
+    """Return who answered, the status, and for a redirect its target.
+
+    Args:
+        who: ``"the server"`` or ``"the proxy"``.
+        code: The HTTP status code.
+        phrase: The reason phrase.
+        headers: The pairs of names and values of the response.
+
+    Returns:
+        ``the server answered 301 Moved Permanently; Location: https://example.com/``.
+    """
+    text = line(f"{who} answered {code} {phrase}")
+    location = _header(headers, "Location") if 300 <= code < 400 else None
+    return text if location is None else f"{text}; Location: {_redacted(location)}"
+
+
+def refusal_details(headers: Headers, body: bytes) -> list[str]:
+    """Return what log lines add: challenges, ``Retry-After``, and the first line of a text body."""
+    shown = ((name, _header(headers, name)) for name in (*_CHALLENGES, "Retry-After"))
+    found = [f"{name}: {line(value)}" for name, value in shown if value is not None]
+    first = _first_line(headers, body)
+    return [*found, f"body: {quote(first, _BODY_LIMIT)}"] if first else found
+
+
+def _redacted(url: str) -> str:
+    return line(redact_url(url), _URL_LIMIT)
+
+
+def _header(headers: Headers, wanted: str) -> str | None:
+    values = [value for name, value in headers if name.lower() == wanted.lower()]
+    return ", ".join(values) if values else None
+
+
+def _first_line(headers: Headers, body: bytes) -> str | None:
+    """Return the first line of a body that is text and is neither blank nor compressed."""
+    kind = (_header(headers, "Content-Type") or "text/plain").lower()
+    coding = (_header(headers, "Content-Encoding") or "identity").lower()
+    if coding != "identity" or not kind.startswith(_TEXT_TYPES):
+        return None
+    start = body.lstrip()[:_LINE_BYTES].decode("utf-8", "replace")
+    return start.splitlines()[0].strip() if start else None
+
+
+def cause(error: BaseException, *, detailed: bool = False) -> str:
+    """Return one line about the exception that a connection failed with.
+
+    Args:
+        error: The exception.
+        detailed: As for ``describe``. Default False.
+    """
+    text = certificate_problem(error)
+    if text is None and is_clean_close(error):
+        text = "the server closed the TCP connection"
+    return describe(error, detailed=detailed) if text is None else text
+
+
+def certificate_problem(error: BaseException) -> str | None:
+    """Return what is wrong with the server's certificate, or None for any other error.
+
+    The error is recognised by its module or its text, because this layer imports no TLS library.
+    """
+    if any(cls.__module__.partition(".")[0] == "service_identity" for cls in type(error).__mro__):
+        return "the server's certificate is not valid for this host name"
+    if "certificate verify failed" in safely(str, error).lower():
+        return "the server's certificate failed verification"
+    return None
+
+
+def is_clean_close(error: object) -> bool:
+    """Return whether an error is Twisted's ``ConnectionDone``: TCP was closed by a FIN.
+
+    It is recognised by its name, because this layer does not import Twisted.
+    """
+    return any(cls.__name__ == "ConnectionDone" for cls in type(error).__mro__)
+
+
+def wrong_result(callback: str, result: object) -> str:
+    """Return what a callback returned and what was expected of it.
+
+    Args:
+        callback: The name of the callback.
+        result: The result, which this callback may not return.
+
+    Returns:
+        ``handle_frame returned 'abc' (expected Ok, Reply, Close or None)``.
+    """
+    if callback == "handle_disconnect" and _is_result(result, "Reconnect"):
+        shown, allowed = _show_reconnect(result), _RECONNECT_VALUES
+    else:
+        shown, allowed = _show_result(result), _OTHER_RESULTS.get(callback, _RESULTS)
+    return f"{callback} returned {shown} (expected {allowed})"
+
+
+def _is_result(value: object, *names: str) -> bool:
+    """Return whether a value is a result with one of these names, such as ``Reconnect``.
+
+    It is recognised by its name, because :mod:`wsx.handler` is above this module.
+    """
+    return type(value).__module__ == "wsx.handler" and type(value).__name__ in names
+
+
+def _show_result(result: object) -> str:
+    """Return the text for a result, without the state that it carries."""
+    if _is_result(result, "Ok", "Reply", "Close", "Reconnect"):
+        return f"{type(result).__name__}(...)"
+    return shorten(result)
+
+
+def _show_reconnect(result: object) -> str:
+    conn, after = getattr(result, "conn", None), getattr(result, "after", None)
+    shown_conn = "None" if conn is None else f"<{type(conn).__name__}>"  # it may be a URL
+    return f"Reconnect(conn={shown_conn}, after={shorten(after)})"

@@ -1,0 +1,110 @@
+"""Redaction: which header names are secret, and which parts of a URL a log may show.
+
+Everything that prints a header or a URL uses these rules, so that there is one place to read and
+to change them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from wsx._text import shorten
+
+__all__ = [
+    "HIDDEN",
+    "is_secret_name",
+    "redact_header",
+    "redact_query",
+    "redact_url",
+    "show_message",
+]
+
+HIDDEN: Final = "..."
+_SECRET_WORDS: Final = re.compile("auth|token|key|secret|cookie|password|signature", re.IGNORECASE)
+# RFC 3986 appendix B: it matches every text. Groups: scheme, authority, path, query, fragment.
+_URL: Final = re.compile(
+    r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL
+)
+_PORT: Final = re.compile(r"[0-9A-Fa-f:]*")  # a number, or the rest of an IPv6 address
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether the value of a header with this name must not be shown.
+
+    A name is secret if it contains ``auth``, ``token``, ``key``, ``secret``, ``cookie``,
+    ``password`` or ``signature``, in any case: ``Authorization``, ``Set-Cookie``, ``X-Api-Key``,
+    ``Sec-WebSocket-Key``. ``Sec-WebSocket-Accept`` and ``Keep-Alive`` contain none of these.
+    """
+    return _SECRET_WORDS.search(name) is not None
+
+
+def redact_header(name: str, value: str) -> tuple[str, str]:
+    """Return a header with its value hidden if its name is secret."""
+    return name, HIDDEN if is_secret_name(name) else value
+
+
+def show_message(message: object) -> str:
+    """Return a cast or an info for a log line: shortened, with the values of secret keys hidden."""
+    return shorten(_hide_secrets(message))
+
+
+def _hide_secrets(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: HIDDEN if isinstance(key, str) and is_secret_name(key) else _hide_secrets(item)
+        for key, item in value.items()
+    }
+
+
+def redact_query(query: str) -> str:
+    """Return a query with its values hidden; the names stay."""
+    pairs = [part.partition("=") for part in query.split("&")] if query else []
+    return "&".join(f"{name}={HIDDEN}" if equals else HIDDEN for name, equals, _ in pairs)
+
+
+def redact_url(url: str) -> str:
+    """Return what may be shown of any text that was given as a URL.
+
+    The password, the values of the query and the fragment are hidden. If a password may stand
+    somewhere else, because a ``/``, ``?`` or ``#`` in it is not percent-encoded, only the scheme is
+    shown.
+    """
+    match = _URL.fullmatch(url)
+    assert match is not None
+    scheme, authority, path, query, fragment = match.groups()
+    prefix = "" if scheme is None else f"{scheme}:"
+    if authority is None:
+        if _may_hide_credentials(url, ""):
+            return HIDDEN
+    elif _may_hide_credentials(url[len(prefix) + len("//") :], authority):
+        return f"{prefix}//{HIDDEN}"
+    place = "" if authority is None else f"//{_redact_authority(authority)}"
+    shown_query = "" if query is None else f"?{redact_query(query)}"
+    shown_fragment = "" if fragment is None else f"#{HIDDEN if fragment else ''}"
+    return f"{prefix}{place}{path}{shown_query}{shown_fragment}"
+
+
+def _may_hide_credentials(text: str, authority: str) -> bool:
+    """Return whether a ``user:password@`` may reach beyond the authority that ``text`` begins with.
+
+    The text may be ``user:pass/word@host``, where the authority ends at the slash.
+    """
+    before, at, _ = text.rpartition("@")
+    return bool(at) and ":" in before and len(before) >= len(authority)
+
+
+def _redact_authority(authority: str) -> str:
+    userinfo, at, place = authority.rpartition("@")
+    user, colon, _ = userinfo.partition(":")
+    shown_password = f":{HIDDEN}" if colon else ""
+    return f"{user}{shown_password}{at}{_redact_port(place)}"
+
+
+def _redact_port(place: str) -> str:
+    """Hide a port that is no number: it is a password if the ``@`` after it was percent-encoded."""
+    literal, bracket, rest = place.partition("]") if place.startswith("[") else ("", "", place)
+    host, colon, port = rest.partition(":")
+    shown = port if _PORT.fullmatch(port) else HIDDEN
+    return f"{literal}{bracket}{host}{colon}{shown}"

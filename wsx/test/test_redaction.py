@@ -1,0 +1,122 @@
+"""Tests of wsx._redaction: secret header names, and what is shown of a URL."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from wsx._redaction import is_secret_name, redact_header, redact_query, redact_url
+from wsx.test.support.each import each
+
+SECRET = "s3cr3t"
+
+
+class SecretNameTests(SynchronousTestCase):
+    """``is_secret_name`` decides by the words in a name."""
+
+    @each(
+        [
+            "Authorization",
+            "Proxy-Authorization",
+            "Cookie",
+            "Set-Cookie",
+            "X-Auth",
+            "X-Access-Token",
+            "X-Api-Key",
+            "Sec-WebSocket-Key",
+            "Client-Secret",
+            "X-Password",
+            "X-Amz-Signature",
+        ]
+    )
+    def test_secret(self, name: str) -> None:
+        """A name with one of the words is secret, in any case."""
+        for spelling in (name, name.lower(), name.upper()):
+            self.assertIs(is_secret_name(spelling), True, spelling)
+
+    @each(
+        ["Sec-WebSocket-Accept", "Keep-Alive", "Host", "Server", "Location", "Retry-After", "X-A"]
+    )
+    def test_visible(self, name: str) -> None:
+        """Any other name is not."""
+        for spelling in (name, name.lower(), name.upper()):
+            self.assertIs(is_secret_name(spelling), False, spelling)
+
+    def test_redact_header(self) -> None:
+        """The name of a header stays; its value is hidden if the name is secret."""
+        self.assertEqual(redact_header("x-token", SECRET), ("x-token", "..."))
+        self.assertEqual(redact_header("Server", "nginx"), ("Server", "nginx"))
+
+
+class QueryTests(SynchronousTestCase):
+    """``redact_query`` hides values."""
+
+    @each(
+        [
+            ("empty", "", ""),
+            ("pairs", f"a={SECRET}&b={SECRET}", "a=...&b=..."),
+            ("equals sign in a value", f"a={SECRET}={SECRET}", "a=..."),
+            ("no name", SECRET, "..."),
+            ("one without a name", f"a=1&{SECRET}", "a=...&..."),
+        ]
+    )
+    def test_redact_query(self, label: str, query: str, shown: str) -> None:
+        """Names stay; a part without an equals sign is a value."""
+        self.assertEqual(redact_query(query), shown)
+
+
+class URLTests(SynchronousTestCase):
+    """``redact_url`` shows what is surely not secret."""
+
+    @each(
+        [
+            "ftp://host/",
+            "h.test",
+            "h.test:80",
+            "ws://h/a b",
+            "ws://h:99999",
+            "ws://[::1]:80/p",
+            "ws://[fe80::1%25eth0]/",
+            "ws://::1/",
+            "ws://user@h/",
+            "https://h.test/@user",
+            "/login",
+            "",
+        ]
+    )
+    def test_nothing_to_hide(self, url: str) -> None:
+        """A URL without a secret is shown as it is."""
+        self.assertEqual(redact_url(url), url)
+
+    @each(
+        [
+            ("password", f"wss://user:{SECRET}@h:81/p", "wss://user:...@h:81/p"),
+            ("password with an at sign", f"ws://u:a@{SECRET}@h/", "ws://u:...@h/"),
+            ("no user", f"ws://:{SECRET}@h/", "ws://:...@h/"),
+            ("no scheme", f"//u:{SECRET}@h/", "//u:...@h/"),
+            ("scheme in capitals", f"HTTP://u:{SECRET}@h", "HTTP://u:...@h"),
+            ("query", f"/login?next={SECRET}", "/login?next=..."),
+            ("fragment", f"https://h/#access_token={SECRET}", "https://h/#..."),
+            ("empty fragment", "ws://h/#", "ws://h/#"),
+            ("bracket", f"ws://[u:{SECRET}@h/", "ws://[u:...@h/"),
+        ]
+    )
+    def test_hidden(self, label: str, url: str, shown: str) -> None:
+        """Password, values of the query and fragment are hidden; the rest is shown."""
+        self.assertEqual(redact_url(url), shown)
+
+    @each(
+        [
+            ("slash", f"ws://u:{SECRET}/x@h/", "ws://..."),
+            ("question mark", f"ws://u:{SECRET}?x@h/", "ws://..."),
+            ("hash", f"ws://u:{SECRET}#x@h/", "ws://..."),
+            ("slash after an at sign", f"ws://u:p@{SECRET}/w@h/", "ws://..."),
+            ("slash in the user", f"ws://u/x:{SECRET}@h", "ws://..."),
+            ("no authority", f"u:{SECRET}@h/", "..."),
+            ("one slash", f"ws:/u:{SECRET}@h/", "..."),
+            ("encoded at sign", f"ws://u:{SECRET}%40h/", "ws://u:.../"),
+            ("no host", f"ws://u:{SECRET}", "ws://u:..."),
+        ]
+    )
+    def test_misplaced_password(self, label: str, url: str, shown: str) -> None:
+        """What may be a password in the wrong place is not shown."""
+        self.assertEqual(redact_url(url), shown)
