@@ -14,8 +14,7 @@ service, the requests, what a child's end leads to, and the agenda.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
 from twisted.application.service import IServiceCollection, Service
@@ -27,6 +26,7 @@ from zope.interface import implementer
 from wsx._deferreds import Waiters
 from wsx._supervision.child import Running, Supervised
 from wsx._supervision.intensity import Intensity
+from wsx._supervision.jobs import Job, JobQueue
 from wsx._text import describe, shorten
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, IClientParent, check_fields
@@ -49,8 +49,6 @@ _log = Logger("wsx")
 
 STRATEGIES: Final = ("one_for_one", "one_for_all", "rest_for_one")
 AUTO_SHUTDOWNS: Final = ("never", "all")
-
-Job = Callable[[], Coroutine[Any, Any, T]]
 
 
 class _Wait:
@@ -121,8 +119,7 @@ class Supervisor(Service):
         self._waits: dict[Supervised, _Wait] = {}
         self._links: dict[int, Supervised] = {}  # clients that were linked, by their id()
         self._now_starting: Supervised | None = None  # its ``start`` is on the stack
-        self._agenda: deque[Callable[[], Deferred[Any]]] = deque()
-        self._at_work = False
+        self._jobs = JobQueue(_log_failure)
         self._begun = False  # from the start of the first child to the end of the last
         self._is_up = False
         self._stops = 0  # that are asked for and not done
@@ -161,7 +158,7 @@ class Supervisor(Service):
         if self.running and not self._over:
             return
         super().startService()
-        self._do_now(self._begin)
+        self._jobs.add_logged(self._begin)
 
     def stopService(self) -> Deferred[Any]:
         """Stops the children one after another in reverse order, each within its ``shutdown``.
@@ -172,12 +169,13 @@ class Supervisor(Service):
         super().stopService()
         self._stops += 1
         self._hold()
-        return _shielded(self._do(self._stopped))
+        return self._jobs.add(self._stopped)
 
     def stop(self) -> Deferred[Any]:
         """The same as :meth:`stopService`, under the name that clients have for it."""
         stopped: Deferred[Any] = maybeDeferred(self.stopService)
-        return stopped.addCallback(lambda _: self._do(_nothing))  # whatever a subclass returns
+        # The stopService of a subclass may return anything, so wait for the job queue as well.
+        return stopped.addCallback(lambda _: self._jobs.add(_nothing))
 
     def abort(self) -> None:
         """Stops, and cuts off all children, whatever they wait for."""
@@ -380,7 +378,7 @@ class Supervisor(Service):
                 raise ChildError(self.id, "the supervisor is not running")
             return await job()
 
-        return _shielded(self._do(checked))
+        return self._jobs.add(checked)
 
     def _find(self, id: Any) -> Supervised:
         for child in self._children:
@@ -551,7 +549,7 @@ class Supervisor(Service):
             return
         for member in members:
             member.falling = True
-        self._do_now(lambda: self._stop_siblings(child, members, delay))
+        self._jobs.add_logged(lambda: self._stop_siblings(child, members, delay))
 
     def _scope(self, child: Supervised) -> list[Supervised]:
         """Gives those that are restarted with a child, itself included."""
@@ -605,7 +603,7 @@ class Supervisor(Service):
         if len(wait.members) == 1 and self._strategy == "one_for_one":
             _run(self._start_again(wait))
         else:
-            self._do_now(lambda: self._start_again(wait))
+            self._jobs.add_logged(lambda: self._start_again(wait))
 
     async def _start_again(self, wait: _Wait) -> None:
         """Starts those who waited; a start that fails counts as another restart."""
@@ -671,7 +669,7 @@ class Supervisor(Service):
         if not self._ending:
             self._giving_up = True
             self._hold()
-            self._do_now(lambda: self._gave_up(reason))
+            self._jobs.add_logged(lambda: self._gave_up(reason))
 
     def _hold(self) -> None:
         """Starts nothing more, and has what is starting stopped."""
@@ -704,33 +702,6 @@ class Supervisor(Service):
     def _tell_end(self, reason: object) -> None:
         self._up.fail(as_exception(reason))
         self._terminated.succeed(reason)
-
-    # The agenda
-
-    def _do(self, job: Job[T]) -> Deferred[T]:
-        """Does something after what was asked for before; at once, where that is done."""
-        done: Deferred[T] = Deferred()
-
-        def begin() -> Deferred[None]:
-            return Deferred.fromCoroutine(job()).addCallbacks(done.callback, done.errback)
-
-        self._agenda.append(begin)
-        if not self._at_work:
-            _run(self._work())
-        return done
-
-    def _do_now(self, job: Job[Any]) -> None:
-        """The same, for what nobody waits for."""
-        self._do(job).addErrback(_log_failure)
-
-    async def _work(self) -> None:
-        """A loop: were each job begun by the end of the one before, many would overflow a stack."""
-        self._at_work = True
-        try:
-            while self._agenda:
-                await self._agenda.popleft()()
-        finally:
-            self._at_work = False
 
     @property
     def _reactor(self) -> Any:
@@ -774,13 +745,6 @@ def _cancel(timer: IDelayedCall | None) -> None:
 
 def _run(job: Coroutine[Any, Any, Any]) -> None:
     Deferred.fromCoroutine(job).addErrback(_log_failure)
-
-
-def _shielded(deferred: Deferred[T]) -> Deferred[T]:
-    """Gives a Deferred that may be cancelled without harm to the work that fires it."""
-    shown: Deferred[T] = Deferred()
-    deferred.chainDeferred(shown)
-    return shown
 
 
 def _log_failure(failure: Any) -> None:
