@@ -24,7 +24,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from wsx._deferreds import Waiters
-from wsx._supervision.child import Running, Supervised
+from wsx._supervision.child import Child, Running
+from wsx._supervision.children import Children
 from wsx._supervision.intensity import Intensity
 from wsx._supervision.jobs import Job, JobQueue
 from wsx._text import describe, shorten
@@ -60,7 +61,7 @@ class _Wait:
 
     __slots__ = ("causes", "members", "timer")
 
-    def __init__(self, members: list[Supervised], causes: set[Supervised]) -> None:
+    def __init__(self, members: list[Child], causes: set[Child]) -> None:
         self.members = members
         self.causes = causes
         self.timer: IDelayedCall | None = None
@@ -115,10 +116,9 @@ class Supervisor(Service):
         self._given_reactor = reactor
         self._specs = self._checked(children)
         self.configure(strategy, max_restarts, max_seconds)
-        self._children: list[Supervised] = []
-        self._waits: dict[Supervised, _Wait] = {}
-        self._links: dict[int, Supervised] = {}  # clients that were linked, by their id()
-        self._now_starting: Supervised | None = None  # its ``start`` is on the stack
+        self._children = Children()
+        self._waits: dict[Child, _Wait] = {}
+        self._now_starting: Child | None = None  # its ``start`` is on the stack
         self._jobs = JobQueue(_log_failure)
         self._begun = False  # from the start of the first child to the end of the last
         self._is_up = False
@@ -180,7 +180,7 @@ class Supervisor(Service):
     def abort(self) -> None:
         """Stops, and cuts off all children, whatever they wait for."""
         self.stopService()
-        for child in reversed(self._children):
+        for child in reversed(list(self._children)):
             child.abort()
 
     def when_up(self) -> Deferred[Supervisor]:
@@ -234,8 +234,6 @@ class Supervisor(Service):
 
         async def add() -> Any:
             (new,) = self._checked([spec])
-            if any(child.spec.id == new.id for child in self._children):
-                raise ChildError(new.id, "another child has this id")
             child = self._add(new)
             try:
                 return await self._start(child)
@@ -253,7 +251,7 @@ class Supervisor(Service):
         """
 
         async def terminate() -> None:
-            await self._stop(self._find(id))
+            await self._stop(self._children.find(id))
 
         self._interrupt(child for child in self._children if child.spec.id == id)
         return self._request(terminate)
@@ -267,12 +265,12 @@ class Supervisor(Service):
         """
 
         async def restart() -> Any:
-            child = self._find(id)
+            child = self._children.find(id)
             _check_unwanted(child)
             try:
                 return await self._start(child)
             except Exception:
-                child.wanted = False
+                child.should_run = False
                 raise
 
         return self._request(restart)
@@ -286,7 +284,7 @@ class Supervisor(Service):
         """
 
         async def delete() -> None:
-            child = self._find(id)
+            child = self._children.find(id)
             _check_unwanted(child)
             self._drop(child)
 
@@ -298,21 +296,15 @@ class Supervisor(Service):
         Raises:
             ChildError: there is no such child.
         """
-        return self._find(id).running
+        return self._children.find(id).running
 
     def which_children(self) -> list[tuple[Any, Any, str]]:
         """Gives id, child and type of each child, in order; the child is None unless it runs."""
-        return [(child.spec.id, child.running, child.spec.type) for child in self._children]
+        return self._children.rows()
 
     def count_children(self) -> dict[str, int]:
         """Gives how many ``specs`` there are, ``active`` children, ``supervisors``, ``workers``."""
-        types = [child.spec.type for child in self._children]
-        return {
-            "specs": len(types),
-            "active": sum(child.running is not None for child in self._children),
-            "supervisors": types.count("supervisor"),
-            "workers": types.count("worker"),
-        }
+        return self._children.counts()
 
     def change_children(
         self, children: Iterable[ChildSpec | Supervisor]
@@ -341,10 +333,10 @@ class Supervisor(Service):
 
     async def _change(self, specs: list[ChildSpec]) -> dict[Any, Exception]:
         for child in reversed(list(self._children)):
-            if child.spec not in specs and child.spec.start is not _linked:
+            if child.spec not in specs and not _is_linked(child):
                 await self._stop(child)
                 self._drop(child)
-        new = [spec for spec in specs if spec not in self._specs]
+        new = [s for s in specs if s not in self._specs and self._children.get(s.id) is None]
         kept = {spec.id for spec in specs if spec not in new}
         self._specs = specs
         self._ends = {id: reason for id, reason in self._ends.items() if id in kept}
@@ -357,13 +349,8 @@ class Supervisor(Service):
                 except Exception as error:
                     failures[child.spec.id] = error
             self._drop(child)
-        self._sort()
+        self._children.sort(spec.id for spec in specs)
         return failures
-
-    def _sort(self) -> None:
-        """Puts the children in the order of their specifications; the others go last."""
-        places = {spec.id: place for place, spec in enumerate(self._specs)}
-        self._children.sort(key=lambda child: places.get(child.spec.id, len(places)))
 
     def _changed(self, outcome: T) -> T:
         self._changing -= 1
@@ -380,12 +367,6 @@ class Supervisor(Service):
 
         return self._jobs.add(checked)
 
-    def _find(self, id: Any) -> Supervised:
-        for child in self._children:
-            if child.spec.id == id:
-                return child
-        raise ChildError(id, "there is no such child")
-
     # Clients below it (IClientParent)
 
     def start_client(
@@ -401,7 +382,7 @@ class Supervisor(Service):
             ChildError: the supervisor ends.
         """
         client = make_client(conn_or_url, handler, state, options)
-        if self._now_starting is None or self._now_starting.born is not None:
+        if self._now_starting is None or self._now_starting.announced is not None:
             return self._adopt(client)
         started = client.begin()
         self.announce(client)  # one that could not begin was never born
@@ -414,20 +395,19 @@ class Supervisor(Service):
         ``start_link`` are announced already.
         """
         if self._now_starting is not None:
-            self._now_starting.born = running
+            self._now_starting.announced = running
 
     def _adopt(self, client: Client[Any]) -> Deferred[Client[Any]]:
         """Takes a client as a temporary child, whose id is the client itself."""
         if self._ending or self._over:
             raise ChildError(self.id, "the supervisor is not running")
         child = self._add(ChildSpec(client, _linked, "temporary", reactor=client.reactor))
-        self._links[id(client)] = child
         try:
             started = client.begin()
         except Exception:
             self._drop(child)
             raise
-        child.take(client)
+        child.attach(client)
         return started
 
     # Starting and stopping children
@@ -448,97 +428,88 @@ class Supervisor(Service):
                 self._given_reactor = spec.reactor
         return specs
 
-    def _add(self, spec: ChildSpec) -> Supervised:
+    def _add(self, spec: ChildSpec) -> Child:
         if self._given_reactor is None:
             self._given_reactor = spec.reactor
-        child = Supervised(spec, self._ended)
-        child.wanted = True
-        self._children.append(child)
+        child = Child(spec, self._ended)
+        self._children.add(child)
+        child.should_run = True
         return child
 
-    async def _start(self, child: Supervised) -> Any:
+    async def _start(self, child: Child) -> Any:
         """Starts a child; gives what it is."""
         self._ends.pop(child.spec.id, None)
         running = await child.start(lambda: self._call_start(child), self._reactor)
-        if id(running) in self._links:  # before it was known whose it is
-            self._drop(self._links[id(running)])
+        linked = self._children.get(running)
+        if linked is not None and _is_linked(linked):  # before it was known whose it is
+            self._drop(linked)
         return running
 
-    def _call_start(self, child: Supervised) -> Deferred[Any]:
+    def _call_start(self, child: Child) -> Deferred[Any]:
         before, self._now_starting = self._now_starting, child
         try:
             return child.spec.start(self)
         finally:
             self._now_starting = before
 
-    async def _stop(self, child: Supervised) -> None:
+    async def _stop(self, child: Child) -> None:
         self._wait_no_more(child)
         await child.stop(self._reactor)
         if child.spec.restart == "temporary":
             self._drop(child)
 
-    async def _stop_all(self, children: Iterable[Supervised]) -> None:
+    async def _stop_all(self, children: Iterable[Child]) -> None:
         for child in reversed(list(children)):
             await self._stop(child)
 
-    def _drop(self, child: Supervised) -> None:
-        child.wanted = False
+    def _drop(self, child: Child) -> None:
+        child.should_run = False
         self._wait_no_more(child)
         self._intensity.forget(child)
-        self._links.pop(id(child.spec.id), None)
-        if child in self._children:
-            self._children.remove(child)
+        self._children.remove(child)
 
-    def _interrupt(self, children: Iterable[Supervised]) -> None:
+    def _interrupt(self, children: Iterable[Child]) -> None:
         """Stops those that are starting at once, or what is under way would wait for them."""
         for child in children:
             if child.is_starting:
-                child.interrupt(self._reactor)
+                child.cancel_start(self._reactor)
 
     # When a child ends
 
-    def _ended(self, child: Supervised, reason: object) -> None:
+    def _ended(self, child: Child, reason: object) -> None:
         """A child ended by itself."""
-        if child.spec.start is _linked:
+        if child.spec.restart == "temporary":
             self._drop(child)
-        if child.falling or self._ending or not self.running:
+        if child.in_group_restart or self._ending or not self.running:
             return
-        if self._is_to_restart(child, reason):
+        if child.is_restarted_after(reason):
             self._restart_soon(child, reason)
         else:
             self._ended_for_good(child, reason)
 
-    def _is_to_restart(self, child: Supervised, reason: object) -> bool:
-        if child.spec.restart == "transient":
-            # A policy that has had enough (a 401, say) would only have had enough again.
-            return not is_normal(reason) and not child.gave_up
-        return child.spec.restart == "permanent"
-
-    def _ended_for_good(self, child: Supervised, reason: object) -> None:
-        child.wanted = False
+    def _ended_for_good(self, child: Child, reason: object) -> None:
+        child.should_run = False
         if not is_normal(reason):
             self._tell(_log.warn, child, "ended ({reason}) and stays down", reason)
         if child.spec in self._specs:  # of those that were added at run time none is remembered
             self._ends[child.spec.id] = reason
-        if child.spec.restart == "temporary":
-            self._drop(child)
         self._shut_down_if_done()
 
     def _shut_down_if_done(self) -> None:
         """Ends the supervisor where that was asked for, and every child has ended for good."""
-        busy = self._changing or any(child.wanted for child in self._children)
+        busy = self._changing or any(child.should_run for child in self._children)
         if self._auto_shutdown == "all" and self._ends and not (busy or self._ending):
             ends = list(self._ends.values())
             self._give_up(next((end for end in ends if not is_normal(end)), ends[-1]))
 
-    def _restart_soon(self, child: Supervised, reason: object) -> None:
+    def _restart_soon(self, child: Child, reason: object) -> None:
         """Counts a restart, and makes it once the child's Backoff says so."""
         restarts = self._intensity.add(child, self._reactor.seconds())
         if restarts is None:
             self._tell(_log.warn, child, "ended ({reason}); that is too often", reason)
             self._give_up(self._intensity.exceeded(reason))
             return
-        delay = _delay(child.spec, restarts)
+        delay = child.restart_delay(restarts)
         members = self._scope(child)
         what = "ended ({reason}); restart {n} in {delay:.1f} s"
         if len(members) > 1:
@@ -548,42 +519,43 @@ class Supervisor(Service):
             self._wait(delay, members, {child})
             return
         for member in members:
-            member.falling = True
+            member.in_group_restart = True
         self._jobs.add_logged(lambda: self._stop_siblings(child, members, delay))
 
-    def _scope(self, child: Supervised) -> list[Supervised]:
+    def _scope(self, child: Child) -> list[Child]:
         """Gives those that are restarted with a child, itself included."""
         if self._strategy == "one_for_one":
             return [child]
-        first = 0 if self._strategy == "one_for_all" else self._children.index(child)
-        return self._children[first:]
+        if self._strategy == "one_for_all":
+            return list(self._children)
+        return self._children.starting_with(child)
 
-    async def _stop_siblings(
-        self, child: Supervised, members: list[Supervised], delay: float
-    ) -> None:
+    async def _stop_siblings(self, child: Child, members: list[Child], delay: float) -> None:
         """Stops those who are to be restarted with a child, and has them all wait."""
         causes = {child}
         for wait in {self._waits[member] for member in members if member in self._waits}:
             causes |= wait.causes
             delay = max(delay, self._time_left(wait))
-        terminated = not child.wanted  # by a request, meanwhile: its siblings return all the same
+        terminated = (
+            not child.should_run
+        )  # by a request, meanwhile: its siblings return all the same
         await self._stop_all(member for member in members if member is not child)
         self._wait_no_more(child)
-        child.falling = False
+        child.in_group_restart = False
         if not self._ending:
             again = [m for m in members if m in self._children and not (m is child and terminated)]
             self._wait(delay, again, causes & set(again))
 
-    def _wait(self, delay: float, members: list[Supervised], causes: set[Supervised]) -> None:
+    def _wait(self, delay: float, members: list[Child], causes: set[Child]) -> None:
         for member in members:
-            member.wanted = True
+            member.should_run = True
         for child in causes:
             self._intensity.pause(child, delay)
         wait = _Wait(members, causes)
         wait.timer = self._reactor.callLater(delay, self._is_due, wait)
         self._waits |= dict.fromkeys(members, wait)
 
-    def _wait_no_more(self, child: Supervised) -> None:
+    def _wait_no_more(self, child: Child) -> None:
         """Takes a child out of those that wait; where it was the last, nobody does."""
         wait = self._waits.pop(child, None)
         if wait is None:
@@ -615,21 +587,19 @@ class Supervisor(Service):
             try:
                 await self._start(child)
             except Exception as error:
-                if child.wanted and not self._ending:  # or it was stopped meanwhile
+                if child.should_run and not self._ending:  # or it was stopped meanwhile
                     self._tell_failed_start(child, error)
                     self._restart_soon(child, error)
                     members = [member for member in members if member not in self._scope(child)]
 
-    def _tell_failed_start(self, child: Supervised, error: Exception) -> None:
+    def _tell_failed_start(self, child: Child, error: Exception) -> None:
         """Logs it, with a traceback where that may help and nobody below has told it."""
         of_the_network = isinstance(error, (ConnError, RequestError, HandshakeError))
         plain = of_the_network or child.spec.type == "supervisor"
         log = _log.error if plain else _log.failure
         self._tell(log, child, "could not be started: {reason}", error)
 
-    def _tell(
-        self, log: Any, child: Supervised, what: str, reason: object, **values: object
-    ) -> None:
+    def _tell(self, log: Any, child: Child, what: str, reason: object, **values: object) -> None:
         log(
             "{supervisor}: child {child} " + what,
             supervisor=shorten(self.id),
@@ -646,12 +616,14 @@ class Supervisor(Service):
         self._begun, self._over, self._reason = True, False, None
         self._intensity.forget()
         self._ends.clear()
-        self._children = [child for child in self._children if child.running is not None]
+        for child in self._children:
+            if child.running is None:
+                self._drop(child)
         for child in [self._add(spec) for spec in self._specs]:
             try:
                 await self._start(child)
             except Exception as error:
-                if child.wanted and not self._ending:  # or it was stopped meanwhile
+                if child.should_run and not self._ending:  # or it was stopped meanwhile
                     self._tell_failed_start(child, error)
                     self._give_up(error)
             if self._ending:
@@ -677,7 +649,7 @@ class Supervisor(Service):
         for wait in set(self._waits.values()):
             _cancel(wait.timer)
         self._waits.clear()
-        self._interrupt(list(self._children))
+        self._interrupt(self._children)
 
     async def _gave_up(self, reason: object) -> None:
         await self._stop_all(self._children)
@@ -717,25 +689,17 @@ def _linked(_: Any) -> Deferred[Any]:
     return fail(ChildError("a linked client", "it cannot be started again"))
 
 
+def _is_linked(child: Child) -> bool:
+    return child.spec.start is _linked
+
+
 async def _nothing() -> None:
     """A job that is done when those before it are."""
 
 
-def _check_unwanted(child: Supervised) -> None:
-    if child.wanted:
+def _check_unwanted(child: Child) -> None:
+    if child.should_run:
         raise ChildError(child.spec.id, "it runs, or is about to")
-
-
-def _delay(spec: ChildSpec, restarts: int) -> float:
-    """Gives what a child's Backoff says; one that raises may not cost the restart."""
-    if spec.backoff is None:
-        return 0.0
-    try:
-        delay = spec.backoff(restarts)
-    except Exception:
-        _log.failure("the Backoff of child {id} failed", id=shorten(spec.id))
-        delay = None
-    return spec.backoff.maximum if delay is None else max(0.0, delay)
 
 
 def _cancel(timer: IDelayedCall | None) -> None:

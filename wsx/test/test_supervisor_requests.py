@@ -580,3 +580,15 @@ class ChangeTests(SupervisorCase):
         self.failureResultOf(supervisor.change_children([]), wsx.ChildError)
         with self.assertRaises(wsx.ChildError):
             supervisor.change_children([self.child("a"), self.child("a")])
+
+    def test_one_that_was_added(self) -> None:
+        """One that a request has added with the same specification goes on, and is there once."""
+        specs = self.children("abc")
+        supervisor = self.supervise(specs[:1])
+        added = supervisor.start_child(specs[2])
+        self.settle()
+        with self.happens("start b", "up b"):
+            self.assertEqual(self.change(supervisor, specs), {})
+        self.assertEqual(self.listed(supervisor), ["a", "b", "c"])
+        self.assertIs(supervisor.child("c"), self.successResultOf(added))
+        self.stop(supervisor)
