@@ -19,7 +19,6 @@ from typing import Any, Final, TypeVar
 
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -28,6 +27,7 @@ from wsx._supervision.child import Child, Running
 from wsx._supervision.children import Children
 from wsx._supervision.intensity import Intensity
 from wsx._supervision.jobs import Job, JobQueue
+from wsx._supervision.pending import PendingRestart, PendingRestarts
 from wsx._text import describe, shorten
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, IClientParent, check_fields
@@ -50,21 +50,6 @@ _log = Logger("wsx")
 
 STRATEGIES: Final = ("one_for_one", "one_for_all", "rest_for_one")
 AUTO_SHUTDOWNS: Final = ("never", "all")
-
-
-class _Wait:
-    """Children that are started together, once a Backoff's delay is over.
-
-    Attributes:
-        causes: the children whose restarts wait here; the others are siblings.
-    """
-
-    __slots__ = ("causes", "members", "timer")
-
-    def __init__(self, members: list[Child], causes: set[Child]) -> None:
-        self.members = members
-        self.causes = causes
-        self.timer: IDelayedCall | None = None
 
 
 @implementer(IClientParent)
@@ -115,9 +100,10 @@ class Supervisor(Service):
         self._auto_shutdown = auto_shutdown
         self._given_reactor = reactor
         self._specs = self._checked(children)
+        self._intensity = Intensity(max_restarts, max_seconds)
         self.configure(strategy, max_restarts, max_seconds)
         self._children = Children()
-        self._waits: dict[Child, _Wait] = {}
+        self._pending = PendingRestarts(self._intensity, self._is_due)
         self._now_starting: Child | None = None  # its ``start`` is on the stack
         self._jobs = JobQueue(_log_failure)
         self._begun = False  # from the start of the first child to the end of the last
@@ -144,7 +130,7 @@ class Supervisor(Service):
         """
         if strategy not in STRATEGIES:
             raise ValueError(f"strategy is one of {', '.join(STRATEGIES)}, not {shorten(strategy)}")
-        self._intensity = Intensity(max_restarts, max_seconds)
+        self._intensity.configure(max_restarts, max_seconds)
         self._strategy = strategy
 
     # As a service, and as a child of another supervisor
@@ -453,7 +439,7 @@ class Supervisor(Service):
             self._now_starting = before
 
     async def _stop(self, child: Child) -> None:
-        self._wait_no_more(child)
+        self._pending.discard(child)
         await child.stop(self._reactor)
         if child.spec.restart == "temporary":
             self._drop(child)
@@ -464,7 +450,7 @@ class Supervisor(Service):
 
     def _drop(self, child: Child) -> None:
         child.should_run = False
-        self._wait_no_more(child)
+        self._pending.discard(child)
         self._intensity.forget(child)
         self._children.remove(child)
 
@@ -505,9 +491,9 @@ class Supervisor(Service):
     def _restart_soon(self, child: Child, reason: object) -> None:
         """Counts a restart, and makes it once the child's Backoff says so."""
         restarts = self._intensity.add(child, self._reactor.seconds())
-        if restarts is None:
+        if self._intensity.is_exceeded:
             self._tell(_log.warn, child, "ended ({reason}); that is too often", reason)
-            self._give_up(self._intensity.exceeded(reason))
+            self._give_up(self._intensity.error(reason))
             return
         delay = child.restart_delay(restarts)
         members = self._scope(child)
@@ -516,7 +502,7 @@ class Supervisor(Service):
             what += ", with {others} others"
         self._tell(_log.info, child, what, reason, n=restarts, delay=delay, others=len(members) - 1)
         if members == [child]:
-            self._wait(delay, members, {child})
+            self._schedule(members, {child}, delay)
             return
         for member in members:
             member.in_group_restart = True
@@ -532,56 +518,29 @@ class Supervisor(Service):
 
     async def _stop_siblings(self, child: Child, members: list[Child], delay: float) -> None:
         """Stops those who are to be restarted with a child, and has them all wait."""
-        causes = {child}
-        for wait in {self._waits[member] for member in members if member in self._waits}:
-            causes |= wait.causes
-            delay = max(delay, self._time_left(wait))
-        terminated = (
-            not child.should_run
-        )  # by a request, meanwhile: its siblings return all the same
+        causes, seconds_left = self._pending.take(members)
+        causes.add(child)
+        terminated = not child.should_run  # by a request: its siblings return all the same
         await self._stop_all(member for member in members if member is not child)
-        self._wait_no_more(child)
         child.in_group_restart = False
         if not self._ending:
             again = [m for m in members if m in self._children and not (m is child and terminated)]
-            self._wait(delay, again, causes & set(again))
+            self._schedule(again, causes & set(again), max(delay, seconds_left))
 
-    def _wait(self, delay: float, members: list[Child], causes: set[Child]) -> None:
-        for member in members:
-            member.should_run = True
-        for child in causes:
-            self._intensity.pause(child, delay)
-        wait = _Wait(members, causes)
-        wait.timer = self._reactor.callLater(delay, self._is_due, wait)
-        self._waits |= dict.fromkeys(members, wait)
+    def _schedule(self, children: list[Child], causes: set[Child], delay: float) -> None:
+        for child in children:
+            child.should_run = True
+        self._pending.add(children, causes, delay, self._reactor)
 
-    def _wait_no_more(self, child: Child) -> None:
-        """Takes a child out of those that wait; where it was the last, nobody does."""
-        wait = self._waits.pop(child, None)
-        if wait is None:
-            return
-        if child in wait.causes:
-            self._intensity.pause(child, -self._time_left(wait))
-        wait.members.remove(child)
-        if not wait.members:
-            _cancel(wait.timer)
-
-    def _time_left(self, wait: _Wait) -> float:
-        if wait.timer is None or not wait.timer.active():
-            return 0.0
-        return max(0.0, float(wait.timer.getTime() - self._reactor.seconds()))
-
-    def _is_due(self, wait: _Wait) -> None:
-        if len(wait.members) == 1 and self._strategy == "one_for_one":
-            _run(self._start_again(wait))
+    def _is_due(self, restart: PendingRestart) -> None:
+        if len(restart.children) == 1 and self._strategy == "one_for_one":
+            _run(self._start_again(restart))
         else:
-            self._jobs.add_logged(lambda: self._start_again(wait))
+            self._jobs.add_logged(lambda: self._start_again(restart))
 
-    async def _start_again(self, wait: _Wait) -> None:
+    async def _start_again(self, restart: PendingRestart) -> None:
         """Starts those who waited; a start that fails counts as another restart."""
-        members = [member for member in wait.members if self._waits.get(member) is wait]
-        for member in members:  # the others were taken along by another restart, or stopped
-            del self._waits[member]
+        members = self._pending.finish(restart)
         while members and not self._ending:
             child = members.pop(0)
             try:
@@ -614,7 +573,7 @@ class Supervisor(Service):
         if not self.running or self._begun or self._stops:
             return  # that was taken back, or done
         self._begun, self._over, self._reason = True, False, None
-        self._intensity.forget()
+        self._intensity.clear()
         self._ends.clear()
         for child in self._children:
             if child.running is None:
@@ -646,9 +605,7 @@ class Supervisor(Service):
     def _hold(self) -> None:
         """Starts nothing more, and has what is starting stopped."""
         self._is_up = False
-        for wait in set(self._waits.values()):
-            _cancel(wait.timer)
-        self._waits.clear()
+        self._pending.clear()
         self._interrupt(self._children)
 
     async def _gave_up(self, reason: object) -> None:
@@ -700,11 +657,6 @@ async def _nothing() -> None:
 def _check_unwanted(child: Child) -> None:
     if child.should_run:
         raise ChildError(child.spec.id, "it runs, or is about to")
-
-
-def _cancel(timer: IDelayedCall | None) -> None:
-    if timer is not None and timer.active():
-        timer.cancel()
 
 
 def _run(job: Coroutine[Any, Any, Any]) -> None:
