@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -16,7 +16,7 @@ from wsx.child import ChildSpec
 from wsx.errors import ChildError
 from wsx.reasons import is_normal
 
-__all__ = ["Child", "Running"]
+__all__ = ["Child", "Running", "linked_spec"]
 
 _log = Logger("wsx")
 
@@ -126,6 +126,11 @@ class Child:
         self.running = running
         running.terminated().addCallback(self._ended, running)
 
+    @property
+    def is_linked(self) -> bool:
+        """Whether it is a client that was linked to the supervisor and cannot be started again."""
+        return self.spec.start is _refuse_start
+
     def cancel_start(self, reactor: Any) -> None:
         """Stop the client or supervisor that is being started.
 
@@ -196,6 +201,15 @@ class Child:
             )
             delay = None
         return backoff.maximum if delay is None else max(0.0, delay)
+
+
+def linked_spec(client: Any) -> ChildSpec:
+    """Return the specification of a linked client: a temporary child whose id is the client."""
+    return ChildSpec(client, _refuse_start, "temporary", reactor=client.reactor)
+
+
+def _refuse_start(_: Any) -> Deferred[Any]:
+    return fail(ChildError("a linked client", "it cannot be started again"))
 
 
 def _checked(running: Any) -> Running:

@@ -592,3 +592,19 @@ class ChangeTests(SupervisorCase):
         self.assertEqual(self.listed(supervisor), ["a", "b", "c"])
         self.assertIs(supervisor.child("c"), self.successResultOf(added))
         self.stop(supervisor)
+
+    def test_cancelled(self) -> None:
+        """Cancelling does not affect the change: until it is complete, nothing shuts down."""
+        specs = [self.child("a", "temporary"), self.child("b")]
+        supervisor = self.supervise(specs, auto_shutdown="all")
+        self.sites["b"].hangs_up = False
+        changed = supervisor.change_children([specs[0], self.child("c")])
+        changed.cancel()
+        self.failureResultOf(changed, CancelledError)
+        self.end_normally("a")
+        self.settle()
+        self.assertNoResult(supervisor.terminated())
+        self.sites["b"].drop()
+        self.settle()
+        self.assertEqual(self.up(supervisor), ["c"])
+        self.stop(supervisor)

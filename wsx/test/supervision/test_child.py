@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._supervision.child import Child
+from wsx._supervision.child import Child, linked_spec
 from wsx.backoff import Backoff
 from wsx.child import RESTARTS, ChildSpec
 from wsx.errors import ChildError
@@ -241,6 +241,27 @@ class AbortTests(ChildCase):
         self.child.abort()
         self.assertEqual(self.client.calls, ["stop", "abort"])
         self.successResultOf(stopped)
+
+
+class LinkedTests(SynchronousTestCase):
+    """The child that a linked client is."""
+
+    def test_specification(self) -> None:
+        """A linked client is a temporary child, and is its own id."""
+        client = FakeClient()
+        client.reactor = Clock()  # type: ignore[attr-defined]
+        spec = linked_spec(client)
+        self.assertIs(spec.id, client)
+        self.assertIs(spec.reactor, client.reactor)  # type: ignore[attr-defined]
+        self.assertEqual(spec.restart, "temporary")
+        self.assertTrue(Child(spec, lambda child, reason: None).is_linked)
+        self.assertFalse(make_child().is_linked)
+
+    def test_start(self) -> None:
+        """It cannot be started again."""
+        client = FakeClient()
+        client.reactor = Clock()  # type: ignore[attr-defined]
+        self.failureResultOf(linked_spec(client).start(None), ChildError)
 
 
 class RestartTests(SynchronousTestCase):
