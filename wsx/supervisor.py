@@ -14,7 +14,7 @@ This module is long because the documentation of the public methods is part of i
 from __future__ import annotations
 
 import enum
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
 from twisted.application.service import IServiceCollection, Service
@@ -22,12 +22,12 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import implementer
 
 from wsx._deferreds import Waiters
-from wsx._supervision.child import Child, Running, linked_spec
+from wsx._supervision.child import Child, Running
 from wsx._supervision.children import Children
-from wsx._supervision.intensity import Intensity
 from wsx._supervision.jobs import Job, JobQueue
 from wsx._supervision.log import SupervisorLog
-from wsx._supervision.pending import PendingRestart, PendingRestarts
+from wsx._supervision.restarts import STRATEGIES as STRATEGIES  # also for wsx._twistd.config
+from wsx._supervision.restarts import Restarts
 from wsx._text import expected, shorten
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, IClientParent, check_fields
@@ -39,7 +39,6 @@ __all__ = ["Supervisor"]
 
 T = TypeVar("T")
 
-STRATEGIES: Final = ("one_for_one", "one_for_all", "rest_for_one")
 AUTO_SHUTDOWNS: Final = ("never", "all")
 
 
@@ -101,19 +100,19 @@ class Supervisor(Service):
         self._shutdown = shutdown
         self._backoff = backoff
         self._auto_shutdown = auto_shutdown
-        self._given_reactor = reactor
-        self._specs = self._checked_specs(children)
-        self._intensity = Intensity(max_restarts, max_seconds)
-        self.configure(strategy, max_restarts, max_seconds)
+        self._specs = _checked_specs(children)
+        if reactor is None:
+            reactor = next((s.reactor for s in self._specs if s.reactor is not None), None)
         self._log = SupervisorLog(self.id)
         self._jobs = JobQueue(self._log.internal_error)
-        self._children = Children()
-        self._pending = PendingRestarts(self._intensity, self._restart_is_due)
-        self._child_in_start: Child | None = None  # The child whose start function is running.
+        self._children = Children(self, self._child_ended, reactor)
+        self._restarts = Restarts(
+            self._children, self._jobs, self._log, lambda: self._is_ending, self._give_up
+        )
+        self.configure(strategy, max_restarts, max_seconds)
         self._state = _State.NEW
         self._pending_stops = 0
         self._pending_changes = 0
-        self._end_reasons: dict[Any, object] = {}  # of the children that ended for good, by id
         self._reason: object = None
         self._up: Waiters[Supervisor] = Waiters()
         self._terminated: Waiters[object] = Waiters()
@@ -131,11 +130,7 @@ class Supervisor(Service):
         Raises:
             ValueError: An argument is out of range; nothing has changed then.
         """
-        if strategy not in STRATEGIES:
-            any_strategy = '"one_for_one", "one_for_all" or "rest_for_one"'
-            raise ValueError(expected("strategy", any_strategy, strategy))
-        self._intensity.configure(max_restarts, max_seconds)
-        self._strategy = strategy
+        self._restarts.configure(strategy, max_restarts, max_seconds)
 
     # The service, which may be a child of another supervisor
 
@@ -202,7 +197,7 @@ class Supervisor(Service):
             self._shutdown,
             "supervisor",
             self._backoff,
-            self._given_reactor,
+            self._children.given_reactor,
         )
 
     def _start_below(self, parent: Any) -> Deferred[Supervisor]:
@@ -228,12 +223,12 @@ class Supervisor(Service):
         """
 
         async def start() -> Any:
-            (checked,) = self._checked_specs([spec])
-            child = self._add(checked)
+            (checked,) = _checked_specs([spec])
+            child = self._children.add(checked)
             try:
-                return await self._start(child)
+                return await self._children.start(child)
             except Exception:
-                self._remove(child)
+                self._children.remove(child)
                 raise
 
         return self._request(start)
@@ -250,11 +245,11 @@ class Supervisor(Service):
         """
 
         async def terminate() -> None:
-            await self._stop(self._children.find(id))
+            child = self._children.find(id)
+            self._restarts.cancel(child)
+            await self._children.stop(child)
 
-        child = self._children.get(id)
-        if child is not None:
-            self._cancel_starts([child])
+        self._children.cancel_starts(child for child in self._children if child.spec.id == id)
         return self._request(terminate)
 
     def restart_child(self, id: Any) -> Deferred[Any]:
@@ -271,9 +266,9 @@ class Supervisor(Service):
         """
 
         async def restart() -> Any:
-            child = self._find_stopped(id)
+            child = self._children.find_stopped(id)
             try:
-                return await self._start(child)
+                return await self._children.start(child)
             except Exception:
                 child.should_run = False
                 raise
@@ -292,7 +287,7 @@ class Supervisor(Service):
         """
 
         async def delete() -> None:
-            self._remove(self._find_stopped(id))
+            self._remove(self._children.find_stopped(id))
 
         return self._request(delete)
 
@@ -337,8 +332,8 @@ class Supervisor(Service):
             ChildError: Two children have the same id.
             TypeError: A child is neither a ChildSpec nor a Supervisor.
         """
-        specs = self._checked_specs(children)
-        self._cancel_starts(child for child in self._children if child.spec not in specs)
+        specs = _checked_specs(children)
+        self._children.cancel_starts(c for c in self._children if c.spec not in specs)
         self._pending_changes += 1
         return self._jobs.add(lambda: self._change(specs))
 
@@ -347,7 +342,8 @@ class Supervisor(Service):
             self._check_up()
             for child in reversed(list(self._children)):
                 if child.spec not in specs and not child.is_linked:
-                    await self._stop(child)
+                    self._restarts.cancel(child)
+                    await self._children.stop(child)
                     self._remove(child)
             return await self._start_new(specs)
         finally:
@@ -358,18 +354,23 @@ class Supervisor(Service):
         new = [s for s in specs if s not in self._specs and self._children.get(s.id) is None]
         old_ids = {spec.id for spec in specs if spec not in new}
         self._specs = specs
-        self._end_reasons = {id: why for id, why in self._end_reasons.items() if id in old_ids}
+        for id in self._children.end_reasons.keys() - old_ids:
+            del self._children.end_reasons[id]
         errors: dict[Any, Exception] = {}
-        for child in [self._add(spec) for spec in new]:
+        for child in [self._children.add(spec) for spec in new]:
             if not self._is_ending:
                 try:
-                    await self._start(child)
+                    await self._children.start(child)
                     continue
                 except Exception as error:
                     errors[child.spec.id] = error
-            self._remove(child)
+            self._children.remove(child)
         self._children.sort(spec.id for spec in specs)
         return errors
+
+    def _remove(self, child: Child) -> None:
+        self._restarts.forget(child)
+        self._children.remove(child)
 
     def _request(self, job: Job[T]) -> Deferred[T]:
         async def checked_job() -> T:
@@ -381,12 +382,6 @@ class Supervisor(Service):
     def _check_up(self) -> None:
         if not self._is_up:
             raise ChildError(self.id, "the supervisor is not running")
-
-    def _find_stopped(self, id: Any) -> Child:
-        child = self._children.find(id)
-        if child.should_run:
-            raise ChildError(id, "the child is running or is to be restarted")
-        return child
 
     # The parent of clients (IClientParent)
 
@@ -408,11 +403,13 @@ class Supervisor(Service):
             ChildError: The supervisor is ending or has ended.
         """
         client = make_client(conn_or_url, handler, state, options)
-        if self._child_in_start is None or self._child_in_start.announced is not None:
-            return self._link(client)
-        started = client.begin()
-        self.announce(client)  # Only now: a client that could not begin has nothing to stop.
-        return started
+        if self._children.is_start_unannounced:
+            started = client.begin()
+            self.announce(client)  # Only now: a client that could not begin has nothing to stop.
+            return started
+        if self._is_ending or self._has_ended:
+            raise ChildError(self.id, "the supervisor is not running")
+        return self._children.link(client)
 
     def announce(self, running: Running) -> None:
         """Announce the client or supervisor that a start function is starting.
@@ -424,104 +421,17 @@ class Supervisor(Service):
         Args:
             running: The client or supervisor.
         """
-        if self._child_in_start is not None:
-            self._child_in_start.announced = running
+        self._children.announce(running)
 
-    def _link(self, client: Client[Any]) -> Deferred[Client[Any]]:
-        if self._is_ending or self._has_ended:
-            raise ChildError(self.id, "the supervisor is not running")
-        child = self._add(linked_spec(client))
-        try:
-            started = client.begin()
-        except Exception:
-            self._remove(child)
-            raise
-        child.attach(client)
-        return started
-
-    # Adding, starting, stopping and removing children
-
-    def _checked_specs(self, children: Iterable[ChildSpec | Supervisor]) -> list[ChildSpec]:
-        if isinstance(children, (ChildSpec, Supervisor)):
-            raise TypeError(expected("children", "a list of ChildSpecs and Supervisors", children))
-        specs: dict[Any, ChildSpec] = {}
-        for child in children:
-            spec = child.child_spec() if isinstance(child, Supervisor) else child
-            if not isinstance(spec, ChildSpec):
-                raise TypeError(expected("child", "a ChildSpec or a Supervisor", child))
-            if spec.id in specs:
-                raise ChildError(spec.id, "another child has this id; choose one with id=")
-            specs[spec.id] = spec
-            self._use_reactor_of(spec)
-        return list(specs.values())
-
-    def _add(self, spec: ChildSpec) -> Child:
-        self._use_reactor_of(spec)
-        child = Child(spec, self._child_ended)
-        child.should_run = True
-        self._children.add(child)
-        return child
-
-    async def _start(self, child: Child) -> Any:
-        self._end_reasons.pop(child.spec.id, None)
-        running = await child.start(lambda: self._call_start(child), self._reactor)
-        linked = self._children.get(running)
-        if linked is not None and linked.is_linked:
-            # The start function linked its client after it had returned, so that it was not
-            # known for which child. Now it is this child.
-            self._remove(linked)
-        return running
-
-    def _call_start(self, child: Child) -> Deferred[Any]:
-        before, self._child_in_start = self._child_in_start, child
-        try:
-            return child.spec.start(self)
-        finally:
-            self._child_in_start = before
-
-    async def _stop(self, child: Child) -> None:
-        self._pending.discard(child)
-        await child.stop(self._reactor)
-        if child.spec.restart == "temporary":
-            self._remove(child)
-
-    async def _stop_in_reverse(self, children: Iterable[Child]) -> None:
-        for child in reversed(list(children)):
-            await self._stop(child)
-
-    def _remove(self, child: Child) -> None:
-        child.should_run = False
-        self._pending.discard(child)
-        self._intensity.forget(child)
-        self._children.remove(child)
-
-    def _cancel_starts(self, children: Iterable[Child]) -> None:
-        # The job that is running may wait for these starts, and so would the jobs after it.
-        for child in children:
-            if child.is_starting:
-                child.cancel_start(self._reactor)
-
-    @property
-    def _reactor(self) -> Any:
-        if self._given_reactor is None:
-            from twisted.internet import reactor
-
-            self._given_reactor = reactor
-        return self._given_reactor
-
-    def _use_reactor_of(self, spec: ChildSpec) -> None:
-        if self._given_reactor is None:
-            self._given_reactor = spec.reactor
-
-    # Restarts
+    # The ends of children
 
     def _child_ended(self, child: Child, reason: object) -> None:
         if child.spec.restart == "temporary":
-            self._remove(child)
+            self._children.remove(child)
         if child.in_group_restart or self._is_ending or not self.running:
             return
         if child.is_restarted_after(reason):
-            self._restart_child(child, reason)
+            self._restarts.restart(child, reason)
         else:
             self._child_ended_for_good(child, reason)
 
@@ -530,81 +440,14 @@ class Supervisor(Service):
         if not is_normal(reason):
             self._log.not_restarting(child)
         if child.spec in self._specs:
-            self._end_reasons[child.spec.id] = reason
+            self._children.end_reasons[child.spec.id] = reason
         self._shut_down_if_done()
 
     def _shut_down_if_done(self) -> None:
+        reasons = list(self._children.end_reasons.values())
         is_busy = self._pending_changes or any(child.should_run for child in self._children)
-        if self._auto_shutdown == "all" and self._end_reasons and not (is_busy or self._is_ending):
-            reasons = list(self._end_reasons.values())
+        if self._auto_shutdown == "all" and reasons and not (is_busy or self._is_ending):
             self._give_up(next((why for why in reasons if not is_normal(why)), reasons[-1]))
-
-    def _restart_child(self, child: Child, reason: object) -> None:
-        """Count a restart, and schedule it for the child and the siblings of the strategy."""
-        restarts = self._intensity.add(child, self._reactor.seconds())
-        if self._intensity.is_exceeded:
-            self._log.too_many_restarts(self._intensity)
-            self._give_up(self._intensity.error(reason))
-            return
-        delay = child.restart_delay(restarts)
-        group = self._restarted_with(child)
-        self._log.restarting(child, len(group) - 1, delay, self._intensity)
-        if group == [child]:
-            self._schedule(group, {child}, delay)
-            return
-        for member in group:
-            member.in_group_restart = True
-        self._jobs.add_logged(lambda: self._restart_group(child, group, delay))
-
-    def _restarted_with(self, child: Child) -> list[Child]:
-        """Return the children that the strategy restarts with a child, itself included."""
-        if self._strategy == "one_for_one":
-            return [child]
-        if self._strategy == "one_for_all":
-            return list(self._children)
-        return self._children.starting_with(child)
-
-    async def _restart_group(self, cause: Child, group: list[Child], delay: float) -> None:
-        """Stop the siblings of a child that has ended, then schedule the restart of all."""
-        causes, seconds_left = self._pending.take(group)
-        causes.add(cause)
-        # A request may have terminated the child meanwhile. Its siblings are restarted anyway.
-        was_terminated = not cause.should_run
-        await self._stop_in_reverse(child for child in group if child is not cause)
-        cause.in_group_restart = False
-        if not self._is_ending:
-            restarted = [child for child in group if child in self._children]
-            if was_terminated and cause in restarted:
-                restarted.remove(cause)
-            self._schedule(restarted, causes & set(restarted), max(delay, seconds_left))
-
-    def _schedule(self, children: list[Child], causes: set[Child], delay: float) -> None:
-        for child in children:
-            child.should_run = True
-        self._pending.add(children, causes, delay, self._reactor)
-
-    def _restart_is_due(self, restart: PendingRestart) -> None:
-        if len(restart.children) == 1 and self._strategy == "one_for_one":
-            self._run(self._start_again(restart))
-        else:
-            self._jobs.add_logged(lambda: self._start_again(restart))
-
-    async def _start_again(self, restart: PendingRestart) -> None:
-        """Start the children of a restart. A start that fails counts as another restart."""
-        children = self._pending.finish(restart)
-        while children and not self._is_ending:
-            child = children.pop(0)
-            try:
-                await self._start(child)
-            except Exception as error:
-                if child.should_run and not self._is_ending:  # Otherwise a stop made it fail.
-                    self._log.restart_failed(child, error)
-                    self._restart_child(child, error)
-                    group = self._restarted_with(child)
-                    children = [child for child in children if child not in group]
-
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        Deferred.fromCoroutine(coroutine).addErrback(self._log.internal_error)
 
     # The first start, and the end
 
@@ -613,14 +456,14 @@ class Supervisor(Service):
         if was_started or self._pending_stops or not self.running:
             return
         self._state = _State.STARTING
-        self._intensity.clear()
-        self._end_reasons.clear()
+        self._restarts.forget_all()
+        self._children.end_reasons.clear()
         for child in self._children:
             if child.running is None:  # Clients that were linked before are running.
-                self._remove(child)
-        for child in [self._add(spec) for spec in self._specs]:
+                self._children.remove(child)
+        for child in [self._children.add(spec) for spec in self._specs]:
             try:
-                await self._start(child)
+                await self._children.start(child)
             except Exception as error:
                 if child.should_run and not self._is_ending:  # Otherwise a stop made it fail.
                     self._log.first_start_failed(child, error)
@@ -650,15 +493,15 @@ class Supervisor(Service):
             self._jobs.add_logged(lambda: self._stop_after_giving_up(reason))
 
     def _cancel_all_starts(self) -> None:
-        self._pending.clear()
-        self._cancel_starts(self._children)
+        self._restarts.cancel_all()
+        self._children.cancel_starts(self._children)
 
     async def _stop_after_giving_up(self, reason: object) -> None:
-        await self._stop_in_reverse(self._children)
+        await self._children.stop_in_reverse(self._children)
         self._end(reason)
 
     async def _stop_service(self) -> None:
-        await self._stop_in_reverse(self._children)
+        await self._children.stop_in_reverse(self._children)
         self._pending_stops -= 1
         if self._has_ended:
             return
@@ -679,3 +522,17 @@ class Supervisor(Service):
 
 async def _do_nothing() -> None:
     """Do nothing. As a job, it is complete when the jobs before it are."""
+
+
+def _checked_specs(children: Iterable[ChildSpec | Supervisor]) -> list[ChildSpec]:
+    if isinstance(children, (ChildSpec, Supervisor)):
+        raise TypeError(expected("children", "a list of ChildSpecs and Supervisors", children))
+    specs: dict[Any, ChildSpec] = {}
+    for child in children:
+        spec = child.child_spec() if isinstance(child, Supervisor) else child
+        if not isinstance(spec, ChildSpec):
+            raise TypeError(expected("child", "a ChildSpec or a Supervisor", child))
+        if spec.id in specs:
+            raise ChildError(spec.id, "another child has this id; choose one with id=")
+        specs[spec.id] = spec
+    return list(specs.values())

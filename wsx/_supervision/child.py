@@ -151,8 +151,9 @@ class Child:
         """Stop the child within its ``shutdown``, in whatever state it is."""
         self.should_run = self.in_group_restart = False
         if self.is_starting:
+            finished = self._start_finished.add()  # First: cancelling may finish the start at once.
             self.cancel_start(reactor)
-            await self._start_finished.add()
+            await finished
         if self.running is not None:
             self._stopping, self.running = self.running, None
             await _stop_within(self._stopping, self.spec.shutdown, reactor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -499,7 +499,9 @@ class RequestTests(SupervisorCase):
 class ChangeTests(SupervisorCase):
     """``change_children``: other children from now on."""
 
-    def change(self, supervisor: Supervisor, specs: list[ChildSpec]) -> dict[Any, Exception]:
+    def change(
+        self, supervisor: Supervisor, specs: Sequence[ChildSpec | Supervisor]
+    ) -> dict[Any, Exception]:
         """Changes the children, and waits until that is done."""
         changed = supervisor.change_children(specs)
         self.settle()
@@ -607,4 +609,13 @@ class ChangeTests(SupervisorCase):
         self.sites["b"].drop()
         self.settle()
         self.assertEqual(self.up(supervisor), ["c"])
+        self.stop(supervisor)
+
+    def test_nested(self) -> None:
+        """A supervisor that is given again is the same child, and goes on."""
+        inner = Supervisor(self.children("a"), id="inner")
+        supervisor = self.supervise([inner])
+        with self.happens("start b", "up b"):
+            self.assertEqual(self.change(supervisor, [inner, self.child("b")]), {})
+        self.assertEqual(self.listed(supervisor), ["inner", "b"])
         self.stop(supervisor)

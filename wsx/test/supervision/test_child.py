@@ -199,6 +199,23 @@ class StopTests(ChildCase):
         self.successResultOf(self.stop())
         self.assertEqual(self.client.calls, [])
 
+    def test_starting(self) -> None:
+        """A start that can be cancelled at once is over at once."""
+        started = self.start(Deferred)
+        self.successResultOf(self.stop())
+        self.failureResultOf(started, CancelledError)
+        self.assertIsNone(self.child.running)
+
+    def test_starting_slowly(self) -> None:
+        """A start that was announced is over when the client has stopped."""
+        started = self.start(Deferred)
+        self.child.announced = self.client
+        stopped = self.stop()
+        self.assertNoResult(stopped)
+        self.client.stopped.callback(None)
+        self.successResultOf(stopped)
+        self.failureResultOf(started, CancelledError)
+
     def test_too_slow(self) -> None:
         """After ``shutdown`` seconds it is aborted, and not before."""
         self.start_it()

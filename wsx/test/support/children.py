@@ -14,15 +14,22 @@ class FakeClient:
     """A running child: it ends when the test fires ``end``, and stops when it fires ``stopped``.
 
     Attributes:
-        calls: ``"stop"`` and ``"abort"``, in order.
+        calls: ``"begin"``, ``"stop"`` and ``"abort"``, in order.
+        reactor: What it uses for time.
     """
 
     gave_up = False
 
-    def __init__(self) -> None:
+    def __init__(self, reactor: Any = None) -> None:
+        self.reactor = reactor
         self.calls: list[str] = []
+        self.begun: Deferred[FakeClient] = Deferred()
         self.end: Deferred[object] = Deferred()
         self.stopped: Deferred[None] = Deferred()
+
+    def begin(self) -> Deferred[FakeClient]:
+        self.calls.append("begin")
+        return self.begun
 
     def terminated(self) -> Deferred[object]:
         return self.end
@@ -37,6 +44,11 @@ class FakeClient:
             self.stopped.callback(None)
 
 
+def make_spec(id: Any = "feed", start: Any = None, **fields: Any) -> ChildSpec:
+    """Return the specification of a child, by default one that starts a FakeClient at once."""
+    return ChildSpec(id, start or (lambda parent: succeed(FakeClient())), **fields)
+
+
 def make_child(id: Any = "feed", **fields: Any) -> Child:
     """Return a child with these fields of its specification. It does not run."""
-    return Child(ChildSpec(id, lambda parent: succeed(None), **fields), lambda child, reason: None)
+    return Child(make_spec(id, **fields), lambda child, reason: None)
