@@ -342,7 +342,6 @@ class Supervisor(Service):
             self._check_up()
             for child in reversed(list(self._children)):
                 if child.spec not in specs and not child.is_linked:
-                    self._restarts.cancel(child)
                     await self._children.stop(child)
                     self._remove(child)
             return await self._start_new(specs)
@@ -453,11 +452,10 @@ class Supervisor(Service):
 
     async def _start_all(self) -> None:
         was_started = self._state not in (_State.NEW, _State.ENDED)
-        if was_started or self._pending_stops or not self.running:
+        if was_started or self._pending_stops:
             return
         self._state = _State.STARTING
         self._restarts.forget_all()
-        self._children.end_reasons.clear()
         for child in self._children:
             if child.running is None:  # Clients that were linked before are running.
                 self._children.remove(child)

@@ -32,7 +32,7 @@ class Intensity:
 
     Each child has a clock of its own, which is paused while the child waits for its ``Backoff``.
     Otherwise a child that crashes at once would never exceed the limit, and would be restarted
-    for ever.
+    forever.
 
     Args:
         max_restarts: The number of restarts that are allowed within the period.

@@ -48,7 +48,7 @@ class LogTests(SupervisorCase):
             self.supervisor_lines(),
             ['supervisor "feeds": restarting child "a" in 3.0 s (restart 1 of 3 within 5 s)'],
         )
-        self.assert_told_once("dropped")
+        self.assert_told_once("without a close frame")
 
     def test_restarts_of_all_children_count(self) -> None:
         """The number of restarts is that of all children within the period."""
@@ -88,7 +88,7 @@ class LogTests(SupervisorCase):
             self.supervisor_lines(),
             ['supervisor "feeds": more than 0 restarts within 5 s; stopping all children'],
         )
-        self.assert_told_once("dropped")
+        self.assert_told_once("without a close frame")
 
     def test_nested(self) -> None:
         """A supervisor that gives up logs that, and the one above only what it does about it."""

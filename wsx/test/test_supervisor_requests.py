@@ -291,6 +291,18 @@ class RequestTests(SupervisorCase):
         self.settle()
         self.successResultOf(started)
 
+    def test_delete_child_forgets_its_restarts(self) -> None:
+        """[V3] the restarts of a child that was deleted count no longer."""
+        supervisor = self.supervise(self.children("ab"), max_restarts=1)
+        self.crash("a")
+        self.settle()
+        supervisor.terminate_child("a")
+        supervisor.delete_child("a")
+        self.settle()
+        self.crash("b")
+        self.settle()
+        self.assertEqual(self.up(supervisor), ["b"])
+
     def test_unknown(self) -> None:
         """An id that nobody has is refused."""
         supervisor = self.supervise(self.children("a"))
@@ -619,3 +631,26 @@ class ChangeTests(SupervisorCase):
             self.assertEqual(self.change(supervisor, [inner, self.child("b")]), {})
         self.assertEqual(self.listed(supervisor), ["inner", "b"])
         self.stop(supervisor)
+
+    def test_one_that_waits(self) -> None:
+        """One that waits for its restart and is gone is not started."""
+        specs = self.children("ab", backoff=steady(2.0))
+        supervisor = self.supervise(specs)
+        self.crash("a")
+        self.settle()
+        self.assertEqual(self.change(supervisor, specs[1:]), {})
+        with self.happens():
+            self.advance(2.0)
+        self.stop(supervisor)
+
+    def test_auto_shutdown_afterwards(self) -> None:
+        """After the change, ``auto_shutdown`` has its effect."""
+        specs = [self.child(id, "temporary") for id in "ab"]
+        supervisor = self.supervise(specs[:1], auto_shutdown="all")
+        self.change(supervisor, specs)
+        self.end_normally("a")
+        self.settle()
+        self.assertNoResult(supervisor.terminated())
+        self.end_normally("b")
+        self.settle()
+        self.successResultOf(supervisor.terminated())

@@ -79,6 +79,15 @@ class IntensityTests(SynchronousTestCase):
         self.assertEqual(intensity.add(CHILD, 1.0), 1)
         self.assertEqual(intensity.add(CHILD, 7.0), 1)
 
+    def test_expires_after_clear(self) -> None:
+        """[V3] restarts that were cleared do not expire once more."""
+        intensity = Intensity(9, 5.0)
+        intensity.add(CHILD, 0.0)
+        intensity.clear()
+        intensity.add(CHILD, 1.0)
+        self.assertEqual(intensity.add(CHILD, 5.5), 2)
+        self.assertEqual(intensity.total, 2)
+
     def test_configure(self) -> None:
         """[V3] ``configure`` changes the limits and forgets the restarts."""
         intensity = Intensity(1, 5.0)

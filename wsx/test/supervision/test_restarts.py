@@ -78,6 +78,16 @@ class RestartsCase(SynchronousTestCase):
         if not child.in_group_restart:
             self.restarts.restart(child, reason)
 
+    def add_slow_job(self) -> Deferred[None]:
+        """Add a job that runs until the Deferred fires."""
+        gate: Deferred[None] = Deferred()
+
+        async def job() -> None:
+            await gate
+
+        self.jobs.add_logged(job)
+        return gate
+
     def crash(self, id: str) -> None:
         """Let a child end."""
         self.clients[id].end.callback(ValueError("crash"))
@@ -118,12 +128,7 @@ class StrategyTests(RestartsCase):
 
     def test_alone_does_not_wait_for_jobs(self) -> None:
         """A child that is restarted alone does not wait for a job that is running."""
-        gate: Deferred[None] = Deferred()
-
-        async def job() -> None:
-            await gate
-
-        self.jobs.add_logged(job)
+        self.add_slow_job()
         self.crash("a")
         self.clock.advance(1.0)
         self.assert_events("start a")
@@ -132,16 +137,45 @@ class StrategyTests(RestartsCase):
     def test_group_waits_for_jobs(self, strategy: str) -> None:
         """The restart of a group waits for the job that is running."""
         self.restarts.configure(strategy, 3, 5.0)
-        gate: Deferred[None] = Deferred()
-
-        async def job() -> None:
-            await gate
-
-        self.jobs.add_logged(job)
+        gate = self.add_slow_job()
         self.crash("b")
         self.assert_events()
         gate.callback(None)
         self.assertEqual(self.events[0], "stop c")
+
+    def test_last_waits_for_jobs(self) -> None:
+        """With rest_for_one, the restart of the last child waits for jobs as well."""
+        self.restarts.configure("rest_for_one", 3, 5.0)
+        gate = self.add_slow_job()
+        self.crash("c")
+        self.clock.advance(1.0)
+        self.assert_events()
+        gate.callback(None)
+        self.assert_events("start c")
+
+    def test_terminated_before_its_group_is_stopped(self) -> None:
+        """Only the child that was terminated before its group was stopped stays down."""
+        self.restarts.configure("one_for_all", 3, 5.0)
+        gate = self.add_slow_job()
+        child = self.children.find("b")
+        self.jobs.add_logged(lambda: self.children.stop(child))
+        self.crash("b")
+        gate.callback(None)
+        self.assert_events("stop c", "stop a")
+        self.clock.advance(1.0)
+        self.assert_events("start a", "start c")
+        self.assertFalse(child.should_run)
+
+    def test_time_in_another_restart(self) -> None:
+        """A pending restart that is included in another one: neither time counts."""
+        self.restarts.configure("rest_for_one", 9, 0.8)
+        self.crash("c")
+        self.clock.advance(0.5)
+        self.crash("a")
+        self.clock.advance(1.0)
+        self.crash("c")
+        (timer,) = self.clock.getDelayedCalls()
+        self.assertEqual(timer.getTime() - self.clock.seconds(), 2.0)
 
     def test_sibling_ends_meanwhile(self) -> None:
         """A sibling that ends before it is stopped is no restart of its own."""
