@@ -1,4 +1,4 @@
-"""wsx in Twisted's tree of services: linked clients, and one client as a service of its own."""
+"""Clients as Twisted services: clients linked to a service, and one client as a service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ClientService", "start_link"]
 
 
 class _Link(Service):
-    """Stops a client when its parent stops, and leaves the parent when the client ends."""
+    """A service below a parent that stops a client together with the parent."""
 
     def __init__(self, client: Client[Any]) -> None:
         self._client = client
@@ -31,15 +31,15 @@ class _Link(Service):
         super().stopService()
         return self._client.stop()
 
-    def leave(self, _: object) -> None:
-        """Leaves the parent: the client has ended."""
+    def leave_parent(self, _: object = None) -> None:
+        """Remove this service from its parent."""
         if self.parent is not None:
             self.disownServiceParent()
 
 
 @implementer(IClientParent)
 class _LinkingParent:
-    """Any service collection as a parent of clients."""
+    """Adapter that makes any service collection a parent of clients."""
 
     def __init__(self, parent: IServiceCollection) -> None:
         self._parent = parent
@@ -47,16 +47,16 @@ class _LinkingParent:
     def start_client(
         self, conn_or_url: Any, handler: Any, state: Any, options: dict[str, Any]
     ) -> Deferred[Client[Any]]:
-        """Starts a client that is stopped when the parent stops."""
+        """Start a client that is stopped when the parent stops."""
         client = make_client(conn_or_url, handler, state, options)
         link = _Link(client)
         link.setServiceParent(self._parent)
         try:
             started = client.begin()
         except Exception:
-            link.leave(None)
+            link.leave_parent()
             raise
-        client.terminated().addCallback(link.leave)
+        client.terminated().addCallback(link.leave_parent)
         return started
 
 
@@ -66,43 +66,49 @@ registerAdapter(_LinkingParent, IServiceCollection, IClientParent)
 def start_link(
     parent: Any, conn_or_url: Conn | str, handler: Any, state: Any = None, **options: Any
 ) -> Deferred[Client[Any]]:
-    """Starts a client that is stopped when ``parent`` stops.
+    """Start a client that is stopped when its parent stops.
 
     Args:
-        parent: any ``IServiceCollection``, such as an ``Application`` or a ``MultiService``; or a
-            :class:`Supervisor`, which takes the client as a temporary child.
-        conn_or_url, handler, state, **options: as for :func:`wsx.start`.
+        parent: An ``IServiceCollection``, such as an ``Application`` or a ``MultiService``, or a
+            :class:`Supervisor`, which adds the client as a temporary child.
+        conn_or_url: As for :func:`wsx.start`.
+        handler: As for :func:`wsx.start`.
+        state: As for :func:`wsx.start`.
+        **options: As for :func:`wsx.start`.
 
     Returns:
-        the Deferred of :func:`wsx.start`. Where the parent stops first, it fails with
+        The Deferred of :func:`wsx.start`. If the parent stops first, it fails with
         :class:`ClientEnded`, whose reason is a :class:`Shutdown`.
     """
-
     return maybeDeferred(
         lambda: as_parent(parent).start_client(conn_or_url, handler, state, options)
     )
 
 
 class ClientService(Supervisor):
-    """One client as a service, for existing Twisted applications: started, restarted, stopped.
+    """Run one client as a service of an existing Twisted application.
 
-    It is a :class:`Supervisor` of one, which ends when its client has ended for good. Its client
-    starts with ``async_=True``, ``handle_initial_conn_failure=True`` and ``reconnect=Backoff()``
-    unless told otherwise, so that an application comes up while its server is down.
+    A ClientService is a :class:`Supervisor` with one child. It ends when its client has ended for
+    good. The client starts with ``async_=True``, ``handle_initial_conn_failure=True`` and
+    ``reconnect=Backoff()`` unless the options say otherwise, so an application can start while its
+    server is down.
 
     Args:
-        conn: a :class:`Conn`, or a URL.
-        handler, state: as for :func:`wsx.start`.
-        restart: as in :class:`ChildSpec`.
-        max_restarts: with more restarts than this...
-        max_seconds: ...within this many seconds the service gives up.
-        **options: as for :func:`wsx.start`. Restarts wait for the ``reconnect`` policy too.
+        conn: A :class:`Conn`, a URL, or anything else that :func:`wsx.start` accepts.
+        handler: As for :func:`wsx.start`.
+        state: As for :func:`wsx.start`. Every client starts with it. Default None.
+        restart: As in :class:`ChildSpec`. Default ``"permanent"``.
+        max_restarts: As for :class:`Supervisor`. Default 3.
+        max_seconds: As for :class:`Supervisor`. Default 5.
+        **options: As for :func:`wsx.start`. Restarts wait for the ``reconnect`` policy as well.
 
     Raises:
-        URLError, ValueError, TypeError: an argument is wrong.
+        URLError: The URL is not valid.
+        ValueError: An argument is out of range.
+        TypeError: An argument has a wrong type, or an option is unknown.
 
     Attributes:
-        client: the present client, or None.
+        client: The current client, or None.
     """
 
     def __init__(
@@ -116,68 +122,68 @@ class ClientService(Supervisor):
         max_seconds: float = 5.0,
         **options: Any,
     ) -> None:
-        chosen = patient(options)
+        options = patient(options)
         self.client: Client[Any] | None = None
-        self._watched: Client[Any] | None = None
+        self._watched: Client[Any] | None = None  # The client whose when_open() is pending.
         self._connected: Waiters[Client[Any]] = Waiters()
-        name = chosen.get("name")
-        if not isinstance(name, str):
-            name = type(self).__qualname__
+        name = options.get("name")
         spec = ChildSpec(
-            name,
-            ClientStart(conn, check_handler(handler), lambda: state, chosen),
+            name if isinstance(name, str) else type(self).__qualname__,
+            ClientStart(conn, check_handler(handler), lambda: state, options),
             restart,
-            math.inf,  # the client has its own limits: close_timeout, twice
-            backoff=chosen["reconnect"],
-            reactor=chosen.get("reactor"),
+            math.inf,  # The client has a limit of its own: twice its close_timeout.
+            backoff=options["reconnect"],
+            reactor=options.get("reactor"),
         )
         super().__init__(
-            [spec], "one_for_one", max_restarts, max_seconds, auto_shutdown="all", id=name
+            [spec], "one_for_one", max_restarts, max_seconds, auto_shutdown="all", id=spec.id
         )
 
     def stopService(self) -> Deferred[Any]:
-        """Stops the client.
+        """Stop the client.
 
         Returns:
-            a Deferred that fires when it has ended.
+            A Deferred that fires when the client has ended.
         """
         self.client = None
         return super().stopService()
 
     def whenConnected(self) -> Deferred[Client[Any]]:
-        """Gives a Deferred of the client, once it is open and ``handle_connect`` has answered.
+        """Return a Deferred that fires with the client when it is open.
 
-        It fails with the reason (:class:`ClientEnded`, where that is no exception) once there will
-        be no client any more.
+        The client is open once ``handle_connect`` has returned its result. If the service has ended
+        or ends before that, the Deferred fails with the reason (as :class:`ClientEnded`, if that is
+        not an exception).
         """
-        if self._over:
+        if self._has_ended:
             return fail(as_exception(self._reason))
-        waiter = self._connected.add()
+        connected = self._connected.add()
         if self.client is not None:
             self._watch(self.client)
-        return waiter
-
-    def _tell_end(self, reason: object) -> None:
-        self._connected.fail(as_exception(reason))
-        super()._tell_end(reason)
+        return connected
 
     def announce(self, running: Any) -> None:
-        """Takes note of the client that was started; the supervisor calls it."""
+        """Remember the client that is being started. The start function calls this."""
         super().announce(running)
         self.client = running
-        running.terminated().addCallback(self._gone, running)
+        running.terminated().addCallback(self._client_ended, running)
         if self._connected:
             self._watch(running)
 
-    def _gone(self, _: object, client: Client[Any]) -> None:
+    def _client_ended(self, _: object, client: Client[Any]) -> None:
         if self.client is client:
             self.client = None
 
     def _watch(self, client: Client[Any]) -> None:
         if self._watched is not client:
             self._watched = client
-            client.when_open().addCallbacks(self._opened, lambda _: None)  # the next one, or none
+            # If this client ends before it is open, announce() watches the next one.
+            client.when_open().addCallbacks(self._client_is_open, lambda _: None)
 
-    def _opened(self, client: Client[Any]) -> None:
+    def _client_is_open(self, client: Client[Any]) -> None:
         self._watched = None
         self._connected.succeed(client)
+
+    def _notify_end(self, reason: object) -> None:
+        self._connected.fail(as_exception(reason))
+        super()._notify_end(reason)

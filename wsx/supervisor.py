@@ -1,95 +1,81 @@
-"""Supervisors: services that start children in order, restart them, and stop them in reverse.
+"""Supervisors: services that start children in order, restart them, and stop them in reverse order.
 
-The semantics are those of OTP's ``supervisor`` (its documentation, "Supervisor Behaviour"), with
-Twisted's services around it and two additions: restarts wait for a child's ``Backoff``, and
-``auto_shutdown`` ends a supervisor whose children have all ended for good.
+The behaviour is that of OTP's ``supervisor`` ("Supervisor Behaviour" in its documentation), with
+two additions: restarts wait for the ``Backoff`` of a child, and ``auto_shutdown`` ends a supervisor
+whose children have all ended for good.
 
-What concerns several children goes onto one agenda and is done one after another, as in OTP: the
-start, a stop, the requests, and restarts that take siblings along. A restart of one child alone
-does not, so that one whose server is slow does not hold up the others.
+Whatever concerns several children runs as a job, one job after another, as in OTP: the first start,
+a stop, the requests, and restarts that include siblings. A restart of one child alone is not a job:
+if its server is slow, the other restarts do not wait for it.
 
-The module is long because a supervisor is one state with four sides, each a section below: the
-service, the requests, what a child's end leads to, and the agenda.
+This module is long because the documentation of the public methods is part of it.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+import enum
+from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from wsx._deferreds import Waiters
-from wsx._supervision.child import Running, Supervised
-from wsx._supervision.intensity import Intensity
-from wsx._text import describe, shorten
+from wsx._supervision.child import Child, Running
+from wsx._supervision.children import Children
+from wsx._supervision.jobs import Job, JobQueue
+from wsx._supervision.log import SupervisorLog
+from wsx._supervision.restarts import STRATEGIES as STRATEGIES  # also for wsx._twistd.config
+from wsx._supervision.restarts import Restarts
+from wsx._text import expected, shorten
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, IClientParent, check_fields
 from wsx.client import Client, make_client
-from wsx.errors import (
-    ChildError,
-    ConnError,
-    HandshakeError,
-    MaxRestartsExceeded,
-    RequestError,
-    as_exception,
-)
+from wsx.errors import ChildError, as_exception
 from wsx.reasons import Shutdown, is_normal
 
 __all__ = ["Supervisor"]
 
 T = TypeVar("T")
 
-_log = Logger("wsx")
-
-STRATEGIES: Final = ("one_for_one", "one_for_all", "rest_for_one")
 AUTO_SHUTDOWNS: Final = ("never", "all")
 
-Job = Callable[[], Coroutine[Any, Any, T]]
 
-
-class _Wait:
-    """Children that are started together, once a Backoff's delay is over.
-
-    Attributes:
-        causes: the children whose restarts wait here; the others are siblings.
-    """
-
-    __slots__ = ("causes", "members", "timer")
-
-    def __init__(self, members: list[Supervised], causes: set[Supervised]) -> None:
-        self.members = members
-        self.causes = causes
-        self.timer: IDelayedCall | None = None
+class _State(enum.Enum):
+    NEW = "not started, or stopped in order to be started again"
+    STARTING = "the children are being started for the first time"
+    UP = "all children have been started"
+    GIVING_UP = "the supervisor ends by itself: the children are being stopped"
+    ENDED = "the supervisor has ended, by itself or because it was stopped"
 
 
 @implementer(IClientParent)
 class Supervisor(Service):
-    """Starts, restarts and stops children.
+    """Start, restart and stop children.
 
     Args:
         children: :class:`ChildSpec` objects and other supervisors, in the order of starting.
-        strategy: which children are restarted when one is: ``"one_for_one"`` that one,
-            ``"one_for_all"`` all of them, ``"rest_for_one"`` that one and those after it.
-        max_restarts: with more restarts than this...
-        max_seconds: ...within so many seconds, all children are stopped and the supervisor ends.
-            The time that restarts wait for a Backoff does not count.
-        id: names it among the children of another supervisor; the class's qualified name by
-            default.
-        restart, shutdown, backoff: as in :class:`ChildSpec`, for the supervisor above.
-        auto_shutdown: ``"all"`` ends it once every child has ended for good, with the reason of
-            the first (of those that were not added by requests) that ended abnormally, else of the
-            last.
-        reactor: for time; by default the children's.
+        strategy: The children that are restarted when one is: ``"one_for_one"`` (default) that
+            child, ``"one_for_all"`` all children, ``"rest_for_one"`` that child and those after it.
+        max_restarts: The number of restarts that are allowed within ``max_seconds``. After one
+            more, all children are stopped and the supervisor ends. Default 3.
+        max_seconds: The period in seconds. While a restart waits for a ``Backoff``, the time does
+            not count. Default 5.
+        id: The id of this supervisor, in the log and as a child of another one. Default: the
+            qualified name of the class.
+        restart: As in :class:`ChildSpec`, for the supervisor above. Default ``"permanent"``.
+        shutdown: As in :class:`ChildSpec`, for the supervisor above. Default 5 seconds.
+        backoff: As in :class:`ChildSpec`, for the supervisor above. Default None.
+        auto_shutdown: ``"all"`` ends the supervisor when every child has ended for good. Its reason
+            is that of the first child that ended abnormally, or else of the last child; children
+            added by requests do not count. Default ``"never"``.
+        reactor: The reactor for the time. Default: that of the first child that has one, or else
+            the global one.
 
     Raises:
-        ValueError: an argument is out of range, or two children have one id.
-        TypeError: a child is neither a ChildSpec nor a Supervisor.
+        ValueError: An argument is out of range, or two children have the same id.
+        TypeError: A child is neither a ChildSpec nor a Supervisor.
     """
 
     def __init__(
@@ -108,29 +94,26 @@ class Supervisor(Service):
     ) -> None:
         check_fields(restart=restart, shutdown=shutdown, backoff=backoff)
         if auto_shutdown not in AUTO_SHUTDOWNS:
-            raise ValueError(f"auto_shutdown is one of {', '.join(AUTO_SHUTDOWNS)}")
+            raise ValueError(expected("auto_shutdown", '"never" or "all"', auto_shutdown))
         self.id = type(self).__qualname__ if id is None else id
         self._restart = restart
         self._shutdown = shutdown
         self._backoff = backoff
         self._auto_shutdown = auto_shutdown
-        self._given_reactor = reactor
-        self._specs = self._checked(children)
+        self._specs = _checked_specs(children)
+        if reactor is None:
+            reactor = next((s.reactor for s in self._specs if s.reactor is not None), None)
+        self._log = SupervisorLog(self.id)
+        self._jobs = JobQueue(self._log.internal_error)
+        self._children = Children(self, self._child_ended, reactor)
+        self._restarts = Restarts(
+            self._children, self._jobs, self._log, lambda: self._is_ending, self._give_up
+        )
         self.configure(strategy, max_restarts, max_seconds)
-        self._children: list[Supervised] = []
-        self._waits: dict[Supervised, _Wait] = {}
-        self._links: dict[int, Supervised] = {}  # clients that were linked, by their id()
-        self._now_starting: Supervised | None = None  # its ``start`` is on the stack
-        self._agenda: deque[Callable[[], Deferred[Any]]] = deque()
-        self._at_work = False
-        self._begun = False  # from the start of the first child to the end of the last
-        self._is_up = False
-        self._stops = 0  # that are asked for and not done
-        self._giving_up = False
-        self._over = False
+        self._state = _State.NEW
+        self._pending_stops = 0
+        self._pending_changes = 0
         self._reason: object = None
-        self._ends: dict[Any, object] = {}  # why children ended for good, by id
-        self._changing = 0  # changes of the children that are under way
         self._up: Waiters[Supervisor] = Waiters()
         self._terminated: Waiters[object] = Waiters()
 
@@ -140,648 +123,414 @@ class Supervisor(Service):
         return f"<{kind} {shorten(self.id)} {counts['active']} of {counts['specs']} up>"
 
     def configure(self, strategy: str, max_restarts: int, max_seconds: float) -> None:
-        """Changes these arguments, also while it runs; restarts so far are forgotten.
+        """Change the strategy and the restart intensity, and forget the restarts so far.
+
+        The arguments are those of the constructor.
 
         Raises:
-            ValueError: one is out of range.
+            ValueError: An argument is out of range; nothing has changed then.
         """
-        if strategy not in STRATEGIES:
-            raise ValueError(f"strategy is one of {', '.join(STRATEGIES)}, not {shorten(strategy)}")
-        self._intensity = Intensity(max_restarts, max_seconds)
-        self._strategy = strategy
+        self._restarts.configure(strategy, max_restarts, max_seconds)
 
-    # As a service, and as a child of another supervisor
+    # The service, which may be a child of another supervisor
 
     def startService(self) -> None:
-        """Starts the children in order, each after the one before is up.
+        """Start the children in order, each one after the previous one is up.
 
-        One whose first start fails stops the others and ends the supervisor. After a stop this
-        begins anew, with the children of the constructor, once all is down.
+        If the first start of a child fails, the others are stopped and the supervisor ends. After a
+        stop, the supervisor starts again with the children of the constructor, once everything has
+        stopped.
         """
-        if self.running and not self._over:
+        if self.running and self._state is not _State.ENDED:
             return
         super().startService()
-        self._do_now(self._begin)
+        self._jobs.add_logged(self._start_all)
 
     def stopService(self) -> Deferred[Any]:
-        """Stops the children one after another in reverse order, each within its ``shutdown``.
+        """Stop the children one after another in reverse order, each within its ``shutdown``.
 
         Returns:
-            a Deferred that fires when all is down.
+            A Deferred that fires when everything has stopped.
         """
         super().stopService()
-        self._stops += 1
-        self._hold()
-        return _shielded(self._do(self._stopped))
+        self._pending_stops += 1
+        self._cancel_all_starts()
+        return self._jobs.add(self._stop_service)
 
     def stop(self) -> Deferred[Any]:
-        """The same as :meth:`stopService`, under the name that clients have for it."""
+        """Do the same as :meth:`stopService`; clients have a method with this name too."""
         stopped: Deferred[Any] = maybeDeferred(self.stopService)
-        return stopped.addCallback(lambda _: self._do(_nothing))  # whatever a subclass returns
+        # The stopService of a subclass may return anything, so wait for the job queue as well.
+        return stopped.addCallback(lambda _: self._jobs.add(_do_nothing))
 
     def abort(self) -> None:
-        """Stops, and cuts off all children, whatever they wait for."""
+        """Stop the supervisor, and abort all children without waiting for anything."""
         self.stopService()
-        for child in reversed(self._children):
+        for child in reversed(list(self._children)):
             child.abort()
 
     def when_up(self) -> Deferred[Supervisor]:
-        """Gives a Deferred of this supervisor, once all children have been started.
+        """Return a Deferred that fires with this supervisor when all children have been started.
 
-        It fails with the reason (:class:`ClientEnded`, where that is no exception) once the
+        It fails with the reason (as :class:`ClientEnded`, if that is not an exception) if the
         supervisor has ended.
         """
-        if self._over:
+        if self._has_ended:
             return fail(as_exception(self._reason))
         return succeed(self) if self._is_up else self._up.add()
 
     def terminated(self) -> Deferred[object]:
-        """Gives a Deferred of the reason with which the supervisor ends; never an errback.
+        """Return a Deferred that fires with the reason when the supervisor has ended.
 
-        That is :class:`Shutdown` where it was stopped, :class:`MaxRestartsExceeded` where it gave
-        up, and the failure of a child's first start.
+        The reason is :class:`Shutdown` if it was stopped, :class:`MaxRestartsExceeded` if there
+        were too many restarts, or the exception with which the first start of a child failed. With
+        ``auto_shutdown`` it may be the reason of a child. The Deferred never fails.
         """
-        return succeed(self._reason) if self._over else self._terminated.add()
+        return succeed(self._reason) if self._has_ended else self._terminated.add()
 
     def child_spec(self) -> ChildSpec:
-        """Gives the specification of this supervisor, as a child of another."""
-
-        def start(parent: Any) -> Deferred[Supervisor]:
-            if isinstance(parent, Supervisor):
-                parent.announce(self)
-            else:
-                self.setServiceParent(IServiceCollection(parent))
-            self.startService()
-            return self.when_up()
-
+        """Return the specification of this supervisor as a child of another."""
         return ChildSpec(
             self.id,
-            start,
+            self._start_below,
             self._restart,
             self._shutdown,
             "supervisor",
             self._backoff,
-            self._given_reactor,
+            self._children.given_reactor,
         )
+
+    def _start_below(self, parent: Any) -> Deferred[Supervisor]:
+        if isinstance(parent, Supervisor):
+            parent.announce(self)
+        else:
+            self.setServiceParent(IServiceCollection(parent))
+        self.startService()
+        return self.when_up()
 
     # Requests
 
     def start_child(self, spec: ChildSpec | Supervisor) -> Deferred[Any]:
-        """Adds a child and starts it.
+        """Add a child and start it.
+
+        Args:
+            spec: The specification, or a supervisor.
 
         Returns:
-            a Deferred of the child. It fails with :class:`ChildError` where the id is taken or the
-            supervisor is not running, and as the start does; then there is no such child.
+            A Deferred that fires with the client or supervisor. It fails with :class:`ChildError`
+            if the id is taken or the supervisor is not running, and with the exception of the
+            start if that fails. The child is not added then.
         """
 
-        async def add() -> Any:
-            (new,) = self._checked([spec])
-            if any(child.spec.id == new.id for child in self._children):
-                raise ChildError(new.id, "another child has this id")
-            child = self._add(new)
+        async def start() -> Any:
+            (checked,) = _checked_specs([spec])
+            child = self._children.add(checked)
             try:
-                return await self._start(child)
+                return await self._children.start(child)
             except Exception:
-                self._drop(child)
+                self._children.remove(child)
                 raise
 
-        return self._request(add)
+        return self._request(start)
 
     def terminate_child(self, id: Any) -> Deferred[None]:
-        """Stops a child, which stays listed unless it is temporary, and is not restarted.
+        """Stop a child. It is not restarted, but stays listed unless it is temporary.
+
+        Args:
+            id: The id of the child.
 
         Returns:
-            a Deferred of None. It fails with :class:`ChildError` where there is no such child.
+            A Deferred that fires with None when the child has stopped. It fails with
+            :class:`ChildError` if no child has this id or the supervisor is not running.
         """
 
         async def terminate() -> None:
-            await self._stop(self._find(id))
+            child = self._children.find(id)
+            self._restarts.cancel(child)
+            await self._children.stop(child)
 
-        self._interrupt(child for child in self._children if child.spec.id == id)
+        self._children.cancel_starts(child for child in self._children if child.spec.id == id)
         return self._request(terminate)
 
     def restart_child(self, id: Any) -> Deferred[Any]:
-        """Starts a child again that has ended or was stopped.
+        """Start a child that has ended or was stopped.
+
+        Args:
+            id: The id of the child.
 
         Returns:
-            a Deferred of the child. It fails with :class:`ChildError` where there is no such child
-            or it runs, and as the start does; then the child stays down.
+            A Deferred that fires with the client or supervisor. It fails with :class:`ChildError`
+            if no child has this id, the child is running or is to be restarted, or the supervisor
+            is not running, and with the exception of the start if that fails. The child is not
+            restarted then.
         """
 
         async def restart() -> Any:
-            child = self._find(id)
-            _check_unwanted(child)
+            child = self._children.find_stopped(id)
             try:
-                return await self._start(child)
+                return await self._children.start(child)
             except Exception:
-                child.wanted = False
+                child.should_run = False
                 raise
 
         return self._request(restart)
 
     def delete_child(self, id: Any) -> Deferred[None]:
-        """Forgets a child that has ended or was stopped.
+        """Remove a child that has ended or was stopped.
+
+        Args:
+            id: The id of the child.
 
         Returns:
-            a Deferred of None. It fails with :class:`ChildError` where there is no such child or
-            it runs.
+            A Deferred that fires with None. It fails with :class:`ChildError` if no child has this
+            id, the child is running or is to be restarted, or the supervisor is not running.
         """
 
         async def delete() -> None:
-            child = self._find(id)
-            _check_unwanted(child)
-            self._drop(child)
+            self._remove(self._children.find_stopped(id))
 
         return self._request(delete)
 
     def child(self, id: Any) -> Any:
-        """Gives the client or supervisor that is this child, None while it does not run.
+        """Return the client or supervisor that is the child with this id, or None.
+
+        It is None unless the child is running.
 
         Raises:
-            ChildError: there is no such child.
+            ChildError: No child has this id.
         """
-        return self._find(id).running
+        return self._children.find(id).running
 
     def which_children(self) -> list[tuple[Any, Any, str]]:
-        """Gives id, child and type of each child, in order; the child is None unless it runs."""
-        return [(child.spec.id, child.running, child.spec.type) for child in self._children]
+        """Return the id, the client or supervisor, and the type of each child, in order.
+
+        The client or supervisor is None unless the child is running.
+        """
+        return self._children.rows()
 
     def count_children(self) -> dict[str, int]:
-        """Gives how many ``specs`` there are, ``active`` children, ``supervisors``, ``workers``."""
-        types = [child.spec.type for child in self._children]
-        return {
-            "specs": len(types),
-            "active": sum(child.running is not None for child in self._children),
-            "supervisors": types.count("supervisor"),
-            "workers": types.count("worker"),
-        }
+        """Return the numbers of ``specs``, ``active`` children, ``supervisors`` and ``workers``."""
+        return self._children.counts()
 
     def change_children(
         self, children: Iterable[ChildSpec | Supervisor]
     ) -> Deferred[dict[Any, Exception]]:
-        """Has other children from now on: stops those that are not among them, starts new ones.
+        """Replace the child specifications: stop children that are gone, and start new ones.
 
-        Children whose specifications are among them go on undisturbed, also in being down; those
-        that were linked stay too. The supervisor does not shut itself down meanwhile (see
-        ``auto_shutdown``).
+        A child whose specification is equal to one of these is left as it is, also if it has ended.
+        Linked clients stay. ``auto_shutdown`` has no effect until the change is complete.
 
         Args:
-            children: as for the constructor; a specification that is equal is the same child.
+            children: As for the constructor.
 
         Returns:
-            a Deferred of the failures of those that could not be started, by id; they are not
-            among the children then. It fails with :class:`ChildError` where the supervisor is not
+            A Deferred that fires with the exceptions of the children that could not be started, by
+            id. They are not added. It fails with :class:`ChildError` if the supervisor is not
             running.
 
         Raises:
-            ChildError, TypeError: as the constructor.
+            ChildError: Two children have the same id.
+            TypeError: A child is neither a ChildSpec nor a Supervisor.
         """
-        specs = self._checked(children)
-        self._interrupt(child for child in self._children if child.spec not in specs)
-        self._changing += 1
-        return self._request(lambda: self._change(specs)).addBoth(self._changed)
+        specs = _checked_specs(children)
+        self._children.cancel_starts(c for c in self._children if c.spec not in specs)
+        self._pending_changes += 1
+        return self._jobs.add(lambda: self._change(specs))
 
     async def _change(self, specs: list[ChildSpec]) -> dict[Any, Exception]:
-        for child in reversed(list(self._children)):
-            if child.spec not in specs and child.spec.start is not _linked:
-                await self._stop(child)
-                self._drop(child)
-        new = [spec for spec in specs if spec not in self._specs]
-        kept = {spec.id for spec in specs if spec not in new}
+        try:
+            self._check_up()
+            for child in reversed(list(self._children)):
+                if child.spec not in specs and not child.is_linked:
+                    await self._children.stop(child)
+                    self._remove(child)
+            return await self._start_new(specs)
+        finally:
+            self._pending_changes -= 1
+            self._shut_down_if_done()
+
+    async def _start_new(self, specs: list[ChildSpec]) -> dict[Any, Exception]:
+        new = [s for s in specs if s not in self._specs and self._children.get(s.id) is None]
+        old_ids = {spec.id for spec in specs if spec not in new}
         self._specs = specs
-        self._ends = {id: reason for id, reason in self._ends.items() if id in kept}
-        failures: dict[Any, Exception] = {}
-        for child in [self._add(spec) for spec in new]:
-            if not self._ending:
+        for id in self._children.end_reasons.keys() - old_ids:
+            del self._children.end_reasons[id]
+        errors: dict[Any, Exception] = {}
+        for child in [self._children.add(spec) for spec in new]:
+            if not self._is_ending:
                 try:
-                    await self._start(child)
+                    await self._children.start(child)
                     continue
                 except Exception as error:
-                    failures[child.spec.id] = error
-            self._drop(child)
-        self._sort()
-        return failures
+                    errors[child.spec.id] = error
+            self._children.remove(child)
+        self._children.sort(spec.id for spec in specs)
+        return errors
 
-    def _sort(self) -> None:
-        """Puts the children in the order of their specifications; the others go last."""
-        places = {spec.id: place for place, spec in enumerate(self._specs)}
-        self._children.sort(key=lambda child: places.get(child.spec.id, len(places)))
-
-    def _changed(self, outcome: T) -> T:
-        self._changing -= 1
-        self._shut_down_if_done()
-        return outcome
+    def _remove(self, child: Child) -> None:
+        self._restarts.forget(child)
+        self._children.remove(child)
 
     def _request(self, job: Job[T]) -> Deferred[T]:
-        """Has something done once what is under way is over."""
-
-        async def checked() -> T:
-            if not self._is_up or self._ending:
-                raise ChildError(self.id, "the supervisor is not running")
+        async def checked_job() -> T:
+            self._check_up()
             return await job()
 
-        return _shielded(self._do(checked))
+        return self._jobs.add(checked_job)
 
-    def _find(self, id: Any) -> Supervised:
-        for child in self._children:
-            if child.spec.id == id:
-                return child
-        raise ChildError(id, "there is no such child")
+    def _check_up(self) -> None:
+        if not self._is_up:
+            raise ChildError(self.id, "the supervisor is not running")
 
-    # Clients below it (IClientParent)
+    # The parent of clients (IClientParent)
 
     def start_client(
         self, conn_or_url: Any, handler: Any, state: Any, options: dict[str, Any]
     ) -> Deferred[Client[Any]]:
-        """Starts a client for the child that is being started, or as a new temporary child.
+        """Start a client as the child that is being started, or as a new temporary child.
+
+        The arguments are those of :func:`wsx.start`.
 
         Returns:
-            the Deferred of :func:`wsx.start`.
+            The Deferred of :func:`wsx.start`.
 
         Raises:
-            URLError, ValueError, TypeError, AlreadyStartedError: an argument is wrong.
-            ChildError: the supervisor ends.
+            URLError: The URL is not valid.
+            ValueError: An argument is out of range.
+            TypeError: An argument has a wrong type.
+            AlreadyStartedError: The name is taken.
+            ChildError: The supervisor is ending or has ended.
         """
         client = make_client(conn_or_url, handler, state, options)
-        if self._now_starting is None or self._now_starting.born is not None:
-            return self._adopt(client)
-        started = client.begin()
-        self.announce(client)  # one that could not begin was never born
-        return started
+        if self._children.is_start_unannounced:
+            started = client.begin()
+            self.announce(client)  # Only now: a client that could not begin has nothing to stop.
+            return started
+        if self._is_ending or self._has_ended:
+            raise ChildError(self.id, "the supervisor is not running")
+        return self._children.link(client)
 
     def announce(self, running: Running) -> None:
-        """Says what the child will be whose ``start`` is being called, so that a stop reaches it.
+        """Announce the client or supervisor that a start function is starting.
 
-        For the start functions of your own child specifications; clients that they start with
-        ``start_link`` are announced already.
+        A stop then stops it instead of cancelling the Deferred of the start function. Call this in
+        the ``start`` of your own child specifications. Clients that are started with ``start_link``
+        are announced already.
+
+        Args:
+            running: The client or supervisor.
         """
-        if self._now_starting is not None:
-            self._now_starting.born = running
+        self._children.announce(running)
 
-    def _adopt(self, client: Client[Any]) -> Deferred[Client[Any]]:
-        """Takes a client as a temporary child, whose id is the client itself."""
-        if self._ending or self._over:
-            raise ChildError(self.id, "the supervisor is not running")
-        child = self._add(ChildSpec(client, _linked, "temporary", reactor=client.reactor))
-        self._links[id(client)] = child
-        try:
-            started = client.begin()
-        except Exception:
-            self._drop(child)
-            raise
-        child.take(client)
-        return started
+    # The ends of children
 
-    # Starting and stopping children
-
-    def _checked(self, children: Iterable[ChildSpec | Supervisor]) -> list[ChildSpec]:
-        """Gives the specifications of children; the first reactor that one has is ours too."""
-        specs: list[ChildSpec] = []
-        if isinstance(children, (ChildSpec, Supervisor)):
-            raise TypeError("children is a list of ChildSpecs and Supervisors, not one of them")
-        for child in children:
-            spec = child.child_spec() if isinstance(child, Supervisor) else child
-            if not isinstance(spec, ChildSpec):
-                raise TypeError(f"a child is a ChildSpec or a Supervisor, not {shorten(child)}")
-            if any(spec.id == other.id for other in specs):
-                raise ChildError(spec.id, "another child has this id: give it its own, by id=")
-            specs.append(spec)
-            if self._given_reactor is None:
-                self._given_reactor = spec.reactor
-        return specs
-
-    def _add(self, spec: ChildSpec) -> Supervised:
-        if self._given_reactor is None:
-            self._given_reactor = spec.reactor
-        child = Supervised(spec, self._ended)
-        child.wanted = True
-        self._children.append(child)
-        return child
-
-    async def _start(self, child: Supervised) -> Any:
-        """Starts a child; gives what it is."""
-        self._ends.pop(child.spec.id, None)
-        running = await child.start(lambda: self._call_start(child), self._reactor)
-        if id(running) in self._links:  # before it was known whose it is
-            self._drop(self._links[id(running)])
-        return running
-
-    def _call_start(self, child: Supervised) -> Deferred[Any]:
-        before, self._now_starting = self._now_starting, child
-        try:
-            return child.spec.start(self)
-        finally:
-            self._now_starting = before
-
-    async def _stop(self, child: Supervised) -> None:
-        self._wait_no_more(child)
-        await child.stop(self._reactor)
+    def _child_ended(self, child: Child, reason: object) -> None:
         if child.spec.restart == "temporary":
-            self._drop(child)
-
-    async def _stop_all(self, children: Iterable[Supervised]) -> None:
-        for child in reversed(list(children)):
-            await self._stop(child)
-
-    def _drop(self, child: Supervised) -> None:
-        child.wanted = False
-        self._wait_no_more(child)
-        self._intensity.forget(child)
-        self._links.pop(id(child.spec.id), None)
-        if child in self._children:
             self._children.remove(child)
-
-    def _interrupt(self, children: Iterable[Supervised]) -> None:
-        """Stops those that are starting at once, or what is under way would wait for them."""
-        for child in children:
-            if child.is_starting:
-                child.interrupt(self._reactor)
-
-    # When a child ends
-
-    def _ended(self, child: Supervised, reason: object) -> None:
-        """A child ended by itself."""
-        if child.spec.start is _linked:
-            self._drop(child)
-        if child.falling or self._ending or not self.running:
+        if child.in_group_restart or self._is_ending or not self.running:
             return
-        if self._is_to_restart(child, reason):
-            self._restart_soon(child, reason)
+        if child.is_restarted_after(reason):
+            self._restarts.restart(child, reason)
         else:
-            self._ended_for_good(child, reason)
+            self._child_ended_for_good(child, reason)
 
-    def _is_to_restart(self, child: Supervised, reason: object) -> bool:
-        if child.spec.restart == "transient":
-            # A policy that has had enough (a 401, say) would only have had enough again.
-            return not is_normal(reason) and not child.gave_up
-        return child.spec.restart == "permanent"
-
-    def _ended_for_good(self, child: Supervised, reason: object) -> None:
-        child.wanted = False
+    def _child_ended_for_good(self, child: Child, reason: object) -> None:
+        child.should_run = False
         if not is_normal(reason):
-            self._tell(_log.warn, child, "ended ({reason}) and stays down", reason)
-        if child.spec in self._specs:  # of those that were added at run time none is remembered
-            self._ends[child.spec.id] = reason
-        if child.spec.restart == "temporary":
-            self._drop(child)
+            self._log.not_restarting(child)
+        if child.spec in self._specs:
+            self._children.end_reasons[child.spec.id] = reason
         self._shut_down_if_done()
 
     def _shut_down_if_done(self) -> None:
-        """Ends the supervisor where that was asked for, and every child has ended for good."""
-        busy = self._changing or any(child.wanted for child in self._children)
-        if self._auto_shutdown == "all" and self._ends and not (busy or self._ending):
-            ends = list(self._ends.values())
-            self._give_up(next((end for end in ends if not is_normal(end)), ends[-1]))
+        reasons = list(self._children.end_reasons.values())
+        is_busy = self._pending_changes or any(child.should_run for child in self._children)
+        if self._auto_shutdown == "all" and reasons and not (is_busy or self._is_ending):
+            self._give_up(next((why for why in reasons if not is_normal(why)), reasons[-1]))
 
-    def _restart_soon(self, child: Supervised, reason: object) -> None:
-        """Counts a restart, and makes it once the child's Backoff says so."""
-        restarts = self._intensity.add(child, self._reactor.seconds())
-        if restarts is None:
-            self._tell(_log.warn, child, "ended ({reason}); that is too often", reason)
-            self._give_up(self._intensity.exceeded(reason))
+    # The first start, and the end
+
+    async def _start_all(self) -> None:
+        was_started = self._state not in (_State.NEW, _State.ENDED)
+        if was_started or self._pending_stops:
             return
-        delay = _delay(child.spec, restarts)
-        members = self._scope(child)
-        what = "ended ({reason}); restart {n} in {delay:.1f} s"
-        if len(members) > 1:
-            what += ", with {others} others"
-        self._tell(_log.info, child, what, reason, n=restarts, delay=delay, others=len(members) - 1)
-        if members == [child]:
-            self._wait(delay, members, {child})
-            return
-        for member in members:
-            member.falling = True
-        self._do_now(lambda: self._stop_siblings(child, members, delay))
-
-    def _scope(self, child: Supervised) -> list[Supervised]:
-        """Gives those that are restarted with a child, itself included."""
-        if self._strategy == "one_for_one":
-            return [child]
-        first = 0 if self._strategy == "one_for_all" else self._children.index(child)
-        return self._children[first:]
-
-    async def _stop_siblings(
-        self, child: Supervised, members: list[Supervised], delay: float
-    ) -> None:
-        """Stops those who are to be restarted with a child, and has them all wait."""
-        causes = {child}
-        for wait in {self._waits[member] for member in members if member in self._waits}:
-            causes |= wait.causes
-            delay = max(delay, self._time_left(wait))
-        terminated = not child.wanted  # by a request, meanwhile: its siblings return all the same
-        await self._stop_all(member for member in members if member is not child)
-        self._wait_no_more(child)
-        child.falling = False
-        if not self._ending:
-            again = [m for m in members if m in self._children and not (m is child and terminated)]
-            self._wait(delay, again, causes & set(again))
-
-    def _wait(self, delay: float, members: list[Supervised], causes: set[Supervised]) -> None:
-        for member in members:
-            member.wanted = True
-        for child in causes:
-            self._intensity.pause(child, delay)
-        wait = _Wait(members, causes)
-        wait.timer = self._reactor.callLater(delay, self._is_due, wait)
-        self._waits |= dict.fromkeys(members, wait)
-
-    def _wait_no_more(self, child: Supervised) -> None:
-        """Takes a child out of those that wait; where it was the last, nobody does."""
-        wait = self._waits.pop(child, None)
-        if wait is None:
-            return
-        if child in wait.causes:
-            self._intensity.pause(child, -self._time_left(wait))
-        wait.members.remove(child)
-        if not wait.members:
-            _cancel(wait.timer)
-
-    def _time_left(self, wait: _Wait) -> float:
-        if wait.timer is None or not wait.timer.active():
-            return 0.0
-        return max(0.0, float(wait.timer.getTime() - self._reactor.seconds()))
-
-    def _is_due(self, wait: _Wait) -> None:
-        if len(wait.members) == 1 and self._strategy == "one_for_one":
-            _run(self._start_again(wait))
-        else:
-            self._do_now(lambda: self._start_again(wait))
-
-    async def _start_again(self, wait: _Wait) -> None:
-        """Starts those who waited; a start that fails counts as another restart."""
-        members = [member for member in wait.members if self._waits.get(member) is wait]
-        for member in members:  # the others were taken along by another restart, or stopped
-            del self._waits[member]
-        while members and not self._ending:
-            child = members.pop(0)
+        self._state = _State.STARTING
+        self._restarts.forget_all()
+        for child in self._children:
+            if child.running is None:  # Clients that were linked before are running.
+                self._children.remove(child)
+        for child in [self._children.add(spec) for spec in self._specs]:
             try:
-                await self._start(child)
+                await self._children.start(child)
             except Exception as error:
-                if child.wanted and not self._ending:  # or it was stopped meanwhile
-                    self._tell_failed_start(child, error)
-                    self._restart_soon(child, error)
-                    members = [member for member in members if member not in self._scope(child)]
-
-    def _tell_failed_start(self, child: Supervised, error: Exception) -> None:
-        """Logs it, with a traceback where that may help and nobody below has told it."""
-        of_the_network = isinstance(error, (ConnError, RequestError, HandshakeError))
-        plain = of_the_network or child.spec.type == "supervisor"
-        log = _log.error if plain else _log.failure
-        self._tell(log, child, "could not be started: {reason}", error)
-
-    def _tell(
-        self, log: Any, child: Supervised, what: str, reason: object, **values: object
-    ) -> None:
-        log(
-            "{supervisor}: child {child} " + what,
-            supervisor=shorten(self.id),
-            child=shorten(child.spec.id),
-            reason=describe(reason),
-            **values,
-        )
-
-    # Beginning and ending
-
-    async def _begin(self) -> None:
-        if not self.running or self._begun or self._stops:
-            return  # that was taken back, or done
-        self._begun, self._over, self._reason = True, False, None
-        self._intensity.forget()
-        self._ends.clear()
-        self._children = [child for child in self._children if child.running is not None]
-        for child in [self._add(spec) for spec in self._specs]:
-            try:
-                await self._start(child)
-            except Exception as error:
-                if child.wanted and not self._ending:  # or it was stopped meanwhile
-                    self._tell_failed_start(child, error)
+                if child.should_run and not self._is_ending:  # Otherwise a stop made it fail.
+                    self._log.first_start_failed(child, error)
                     self._give_up(error)
-            if self._ending:
+            if self._is_ending:
                 return
-        self._is_up = True
+        self._state = _State.UP
         self._up.succeed(self)
 
     @property
-    def _ending(self) -> bool:
-        """Whether everything is to be stopped."""
-        return self._giving_up or self._stops > 0
+    def _is_up(self) -> bool:
+        return self._state is _State.UP and not self._pending_stops
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._state is _State.GIVING_UP or self._pending_stops > 0
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._state is _State.ENDED
 
     def _give_up(self, reason: object) -> None:
-        """Ends by itself."""
-        if not self._ending:
-            self._giving_up = True
-            self._hold()
-            self._do_now(lambda: self._gave_up(reason))
+        """Stop all children and end with this reason."""
+        if not self._is_ending:
+            self._state = _State.GIVING_UP
+            self._cancel_all_starts()
+            self._jobs.add_logged(lambda: self._stop_after_giving_up(reason))
 
-    def _hold(self) -> None:
-        """Starts nothing more, and has what is starting stopped."""
-        self._is_up = False
-        for wait in set(self._waits.values()):
-            _cancel(wait.timer)
-        self._waits.clear()
-        self._interrupt(list(self._children))
+    def _cancel_all_starts(self) -> None:
+        self._restarts.cancel_all()
+        self._children.cancel_starts(self._children)
 
-    async def _gave_up(self, reason: object) -> None:
-        await self._stop_all(self._children)
-        self._giving_up = self._begun = False
-        if isinstance(reason, MaxRestartsExceeded):
-            what = "{id}: giving up, all is stopped: {reason}"
-            _log.error(what, id=shorten(self.id), reason=reason)
-        self._is_over(reason)
+    async def _stop_after_giving_up(self, reason: object) -> None:
+        await self._children.stop_in_reverse(self._children)
+        self._end(reason)
 
-    async def _stopped(self) -> None:
-        await self._stop_all(self._children)
-        self._stops -= 1
-        self._begun = False
-        if not (self.running or self._over):  # or it was started again meanwhile
-            self._is_over(Shutdown())
+    async def _stop_service(self) -> None:
+        await self._children.stop_in_reverse(self._children)
+        self._pending_stops -= 1
+        if self._has_ended:
+            return
+        if self.running:  # It was started again meanwhile; that job is waiting.
+            self._state = _State.NEW
+        else:
+            self._end(Shutdown())
 
-    def _is_over(self, reason: object) -> None:
-        self._over = True
+    def _end(self, reason: object) -> None:
+        self._state = _State.ENDED
         self._reason = reason
-        self._tell_end(reason)
+        self._notify_end(reason)
 
-    def _tell_end(self, reason: object) -> None:
+    def _notify_end(self, reason: object) -> None:
         self._up.fail(as_exception(reason))
         self._terminated.succeed(reason)
 
-    # The agenda
 
-    def _do(self, job: Job[T]) -> Deferred[T]:
-        """Does something after what was asked for before; at once, where that is done."""
-        done: Deferred[T] = Deferred()
-
-        def begin() -> Deferred[None]:
-            return Deferred.fromCoroutine(job()).addCallbacks(done.callback, done.errback)
-
-        self._agenda.append(begin)
-        if not self._at_work:
-            _run(self._work())
-        return done
-
-    def _do_now(self, job: Job[Any]) -> None:
-        """The same, for what nobody waits for."""
-        self._do(job).addErrback(_log_failure)
-
-    async def _work(self) -> None:
-        """A loop: were each job begun by the end of the one before, many would overflow a stack."""
-        self._at_work = True
-        try:
-            while self._agenda:
-                await self._agenda.popleft()()
-        finally:
-            self._at_work = False
-
-    @property
-    def _reactor(self) -> Any:
-        if self._given_reactor is None:
-            from twisted.internet import reactor
-
-            self._given_reactor = reactor
-        return self._given_reactor
+async def _do_nothing() -> None:
+    """Do nothing. As a job, it is complete when the jobs before it are."""
 
 
-def _linked(_: Any) -> Deferred[Any]:
-    """The ``start`` of a child that was linked: nobody can start it again."""
-    return fail(ChildError("a linked client", "it cannot be started again"))
-
-
-async def _nothing() -> None:
-    """A job that is done when those before it are."""
-
-
-def _check_unwanted(child: Supervised) -> None:
-    if child.wanted:
-        raise ChildError(child.spec.id, "it runs, or is about to")
-
-
-def _delay(spec: ChildSpec, restarts: int) -> float:
-    """Gives what a child's Backoff says; one that raises may not cost the restart."""
-    if spec.backoff is None:
-        return 0.0
-    try:
-        delay = spec.backoff(restarts)
-    except Exception:
-        _log.failure("the Backoff of child {id} failed", id=shorten(spec.id))
-        delay = None
-    return spec.backoff.maximum if delay is None else max(0.0, delay)
-
-
-def _cancel(timer: IDelayedCall | None) -> None:
-    if timer is not None and timer.active():
-        timer.cancel()
-
-
-def _run(job: Coroutine[Any, Any, Any]) -> None:
-    Deferred.fromCoroutine(job).addErrback(_log_failure)
-
-
-def _shielded(deferred: Deferred[T]) -> Deferred[T]:
-    """Gives a Deferred that may be cancelled without harm to the work that fires it."""
-    shown: Deferred[T] = Deferred()
-    deferred.chainDeferred(shown)
-    return shown
-
-
-def _log_failure(failure: Any) -> None:
-    _log.failure("a supervisor failed", failure)
+def _checked_specs(children: Iterable[ChildSpec | Supervisor]) -> list[ChildSpec]:
+    if isinstance(children, (ChildSpec, Supervisor)):
+        raise TypeError(expected("children", "a list of ChildSpecs and Supervisors", children))
+    specs: dict[Any, ChildSpec] = {}
+    for child in children:
+        spec = child.child_spec() if isinstance(child, Supervisor) else child
+        if not isinstance(spec, ChildSpec):
+            raise TypeError(expected("child", "a ChildSpec or a Supervisor", child))
+        if spec.id in specs:
+            raise ChildError(spec.id, "another child has this id; choose one with id=")
+        specs[spec.id] = spec
+    return list(specs.values())

@@ -1,1 +1,1 @@
-"""Supervision: one child, restart intensity and pending restarts. No sockets."""
+"""The parts of a supervisor: children, restarts, the queue of jobs, and the log. No sockets."""

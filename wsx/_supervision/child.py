@@ -1,4 +1,4 @@
-"""One child of a supervisor: how it is started, and stopped in whatever state it is."""
+"""One child of a supervisor: start it, stop it in any state, and decide whether to restart it."""
 
 from __future__ import annotations
 
@@ -6,161 +6,221 @@ import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx._deferreds import Waiters
-from wsx._text import shorten
+from wsx._text import expected, quote
 from wsx.child import ChildSpec
 from wsx.errors import ChildError
+from wsx.reasons import is_normal
 
-__all__ = ["Running", "Supervised"]
+__all__ = ["Child", "Running", "linked_spec"]
 
 _log = Logger("wsx")
 
 
 class Running(Protocol):
-    """What a started child can do: a client, or a Supervisor."""
+    """A started child: a client or a Supervisor."""
 
     def terminated(self) -> Deferred[Any]:
-        """Gives a Deferred of the reason with which it ends."""
+        """Return a Deferred that fires with the reason when it has ended."""
 
     def stop(self) -> Deferred[Any]:
-        """Ends it; gives a Deferred of the end."""
+        """Stop it and return a Deferred that fires when it has ended."""
 
     def abort(self) -> object:
-        """Ends it at once, whatever it waits for."""
+        """End it without waiting for anything."""
 
 
-class Supervised:
-    """A child, running or not.
+class Child:
+    """A child of a supervisor, whether it runs or not.
 
     Args:
-        spec: how to start and stop it.
-        ended: called with the child and the reason, when it ends by itself.
+        spec: Its specification.
+        on_end: Called with this child and the reason when it ends without having been stopped.
 
     Attributes:
-        running: what was started, while it runs and is not being stopped.
-        wanted: it runs, or is to run: False once it has ended for good or is to stop.
-        falling: it will be stopped together with a sibling, to be started again: if it ends before
-            that, that is no end of its own.
-        gave_up: it ended because its own ``reconnect`` policy had enough.
-        is_starting: a start is under way.
+        spec: Its specification.
+        running: The client or supervisor, or None unless it runs and is not being stopped.
+        announced: The client or supervisor that is being started, if it is known already.
+        is_starting: Whether a start has begun and not finished.
+        should_run: Whether it runs, is being started or is to be started. False once it has ended
+            for good or a stop was requested.
+        in_group_restart: Whether it is still to be stopped because a sibling is being restarted.
+            If it ends before that, this is no reason for another restart.
+        gave_up: Whether it ended because its own ``reconnect`` policy gave up.
+        start_error_was_logged: Whether the last start failed because the client or supervisor
+            ended. It has logged the reason then.
     """
 
     __slots__ = (
-        "_ended",
-        "_leaving",
-        "_settled",
+        "_on_end",
+        "_start_finished",
         "_starting",
-        "born",
-        "falling",
+        "_stopping",
+        "announced",
         "gave_up",
+        "in_group_restart",
         "is_starting",
         "running",
+        "should_run",
         "spec",
-        "wanted",
+        "start_error_was_logged",
     )
 
-    def __init__(self, spec: ChildSpec, ended: Callable[[Supervised, object], None]) -> None:
+    def __init__(self, spec: ChildSpec, on_end: Callable[[Child, object], None]) -> None:
         self.spec = spec
         self.running: Running | None = None
-        self.wanted = False
-        self.falling = False
+        self.announced: Running | None = None
         self.is_starting = False
-        self.born: Running | None = None  # what is being started, where that is known already
-        self._ended = ended
+        self.should_run = False
+        self.in_group_restart = False
         self.gave_up = False
+        self.start_error_was_logged = False
+        self._on_end = on_end
         self._starting: Deferred[Any] | None = None
-        self._settled: Waiters[None] = Waiters()
-        self._leaving: Running | None = None  # what is being stopped
+        self._start_finished: Waiters[None] = Waiters()
+        self._stopping: Running | None = None
 
-    async def start(self, begin: Callable[[], Deferred[Any]], reactor: Any) -> Running:
-        """Starts it.
+    async def start(self, call_start: Callable[[], Deferred[Any]], reactor: Any) -> Running:
+        """Start the child.
 
         Args:
-            begin: calls the specification's ``start``.
-            reactor: for the time it may take to stop, should it be stopped meanwhile.
+            call_start: Calls the ``start`` function of the specification.
+            reactor: Limits the time for stopping, if a stop is requested during the start.
+
+        Returns:
+            The client or supervisor.
 
         Raises:
-            ChildError: it was stopped meanwhile.
-            TypeError: what was started is neither a client nor a Supervisor.
-            Exception: whatever the start fails with.
+            ChildError: A stop was requested during the start.
+            TypeError: The start function returned something else.
+            Exception: Any exception of the start function.
         """
-        self.wanted = self.is_starting = True
+        self.should_run = self.is_starting = True
+        self.start_error_was_logged = False
         try:
-            self._starting = _abandonable(begin)
-            if not self.wanted:  # it was stopped by its own start function
-                self.interrupt(reactor)
-            running = self.born = _check(await self._starting)
-            if not self.wanted:
-                raise ChildError(self.spec.id, "it was stopped while it started")
-            self.take(running)
+            self._starting = _cancellable(call_start)
+            if not self.should_run:  # The start function itself requested the stop.
+                self.cancel_start(reactor)
+            running = self.announced = _checked(await self._starting)
+            if not self.should_run:
+                raise ChildError(self.spec.id, "stopped during its start")
+            self.attach(running)
             return running
         except Exception:
-            if self.born is not None:
-                await _stop_in_time(self.born, self.spec.shutdown, reactor)
+            if self.announced is not None:
+                self.start_error_was_logged = self.announced.terminated().called
+                await _stop_within(self.announced, self.spec.shutdown, reactor)
             raise
         finally:
             self.is_starting = False
-            self._starting = self.born = None
-            self._settled.succeed(None)
+            self._starting = self.announced = None
+            self._start_finished.succeed(None)
 
-    def take(self, running: Running) -> None:
-        """Takes what runs as this child."""
-        self.wanted = True
+    def attach(self, running: Running) -> None:
+        """Make a running client or supervisor this child."""
+        self.should_run = True
         self.running = running
-        running.terminated().addCallback(self._has_ended, running)
+        running.terminated().addCallback(self._ended, running)
 
-    def interrupt(self, reactor: Any) -> None:
-        """Stops what is being started; where that is not known, its Deferred is cancelled."""
-        self.wanted = False
-        if self.born is None:
-            self._no_more()
+    @property
+    def is_linked(self) -> bool:
+        """Whether it is a client that was linked to the supervisor and cannot be started again."""
+        return self.spec.start is _refuse_start
+
+    def cancel_start(self, reactor: Any) -> None:
+        """Stop the client or supervisor that is being started.
+
+        If it has not been announced, cancel the Deferred of the start function.
+        """
+        self.should_run = False
+        if self.announced is None:
+            self._cancel_starting()
         else:
-            stopping = _stop_in_time(self.born, self.spec.shutdown, reactor)
-            Deferred.fromCoroutine(stopping).addBoth(self._no_more)
+            stopping = _stop_within(self.announced, self.spec.shutdown, reactor)
+            Deferred.fromCoroutine(stopping).addBoth(self._cancel_starting)
 
-    def _no_more(self, _: object = None) -> None:
-        """Waits no longer for the start."""
+    def _cancel_starting(self, _: object = None) -> None:
         if self._starting is not None:
             self._starting.cancel()
 
     async def stop(self, reactor: Any) -> None:
-        """Stops it, in whatever state, within its ``shutdown``."""
-        self.wanted = self.falling = False
+        """Stop the child within its ``shutdown``, in whatever state it is."""
+        self.should_run = self.in_group_restart = False
         if self.is_starting:
-            self.interrupt(reactor)
-            await self._settled.add()
+            finished = self._start_finished.add()  # First: cancelling may finish the start at once.
+            self.cancel_start(reactor)
+            await finished
         if self.running is not None:
-            self._leaving, self.running = self.running, None
-            await _stop_in_time(self._leaving, self.spec.shutdown, reactor)
-            self._leaving = None
+            self._stopping, self.running = self.running, None
+            await _stop_within(self._stopping, self.spec.shutdown, reactor)
+            self._stopping = None
 
     def abort(self) -> None:
-        """Cuts it off, also while it starts or is being stopped."""
-        for running in (self.born, self.running, self._leaving):
+        """Abort the child, also while it is being started or stopped."""
+        for running in (self.announced, self.running, self._stopping):
             if running is not None:
                 running.abort()
-        if self.born is None:
-            self._no_more()
+        if self.announced is None:
+            self._cancel_starting()
 
-    def _has_ended(self, reason: object, running: Running) -> None:
-        if self.running is running:  # else it was stopped
+    def _ended(self, reason: object, running: Running) -> None:
+        if self.running is running:  # Otherwise it was stopped.
             self.running = None
             self.gave_up = bool(getattr(running, "gave_up", False))
-            self._ended(self, reason)
+            self._on_end(self, reason)
+
+    def is_restarted_after(self, reason: object) -> bool:
+        """Return whether ``restart`` of the specification asks for a restart after this end."""
+        if self.spec.restart == "transient":
+            # A reconnect policy that gave up (because of a 401, say) would only give up again.
+            return not is_normal(reason) and not self.gave_up
+        return self.spec.restart == "permanent"
+
+    def restart_delay(self, restarts: int) -> float:
+        """Return the delay in seconds before a restart.
+
+        The restart intensity decides when to give up, not the Backoff: the delay is its maximum
+        if it gives up, or raises.
+
+        Args:
+            restarts: The number of this child's restarts within the period, this one included.
+        """
+        backoff = self.spec.backoff
+        if backoff is None:
+            return 0.0
+        try:
+            delay = backoff(restarts)
+        except Exception:
+            _log.failure(
+                "backoff of child {child} failed; restarting it in {delay:.1f} s",
+                child=quote(self.spec.id),
+                delay=backoff.maximum,
+            )
+            delay = None
+        return backoff.maximum if delay is None else max(0.0, delay)
 
 
-def _check(running: Any) -> Running:
+def linked_spec(client: Any) -> ChildSpec:
+    """Return the specification of a linked client: a temporary child whose id is the client."""
+    return ChildSpec(client, _refuse_start, "temporary", reactor=client.reactor)
+
+
+def _refuse_start(_: Any) -> Deferred[Any]:
+    return fail(ChildError("a linked client", "it cannot be started again"))
+
+
+def _checked(running: Any) -> Running:
     if not all(callable(getattr(running, name, None)) for name in ("terminated", "stop", "abort")):
-        raise TypeError(f"a start gives a client or a Supervisor, not {shorten(running)}")
+        raise TypeError(expected("result of start", "a client or a Supervisor", running))
     return running  # type: ignore[no-any-return]
 
 
-async def _stop_in_time(running: Running, seconds: float, reactor: Any) -> None:
-    """Stops what runs; past so many seconds it is cut off."""
+async def _stop_within(running: Running, seconds: float, reactor: Any) -> None:
+    """Stop a client or supervisor, and abort it if that takes longer than so many seconds."""
     stopped = maybeDeferred(running.stop)
     limit = None
     if seconds < math.inf and not stopped.called:
@@ -168,24 +228,24 @@ async def _stop_in_time(running: Running, seconds: float, reactor: Any) -> None:
     try:
         await stopped
     except Exception:
-        _log.failure("{running!r} could not be stopped", running=running)
+        _log.failure("stopping {running} failed", running=quote(running))
     if limit is not None and limit.active():
         limit.cancel()
 
 
-def _abandonable(begin: Callable[[], Deferred[Any]]) -> Deferred[Any]:
-    """Gives a Deferred that fails when it is cancelled, whatever the start makes of that.
+def _cancellable(call_start: Callable[[], Deferred[Any]]) -> Deferred[Any]:
+    """Call a start function and return a Deferred that can always be cancelled.
 
-    What comes up later all the same is cut off.
+    A start function may ignore the cancellation. What it starts after that is aborted.
     """
-    started: Deferred[Any] = maybeDeferred(begin)
-    shown: Deferred[Any] = Deferred(lambda _: started.cancel())
+    started: Deferred[Any] = maybeDeferred(call_start)
+    outcome_or_cancelled: Deferred[Any] = Deferred(lambda _: started.cancel())
 
-    def settle(outcome: Any) -> None:
-        if not shown.called:
-            shown.callback(outcome)
+    def pass_on(outcome: Any) -> None:
+        if not outcome_or_cancelled.called:
+            outcome_or_cancelled.callback(outcome)
         elif not isinstance(outcome, Failure):
-            _check(outcome).abort()
+            _checked(outcome).abort()
 
-    started.addBoth(settle)
-    return shown
+    started.addBoth(pass_on)
+    return outcome_or_cancelled

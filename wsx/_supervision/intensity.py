@@ -1,79 +1,146 @@
-"""How many restarts a supervisor tolerates: OTP's restart intensity."""
+"""Restart intensity: how many restarts a supervisor allows within a period, as in OTP."""
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
+from itertools import count
 
 from wsx._arguments import is_number
+from wsx._text import expected
 from wsx.errors import MaxRestartsExceeded
 
 __all__ = ["Intensity"]
 
 
-class Intensity:
-    """How many restarts there were lately.
+class _History:
+    """The restarts of one child within the period, on the child's own clock."""
 
-    The time that a child waits for its ``Backoff`` does not count: otherwise one that crashes at
-    once would never exceed anything, and be restarted for ever.
+    __slots__ = ("paused_at", "paused_seconds", "times")
+
+    def __init__(self) -> None:
+        self.times: deque[float] = deque()
+        self.paused_at: float | None = None
+        self.paused_seconds = 0.0
+
+    def own_time(self, now: float) -> float:
+        return (now if self.paused_at is None else self.paused_at) - self.paused_seconds
+
+
+class Intensity:
+    """Count the restarts of a supervisor's children within a period.
+
+    Each child has a clock of its own, which is paused while the child waits for its ``Backoff``.
+    Otherwise a child that crashes at once would never exceed the limit, and would be restarted
+    forever.
 
     Args:
-        max_restarts: so many are tolerated...
-        max_seconds: ...within so many seconds.
+        max_restarts: The number of restarts that are allowed within the period.
+        max_seconds: The length of the period in seconds.
+
+    Attributes:
+        max_restarts: The number of restarts that are allowed within the period.
+        max_seconds: The length of the period in seconds.
+        total: The number of restarts of all children within the period.
 
     Raises:
-        ValueError: one of them is out of range.
+        ValueError: An argument is out of range.
     """
 
     def __init__(self, max_restarts: int, max_seconds: float) -> None:
-        if not (is_number(max_restarts) and is_number(max_seconds)):
-            raise ValueError("max_restarts and max_seconds are numbers")
-        if not (max_restarts >= 0 and max_seconds > 0):
-            raise ValueError("max_restarts is not negative, and max_seconds is above 0")
-        self._max_restarts = max_restarts
-        self._max_seconds = max_seconds
-        self._times: dict[object, deque[float]] = {}  # each on the clock of its child,
-        self._waited: dict[object, float] = {}  # which is behind by this
-        self._total = 0  # of all children, some of it perhaps too long ago
+        self._histories: dict[object, _History] = {}
+        # One entry for each restart: when to look next whether the child's oldest has expired.
+        self._checks: list[tuple[float, int, _History]] = []
+        self._order = count()
+        self.total = 0
+        self.configure(max_restarts, max_seconds)
 
-    def add(self, child: object, now: float) -> int | None:
-        """Counts a restart.
+    def configure(self, max_restarts: int, max_seconds: float) -> None:
+        """Change the limits and forget all restarts.
+
+        Raises:
+            ValueError: An argument is out of range; nothing has changed then.
+        """
+        if not (is_number(max_restarts) and max_restarts >= 0):
+            raise ValueError(expected("max_restarts", "a number of at least 0", max_restarts))
+        if not (is_number(max_seconds) and max_seconds > 0):
+            raise ValueError(expected("max_seconds", "a number above 0", max_seconds))
+        self.max_restarts = max_restarts
+        self.max_seconds = max_seconds
+        self.clear()
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether there were more restarts than allowed."""
+        return self.total > self.max_restarts
+
+    def add(self, child: object, now: float) -> int:
+        """Count a restart of a child.
+
+        Args:
+            child: The child, any hashable object.
+            now: The time in seconds.
 
         Returns:
-            how many this child had lately; None when all together had too many.
+            The number of this child's restarts within the period.
         """
-        own = self._times.setdefault(child, deque())
-        own.append(now - self._waited.get(child, 0.0))
-        self._total += 1
-        self._prune(child, now)
-        if self._total > self._max_restarts:  # only now it matters what of it is long ago
-            for other in list(self._times):
-                self._prune(other, now)
-        return None if self._total > self._max_restarts else len(own)
+        self._forget_expired(now)
+        history = self._history(child)
+        history.times.append(history.own_time(now))
+        self.total += 1
+        self._check_at(now + self.max_seconds, history)
+        return len(history.times)
 
-    def _prune(self, child: object, now: float) -> None:
-        """Forgets a child's restarts that were too long ago."""
-        times = self._times[child]
-        oldest = now - self._waited.get(child, 0.0) - self._max_seconds
-        while times and times[0] < oldest:
-            times.popleft()
-            self._total -= 1
-        if not times:
-            del self._times[child]
+    def pause(self, child: object, now: float) -> None:
+        """Pause the clock of a child, which starts to wait for its ``Backoff``."""
+        self._history(child).paused_at = now
 
-    def pause(self, child: object, seconds: float) -> None:
-        """Leaves out these seconds of a child's, which begin now; negative ones count again."""
-        self._waited[child] = self._waited.get(child, 0.0) + seconds
+    def resume(self, child: object, now: float) -> None:
+        """Let the clock of a child run again, if it is paused."""
+        history = self._histories.get(child)
+        if history is not None and history.paused_at is not None:
+            history.paused_seconds += now - history.paused_at
+            history.paused_at = None
 
-    def forget(self, child: object = None) -> None:
-        """Begins anew, for one child or for all."""
-        if child is None:
-            self._times.clear()
-            self._waited.clear()
-            self._total = 0
-        else:
-            self._total -= len(self._times.pop(child, ()))
-            self._waited.pop(child, None)
+    def forget(self, child: object) -> None:
+        """Forget the restarts and the clock of a child."""
+        history = self._histories.pop(child, None)
+        if history is not None:
+            self.total -= len(history.times)
+            history.times.clear()
 
-    def exceeded(self, reason: object) -> MaxRestartsExceeded:
-        """Gives the error that says so."""
-        return MaxRestartsExceeded(self._max_restarts, self._max_seconds, reason)
+    def clear(self) -> None:
+        """Forget all restarts and clocks."""
+        self._histories.clear()
+        self._checks.clear()
+        self.total = 0
+
+    def error(self, reason: object) -> MaxRestartsExceeded:
+        """Return the exception for a supervisor that gives up.
+
+        Args:
+            reason: Why the child ended that was not restarted any more.
+        """
+        return MaxRestartsExceeded(self.max_restarts, self.max_seconds, reason)
+
+    def _history(self, child: object) -> _History:
+        return self._histories.setdefault(child, _History())
+
+    def _check_at(self, when: float, history: _History) -> None:
+        heapq.heappush(self._checks, (when, next(self._order), history))
+
+    def _forget_expired(self, now: float) -> None:
+        """Forget restarts longer ago than the period, at a cost that does not grow with the rest.
+
+        A clock that was paused makes a restart expire later than its check, which is repeated.
+        """
+        while self._checks and self._checks[0][0] < now:
+            _, _, history = heapq.heappop(self._checks)
+            if not history.times:
+                continue  # The child was forgotten.
+            age = history.own_time(now) - history.times[0]
+            if age > self.max_seconds:
+                history.times.popleft()
+                self.total -= 1
+            else:
+                self._check_at(now + (self.max_seconds - age), history)

@@ -133,7 +133,7 @@ class StartTests(SupervisorCase):
         specs = self.children("ab")
         self.sites["b"].on_connect = lambda: 1 / 0
         supervisor = self.supervise(specs)
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1 + 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIsInstance(self.successResultOf(supervisor.terminated()), ZeroDivisionError)
         self.failureResultOf(supervisor.when_up(), ZeroDivisionError)
         self.assert_all_down(supervisor)

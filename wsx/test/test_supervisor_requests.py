@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -291,6 +291,18 @@ class RequestTests(SupervisorCase):
         self.settle()
         self.successResultOf(started)
 
+    def test_delete_child_forgets_its_restarts(self) -> None:
+        """[V3] the restarts of a child that was deleted count no longer."""
+        supervisor = self.supervise(self.children("ab"), max_restarts=1)
+        self.crash("a")
+        self.settle()
+        supervisor.terminate_child("a")
+        supervisor.delete_child("a")
+        self.settle()
+        self.crash("b")
+        self.settle()
+        self.assertEqual(self.up(supervisor), ["b"])
+
     def test_unknown(self) -> None:
         """An id that nobody has is refused."""
         supervisor = self.supervise(self.children("a"))
@@ -499,7 +511,9 @@ class RequestTests(SupervisorCase):
 class ChangeTests(SupervisorCase):
     """``change_children``: other children from now on."""
 
-    def change(self, supervisor: Supervisor, specs: list[ChildSpec]) -> dict[Any, Exception]:
+    def change(
+        self, supervisor: Supervisor, specs: Sequence[ChildSpec | Supervisor]
+    ) -> dict[Any, Exception]:
         """Changes the children, and waits until that is done."""
         changed = supervisor.change_children(specs)
         self.settle()
@@ -580,3 +594,63 @@ class ChangeTests(SupervisorCase):
         self.failureResultOf(supervisor.change_children([]), wsx.ChildError)
         with self.assertRaises(wsx.ChildError):
             supervisor.change_children([self.child("a"), self.child("a")])
+
+    def test_one_that_was_added(self) -> None:
+        """One that a request has added with the same specification goes on, and is there once."""
+        specs = self.children("abc")
+        supervisor = self.supervise(specs[:1])
+        added = supervisor.start_child(specs[2])
+        self.settle()
+        with self.happens("start b", "up b"):
+            self.assertEqual(self.change(supervisor, specs), {})
+        self.assertEqual(self.listed(supervisor), ["a", "b", "c"])
+        self.assertIs(supervisor.child("c"), self.successResultOf(added))
+        self.stop(supervisor)
+
+    def test_cancelled(self) -> None:
+        """Cancelling does not affect the change: until it is complete, nothing shuts down."""
+        specs = [self.child("a", "temporary"), self.child("b")]
+        supervisor = self.supervise(specs, auto_shutdown="all")
+        self.sites["b"].hangs_up = False
+        changed = supervisor.change_children([specs[0], self.child("c")])
+        changed.cancel()
+        self.failureResultOf(changed, CancelledError)
+        self.end_normally("a")
+        self.settle()
+        self.assertNoResult(supervisor.terminated())
+        self.sites["b"].drop()
+        self.settle()
+        self.assertEqual(self.up(supervisor), ["c"])
+        self.stop(supervisor)
+
+    def test_nested(self) -> None:
+        """A supervisor that is given again is the same child, and goes on."""
+        inner = Supervisor(self.children("a"), id="inner")
+        supervisor = self.supervise([inner])
+        with self.happens("start b", "up b"):
+            self.assertEqual(self.change(supervisor, [inner, self.child("b")]), {})
+        self.assertEqual(self.listed(supervisor), ["inner", "b"])
+        self.stop(supervisor)
+
+    def test_one_that_waits(self) -> None:
+        """One that waits for its restart and is gone is not started."""
+        specs = self.children("ab", backoff=steady(2.0))
+        supervisor = self.supervise(specs)
+        self.crash("a")
+        self.settle()
+        self.assertEqual(self.change(supervisor, specs[1:]), {})
+        with self.happens():
+            self.advance(2.0)
+        self.stop(supervisor)
+
+    def test_auto_shutdown_afterwards(self) -> None:
+        """After the change, ``auto_shutdown`` has its effect."""
+        specs = [self.child(id, "temporary") for id in "ab"]
+        supervisor = self.supervise(specs[:1], auto_shutdown="all")
+        self.change(supervisor, specs)
+        self.end_normally("a")
+        self.settle()
+        self.assertNoResult(supervisor.terminated())
+        self.end_normally("b")
+        self.settle()
+        self.successResultOf(supervisor.terminated())

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from twisted.internet.error import ConnectionRefusedError
-from twisted.logger import LogLevel, capturedLogs
 
 import wsx
 import wsx.supervisor
@@ -256,15 +255,15 @@ class RestartTests(SupervisorCase):
         with self.happens(*self.WITH_SIBLINGS["one_for_all"]):
             self.crash("b")
 
-    def test_log(self) -> None:
-        """A restart is one line in the log, with who, why and when."""
-        supervisor = self.supervise([self.child("a", backoff=steady(3.0))], id="feeds")
-        with capturedLogs() as logs:
-            self.crash("a")
-            self.settle()
-        lines = [event for event in logs if event.get("log_namespace") == "wsx"]
-        said = [event for event in lines if event["log_level"] is LogLevel.info]
-        restarts = [e for e in said if e.get("child") == "'a'" or e.get("child") == "a"]
-        self.assertEqual(len(restarts), 1, said)
-        self.assertEqual((restarts[0]["n"], restarts[0]["delay"]), (1, 3.0))
-        self.stop(supervisor)
+    def test_temporary_sibling_that_ends_meanwhile(self) -> None:
+        """A temporary child that ends while its group is stopped is removed at once."""
+        specs = [self.child("a", "temporary"), *self.children("bc")]
+        supervisor = self.supervise(specs, "one_for_all")
+        self.sites["c"].hangs_up = False
+        self.crash("b")
+        self.settle()
+        self.end_normally("a")
+        self.settle()
+        self.assertEqual(self.listed(supervisor), ["b", "c"])
+        with self.happens("end c", "start b", "up b", "start c", "up c"):
+            self.sites["c"].drop()

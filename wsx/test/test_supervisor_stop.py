@@ -461,6 +461,19 @@ class StopTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a", "b"] if start else [])
         self.stop(supervisor)
 
+    def test_end_starts_it_twice(self) -> None:
+        """What ``terminated`` fires may start it twice: its children are started once."""
+        supervisor = self.supervise(self.children("a"), max_restarts=0)
+
+        def again(_: object) -> None:
+            supervisor.startService()
+            supervisor.startService()
+
+        supervisor.terminated().addCallback(again)
+        with self.happens("end a", "start a", "up a"):
+            self.crash("a")
+        self.stop(supervisor)
+
     def test_begins_anew(self) -> None:
         """After a stop, ``startService`` begins anew with the constructor's children."""
         supervisor = self.supervise([self.child("a"), self.child("b", "temporary")])

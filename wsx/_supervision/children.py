@@ -1,0 +1,205 @@
+"""The children of a supervisor: add, start, stop, remove and list them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from wsx._supervision.child import Child, Running, linked_spec
+from wsx.child import ChildSpec
+from wsx.errors import ChildError
+
+__all__ = ["Children"]
+
+
+class Children:
+    """The children of a supervisor, in the order in which they are started.
+
+    Iteration goes over a copy, so children may be added and removed meanwhile.
+
+    Args:
+        parent: The supervisor. Start functions are called with it.
+        on_end: Called with a child and the reason when the child ends without having been stopped.
+        given_reactor: The reactor for the time, or None for that of the first child that has one.
+
+    Attributes:
+        given_reactor: The reactor for the time, or None if it is not known yet.
+        end_reasons: The reasons of children that ended for good, by id, in the order of the ends.
+            A child that is started again is removed from it.
+    """
+
+    def __init__(
+        self, parent: Any, on_end: Callable[[Child, object], None], given_reactor: Any
+    ) -> None:
+        self.given_reactor = given_reactor
+        self.end_reasons: dict[Any, object] = {}
+        self._parent = parent
+        self._on_end = on_end
+        self._by_id: dict[Any, Child] = {}
+        self._in_start: Child | None = None  # The child whose start function is running.
+
+    def __iter__(self) -> Iterator[Child]:
+        return iter(list(self._by_id.values()))
+
+    def __contains__(self, child: Child) -> bool:
+        return self._by_id.get(child.spec.id) is child
+
+    @property
+    def reactor(self) -> Any:
+        """The reactor for the time: the global one if no other is known."""
+        if self.given_reactor is None:
+            from twisted.internet import reactor
+
+            self.given_reactor = reactor
+        return self.given_reactor
+
+    # Adding and removing
+
+    def add(self, spec: ChildSpec) -> Child:
+        """Add a child as the last one. It is to be started.
+
+        Raises:
+            ChildError: Another child has its id.
+        """
+        if spec.id in self._by_id:
+            raise ChildError(spec.id, "another child has this id")
+        if self.given_reactor is None:
+            self.given_reactor = spec.reactor
+        child = self._by_id[spec.id] = Child(spec, self._on_end)
+        child.should_run = True
+        return child
+
+    def remove(self, child: Child) -> None:
+        """Remove a child, if it is still there."""
+        child.should_run = False
+        if child in self:
+            del self._by_id[child.spec.id]
+
+    def sort(self, ids: Iterable[Any]) -> None:
+        """Put the children with these ids first, in this order; the others keep theirs."""
+        first = {id: self._by_id[id] for id in ids if id in self._by_id}
+        self._by_id = first | self._by_id
+
+    # Starting and stopping
+
+    async def start(self, child: Child) -> Running:
+        """Start a child.
+
+        Returns:
+            The client or supervisor.
+
+        Raises:
+            Exception: As :meth:`Child.start`.
+        """
+        self.end_reasons.pop(child.spec.id, None)
+        running = await child.start(lambda: self._call_start(child), self.reactor)
+        linked = self.get(running)
+        if linked is not None and linked.is_linked:
+            # The start function linked its client after it had returned, so it was not known for
+            # which child. Now it is this child.
+            self.remove(linked)
+        return running
+
+    def _call_start(self, child: Child) -> Deferred[Any]:
+        before, self._in_start = self._in_start, child
+        try:
+            return child.spec.start(self._parent)
+        finally:
+            self._in_start = before
+
+    @property
+    def is_start_unannounced(self) -> bool:
+        """Whether a start function is running that has announced nothing yet."""
+        return self._in_start is not None and self._in_start.announced is None
+
+    def announce(self, running: Running) -> None:
+        """Set the client or supervisor of the child whose start function is running."""
+        if self._in_start is not None:
+            self._in_start.announced = running
+
+    def link(self, client: Any) -> Deferred[Any]:
+        """Begin a client and add it as a temporary child.
+
+        Returns:
+            The Deferred of the client's ``begin``.
+
+        Raises:
+            Exception: As ``begin``; the client is not added then.
+        """
+        child = self.add(linked_spec(client))
+        try:
+            started: Deferred[Any] = client.begin()
+        except Exception:
+            self.remove(child)
+            raise
+        child.attach(client)
+        return started
+
+    async def stop(self, child: Child) -> None:
+        """Stop a child in whatever state it is, and remove it if it is temporary."""
+        await child.stop(self.reactor)
+        if child.spec.restart == "temporary":
+            self.remove(child)
+
+    async def stop_in_reverse(self, children: Iterable[Child]) -> None:
+        """Stop children one after another, the last one first."""
+        for child in reversed(list(children)):
+            await self.stop(child)
+
+    def cancel_starts(self, children: Iterable[Child]) -> None:
+        """Stop those of the children that are being started."""
+        for child in children:
+            if child.is_starting:
+                child.cancel_start(self.reactor)
+
+    # Looking at them
+
+    def get(self, id: Any) -> Child | None:
+        """Return the child with this id, or None."""
+        try:
+            return self._by_id.get(id)
+        except TypeError:  # The id of a child is hashable, so no child has this one.
+            return None
+
+    def find(self, id: Any) -> Child:
+        """Return the child with this id.
+
+        Raises:
+            ChildError: No child has this id.
+        """
+        child = self.get(id)
+        if child is None:
+            raise ChildError(id, "no child has this id")
+        return child
+
+    def find_stopped(self, id: Any) -> Child:
+        """Return the child with this id, which has ended or was stopped.
+
+        Raises:
+            ChildError: No child has this id, or it is running or is to be restarted.
+        """
+        child = self.find(id)
+        if child.should_run:
+            raise ChildError(id, "the child is running or is to be restarted")
+        return child
+
+    def starting_with(self, first: Child) -> list[Child]:
+        """Return a child and those after it."""
+        children = list(self)
+        return children[children.index(first) :]
+
+    def rows(self) -> list[tuple[Any, Any, str]]:
+        """Return the id, the client or supervisor (None unless it runs) and the type of each."""
+        return [(child.spec.id, child.running, child.spec.type) for child in self]
+
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of ``specs``, ``active`` children, ``supervisors`` and ``workers``."""
+        types = [child.spec.type for child in self]
+        return {
+            "specs": len(types),
+            "active": sum(child.running is not None for child in self),
+            "supervisors": types.count("supervisor"),
+            "workers": types.count("worker"),
+        }

@@ -1,0 +1,124 @@
+"""Restarts that wait for a delay: which children are started together, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from wsx._supervision.child import Child
+from wsx._supervision.intensity import Intensity
+
+__all__ = ["PendingRestart", "PendingRestarts"]
+
+
+class PendingRestart:
+    """Children that are started together after one delay.
+
+    Attributes:
+        children: The children that still wait, in the order in which they are started.
+        causes: Those of them that have ended by themselves. The others are their siblings.
+    """
+
+    __slots__ = ("causes", "children", "reactor", "timer")
+
+    def __init__(self, children: list[Child], causes: set[Child], reactor: IReactorTime) -> None:
+        self.children = children
+        self.causes = causes
+        self.reactor = reactor
+        self.timer: IDelayedCall | None = None
+
+    def seconds_left(self) -> float:
+        """Return the time in seconds until it is due."""
+        if self.timer is None or not self.timer.active():
+            return 0.0
+        return max(0.0, self.timer.getTime() - self.reactor.seconds())
+
+    def cancel(self) -> None:
+        """Cancel the timer, unless it has fired."""
+        if self.timer is not None and self.timer.active():
+            self.timer.cancel()
+
+
+class PendingRestarts:
+    """The restarts of a supervisor that wait for their delay.
+
+    While a restart waits, the clocks of its causes are paused in the restart intensity.
+
+    Args:
+        intensity: The restart intensity of the supervisor.
+        on_due: Called with a :class:`PendingRestart` when its delay is over. Its children wait
+            until :meth:`finish` is called: a restart that is due may have to wait for other jobs.
+    """
+
+    def __init__(self, intensity: Intensity, on_due: Callable[[PendingRestart], object]) -> None:
+        self._intensity = intensity
+        self._on_due = on_due
+        self._by_child: dict[Child, PendingRestart] = {}
+
+    def __contains__(self, child: Child) -> bool:
+        return child in self._by_child
+
+    def add(self, children: list[Child], causes: set[Child], delay: float, reactor: Any) -> None:
+        """Let children wait for a delay.
+
+        Args:
+            children: The children to start, in this order.
+            causes: Those of them that have ended by themselves.
+            delay: The delay in seconds.
+            reactor: The reactor for the time.
+        """
+        restart = PendingRestart(list(children), set(causes), reactor)
+        for child in restart.children:
+            self.discard(child)
+            self._by_child[child] = restart
+        for child in causes:
+            self._intensity.pause(child, reactor.seconds())
+        restart.timer = reactor.callLater(delay, self._due, restart)
+
+    def discard(self, child: Child) -> None:
+        """Let a child wait no longer. The last one of a restart cancels the restart."""
+        restart = self._by_child.pop(child, None)
+        if restart is None:
+            return
+        self._intensity.resume(child, restart.reactor.seconds())
+        restart.children.remove(child)
+        restart.causes.discard(child)
+        if not restart.children:
+            restart.cancel()
+
+    def take(self, children: list[Child]) -> tuple[set[Child], float]:
+        """Let children wait no longer, because a restart of a sibling includes them.
+
+        Returns:
+            The causes of the restarts for which they waited, and the longest time in seconds that
+            was left of these.
+        """
+        restarts = {self._by_child[child] for child in children if child in self._by_child}
+        causes = {child for restart in restarts for child in restart.causes}
+        seconds_left = max((restart.seconds_left() for restart in restarts), default=0.0)
+        for child in children:
+            self.discard(child)
+        return causes, seconds_left
+
+    def finish(self, restart: PendingRestart) -> list[Child]:
+        """End a restart that is due.
+
+        Returns:
+            The children to start. Those that were discarded meanwhile are not among them.
+        """
+        children = list(restart.children)
+        for child in children:
+            self.discard(child)
+        return children
+
+    def clear(self) -> None:
+        """Let no child wait any longer."""
+        for child in list(self._by_child):
+            self.discard(child)
+
+    def _due(self, restart: PendingRestart) -> None:
+        for child in restart.causes:
+            self._intensity.resume(child, restart.reactor.seconds())
+        self._on_due(restart)

@@ -1,0 +1,300 @@
+"""Tests of wsx._supervision.children: the children of a supervisor, by id and in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from wsx._supervision.child import Child
+from wsx._supervision.children import Children
+from wsx.errors import ChildError
+from wsx.test.support.children import FakeClient, make_child, make_spec
+
+PARENT = object()
+
+
+class ChildrenCase(SynchronousTestCase):
+    """Three children that do not run."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.ends: list[tuple[Child, object]] = []
+        self.children = Children(PARENT, lambda *end: self.ends.append(end), self.clock)
+        self.a, self.b, self.c = (self.children.add(make_spec(id)) for id in "abc")
+
+    def ids(self) -> list[Any]:
+        """Return the ids, in order."""
+        return [child.spec.id for child in self.children]
+
+    def start(self, child: Child) -> Deferred[Any]:
+        """Start a child."""
+        return Deferred.fromCoroutine(self.children.start(child))
+
+    def started(self, child: Child) -> FakeClient:
+        """Start a child; return what it runs then."""
+        return self.successResultOf(self.start(child))
+
+
+class ListTests(ChildrenCase):
+    """Adding, finding, removing and ordering children."""
+
+    def test_order(self) -> None:
+        """Children are in the order in which they were added, and are to be started."""
+        self.assertEqual(list(self.children), [self.a, self.b, self.c])
+        self.assertTrue(self.a.should_run)
+
+    def test_add_again(self) -> None:
+        """An id that is taken is a ChildError that names it."""
+        error = self.assertRaises(ChildError, self.children.add, make_spec("b"))
+        self.assertEqual((error.id, error.reason), ("b", "another child has this id"))
+        self.assertEqual(list(self.children), [self.a, self.b, self.c])
+
+    def test_contains(self) -> None:
+        """A child is among them, and another child with the same id is not."""
+        self.assertIn(self.a, self.children)
+        self.assertNotIn(make_child("a"), self.children)
+        self.assertNotIn(make_child("d"), self.children)
+
+    def test_find(self) -> None:
+        """A child is found by its id."""
+        self.assertIs(self.children.find("b"), self.b)
+        self.assertIs(self.children.get("b"), self.b)
+
+    def test_find_unknown(self) -> None:
+        """An unknown id is a ChildError, also one that no child can have."""
+        ids: list[Any] = ["d", None, [], {}]
+        for id in ids:
+            error = self.assertRaises(ChildError, self.children.find, id)
+            self.assertEqual((error.id, error.reason), (id, "no child has this id"))
+            self.assertIsNone(self.children.get(id))
+
+    def test_find_stopped(self) -> None:
+        """A child that is to run is a ChildError, and so is an unknown one."""
+        self.b.should_run = False
+        self.assertIs(self.children.find_stopped("b"), self.b)
+        for id in ("a", "d"):
+            error = self.assertRaises(ChildError, self.children.find_stopped, id)
+            self.assertEqual(error.id, id)
+
+    def test_remove(self) -> None:
+        """A child that was removed is not there and is not to run, and its id is free."""
+        self.children.remove(self.b)
+        self.assertEqual(self.ids(), ["a", "c"])
+        self.assertFalse(self.b.should_run)
+        self.children.add(make_spec("b"))
+        self.assertEqual(self.ids(), ["a", "c", "b"])
+
+    def test_remove_other(self) -> None:
+        """Removing a child that is not there changes nothing, even if its id is taken."""
+        self.children.remove(make_child("d"))
+        self.children.remove(make_child("a"))
+        self.assertEqual(list(self.children), [self.a, self.b, self.c])
+
+    def test_remove_during_iteration(self) -> None:
+        """Children may be removed and added during an iteration, which does not change."""
+        seen = []
+        for child in self.children:
+            seen.append(child.spec.id)
+            self.children.remove(self.b)
+            if child is self.a:
+                self.children.add(make_spec("d"))
+        self.assertEqual(seen, ["a", "b", "c"])
+        self.assertEqual(self.ids(), ["a", "c", "d"])
+
+    def test_starting_with(self) -> None:
+        """A child and those after it."""
+        self.assertEqual(self.children.starting_with(self.a), [self.a, self.b, self.c])
+        self.assertEqual(self.children.starting_with(self.b), [self.b, self.c])
+        self.assertEqual(self.children.starting_with(self.c), [self.c])
+
+    def test_sort(self) -> None:
+        """The ids come in the order that is given, the others after them in their own."""
+        self.children.add(make_spec("d"))
+        self.children.sort(["d", "unknown", "b"])
+        self.assertEqual(self.ids(), ["d", "b", "a", "c"])
+
+    def test_rows(self) -> None:
+        """A row has the id, what runs, and the type."""
+        client = self.started(self.a)
+        self.children.add(make_spec("d", type="supervisor"))
+        self.assertEqual(
+            self.children.rows(),
+            [
+                ("a", client, "worker"),
+                ("b", None, "worker"),
+                ("c", None, "worker"),
+                ("d", None, "supervisor"),
+            ],
+        )
+
+    def test_counts(self) -> None:
+        """Specifications, running children, and types are counted; one that stops is not active."""
+        self.children.add(make_spec("d", type="supervisor"))
+        self.started(self.a)
+        self.started(self.b)
+        self.assertNoResult(Deferred.fromCoroutine(self.children.stop(self.b)))
+        self.assertEqual(
+            self.children.counts(), {"specs": 4, "active": 1, "supervisors": 1, "workers": 3}
+        )
+
+    def test_reactor(self) -> None:
+        """The reactor is the one that is given, or else that of the first child that has one."""
+        self.children.add(make_spec("d", reactor=Clock()))
+        self.assertIs(self.children.reactor, self.clock)
+        children = Children(PARENT, lambda child, reason: None, None)
+        for id, reactor in (("a", None), ("b", self.clock), ("c", Clock())):
+            children.add(make_spec(id, reactor=reactor))
+        self.assertIs(children.reactor, self.clock)
+
+
+class StartTests(ChildrenCase):
+    """Starting children, and clients below them."""
+
+    def test_start(self) -> None:
+        """The start function gets the parent; its client is the child."""
+        client = FakeClient()
+        parents: list[object] = []
+
+        def start(parent: object) -> Deferred[FakeClient]:
+            parents.append(parent)
+            return succeed(client)
+
+        child = self.children.add(make_spec("d", start))
+        self.assertIs(self.started(child), client)
+        self.assertIs(child.running, client)
+        self.assertEqual(parents, [PARENT])
+
+    def test_end(self) -> None:
+        """The end of a child is reported with its reason."""
+        self.started(self.a).end.callback("reason")
+        self.assertEqual(self.ends, [(self.a, "reason")])
+
+    def test_started_again(self) -> None:
+        """A child that is started again has not ended for good."""
+        self.children.end_reasons = {"a": "reason", "b": "another"}
+        self.started(self.a)
+        self.assertEqual(self.children.end_reasons, {"b": "another"})
+
+    def test_announce(self) -> None:
+        """Only during a start function there is something to announce, and only once."""
+        client = FakeClient()
+        seen: list[bool] = []
+
+        def start(_: object) -> Deferred[FakeClient]:
+            seen.append(self.children.is_start_unannounced)
+            self.children.announce(client)
+            seen.append(self.children.is_start_unannounced)
+            return Deferred()
+
+        child = self.children.add(make_spec("d", start))
+        self.children.announce(client)
+        self.assertFalse(self.children.is_start_unannounced)
+        self.start(child)
+        self.assertFalse(self.children.is_start_unannounced)
+        self.assertEqual(seen, [True, False])
+        self.assertIs(child.announced, client)
+        self.assertIsNone(self.a.announced)
+
+    def test_start_in_start(self) -> None:
+        """An announcement belongs to the innermost start function that is running."""
+        inner_client, outer_client = FakeClient(), FakeClient()
+
+        def start_inner(_: object) -> Deferred[FakeClient]:
+            self.children.announce(inner_client)
+            return Deferred()
+
+        def start_outer(_: object) -> Deferred[FakeClient]:
+            self.start(inner)
+            self.children.announce(outer_client)
+            return Deferred()
+
+        inner = self.children.add(make_spec("inner", start_inner))
+        outer = self.children.add(make_spec("outer", start_outer))
+        self.start(outer)
+        self.assertIs(inner.announced, inner_client)
+        self.assertIs(outer.announced, outer_client)
+
+    def test_cancel_starts(self) -> None:
+        """Of these children, those that are being started are stopped."""
+        cancelled: list[object] = []
+        starting = self.children.add(make_spec("d", lambda _: Deferred(cancelled.append)))
+        other = self.children.add(make_spec("e", lambda _: Deferred(cancelled.append)))
+        self.start(starting).addErrback(lambda _: None)
+        self.start(other)
+        client = self.started(self.a)
+        self.children.cancel_starts([starting, self.a, self.b])
+        self.assertEqual(len(cancelled), 1)
+        self.assertFalse(starting.is_starting)
+        self.assertTrue(other.is_starting)
+        self.assertEqual(client.calls, [])
+
+
+class LinkTests(ChildrenCase):
+    """Clients that are linked."""
+
+    def test_link(self) -> None:
+        """A linked client begins, and is a running child with itself as id."""
+        client = FakeClient(self.clock)
+        self.assertIs(self.children.link(client), client.begun)
+        self.assertEqual(client.calls, ["begin"])
+        child = self.children.find(client)
+        self.assertIs(child.running, client)
+        self.assertTrue(child.is_linked)
+        client.end.callback("reason")
+        self.assertEqual(self.ends, [(child, "reason")])
+
+    def test_link_fails(self) -> None:
+        """A client that cannot begin is no child."""
+
+        class Broken(FakeClient):
+            def begin(self) -> Any:
+                raise ValueError("no")
+
+        self.assertRaises(ValueError, self.children.link, Broken(self.clock))
+        self.assertEqual(self.ids(), ["a", "b", "c"])
+
+    def test_linked_by_its_start(self) -> None:
+        """A client that was linked while a start function waited is the child of that function."""
+        client = FakeClient(self.clock)
+        starting: Deferred[FakeClient] = Deferred()
+        child = self.children.add(make_spec("d", lambda _: starting))
+        started = self.start(child)
+        self.children.link(client)
+        self.assertEqual(self.ids(), ["a", "b", "c", "d", client])
+        starting.callback(client)
+        self.assertIs(self.successResultOf(started), client)
+        self.assertEqual(self.ids(), ["a", "b", "c", "d"])
+
+
+class StopTests(ChildrenCase):
+    """Stopping children."""
+
+    def test_stop(self) -> None:
+        """A child that was stopped stays listed."""
+        client = self.started(self.a)
+        stopped = Deferred.fromCoroutine(self.children.stop(self.a))
+        self.assertNoResult(stopped)
+        client.stopped.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(self.ids(), ["a", "b", "c"])
+        self.assertEqual(self.ends, [])
+
+    def test_stop_temporary(self) -> None:
+        """A temporary child that was stopped is removed."""
+        child = self.children.add(make_spec("d", restart="temporary"))
+        self.successResultOf(Deferred.fromCoroutine(self.children.stop(child)))
+        self.assertEqual(self.ids(), ["a", "b", "c"])
+
+    def test_stop_in_reverse(self) -> None:
+        """Children stop one after another, the last one first."""
+        clients = [self.started(child) for child in (self.a, self.b)]
+        stopped = Deferred.fromCoroutine(self.children.stop_in_reverse([self.a, self.b]))
+        self.assertEqual([client.calls for client in clients], [[], ["stop"]])
+        clients[1].stopped.callback(None)
+        self.assertEqual([client.calls for client in clients], [["stop"], ["stop"]])
+        self.assertNoResult(stopped)
+        clients[0].stopped.callback(None)
+        self.successResultOf(stopped)

@@ -1,0 +1,119 @@
+"""Tests of wsx._supervision.jobs: jobs run one after another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from wsx._supervision.jobs import Job, JobQueue
+
+
+class JobQueueTests(SynchronousTestCase):
+    """The order of jobs, and their results."""
+
+    def setUp(self) -> None:
+        self.failures: list[Failure] = []
+        self.jobs = JobQueue(self.failures.append)
+        self.events: list[str] = []
+
+    def job(self, name: str, wait_for: Deferred[Any] | None = None) -> Job[str]:
+        """Return a job that notes its start, and its end after a Deferred."""
+
+        async def run() -> str:
+            self.events.append(f"start {name}")
+            if wait_for is not None:
+                await wait_for
+            self.events.append(f"end {name}")
+            return name
+
+        return run
+
+    def failing(self) -> Job[Any]:
+        """Return a job that raises."""
+
+        async def run() -> Any:
+            raise ValueError("no")
+
+        return run
+
+    def test_at_once(self) -> None:
+        """A job starts at once if the queue is empty; its Deferred fires with its result."""
+        self.assertEqual(self.successResultOf(self.jobs.add(self.job("a"))), "a")
+        self.assertEqual(self.successResultOf(self.jobs.add(self.job("b"))), "b")
+
+    def test_one_after_another(self) -> None:
+        """A job starts when the one before it has ended, in the order of adding."""
+        gate: Deferred[None] = Deferred()
+        first = self.jobs.add(self.job("a", gate))
+        others = [self.jobs.add(self.job("b")), self.jobs.add(self.job("c"))]
+        self.assertEqual(self.events, ["start a"])
+        for done in (first, *others):
+            self.assertNoResult(done)
+        gate.callback(None)
+        self.assertEqual(self.events, ["start a", "end a", "start b", "end b", "start c", "end c"])
+        self.assertEqual([self.successResultOf(done) for done in (first, *others)], list("abc"))
+
+    def test_added_by_a_job(self) -> None:
+        """A job that is added by a running job starts after it."""
+
+        async def run() -> None:
+            self.jobs.add(self.job("b"))
+            self.events.append("end a")
+
+        self.successResultOf(self.jobs.add(run))
+        self.assertEqual(self.events, ["end a", "start b", "end b"])
+
+    def test_added_by_a_callback(self) -> None:
+        """A job that is added by the callback of another starts after those that wait."""
+        gate: Deferred[None] = Deferred()
+        first = self.jobs.add(self.job("a", gate))
+        first.addCallback(lambda _: self.jobs.add_logged(self.job("c")))
+        self.jobs.add(self.job("b"))
+        gate.callback(None)
+        self.assertEqual(self.events[2:], ["start b", "end b", "start c", "end c"])
+
+    def test_failure(self) -> None:
+        """A job that raises fails its Deferred, and the next one runs."""
+        self.failureResultOf(self.jobs.add(self.failing()), ValueError)
+        self.assertEqual(self.successResultOf(self.jobs.add(self.job("b"))), "b")
+        self.assertEqual(self.failures, [])
+
+    def test_failure_is_logged(self) -> None:
+        """The failure of a job without a caller goes to the log."""
+        self.jobs.add_logged(self.failing())
+        (failure,) = self.failures
+        self.assertIsInstance(failure.value, ValueError)
+
+    def test_cancel_waiting(self) -> None:
+        """Cancelling the Deferred of a job that waits does not affect the job."""
+        gate: Deferred[None] = Deferred()
+        self.jobs.add_logged(self.job("a", gate))
+        done = self.jobs.add(self.job("b"))
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        gate.callback(None)
+        self.assertEqual(self.events[2:], ["start b", "end b"])
+
+    def test_cancel_running(self) -> None:
+        """Cancelling the Deferred of a running job affects neither that job nor the next."""
+        gate: Deferred[None] = Deferred()
+        done = self.jobs.add(self.job("a", gate))
+        self.jobs.add(self.job("b"))
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertEqual(self.events, ["start a"])
+        gate.callback(None)
+        self.assertEqual(self.events, ["start a", "end a", "start b", "end b"])
+
+    def test_many(self) -> None:
+        """Thousands of jobs that wait do not overflow the stack."""
+        gate: Deferred[None] = Deferred()
+        self.jobs.add_logged(self.job("first", gate))
+        for _ in range(5000):
+            self.jobs.add_logged(self.job("other"))
+        last = self.jobs.add(self.job("last"))
+        gate.callback(None)
+        self.assertEqual(self.successResultOf(last), "last")
