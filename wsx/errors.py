@@ -451,7 +451,7 @@ class ChildError(WsxError, ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"child {quote(self.id)}: {self.reason}"
+        return f"{quote(self.id)}: {self.reason}"
 
 
 class MaxRestartsExceeded(WsxError):

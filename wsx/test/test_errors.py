@@ -398,7 +398,7 @@ class MessageTests(SynchronousTestCase):
                 wsx.UnknownNameError(wsx.Global(("feed", 7))),
                 "no client has the name Global(key=('feed', 7))",
             ),
-            ("child", wsx.ChildError("feed", "it runs"), 'child "feed": it runs'),
+            ("child", wsx.ChildError("feed", "it runs"), '"feed": it runs'),
             (
                 "restarts",
                 wsx.MaxRestartsExceeded(3, 5.0, wsx.RemoteClose(1012, "restart")),
