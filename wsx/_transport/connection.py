@@ -55,35 +55,35 @@ class Listener(Protocol):
     """
 
     def opened(self, connection: Connection, conn: Conn) -> None:
-        """The opening handshake is complete; ``conn`` holds the server's answer."""
+        """Use a connection whose opening handshake is complete; ``conn`` holds the answer."""
 
     def failed(self, error: WsxError) -> None:
-        """The attempt failed."""
+        """Go on after a failed attempt."""
 
     def received(self, batch: Batch) -> None:
-        """A read is decoded; the batch may be empty."""
+        """Handle the frames of one read; the batch may be empty."""
 
     def writable(self) -> None:
-        """The write buffer has drained below its low-water mark."""
+        """Go on sending: the write buffer has drained."""
 
     def closed(self, reason: BaseException) -> None:
-        """The TCP connection has ended."""
+        """Go on after the end of the TCP connection."""
 
 
 class Opening(Protocol):
     """Notified of the steps up to the end of the opening handshake."""
 
     def connected(self, connection: Connection) -> None:
-        """There is a TCP connection, behind the proxy if there is one."""
+        """Take note of the TCP connection, behind the proxy if there is one."""
 
     def secured(self) -> None:
-        """TLS, if any, is done."""
+        """Start the time for the answer: TLS, if any, is done."""
 
     def succeeded(self, connection: Connection, conn: Conn) -> None:
-        """The opening handshake is complete."""
+        """Report a connection whose opening handshake is complete."""
 
     def failed(self, error: WsxError) -> None:
-        """The opening handshake failed, or the connection ended before it was complete."""
+        """Report a failed opening handshake, or a connection that ended before it was complete."""
 
 
 @implementer(IHandshakeListener, IPushProducer)
