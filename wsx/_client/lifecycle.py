@@ -25,14 +25,14 @@ from wsx._client.delivery import Delivery
 from wsx._client.history import History
 from wsx._client.keepalive import Keepalive
 from wsx._client.mailbox import Connected, Lost, Mailbox, Message
-from wsx._client.reading import FRAMES_QUEUED, WRITE_BUFFER_FULL, Reading
+from wsx._client.open_connection import FRAMES_QUEUED, WRITE_BUFFER_FULL, OpenConnection
+from wsx._client.promises import Promises
 from wsx._client.reconnect import Plan, ReconnectPolicy
 from wsx._client.reporter import Reporter
 from wsx._client.sender import Sender
 from wsx._client.states import Action, Event, Machine, State
 from wsx._client.termination import Termination
 from wsx._client.tracing import Tracing, parse_options
-from wsx._deferreds import Waiters
 from wsx._options import Options
 from wsx._text import describe, expected, shorten
 from wsx._transport.attempt import Attempt
@@ -49,7 +49,6 @@ from wsx.errors import (
     NotConnectedError,
     PingTimeout,
     WsxError,
-    as_exception,
 )
 from wsx.frames import (
     GOING_AWAY,
@@ -96,29 +95,24 @@ class Lifecycle(Generic[S]):
         "_close_frame",
         "_close_requested",
         "_close_timer",
-        "_closed",
         "_conn",
         "_connect_handled",
-        "_connection",
         "_delay",
         "_delay_timer",
         "_delayed",
         "_end_reason",
         "_initialised",
-        "_keepalive",
         "_machine",
-        "_opening",
+        "_open",
         "_options",
         "_plan",
         "_policy",
+        "_promises",
         "_reactor",
-        "_reading",
         "_reason",
         "_registered",
         "_sender",
-        "_started",
         "_target",
-        "_terminated",
         "_termination",
         "delivery",
         "gave_up",
@@ -154,9 +148,7 @@ class Lifecycle(Generic[S]):
         # The present attempt or connection:
         self._attempt: Attempt | None = None
         self._abandoned = False  # a cancelled attempt had a TCP connection
-        self._connection: Connection | None = None
-        self._keepalive: Keepalive | None = None
-        self._reading: Reading | None = None
+        self._open: OpenConnection | None = None
         self._connect_handled = False  # handle_connect has returned on this connection
         self._reason: object = None  # why it ends
         self._close_frame: tuple[int, str] = (NORMAL_CLOSURE, "")
@@ -168,10 +160,7 @@ class Lifecycle(Generic[S]):
         self._initialised = options.async_
         self._registered = False
         self._end_reason: object = None
-        self._started: Deferred[Any] | None = None
-        self._opening: Waiters[Any] = Waiters()
-        self._closed: Waiters[None] = Waiters()
-        self._terminated: Waiters[object] = Waiters()
+        self._promises = Promises(client)
 
     # Requests of the client
 
@@ -198,7 +187,7 @@ class Lifecycle(Generic[S]):
     @property
     def latency(self) -> float | None:
         """Seconds of the last keepalive round trip on this connection, or None."""
-        return None if self._keepalive is None else self._keepalive.latency
+        return None if self._open is None else self._open.keepalive.latency
 
     def post(self, callback: str, message: Any) -> None:
         """Queue a cast or an info for the callback of that name."""
@@ -237,23 +226,17 @@ class Lifecycle(Generic[S]):
         except FrameEncodeError as error:
             return fail(error)
         self._close(code, message)
-        if self._connection is None:
-            return succeed(None)
-        return self._closed.add()
+        return succeed(None) if self._open is None else self._promises.when_closed()
 
     def terminated(self) -> Deferred[object]:
         """Return a Deferred that fires with the reason with which the client ends."""
-        if self._machine.state is State.TERMINATED:
-            return succeed(self._end_reason)
-        return self._terminated.add()
+        return self._promises.when_terminated()
 
     def when_open(self) -> Deferred[Any]:
         """Return a Deferred that fires with the client once it is open."""
-        if self._machine.state is State.TERMINATED:
-            return fail(as_exception(self._end_reason))
         if self._machine.state is State.OPEN and self._connect_handled:
             return succeed(self._client)
-        return self._opening.add()
+        return self._promises.when_open()
 
     def mark_healthy(self) -> None:
         """Count the open connection as healthy."""
@@ -296,9 +279,6 @@ class Lifecycle(Generic[S]):
 
     def begin(self) -> Deferred[Any]:
         """Register the name and start the first attempt; see :meth:`wsx.Client.begin`."""
-        started: Deferred[Any] = Deferred(self._start_cancelled)
-        if not self._initialised:
-            self._started = started
         try:
             if self.name is not None:
                 registry.register(self.name, self._client)
@@ -306,11 +286,11 @@ class Lifecycle(Generic[S]):
             self.handler.client = self._client
         except Exception:
             self._release_name()
-            self._started = None
             raise
+        started = self._promises.start(lambda: self.end(Shutdown("start was cancelled")))
         self._switch_on_tracing()
         if self._initialised:
-            started.callback(self._client)
+            self._promises.fulfil_start()
         # An endpoint may connect, and its server may answer, before connect() returns.
         self.delivery.held = True
         self._handle(Event.START)
@@ -323,30 +303,22 @@ class Lifecycle(Generic[S]):
         except OSError as error:
             self.reporter.log_file_failed(error.filename, error)
 
-    def _start_cancelled(self, _: Deferred[Any]) -> None:
-        self._started = None
-        self.end(Shutdown("start was cancelled"))
-
     def _handle_connect_returned(self) -> None:
         self._initialised = True
         is_open = self._connect_handled = self._machine.state is State.OPEN
-        started, self._started = self._started, None
-        if started is not None:
-            started.callback(self._client)
+        self._promises.fulfil_start()
         if is_open:
-            self._opening.succeed(self._client)
+            self._promises.fulfil_open()
 
     # Events of the connection (a wsx._transport.connection.Listener)
 
     def opened(self, connection: Connection, conn: Conn) -> None:
         """Use a connection whose opening handshake is complete."""
         self._attempt = None
-        self._connection = connection
         self._conn = conn
         self._connect_handled = False
         keepalive = Keepalive(self._reactor, conn, self._sender.ping, self._server_is_silent)
-        self._keepalive = keepalive
-        self._reading = Reading(connection, keepalive)
+        self._open = OpenConnection(connection, keepalive)
         self._sender.opened(connection)
         keepalive.start()
         again = self.history.ever_opened
@@ -361,8 +333,8 @@ class Lifecycle(Generic[S]):
 
     def received(self, batch: Batch) -> None:
         """Deliver a batch, then handle its end."""
-        keepalive = self._keepalive
-        assert keepalive is not None
+        assert self._open is not None
+        keepalive = self._open.keepalive
         keepalive.heard = True
         if batch.has_controls:
             for pong in keepalive.take_pongs(batch):
@@ -397,16 +369,15 @@ class Lifecycle(Generic[S]):
         if self._machine.state is State.ENDING:  # otherwise the loss is counted and reported
             self.reporter.disconnected(self._end_reason)
         ended_with = self._end_reason if self._machine.state is State.ENDING else self._reason
-        self._connection = self._reading = None
-        if self._keepalive is not None:
-            self._keepalive.stop()
-            self._keepalive = None
+        if self._open is not None:
+            self._open.keepalive.stop()
+            self._open = None
         if self._close_timer is not None:
             self._close_timer.cancel()
             self._close_timer = None
         self._handle(Event.LOST)
         self._sender.lost(ConnError(reason, describe(ended_with)))
-        self._closed.succeed(None)
+        self._promises.fulfil_closed()
 
     def _server_is_silent(self, error: WsxError) -> None:
         """Give up the connection after a keepalive timeout."""
@@ -473,23 +444,23 @@ class Lifecycle(Generic[S]):
 
     def pause_reading(self) -> None:
         """Stop reading from the server: frames are queued."""
-        if self._reading is not None and self._machine.state is State.OPEN:
-            self._reading.pause(FRAMES_QUEUED)
+        if self._open is not None and self._machine.state is State.OPEN:
+            self._open.pause_reading(FRAMES_QUEUED)
 
     def resume_reading(self) -> None:
         """Read from the server again: no frames are queued."""
-        if self._reading is not None and self._reading.causes:
-            self._reading.resume(FRAMES_QUEUED)
+        if self._open is not None and self._open.causes:
+            self._open.resume_reading(FRAMES_QUEUED)
 
     def _replies_wait(self, waiting: bool) -> None:
         """Deliver and read no more frames while replies wait for a full write buffer."""
         if not waiting:
             self.delivery.release_frames()
-            if self._reading is not None:
-                self._reading.resume(WRITE_BUFFER_FULL)
-        elif self._reading is not None:
+            if self._open is not None:
+                self._open.resume_reading(WRITE_BUFFER_FULL)
+        elif self._open is not None:
             self.delivery.hold_frames()
-            self._reading.pause(WRITE_BUFFER_FULL)
+            self._open.pause_reading(WRITE_BUFFER_FULL)
 
     # Transitions
 
@@ -582,14 +553,14 @@ class Lifecycle(Generic[S]):
         self.delivery.wake()
 
     def _send_close(self) -> None:
-        assert self._connection is not None
+        assert self._open is not None
         code, message = self._close_frame
         self.reporter.trace("sending close frame: {!r}", self._close_frame)
-        self._connection.start_closing(code, message)
+        self._open.connection.start_closing(code, message)
 
     def _answer_close(self) -> None:
-        assert self._connection is not None and isinstance(self._reason, RemoteClose)
-        self._connection.answer_close(self._reason.code)
+        assert self._open is not None and isinstance(self._reason, RemoteClose)
+        self._open.connection.answer_close(self._reason.code)
 
     def _start_close_timer(self) -> None:
         timeout = self._conn.close_timeout
@@ -598,8 +569,8 @@ class Lifecycle(Generic[S]):
         self._close_timer = self._reactor.callLater(timeout, self._close_timed_out)
 
     def _abort_tcp(self) -> None:
-        if self._connection is not None:
-            self._connection.abort()
+        if self._open is not None:
+            self._open.connection.abort()
 
     def _start_delay(self) -> None:
         self._delay_timer = self._reactor.callLater(self._delay, self._delay_over)
@@ -641,11 +612,7 @@ class Lifecycle(Generic[S]):
         self.tracing.close()
         self.delivery.refuse_requests()
         self.reporter.ended(self._end_reason)
-        started, self._started = self._started, None
-        if started is not None:
-            started.errback(as_exception(self._end_reason))
-        self._opening.fail(as_exception(self._end_reason))
-        self._terminated.succeed(self._end_reason)
+        self._promises.end(self._end_reason)
 
     def _release_name(self) -> None:
         if self.name is None or not self._registered:

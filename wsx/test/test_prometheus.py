@@ -350,9 +350,9 @@ class LatencyTests(ExporterCase):
 
     def set_latency(self, client: wsx.Client[Any], seconds: float) -> None:
         """Set the latency that the keepalive of the open connection measured last."""
-        keepalive = client._life._keepalive
-        assert keepalive is not None
-        keepalive.latency = seconds
+        connection = client._life._open
+        assert connection is not None
+        connection.keepalive.latency = seconds
 
     def test_latency(self) -> None:
         """It is not there before the first answer, then it is, and with the connection it goes."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._client.reading import FRAMES_QUEUED, WRITE_BUFFER_FULL, Reading
+from wsx._client.open_connection import FRAMES_QUEUED, WRITE_BUFFER_FULL, OpenConnection
 from wsx.test.support.each import each
 
 CAUSES = (FRAMES_QUEUED, WRITE_BUFFER_FULL)
@@ -45,7 +45,7 @@ class ReadingTests(SynchronousTestCase):
         self.calls: list[str] = []
         connection: Any = FakeConnection(self.calls)
         keepalive: Any = FakeKeepalive(self.calls)
-        self.reading = Reading(connection, keepalive)
+        self.reading = OpenConnection(connection, keepalive)
 
     def take_calls(self) -> list[str]:
         """Return the calls since the last time."""
@@ -66,51 +66,51 @@ class ReadingTests(SynchronousTestCase):
     @each((FRAMES_QUEUED, WRITE_BUFFER_FULL))
     def test_one_cause(self, cause: int) -> None:
         """One cause pauses the connection and the keepalive, and its end resumes both."""
-        self.reading.pause(cause)
+        self.reading.pause_reading(cause)
         self.assertEqual(self.reading.causes, cause)
         self.assertEqual(self.take_calls(), ["pause_reading", "paused"])
-        self.reading.resume(cause)
+        self.reading.resume_reading(cause)
         self.assertEqual(self.reading.causes, 0)
         self.assertEqual(self.take_calls(), ["resume_reading", "resumed"])
 
     @each((FRAMES_QUEUED, WRITE_BUFFER_FULL))
     def test_twice(self, cause: int) -> None:
         """The same cause twice pauses once, and one ``resume`` removes it."""
-        self.reading.pause(cause)
+        self.reading.pause_reading(cause)
         self.take_calls()
-        self.reading.pause(cause)
+        self.reading.pause_reading(cause)
         self.assertEqual(self.take_calls(), [])
-        self.reading.resume(cause)
+        self.reading.resume_reading(cause)
         self.assertEqual(self.take_calls(), ["resume_reading", "resumed"])
 
     @each(((FRAMES_QUEUED, WRITE_BUFFER_FULL), (WRITE_BUFFER_FULL, FRAMES_QUEUED)))
     def test_two_causes(self, first: int, second: int) -> None:
         """Reading is resumed after the last of two causes has ended, in either order."""
-        self.reading.pause(first)
+        self.reading.pause_reading(first)
         self.take_calls()
-        self.reading.pause(second)
+        self.reading.pause_reading(second)
         self.assertEqual(self.take_calls(), [])
         self.assertEqual(self.reading.causes, first | second)
-        self.reading.resume(first)
+        self.reading.resume_reading(first)
         self.assertEqual(self.take_calls(), [])
         self.assertEqual(self.reading.causes, second)
-        self.reading.resume(second)
+        self.reading.resume_reading(second)
         self.assertEqual(self.take_calls(), ["resume_reading", "resumed"])
 
     @each(((FRAMES_QUEUED, WRITE_BUFFER_FULL), (WRITE_BUFFER_FULL, FRAMES_QUEUED)))
     def test_resume_for_another_cause(self, cause: int, other: int) -> None:
         """``resume`` for a cause that does not exist changes nothing."""
-        self.reading.resume(other)
-        self.reading.pause(cause)
+        self.reading.resume_reading(other)
+        self.reading.pause_reading(cause)
         self.take_calls()
-        self.reading.resume(other)
+        self.reading.resume_reading(other)
         self.assertEqual(self.reading.causes, cause)
         self.assertEqual(self.take_calls(), [])
 
     def test_again(self) -> None:
         """Reading can be paused again after it was resumed."""
         for _ in range(3):
-            self.reading.pause(FRAMES_QUEUED)
+            self.reading.pause_reading(FRAMES_QUEUED)
             self.assertEqual(self.take_calls(), ["pause_reading", "paused"])
-            self.reading.resume(FRAMES_QUEUED)
+            self.reading.resume_reading(FRAMES_QUEUED)
             self.assertEqual(self.take_calls(), ["resume_reading", "resumed"])
