@@ -14,6 +14,7 @@ __all__ = [
     "is_clean_close",
     "refusal",
     "refusal_details",
+    "tcp_detail",
     "wrong_result",
 ]
 
@@ -104,6 +105,15 @@ def is_clean_close(error: object) -> bool:
     It is recognised by its name, because this layer does not import Twisted.
     """
     return any(cls.__name__ == "ConnectionDone" for cls in type(error).__mro__)
+
+
+def tcp_detail(error: BaseException) -> str | None:
+    """Return one line about an error of TCP, or None if it only says that TCP ended.
+
+    Twisted's ``ConnectionLost`` without arguments stands for a reset, a timeout or a local abort.
+    """
+    says_nothing = type(error).__name__ == "ConnectionLost" and not error.args
+    return None if says_nothing else describe(error)
 
 
 def wrong_result(callback: str, result: object) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from wsx._error_texts import is_clean_close
-from wsx._text import describe, quote
+from wsx._error_texts import is_clean_close, tcp_detail
+from wsx._text import quote
 from wsx.frames import NO_STATUS_RECEIVED, NORMAL_CLOSURE
 
 if TYPE_CHECKING:
@@ -85,8 +85,9 @@ class ConnectionDropped:
     def __str__(self) -> str:
         if is_clean_close(self.original):
             return "server closed the TCP connection without a close frame"
-        lost = "TCP connection lost without a close frame"
-        return lost if self.original is None else f"{lost}: {describe(self.original)}"
+        lost = "TCP connection broken without a close frame"
+        detail = None if self.original is None else tcp_detail(self.original)
+        return lost if detail is None else f"{lost}: {detail}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,12 +273,12 @@ class Reporter:
 
 
 def _describe(reason: object) -> str:
-    """Return one line about a reason; for a refused handshake with its important headers."""
-    return describe(reason, detailed=True)
+    """Return one line about a reason, for lines that say themselves that connecting failed."""
+    return describe(reason, detailed=True).removeprefix("connection failed: ")
 
 
 def _describe_end(reason: object) -> str:
-    text = _describe(reason)
+    text = describe(reason, detailed=True)
     return text if isinstance(reason, Shutdown) else f"ended: {text}"
 
 

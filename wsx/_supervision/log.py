@@ -57,8 +57,11 @@ class SupervisorLog:
         )
 
     def not_restarting(self, child: Child) -> None:
-        """Log that a child which ended abnormally is not restarted."""
-        _log.warn(
+        """Log that a child which ended abnormally is not restarted.
+
+        It is a debug line: the child itself has logged its end, and why it does not go on.
+        """
+        _log.debug(
             "supervisor {supervisor}: not restarting child {child} ({why})",
             supervisor=self._supervisor,
             child=quote(child.spec.id),

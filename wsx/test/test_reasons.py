@@ -105,16 +105,15 @@ class TextTests(SynchronousTestCase):
             (
                 "lost",
                 wsx.ConnectionDropped(ConnectionLost()),
-                "TCP connection lost without a close frame: ConnectionLost: Connection to the "
-                "other side was lost in a non-clean fashion",
+                "TCP connection broken without a close frame",
             ),
             (
                 "timeout",
                 wsx.ConnectionDropped(TCPTimedOutError()),
-                "TCP connection lost without a close frame: TCPTimedOutError: TCP connection "
+                "TCP connection broken without a close frame: TCPTimedOutError: TCP connection "
                 "timed out",
             ),
-            ("no cause", wsx.ConnectionDropped(), "TCP connection lost without a close frame"),
+            ("no cause", wsx.ConnectionDropped(), "TCP connection broken without a close frame"),
             ("stopped", wsx.Shutdown(), "stopped"),
             ("stopped with a detail", wsx.Shutdown("reload"), "stopped: reload"),
         ]

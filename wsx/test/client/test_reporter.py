@@ -58,6 +58,11 @@ class FakeClient:
         return "<FakeClient>"
 
 
+def cause(error: wsx.ConnError) -> str:
+    """Return the text of an error without the words that the log line itself contains."""
+    return describe(error).removeprefix("connection failed: ")
+
+
 class Refusal(wsx.RequestError):
     """A refusal with a fixed summary."""
 
@@ -184,7 +189,7 @@ class ConnectedTests(ReporterCase):
         self.assertEqual(
             self.connected(False, Outage(REFUSED, 0.0, 1), 2.0),
             f"feed: connected to {URL} after 2.0 s and 1 failed attempt "
-            f"(first failure: {describe(REFUSED)})",
+            f"(first failure: {cause(REFUSED)})",
         )
 
     def test_insecure(self) -> None:
@@ -234,7 +239,7 @@ class LostTests(ReporterCase):
         status = wsx.Disconnect(REFUSED, 3, CONN)
         self.assertEqual(
             self.info(self.reporter.lost, status, False, 60.0),
-            f"feed: connecting to {URL} failed ({describe(REFUSED)}); "
+            f"feed: connecting to {URL} failed ({cause(REFUSED)}); "
             "reconnecting in 60.0 s (attempt 3)",
         )
 
@@ -242,7 +247,7 @@ class LostTests(ReporterCase):
         """Without another attempt, an abnormal reason is a warning."""
         self.assertEqual(
             self.warning(self.reporter.lost, wsx.Disconnect(REFUSED, 1, CONN), False, None),
-            f"feed: connecting to {URL} failed ({describe(REFUSED)}); not reconnecting",
+            f"feed: connecting to {URL} failed ({cause(REFUSED)}); not reconnecting",
         )
 
     def test_not_reconnecting_after_a_normal_reason(self) -> None:
@@ -723,7 +728,7 @@ class ClientLogTests(MemoryCase):
             error = self.failureResultOf(started, wsx.ConnError).value
         self.assertEqual(
             self.lines(events),
-            [f"feed: connecting to {URL} failed ({describe(error)}); not reconnecting"],
+            [f"feed: connecting to {URL} failed ({cause(error)}); not reconnecting"],
         )
 
     def test_lost_connection_that_ends_the_client(self) -> None:
