@@ -61,7 +61,7 @@ class RestartTests(LogCase):
         self.assertEqual(
             self.line(self.log.not_restarting, child),
             (
-                LogLevel.warn,
+                LogLevel.debug,
                 'supervisor "feeds": not restarting child "orders" (its restart type is temporary)',
             ),
         )
@@ -72,7 +72,7 @@ class RestartTests(LogCase):
         self.assertEqual(
             self.line(self.log.not_restarting, self.child),
             (
-                LogLevel.warn,
+                LogLevel.debug,
                 'supervisor "feeds": not restarting child "orders" (its reconnect policy gave up)',
             ),
         )
