@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from getopt import GetoptError
 from importlib import import_module
@@ -164,16 +165,18 @@ class Options(usage.Options):
             SystemExit: An argument is wrong. Python prints the message, one line, on standard
                 error and exits with status 1.
         """
+        arguments = sys.argv[1:] if options is None else list(options)
         try:
-            super().parseOptions(options)
+            super().parseOptions(arguments)
         except usage.UsageError as error:
-            raise SystemExit(f"twistd wsx: {escape(self._explain(error))}") from None
+            raise SystemExit(f"twistd wsx: {escape(self._explain(error, arguments))}") from None
 
-    def _explain(self, error: usage.UsageError) -> str:
+    def _explain(self, error: usage.UsageError, arguments: list[str]) -> str:
         cause = error.__context__
         if not isinstance(cause, GetoptError):
             return str(error)
-        return command_line.explain_getopt(cause, [name.rstrip("=") for name in self.longOpt])
+        known = [name.rstrip("=") for name in self.longOpt]
+        return command_line.explain_getopt(cause, arguments, known)
 
     def parseArgs(self, *args: str) -> None:
         """Refuse arguments that are not options.

@@ -166,18 +166,21 @@ READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 }
 
 
-def explain_getopt(error: GetoptError, known: Iterable[str]) -> str:
+def explain_getopt(error: GetoptError, arguments: Iterable[str], known: Iterable[str]) -> str:
     """Return the message for a command line that ``getopt`` cannot parse.
 
     Args:
         error: The error of ``getopt``.
+        arguments: The command line.
         known: The names of all options, without dashes.
     """
     option = error.msg.split()[1]
     if "requires argument" in error.msg:
         return f"{expected(option, 'a value')}, got nothing"
     if "must not have an argument" in error.msg:
-        return expected(option, "no value")
+        parts = (argument.partition("=") for argument in arguments)
+        values = [value for name, equals, value in parts if equals and option.startswith(name)]
+        return expected(option, "no value", *values[:1])
     problem = "ambiguous option" if "unique" in error.msg else "unknown option"
     similar = [f"--{name}" for name in get_close_matches(error.opt, known, n=1)]
     hint = f"did you mean {similar[0]}?" if similar else '"twistd wsx --help" lists the options'
