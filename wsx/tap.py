@@ -29,6 +29,46 @@ from wsx.supervisor import Supervisor
 
 __all__ = ["Options", "makeService"]
 
+# The options by name, with their help texts.
+_FLAGS: Final = {
+    "demo": "Start a demo server on a free loopback port and connect to it.",
+    "insecure": "Do not verify the server's certificate.",
+    "reconnect": "Reconnect when the connection is lost. This is the default.",
+    "no-reconnect": "End the client when the connection is lost.",
+}
+_PARAMETERS: Final = {
+    "url": "Connect to this URL: ws://, wss://, http:// or https://.",
+    "config": "Run the clients of this TOML file. SIGHUP reloads the file.",
+    "handler": "Pass messages to this subclass of wsx.Handler: module.Class.",
+    "state": "Set the handler's first state, as JSON. Default: null.",
+    "certificate": "Send the client certificate in this PEM file.",
+    "private-key": "Read the key of --certificate from this PEM file.",
+    "proxy": "Connect through this proxy: http://[user:password@]host:port.",
+    "endpoint": "Connect through this Twisted client endpoint.",
+    "compression": "Compress messages: deflate offers permessage-deflate.",
+    "name": "Set the client's name.",
+    "max-attempts": "Give up after this many failed attempts to reconnect. Default: never.",
+    "ping-interval": "Send a ping every N seconds, or none. Default: 20.",
+    "ping-timeout": (
+        "Drop the connection if nothing is received within N seconds of a ping, or none. "
+        "Default: 20."
+    ),
+    "data-timeout": "Drop the connection after N seconds without a message. Default: none.",
+    "connect-timeout": "Wait at most N seconds for DNS, TCP, proxy and TLS together. Default: 6.",
+    "debug": "Switch on trace, log, log:N or statistics; separate with commas.",
+    "log-to-file": "Append the client's events, with payloads, to this file.",
+    "restart": (
+        "Restart a client that has ended: permanent (always), transient (after a failure) or "
+        "temporary (never). Default: transient; temporary with --no-reconnect and for the "
+        "console."
+    ),
+    "max-restarts": "Stop twistd after more than N restarts within --max-seconds. Default: 3.",
+    "max-seconds": "Set the period for --max-restarts. Default: 5.",
+    "metrics": (
+        "Serve Prometheus metrics at this Twisted server endpoint, for example "
+        "tcp:9100:interface=127.0.0.1."
+    ),
+}
 _DEFAULTS: Final = {
     "ping-interval": 20.0,
     "ping-timeout": 20.0,
@@ -63,74 +103,10 @@ class Options(usage.Options):
         "connection."
     )
 
-    optFlags: ClassVar[list[Any]] = [
-        ["demo", None, "Start a demo server on a free loopback port and connect to it."],
-        ["insecure", None, "Do not verify the server's certificate."],
-        ["reconnect", None, "Reconnect when the connection is lost. This is the default."],
-        ["no-reconnect", None, "End the client when the connection is lost."],
-    ]
+    optFlags: ClassVar[list[Any]] = [[name, None, text] for name, text in _FLAGS.items()]
 
     optParameters: ClassVar[list[Any]] = [
-        ["url", None, None, "Connect to this URL: ws://, wss://, http:// or https://."],
-        ["config", None, None, "Run the clients of this TOML file. SIGHUP reloads the file."],
-        ["handler", None, None, "Pass messages to this subclass of wsx.Handler: module.Class."],
-        ["state", None, None, "Set the handler's first state, as JSON. Default: null."],
-        ["certificate", None, None, "Send the client certificate in this PEM file."],
-        ["private-key", None, None, "Read the key of --certificate from this PEM file."],
-        ["proxy", None, None, "Connect through this proxy: http://[user:password@]host:port."],
-        ["endpoint", None, None, "Connect through this Twisted client endpoint."],
-        ["compression", None, None, "Compress messages: deflate offers permessage-deflate."],
-        ["name", None, None, "Set the client's name."],
-        [
-            "max-attempts",
-            None,
-            None,
-            "Give up after this many failed attempts to reconnect. Default: never.",
-        ],
-        ["ping-interval", None, None, "Send a ping every N seconds, or none. Default: 20."],
-        [
-            "ping-timeout",
-            None,
-            None,
-            "Drop the connection if nothing is received within N seconds of a ping, or none. "
-            "Default: 20.",
-        ],
-        [
-            "data-timeout",
-            None,
-            None,
-            "Drop the connection after N seconds without a message. Default: none.",
-        ],
-        [
-            "connect-timeout",
-            None,
-            None,
-            "Wait at most N seconds for DNS, TCP, proxy and TLS together. Default: 6.",
-        ],
-        ["debug", None, None, "Switch on trace, log, log:N or statistics; separate with commas."],
-        ["log-to-file", None, None, "Append the client's events, with payloads, to this file."],
-        [
-            "restart",
-            None,
-            None,
-            "Restart a client that has ended: permanent (always), transient (after a failure) or "
-            "temporary (never). Default: transient; temporary with --no-reconnect and for the "
-            "console.",
-        ],
-        [
-            "max-restarts",
-            None,
-            None,
-            "Stop twistd after more than N restarts within --max-seconds. Default: 3.",
-        ],
-        ["max-seconds", None, None, "Set the period for --max-restarts. Default: 5."],
-        [
-            "metrics",
-            None,
-            None,
-            "Serve Prometheus metrics at this Twisted server endpoint, for example "
-            "tcp:9100:interface=127.0.0.1.",
-        ],
+        [name, None, None, text] for name, text in _PARAMETERS.items()
     ]
 
     def __init__(self) -> None:

@@ -117,7 +117,7 @@ class Console(Handler[Any], restart="temporary"):
             self._lost = status.reason
         self._connected = False
         if self._output_ended:
-            raise Exit  # A normal end, because nobody reads the output.
+            raise Exit  # A normal end, because the output has no reader any more.
         if not self._is_done():
             return super().handle_disconnect(status, state)
         if self._lost is not None:
