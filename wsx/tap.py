@@ -285,7 +285,6 @@ class Options(usage.Options):
 
         url = _DEMO_URL if self["demo"] else self["url"]
         self._checked("url", checks.check_url, url)
-        self._checked("url", checks.check_host, url)
         if self["proxy"] is not None:
             self._checked("proxy", checks.check_proxy, self["proxy"])
         if self["endpoint"] is not None:

@@ -33,7 +33,6 @@ __all__ = [
     "check_certificate_and_key",
     "check_certificates",
     "check_client_endpoint",
-    "check_host",
     "check_log_file",
     "check_private_key",
     "check_proxy",
@@ -143,16 +142,6 @@ def check_ssl_options(options: Mapping[str, Any]) -> None:
         tls_creator(Conn(_ANY_URL, ssl_options=options))
     except Exception as error:
         raise InvalidValue("options for TLS", dict(options), reason_of(error)) from error
-
-
-def check_host(url: str) -> None:
-    """Check that TLS can verify the host name of a URL."""
-    conn = Conn(url)
-    if conn.parsed.secure:
-        try:
-            tls_creator(conn)
-        except Exception as error:
-            raise InvalidValue("a valid host name", conn.parsed.host, reason_of(error)) from error
 
 
 def check_client_endpoint(description: Any, reactor: Any) -> None:

@@ -126,7 +126,6 @@ class ClientReader:
     def _read_conn(self) -> Conn:
         url = self._table["url"]
         self._checked("url", checks.check_url, url)
-        self._checked("url", checks.check_host, url)
         conn = Conn(url)
         for key in self._table:
             if key in CONN_OPTIONS:

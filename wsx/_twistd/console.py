@@ -14,12 +14,12 @@ from twisted.protocols.basic import LineReceiver
 from zope.interface import implementer
 
 from wsx.conn import Conn
-from wsx.errors import InvalidFrameError, NotConnectedError
+from wsx.errors import InvalidFrameError, NotConnectedError, WsxError
 from wsx.frames import Binary, Text
 from wsx.handler import Answer, Close, Exit, Handler, Ok
 from wsx.reasons import Disconnect, is_normal
 
-__all__ = ["Console", "Lines", "log_to_stderr", "render"]
+__all__ = ["Console", "Lines", "MessagesMayBeMissing", "log_to_stderr", "render"]
 
 _QUIET_SECONDS: Final = 1.0  # without a message, after the end of the input, before closing
 _SHOWN_BYTES: Final = 64  # of a binary message
@@ -64,6 +64,13 @@ class Lines(LineReceiver):
         self._console.end_of_output()
 
 
+class MessagesMayBeMissing(WsxError):
+    """A connection was lost, which has been logged, and the rest was sent on another one."""
+
+    def __str__(self) -> str:
+        return "a connection was lost before the end of the input; messages may be missing"
+
+
 class Console(Handler[Any], restart="temporary"):
     """Prints each message, and sends each line of standard input as a text message.
 
@@ -72,8 +79,8 @@ class Console(Handler[Any], restart="temporary"):
     connection, so that no line is lost before it is sent.
 
     After the end of the input it closes the connection once no message has been received for a
-    second. If the server has closed the connection abnormally or has dropped it, at any time, the
-    client ends with that reason: messages may have been lost, and the exit status must tell.
+    second. If the server has closed a connection abnormally or has dropped it, at any time, the
+    client ends abnormally: messages may have been lost, and the exit status must tell.
     """
 
     def __init__(self) -> None:
@@ -85,7 +92,7 @@ class Console(Handler[Any], restart="temporary"):
         self._output_ended = False
         self._quiet_timer: IDelayedCall | None = None
         self._connected = False
-        self._lost: object = None  # Why the first connection that ended abnormally ended.
+        self._was_lost = False  # A connection has ended abnormally.
 
     # Callbacks of the client
 
@@ -94,8 +101,8 @@ class Console(Handler[Any], restart="temporary"):
         self._connected = True
         if self._output_ended:
             return Close(state)
-        if self._is_done() and self._lost is not None:  # The client was restarted after its end.
-            raise Exit(self._lost)
+        if self._is_done() and self._was_lost:  # The client was restarted after its end.
+            raise Exit(MessagesMayBeMissing())
         if self._lines is None:
             _explain_keys()
             self._lines = Lines(self)
@@ -113,16 +120,18 @@ class Console(Handler[Any], restart="temporary"):
     def handle_disconnect(self, status: Disconnect, state: Any) -> Answer[Any]:
         """Pause reading; end the client if there is nothing left to do, else follow the policy."""
         self._pause()
-        if self._connected and self._lost is None and not is_normal(status.reason):
-            self._lost = status.reason
+        was_lost, self._was_lost = self._was_lost, self._was_lost or self._is_loss(status)
         self._connected = False
         if self._output_ended:
             raise Exit  # A normal end, because the output has no reader any more.
         if not self._is_done():
             return super().handle_disconnect(status, state)
-        if self._lost is not None:
-            raise Exit(self._lost)
+        if was_lost:
+            raise Exit(MessagesMayBeMissing())
         return Ok(state)
+
+    def _is_loss(self, status: Disconnect) -> bool:
+        return self._connected and not is_normal(status.reason)
 
     def terminate(self, reason: Any, state: Any) -> None:
         """Report how many lines were not sent."""
@@ -200,12 +209,8 @@ class Console(Handler[Any], restart="temporary"):
         if self._quiet_timer is not None and self._quiet_timer.active():
             self._quiet_timer.reset(_QUIET_SECONDS)
         else:
-            self._quiet_timer = self.client.reactor.callLater(_QUIET_SECONDS, self._close)
-
-    def _close(self) -> None:
-        if self._lost is not None:
-            _tell("a connection was lost before the end of the input; messages may be missing")
-        self.client.close()
+            close = self.client.close
+            self._quiet_timer = self.client.reactor.callLater(_QUIET_SECONDS, close)
 
 
 def _explain_keys() -> None:

@@ -32,7 +32,6 @@ class URLTests(ChecksCase):
         """Valid URLs pass."""
         for url in ("ws://a.test", "wss://u:p@[::1]:8443/x?y=1"):
             checks.check_url(url)
-            checks.check_host(url)
         checks.check_proxy("http://u:p@proxy.test:3128")
 
     def test_types(self) -> None:
@@ -46,12 +45,6 @@ class URLTests(ChecksCase):
         expected = "value: expected http://[user:password@]host:port, got "
         self.assertEqual(self.about(checks.check_proxy, "a:1"), f'{expected}"a:1"')
         self.assertEqual(self.about(checks.check_proxy, "http://"), f'{expected}"http://": no host')
-
-    def test_host(self) -> None:
-        """A host name that TLS cannot verify is refused for wss, not for ws."""
-        host = "a" * 64 + ".test"
-        self.assertIn(host, self.about(checks.check_host, f"wss://{host}/"))
-        checks.check_host(f"ws://{host}/")
 
 
 class HandlerTests(ChecksCase):
