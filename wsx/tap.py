@@ -1,206 +1,199 @@
-"""``twistd wsx``: its options, and the service that runs clients until all have ended for good."""
+"""The ``twistd wsx`` command: its options, and the service that twistd runs."""
 
 from __future__ import annotations
 
-import json
 import os
+import sys
 from collections.abc import Callable
+from getopt import GetoptError
 from importlib import import_module
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from twisted.application.service import IService
 from twisted.python import usage
 
-from wsx._client.log_file import check_path
 from wsx._compiled import compiled
-from wsx._text import describe
-from wsx._twistd import config
+from wsx._text import escape, expected
+from wsx._twistd import checks, command_line, config
+from wsx._twistd.clients import client_spec
+from wsx._twistd.config_error import ConfigError
 from wsx._twistd.console import Console, log_to_stderr
 from wsx._twistd.demo import DemoHandler
+from wsx._twistd.invalid import InvalidValue
 from wsx._twistd.runner import ConfigRunner, DemoRunner, Runner
 from wsx._version import __version__
 from wsx.backoff import Backoff
-from wsx.child import RESTARTS
-from wsx.conn import Conn, parse_proxy
+from wsx.conn import Conn
 from wsx.handler import Handler
 from wsx.supervisor import Supervisor
 
 __all__ = ["Options", "makeService"]
 
-
-def _seconds_or_none(text: str) -> float | None:
-    return None if text == "none" else float(text)
-
-
-# How each number is read, and what it is by default.
-_NUMBERS: Final[dict[str, tuple[Callable[[str], float | None], float | None]]] = {
-    "max-attempts": (int, None),
-    "ping-interval": (_seconds_or_none, 20.0),
-    "ping-timeout": (_seconds_or_none, 20.0),
-    "data-timeout": (_seconds_or_none, None),
-    "connect-timeout": (float, 6.0),
-    "max-restarts": (int, 3),
-    "max-seconds": (float, 5.0),
+# The options by name, with their help texts.
+_FLAGS: Final = {
+    "demo": "Start a demo server on a free loopback port and connect to it.",
+    "insecure": "Do not verify the server's certificate.",
+    "reconnect": "Reconnect when the connection is lost. This is the default.",
+    "no-reconnect": "End the client when the connection is lost.",
 }
+_PARAMETERS: Final = {
+    "url": "Connect to this URL: ws://, wss://, http:// or https://.",
+    "config": "Run the clients of this TOML file. SIGHUP reloads the file.",
+    "handler": "Pass messages to this subclass of wsx.Handler: module.Class.",
+    "state": "Set the handler's first state, as JSON. Default: null.",
+    "certificate": "Send the client certificate in this PEM file.",
+    "private-key": "Read the key of --certificate from this PEM file.",
+    "proxy": "Connect through this proxy: http://[user:password@]host:port.",
+    "endpoint": "Connect through this Twisted client endpoint.",
+    "compression": "Compress messages: deflate offers permessage-deflate.",
+    "name": "Set the client's name.",
+    "max-attempts": "Give up after this many failed attempts to reconnect. Default: never.",
+    "ping-interval": "Send a ping every N seconds, or none. Default: 20.",
+    "ping-timeout": (
+        "Drop the connection if nothing is received within N seconds of a ping, or none. "
+        "Default: 20."
+    ),
+    "data-timeout": "Drop the connection after N seconds without a message. Default: none.",
+    "connect-timeout": "Wait at most N seconds for DNS, TCP, proxy and TLS together. Default: 6.",
+    "debug": "Switch on trace, log, log:N or statistics; separate with commas.",
+    "log-to-file": "Append the client's events, with payloads, to this file.",
+    "restart": (
+        "Restart a client that has ended: permanent (always), transient (after a failure) or "
+        "temporary (never). Default: transient; temporary with --no-reconnect and for the "
+        "console."
+    ),
+    "max-restarts": "Stop twistd after more than N restarts within --max-seconds. Default: 3.",
+    "max-seconds": "Set the period for --max-restarts. Default: 5.",
+    "metrics": (
+        "Serve Prometheus metrics at this Twisted server endpoint, for example "
+        "tcp:9100:interface=127.0.0.1."
+    ),
+}
+_DEFAULTS: Final = {
+    "ping-interval": 20.0,
+    "ping-timeout": 20.0,
+    "connect-timeout": 6.0,
+    "max-restarts": 3,
+    "max-seconds": 5.0,
+    "debug": [],
+}
+_SOURCES: Final = ("url", "demo", "config")
+_WITH_CONFIG: Final = {"config", "metrics"}
+_REPEATABLE: Final = {"headers": "header", "subprotocols": "subprotocol", "cacerts": "cacerts"}
+_NOT_GIVEN: Final[tuple[Any, ...]] = (None, 0, [])  # The values of options that were not given.
+_DEMO_URL: Final = "ws://127.0.0.1/"  # The port is added once the demo server listens.
 
-_WITH_CONFIG: Final = {"config", "metrics"}  # what may be said beside --config
+T = TypeVar("T")
 
 
 class Options(usage.Options):
     """The command line of ``twistd wsx``.
 
-    A wrong one ends the process with one line on standard error and exit status 1, before anything
-    is started.
+    A wrong command line ends the process with one line on standard error and exit status 1. Nothing
+    has been started then.
     """
 
     synopsis = "[options] (--url URL | --demo | --config FILE) [--handler module.Class]"
 
     longdesc = (
-        "Keeps a WebSocket connection open and hands what comes to your handler class. Without "
-        "--handler it is a console: what is received is printed, and each line read from standard "
-        "input is sent; after the end of the input it waits until nothing has come for a second, "
-        "and closes."
+        "Run a WebSocket client: connect, pass each message to your handler class, and reconnect "
+        "when the connection is lost. Without --handler, twistd wsx is a console: it prints each "
+        "message that it receives and sends each line of its standard input. After the end of the "
+        "input it waits until no message has been received for one second, then closes the "
+        "connection."
     )
 
-    optFlags: ClassVar[list[Any]] = [
-        ["demo", None, "Start a server on a free loopback port first, and connect to it."],
-        ["insecure", None, "Do not verify the server's certificate."],
-        ["reconnect", None, "Connect again when the connection is lost (the default)."],
-        ["no-reconnect", None, "End when the connection is lost."],
-    ]
+    optFlags: ClassVar[list[Any]] = [[name, None, text] for name, text in _FLAGS.items()]
 
     optParameters: ClassVar[list[Any]] = [
-        ["url", None, None, "Where to connect: ws://, wss://, http:// or https://."],
-        ["config", None, None, "A TOML file of several clients, instead; SIGHUP rereads it."],
-        ["handler", None, None, "Your subclass of wsx.Handler, as module.Class."],
-        ["state", None, None, "The handler's first state, as JSON."],
-        ["certificate", None, None, "Our own certificate: a PEM file."],
-        ["private-key", None, None, "The key of --certificate: a PEM file."],
-        ["proxy", None, None, "http://[user:password@]host:port"],
-        ["endpoint", None, None, "A Twisted client endpoint to connect through."],
-        ["compression", None, None, "'deflate' offers permessage-deflate."],
-        ["name", None, None, "The client's name."],
-        ["max-attempts", None, None, "Try again at most so many times in a row."],
-        [
-            "ping-interval",
-            None,
-            None,
-            "Seconds between two keepalive pings, or 'none'. Default: 20.",
-        ],
-        [
-            "ping-timeout",
-            None,
-            None,
-            "Seconds from a ping to a sign of life, or 'none'. Default: 20.",
-        ],
-        ["data-timeout", None, None, "Give a connection up after so long without a message."],
-        ["connect-timeout", None, None, "Seconds for DNS, TCP, proxy and TLS. Default: 6."],
-        ["debug", None, None, "Any of trace, log, log:N, statistics, with commas between."],
-        ["log-to-file", None, None, "Write the client's events to this file."],
-        [
-            "restart",
-            None,
-            None,
-            f"When the client ends: {', '.join(RESTARTS)}. Default: transient, and temporary with "
-            "--no-reconnect.",
-        ],
-        ["max-restarts", None, None, "Give up with more restarts than this... Default: 3."],
-        ["max-seconds", None, None, "...within so many seconds. Default: 5."],
-        [
-            "metrics",
-            None,
-            None,
-            "Serve metrics for Prometheus here: a Twisted server endpoint, such as "
-            "tcp:9100:interface=127.0.0.1",
-        ],
+        [name, None, None, text] for name, text in _PARAMETERS.items()
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self["headers"] = []
-        self["subprotocols"] = []
-        self["cacerts"] = []
+        for key in _REPEATABLE:
+            self[key] = []
 
     def opt_header(self, header: str) -> None:
-        """'Name: value', added to the request. May be given more than once."""
-        name, colon, value = header.partition(":")
-        if not colon:
-            raise usage.UsageError("--header is 'Name: value'")
-        self["headers"].append((name.strip(), value.strip()))
+        """Add a header to the request: 'Name: value'. May be repeated."""
+        self["headers"].append(header)
 
     def opt_subprotocol(self, name: str) -> None:
-        """Offered to the server. May be given more than once."""
+        """Offer this subprotocol. May be repeated."""
         self["subprotocols"].append(name)
 
     def opt_cacerts(self, path: str) -> None:
-        """A PEM file of certificates to trust instead of the platform's. May be repeated."""
+        """Trust the certificates in this PEM file, not the platform's. May be repeated."""
         self["cacerts"].append(path)
 
     def opt_version(self) -> None:
-        """Show the version and exit."""
+        """Display the version of wsx and exit."""
         print(f"wsx {__version__} ({'compiled' if compiled else 'pure Python'})")
         raise SystemExit(0)
 
     def parseOptions(self, options: Any = None) -> None:
-        """Parses and checks everything.
+        """Parse and check the command line.
+
+        Args:
+            options: The arguments. Default: those of the process.
 
         Raises:
-            SystemExit: with one line of text, which Python prints on standard error; status 1.
+            SystemExit: An argument is wrong. Python prints the message, one line, on standard
+                error and exits with status 1.
         """
+        arguments = sys.argv[1:] if options is None else list(options)
         try:
-            super().parseOptions(options)
+            super().parseOptions(arguments)
         except usage.UsageError as error:
-            raise SystemExit(f"twistd wsx: {' '.join(str(error).split())}") from None
+            raise SystemExit(f"twistd wsx: {escape(self._explain(error, arguments))}") from None
+
+    def _explain(self, error: usage.UsageError, arguments: list[str]) -> str:
+        cause = error.__context__
+        if not isinstance(cause, GetoptError):
+            return str(error)
+        known = [name.rstrip("=") for name in self.longOpt]
+        return command_line.explain_getopt(cause, arguments, known)
 
     def parseArgs(self, *args: str) -> None:
-        """Takes no arguments beyond the options.
+        """Refuse arguments that are not options.
 
         Raises:
-            usage.UsageError: there is one.
+            usage.UsageError: There is such an argument.
         """
         if args:
-            raise usage.UsageError(f"unexpected argument: {args[0]}")
+            text = command_line.explain_argument(args[0], bool(self["headers"]))
+            raise usage.UsageError(text)
 
     def postOptions(self) -> None:
-        """Turns the options into what the service needs.
+        """Check the options together and convert them to what :func:`makeService` needs.
 
         Raises:
-            usage.UsageError: they cannot be used.
+            usage.UsageError: An option is wrong.
         """
-        ways = sum([bool(self["demo"]), self["url"] is not None, self["config"] is not None])
-        if ways != 1:
-            raise usage.UsageError("give one of --url, --demo and --config")
-        if self["metrics"] is not None:
-            _refusing("--metrics: ", self._check_metrics)
+        self._check_sources()
+        self._check_metrics()
         if self["config"] is not None:
-            self._read_config()
-            return
-        if self["reconnect"] and self["no-reconnect"]:
-            raise usage.UsageError("give one of --reconnect and --no-reconnect")
-        self._parse_numbers()
-        # One set of arguments for the client; --demo gets its port later.
-        self["chosen_handler"] = self._chosen_handler()
-        self["initial_state"] = self._initial_state()
-        self["conn"] = _refusing("", self._conn)
-        self["client_options"] = _refusing("", self._client_options)
-        _refusing("", lambda: self.make_supervisor(self["conn"]))
-        self._open_log_file()
-        if isinstance(self["chosen_handler"], Console):
-            self._keep_standard_output_for_the_console()
+            self._load_config()
+        else:
+            self._read_client()
 
     def make_supervisor(self, conn: Conn) -> Supervisor:
-        """Makes the supervisor of the one client."""
+        """Return the supervisor of the client.
+
+        Args:
+            conn: Where and how the client connects.
+        """
         from twisted.internet import reactor
 
-        restart = {} if self["restart"] is None else {"restart": self["restart"]}
-        spec = config.client_spec(
+        fields = {} if self["restart"] is None else {"restart": self["restart"]}
+        spec = client_spec(
             self["name"] or "client",
             conn,
             self["chosen_handler"],
-            self["initial_state"],
+            self["state"],
             self["client_options"],
             reactor,
-            **restart,
+            **fields,
         )
         return Supervisor(
             [spec],
@@ -210,48 +203,94 @@ class Options(usage.Options):
             auto_shutdown="all",
         )
 
-    def _read_config(self) -> None:
-        unsaid: tuple[Any, ...] = (None, 0, [])
-        given = [name for name in self if self[name] not in unsaid and name not in _WITH_CONFIG]
-        if given:
-            option = {"headers": "header", "subprotocols": "subprotocol"}.get(given[0], given[0])
-            raise usage.UsageError(f"--config goes without --{option}")
-        from twisted.internet import reactor
+    def _checked(self, name: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function that reads or checks the value of an option."""
+        try:
+            return function(*arguments)
+        except InvalidValue as error:
+            raise usage.UsageError(error.about(f"--{name}")) from error
 
-        path = self["config"] = os.path.abspath(self["config"])  # twistd may change the directory
-        self["tree"] = _refusing(f"{path}: ", lambda: config.load(path, reactor))
+    # What to run
+
+    def _check_sources(self) -> None:
+        given = [f"--{name}" for name in _SOURCES if self[name] not in _NOT_GIVEN]
+        if len(given) != 1:
+            text = expected("--url, --demo, --config", "one of them")
+            raise usage.UsageError(f"{text}, got {' and '.join(given) or 'none'}")
 
     def _check_metrics(self) -> None:
+        if self["metrics"] is None:
+            return
         from twisted.internet import reactor
 
-        import_module("wsx.prometheus")  # an extra, which may not be installed
-        config.check_server(self["metrics"], reactor)
+        try:
+            import_module("wsx.prometheus")  # It needs a package that may not be installed.
+        except ImportError as error:
+            raise usage.UsageError(f"--metrics: {error}") from error
+        self._checked("metrics", checks.check_server_endpoint, self["metrics"], reactor)
 
-    def _parse_numbers(self) -> None:
-        for name, (parse, default) in _NUMBERS.items():
-            text = self[name]
-            try:
-                self[name] = default if text is None else parse(text)
-            except ValueError:
-                raise usage.UsageError(f"--{name} is a number, not {text!r}") from None
+    def _load_config(self) -> None:
+        for key in self:
+            if self[key] not in _NOT_GIVEN and key not in _WITH_CONFIG:
+                text = expected("--config", "no other option beside it except --metrics")
+                raise usage.UsageError(f"{text}, got --{_REPEATABLE.get(key, key)}")
+        from twisted.internet import reactor
 
-    def _chosen_handler(self) -> type[Handler[Any]] | Console:
-        name = self["handler"]
-        if name is None:
+        path = self["config"]
+        try:
+            self["tree"] = config.load(path, reactor)
+        except ConfigError as error:
+            raise usage.UsageError(error.on_command_line(path)) from error
+        self["config"] = os.path.abspath(path)  # twistd may change the current directory.
+
+    # One client
+
+    def _read_client(self) -> None:
+        self._read_values()
+        self._check_tls_files()
+        self["chosen_handler"] = self._choose_handler()
+        self["conn"] = self._make_conn()
+        self["client_options"] = self._make_client_options()
+        self._check_log_file()
+        if isinstance(self["chosen_handler"], Console):
+            self._log_to_standard_error()
+
+    def _read_values(self) -> None:
+        if self["reconnect"] and self["no-reconnect"]:
+            text = expected("--reconnect, --no-reconnect", "at most one of them")
+            raise usage.UsageError(f"{text}, got both")
+        for name, read in command_line.READERS.items():
+            given = self[name] is not None
+            self[name] = self._checked(name, read, self[name]) if given else _DEFAULTS.get(name)
+        self["headers"] = self._checked("header", command_line.read_headers, self["headers"])
+        self._checked("subprotocol", command_line.check_subprotocols, self["subprotocols"])
+
+    def _check_tls_files(self) -> None:
+        certificate, key = self["certificate"], self["private-key"]
+        for path in self["cacerts"]:
+            self._checked("cacerts", checks.check_certificates, path)
+        if certificate is not None:
+            check = checks.check_certificate_and_key if key is None else checks.check_certificates
+            self._checked("certificate", check, certificate)
+        if key is not None:
+            self._checked("private-key", checks.check_private_key, key, certificate)
+
+    def _choose_handler(self) -> type[Handler[Any]] | Console:
+        if self["handler"] is None:
             return DemoHandler if self["demo"] else Console()
-        found: type[Handler[Any]] = _refusing("--handler: ", lambda: config.find_handler(name))
-        return found
+        return self._checked("handler", checks.import_handler, self["handler"])
 
-    def _initial_state(self) -> Any:
-        if self["state"] is None:
-            return None
-        return _refusing("--state is not JSON: ", lambda: json.loads(self["state"]))
+    def _make_conn(self) -> Conn:
+        from twisted.internet import reactor
 
-    def _conn(self) -> Conn:
+        url = _DEMO_URL if self["demo"] else self["url"]
+        self._checked("url", checks.check_url, url)
         if self["proxy"] is not None:
-            _refusing("--proxy: ", lambda: parse_proxy(self["proxy"]))
-        conn = Conn(
-            "ws://127.0.0.1:1" if self["url"] is None else self["url"],
+            self._checked("proxy", checks.check_proxy, self["proxy"])
+        if self["endpoint"] is not None:
+            self._checked("endpoint", checks.check_client_endpoint, self["endpoint"], reactor)
+        return Conn(
+            url,
             extra_headers=self["headers"],
             subprotocols=self["subprotocols"],
             insecure=bool(self["insecure"]),
@@ -265,76 +304,46 @@ class Options(usage.Options):
             data_timeout=self["data-timeout"],
             socket_connect_timeout=self["connect-timeout"],
         )
-        from twisted.internet import reactor
-
-        config.check_conn(conn, reactor)
-        return conn
 
     def _ssl_options(self) -> dict[str, str] | None:
-        chosen = {
-            "certificate": self["certificate"],
-            "private_key": self["private-key"],
-        }
-        return {name: path for name, path in chosen.items() if path is not None} or None
+        files = {"certificate": self["certificate"], "private_key": self["private-key"]}
+        return {name: path for name, path in files.items() if path is not None} or None
 
-    def _client_options(self) -> dict[str, Any]:
-        policy = Backoff(max_attempts=self["max-attempts"])
-        return {
-            "name": self["name"],
-            "reconnect": None if self["no-reconnect"] else policy,
-            "debug": self._debug_options(),
-        }
-
-    def _debug_options(self) -> list[Any]:
-        chosen: list[Any] = []
-        for word in (self["debug"] or "").split(","):
-            option, _, depth = word.strip().partition(":")
-            if option == "log" and depth.isdecimal() and int(depth) > 0:
-                chosen.append(("log", int(depth)))
-            elif option in ("trace", "log", "statistics") and not depth:
-                chosen.append(option)
-            elif word.strip():
-                raise usage.UsageError(f"--debug has no {word.strip()!r}")
+    def _make_client_options(self) -> dict[str, Any]:
+        policy = None if self["no-reconnect"] else Backoff(max_attempts=self["max-attempts"])
+        debug = list(self["debug"])
         if self["log-to-file"] is not None:
-            chosen.append(("log_to_file", os.path.abspath(self["log-to-file"])))
-        return chosen
+            debug.append(("log_to_file", os.path.abspath(self["log-to-file"])))
+        return {"name": self["name"], "reconnect": policy, "debug": debug}
 
-    def _open_log_file(self) -> None:
-        """Finds out now whether it can be written, once nothing else can be wrong."""
+    def _check_log_file(self) -> None:
+        """Check the log file last, because the check creates it."""
         if self["log-to-file"] is not None:
-            _refusing("--log-to-file: ", lambda: check_path(self["log-to-file"]))
+            self._checked("log-to-file", checks.check_log_file, self["log-to-file"])
 
-    def _keep_standard_output_for_the_console(self) -> None:
-        """Sends twistd's log to standard error, unless the user said where it goes."""
+    def _log_to_standard_error(self) -> None:
+        """Keep standard output for messages, unless the user chose where twistd's log goes."""
         twistd = self.parent
-        if (
-            twistd is not None
-            and twistd["nodaemon"]
-            and not (twistd["logfile"] or twistd["logger"] or twistd.get("syslog"))
-        ):
+        if twistd is None or not twistd["nodaemon"]:
+            return
+        if not (twistd["logfile"] or twistd["logger"] or twistd.get("syslog")):
             twistd["logger"] = f"{log_to_stderr.__module__}.{log_to_stderr.__qualname__}"
 
 
-def _refusing(prefix: str, function: Callable[[], Any]) -> Any:
-    """Calls a function; whatever it raises becomes a usage error of one line."""
-    try:
-        return function()
-    except usage.UsageError:
-        raise
-    except Exception as error:
-        text = str(error) if isinstance(error, ValueError) or not prefix else describe(error)
-        raise usage.UsageError(f"{prefix}{text}") from error
-
-
 def makeService(options: Options) -> IService:
-    """Makes the service that twistd runs."""
+    """Return the service that twistd runs.
+
+    Args:
+        options: The parsed command line.
+    """
     from twisted.internet import reactor
 
+    metrics = options["metrics"]
     if options["config"] is not None:
-        return ConfigRunner(options["config"], options["tree"], reactor, options["metrics"])
+        return ConfigRunner(options["config"], options["tree"], reactor, metrics)
+    conn = options["conn"]
     if options["demo"]:
-        conn = options["conn"]
         return DemoRunner(
-            lambda url: options.make_supervisor(conn.replace(url=url)), reactor, options["metrics"]
+            lambda url: options.make_supervisor(conn.replace(url=url)), reactor, metrics
         )
-    return Runner(options.make_supervisor(options["conn"]), reactor, options["metrics"])
+    return Runner(options.make_supervisor(conn), reactor, metrics)

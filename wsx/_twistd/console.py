@@ -1,4 +1,4 @@
-"""The console of ``twistd wsx`` without a handler: what comes is printed, what is read is sent."""
+"""The console of ``twistd wsx``: prints each message, and sends each line of standard input."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ from twisted.logger import ILogObserver, textFileLogObserver
 from twisted.protocols.basic import LineReceiver
 from zope.interface import implementer
 
-from wsx._text import describe
 from wsx.conn import Conn
-from wsx.errors import InvalidFrameError, NotConnectedError
+from wsx.errors import InvalidFrameError, NotConnectedError, WsxError
 from wsx.frames import Binary, Text
-from wsx.handler import Answer, Close, Handler, Ok
-from wsx.reasons import Disconnect
+from wsx.handler import Answer, Close, Exit, Handler, Ok
+from wsx.reasons import Disconnect, is_normal
 
-__all__ = ["Console", "log_to_stderr"]
+__all__ = ["Console", "Lines", "MessagesMayBeMissing", "log_to_stderr", "render"]
 
-_QUIET: Final = 1.0  # seconds without a message after which a finished input is answered
+_QUIET_SECONDS: Final = 1.0  # without a message, after the end of the input, before closing
+_SHOWN_BYTES: Final = 64  # of a binary message
 
 
 def log_to_stderr() -> ILogObserver:
-    """Gives the log observer of a console: standard output is for what is received."""
+    """Return a log observer for standard error, because standard output is for messages."""
     return textFileLogObserver(sys.__stderr__)  # type: ignore[arg-type]
 
 
 @implementer(IHalfCloseableProtocol)
 class Lines(LineReceiver):
-    """Standard input and output: reads lines for the console, and writes for it."""
+    """The protocol of standard input and output.
+
+    Args:
+        console: The console that receives the lines.
+    """
 
     delimiter = b"\n"
     MAX_LENGTH = 16 * 1024 * 1024
@@ -41,90 +45,126 @@ class Lines(LineReceiver):
         self._console = console
 
     def lineReceived(self, line: bytes) -> None:
-        """Takes a line."""
+        """Pass a line to the console."""
         self._console.line(line.removesuffix(b"\r").decode("utf-8", "replace"))
 
     def readConnectionLost(self) -> None:
-        """The input is at its end; what follows its last newline is a line too."""
+        """Pass on the text after the last newline, then the end of the input."""
         rest = self.clearLineBuffer()
         if rest:
             self.lineReceived(rest)
         self._console.end_of_input()
 
     def writeConnectionLost(self) -> None:
-        """Nobody reads our output any more."""
+        """Pass on the end of the output: its reader has gone."""
         self._console.end_of_output()
 
     def connectionLost(self, reason: Any = None) -> None:
-        """Both are at their end."""
+        """Pass on the end of the output."""
         self._console.end_of_output()
 
 
-class Console(Handler[Any]):
-    """Prints each message, and sends each line.
+class MessagesMayBeMissing(WsxError):
+    """A connection was lost, which has been logged, and the rest was sent on another one."""
 
-    One instance serves every restart of the client, as there is one standard input. It is read no
-    faster than the server takes it, and not at all while there is no connection, so that no line is
-    lost before it was sent.
+    def __str__(self) -> str:
+        return "a connection was lost before the end of the input; messages may be missing"
+
+
+class Console(Handler[Any], restart="temporary"):
+    """Prints each message, and sends each line of standard input as a text message.
+
+    One instance serves all restarts of the client, because a process has one standard input. The
+    console pauses reading while the write buffer is above its high-water mark and while there is no
+    connection, so that no line is lost before it is sent.
+
+    After the end of the input it closes the connection once no message has been received for a
+    second. If the server has closed a connection abnormally or has dropped it, at any time, the
+    client ends abnormally: messages may have been lost, and the exit status must tell.
     """
 
     def __init__(self) -> None:
         self._lines: Lines | None = None
         self._unsent: deque[str] = deque()
         self._sending = False
-        self._ended = False  # the input has
+        self._line_number = 0  # of the first unsent line
+        self._input_ended = False
         self._output_ended = False
         self._quiet_timer: IDelayedCall | None = None
+        self._connected = False
+        self._was_lost = False  # A connection has ended abnormally.
+
+    # Callbacks of the client
 
     def handle_connect(self, conn: Conn, state: Any) -> Ok[Any] | Close[Any]:
-        """Begins to read, or goes on."""
+        """Start or resume reading."""
+        self._connected = True
         if self._output_ended:
             return Close(state)
+        if self._is_done() and self._was_lost:  # The client was restarted after its end.
+            raise Exit(MessagesMayBeMissing())
         if self._lines is None:
+            _explain_keys()
             self._lines = Lines(self)
             StandardIO(self._lines, reactor=self.client.reactor)
         self._send_next()
         return Ok(state)
 
     def handle_frame(self, frame: Text | Binary, state: Any) -> Ok[Any]:
-        """Prints the message."""
+        """Print a message."""
         assert self._lines is not None and self._lines.transport is not None
         self._lines.transport.write(render(frame, sys.__stdout__).encode("utf-8", "replace"))
-        self._wait_for_quiet()
+        self._close_when_quiet()
         return Ok(state)
 
     def handle_disconnect(self, status: Disconnect, state: Any) -> Answer[Any]:
-        """Reads no more for now, and follows the policy."""
+        """Pause reading; end the client if there is nothing left to do, else follow the policy."""
         self._pause()
-        return super().handle_disconnect(status, state)
+        was_lost, self._was_lost = self._was_lost, self._was_lost or self._is_loss(status)
+        self._connected = False
+        if self._output_ended:
+            raise Exit  # A normal end, because the output has no reader any more.
+        if not self._is_done():
+            return super().handle_disconnect(status, state)
+        if was_lost:
+            raise Exit(MessagesMayBeMissing())
+        return Ok(state)
+
+    def _is_loss(self, status: Disconnect) -> bool:
+        return self._connected and not is_normal(status.reason)
 
     def terminate(self, reason: Any, state: Any) -> None:
-        """Says which lines were never sent."""
+        """Report how many lines were not sent."""
+        if self._quiet_timer is not None and self._quiet_timer.active():
+            self._quiet_timer.cancel()
         if self._unsent:
-            print(f"twistd wsx: {len(self._unsent)} lines were not sent", file=sys.__stderr__)
+            count = len(self._unsent)
+            _tell(f"{count} {'line was' if count == 1 else 'lines were'} not sent")
+
+    # Standard input and output
 
     def line(self, line: str) -> None:
-        """Takes a line of the input."""
+        """Send a line, after those before it."""
         self._unsent.append(line)
         self._send_next()
 
     def end_of_input(self) -> None:
-        """There will be no more lines."""
-        self._ended = True
-        self._wait_for_quiet()
+        """Close the connection once everything is sent and the server is quiet."""
+        self._input_ended = True
+        self._close_when_quiet()
 
     def end_of_output(self) -> None:
-        """Nobody listens: there is nothing more to do."""
+        """Close the connection now, because messages cannot be printed any more."""
         self._output_ended = True
         self.client.close()
 
     def _send_next(self) -> None:
-        """Sends line after line, each once the one before is with the transport."""
+        """Send the first unsent line; the next one follows once the write buffer has space."""
         if self._sending:
             return
         if not self._unsent:
-            self._read_on()
-            self._wait_for_quiet()
+            self._resume()
+            self._close_when_quiet()
             return
         self._sending = True
         sent = self.client.send_frame(Text(self._unsent[0]), timeout=None)
@@ -133,49 +173,82 @@ class Console(Handler[Any]):
             self._pause()
 
     def _sent(self, _: None) -> None:
-        self._unsent.popleft()
-        self._sending = False
+        self._next_line()
         self._send_next()
 
     def _not_sent(self, failure: Any) -> None:
-        """Keeps the line for the next connection."""
-        self._sending = False
+        """Keep the line for the next connection, unless it is in the buffer of a lost one."""
         if failure.check(NotConnectedError, InvalidFrameError) is None:
-            self._unsent.popleft()  # it is with a transport that broke; sending twice is no better
-            print(f"twistd wsx: a line may be lost: {describe(failure.value)}", file=sys.__stderr__)
+            _tell(f"line {self._line_number + 1} may not have reached the server")
+            self._next_line()  # It is not sent again, because the server may have received it.
+        self._sending = False
         self._pause()
 
+    def _next_line(self) -> None:
+        self._unsent.popleft()
+        self._line_number += 1
+        self._sending = False
+
     def _pause(self) -> None:
-        if self._lines is not None and self._lines.transport is not None and not self._ended:
+        if self._lines is not None and self._lines.transport is not None and not self._input_ended:
             self._lines.transport.pauseProducing()  # type: ignore[attr-defined]
 
-    def _read_on(self) -> None:
-        if self._lines is not None and self._lines.transport is not None and not self._ended:
+    def _resume(self) -> None:
+        if self._lines is not None and self._lines.transport is not None and not self._input_ended:
             self._lines.transport.resumeProducing()  # type: ignore[attr-defined]
 
-    def _wait_for_quiet(self) -> None:
-        """After the end of the input, and once all is sent: closes when nothing comes any more."""
-        if not self._ended or self._unsent:
+    # The end
+
+    def _is_done(self) -> bool:
+        return self._input_ended and not self._unsent
+
+    def _close_when_quiet(self) -> None:
+        """Start or restart the timer that closes the connection, if everything is sent."""
+        if not self._is_done():
             return
         if self._quiet_timer is not None and self._quiet_timer.active():
-            self._quiet_timer.reset(_QUIET)
+            self._quiet_timer.reset(_QUIET_SECONDS)
         else:
-            self._quiet_timer = self.client.reactor.callLater(_QUIET, self._close)
+            close = self.client.close
+            self._quiet_timer = self.client.reactor.callLater(_QUIET_SECONDS, close)
 
-    def _close(self) -> None:
-        self.client.close()
+
+def _explain_keys() -> None:
+    """Tell a user at a terminal what to type."""
+    if sys.__stdin__ is not None and sys.__stdin__.isatty():
+        _tell("type a line and press Enter to send it; press Ctrl-D to close the connection")
+
+
+def _tell(message: str) -> None:
+    """Write a line for the user to standard error."""
+    print(f"twistd wsx: {message}", file=sys.__stderr__)
 
 
 def render(frame: Text | Binary, output: IO[str] | None) -> str:
-    """Gives the line that stands for a message; a terminal gets no control characters."""
+    """Return the text that is printed for a message.
+
+    Args:
+        frame: The message.
+        output: Where it will be printed. For a terminal, control characters are escaped.
+    """
     if isinstance(frame, Binary):
-        return f"binary, {len(frame.payload)} bytes: {frame.payload[:64].hex(' ')}\n"
+        return _render_binary(frame.payload)
     if output is not None and output.isatty():
-        return "".join(_harmless(character) for character in frame.payload) + "\n"
+        return "".join(_escaped(character) for character in frame.payload) + "\n"
     return frame.payload + "\n"
 
 
-def _harmless(character: str) -> str:
+def _render_binary(payload: bytes) -> str:
+    shown = payload[:_SHOWN_BYTES].hex(" ")
+    more = " ..." if len(payload) > _SHOWN_BYTES else ""
+    return f"binary message, {len(payload)} bytes: {shown}{more}\n"
+
+
+def _escaped(character: str) -> str:
+    """Return a character as a terminal may receive it.
+
+    A malicious server could otherwise send escape sequences.
+    """
     if character in "\t\n" or unicodedata.category(character) != "Cc":
         return character
     return repr(character)[1:-1]

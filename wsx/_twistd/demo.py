@@ -1,4 +1,4 @@
-"""``twistd wsx --demo``: an embedded server that is no friend, and a client that does not mind."""
+"""``twistd wsx --demo``: a server that ends its connections, and a client that reconnects."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from twisted.internet.task import LoopingCall
 
 from wsx.conn import Conn
 from wsx.frames import Binary, Text
-from wsx.handler import Answer, Handler, Ok, Reply
-from wsx.reasons import Disconnect
+from wsx.handler import Handler, Ok, Reply
 
 __all__ = ["DemoHandler", "DemoServer"]
 
-_PERIOD: Final = 0.4  # seconds between two readings
-_PATIENCE: Final = 3.0  # seconds until the server ends a connection, between two readings
-_SERVICE_RESTART: Final = 1012
+_READING_SECONDS: Final = 0.4  # between two readings
+_CONNECTION_SECONDS: Final = 3.0  # until the server ends a connection
+_SERVICE_RESTART: Final = 1012  # close code
 
 
 class _Feed(WebSocketServerProtocol):  # type: ignore[misc]
-    """Streams readings, echoes what it is sent, and ends: by closing or dropping, in turn."""
+    """Sends readings and echoes messages; ends by dropping and by closing, in turn."""
 
     def onOpen(self) -> None:
         self._readings = LoopingCall(self._send_reading)
         self._readings.clock = self.factory.reactor
-        self._readings.start(_PERIOD)
-        self._end = self.factory.reactor.callLater(_PATIENCE, self._go_away)
+        self._readings.start(_READING_SECONDS)
+        self._end = self.factory.reactor.callLater(_CONNECTION_SECONDS, self._end_connection)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         self.sendMessage(b"echo: " + payload, isBinary)
@@ -46,7 +45,7 @@ class _Feed(WebSocketServerProtocol):  # type: ignore[misc]
         celsius = 20 + 3 * math.sin(number / 5)
         self.sendMessage(f"reading {number}: {celsius:.2f} °C".encode())
 
-    def _go_away(self) -> None:
+    def _end_connection(self) -> None:
         if next(self.factory.endings) == "close":
             self.sendCloseFrame(_SERVICE_RESTART, b"restarting")
         else:
@@ -57,7 +56,7 @@ class DemoServer(Service):
     """The server of the demo, on a free loopback port.
 
     Args:
-        reactor: to listen with.
+        reactor: The reactor that listens.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -70,39 +69,58 @@ class DemoServer(Service):
         self._port: Any = None
 
     def listen(self) -> str:
-        """Takes a port; gives the URL."""
+        """Start listening.
+
+        Returns:
+            The URL of the server.
+        """
         self._port = self._reactor.listenTCP(0, self._factory, interface="127.0.0.1")
+        return self.url
+
+    @property
+    def url(self) -> str:
+        """The URL of the server, once it listens."""
         return f"ws://127.0.0.1:{self._port.getHost().port}/readings"
 
+    def startService(self) -> None:
+        """Introduce the demo."""
+        super().startService()
+        _show(f"demo: the server at {self.url} sends a reading every {_READING_SECONDS:g} s")
+        _show(f"demo: after {_CONNECTION_SECONDS:g} s it drops or closes the connection")
+        _show("demo: the client reconnects and keeps its state; press Ctrl-C to stop")
+
     def stopService(self) -> Any:
-        """Closes the port."""
+        """Stop listening.
+
+        Returns:
+            A Deferred that fires when the port is closed.
+        """
         super().stopService()
         return self._port.stopListening()
 
 
 class DemoHandler(Handler[int]):
-    """Shows what it gets; its state counts the readings."""
+    """Prints each message. Its state is the number of readings.
+
+    It has no ``handle_disconnect``: the client logs each lost connection and reconnects.
+    """
 
     def handle_connect(self, conn: Conn, state: int) -> Reply[int]:
-        """Greets, to be echoed."""
-        return Reply(Text(f"hello, {state or 0} readings so far"), state or 0)
+        """Send a greeting with the state, which the server echoes."""
+        readings = state or 0
+        return Reply(Text(f"hello; readings so far: {readings}"), readings)
 
     def handle_frame(self, frame: Text | Binary, state: int) -> Ok[int]:
-        """Shows a message."""
+        """Print a message, and count it if it is a reading."""
         _show(str(frame.payload))
-        self.client.mark_healthy()  # it works: the next loss is attempt 1 again
+        self.client.mark_healthy()  # Otherwise the delay grows with each loss.
         return Ok(state + 1 if str(frame.payload).startswith("reading") else state)
 
-    def handle_disconnect(self, status: Disconnect, state: int) -> Answer[int]:
-        """Follows the policy, as it would without this method."""
-        _show(f"-- cut off: {status.reason}")
-        return super().handle_disconnect(status, state)
-
     def terminate(self, reason: Any, state: int) -> None:
-        """Says how much came."""
-        _show(f"-- the end, after {state} readings: {reason}")
+        """Print the number of readings."""
+        _show(f"demo: ended; readings received: {state or 0}")
 
 
 def _show(line: str) -> None:
-    """Prints past twistd, which would make a log line of it."""
+    """Print to standard output; twistd's own ``sys.stdout`` would make a log line of it."""
     print(line, file=sys.__stdout__, flush=True)

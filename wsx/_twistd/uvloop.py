@@ -1,4 +1,4 @@
-"""``twistd --reactor uvloop``, and trial's: Twisted's asyncio reactor on uvloop's event loop."""
+"""The reactor of ``twistd --reactor uvloop``: Twisted's asyncio reactor on uvloop's event loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["install"]
 
 
 def install() -> None:
-    """Makes it the reactor of this process; twistd calls it.
+    """Install the reactor; twistd and trial call this function.
 
     Raises:
         ImportError: uvloop is not installed.
@@ -16,5 +16,5 @@ def install() -> None:
     try:
         import uvloop
     except ImportError as error:
-        raise ImportError(f"{error}: pip install uvloop") from error
+        raise ImportError(f"{error} (install it with: pip install uvloop)") from error
     asyncioreactor.install(uvloop.new_event_loop())

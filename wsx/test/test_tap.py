@@ -106,7 +106,9 @@ class WrongOptionsTests(OptionsCase):
 
     def test_handler_with_arguments(self) -> None:
         """A handler that cannot be made without arguments is refused before anything is started."""
-        self.assertIn("cannot be made", self.refusal(*IN_USE, "--handler", f"{HANDLERS}.Demanding"))
+        self.assertIn(
+            "takes no arguments", self.refusal(*IN_USE, "--handler", f"{HANDLERS}.Demanding")
+        )
 
     def test_handler_without_module(self) -> None:
         """A class alone is not enough."""

@@ -132,17 +132,23 @@ class ConfigCase(OptionsCase):
         return started(self.spec(**keys)).conn
 
     def complaint(self, text: str) -> str:
-        """Gives what is said of a wrong file, after its name: one line."""
+        """Return what is wrong with a file: one line, without the name of the file."""
         line = self.refusal("--config", self.write("clients.toml", text))
-        prefix = f"twistd wsx: {os.path.abspath('clients.toml')}: "
+        whole = 'twistd wsx: --config: expected a TOML file, got "clients.toml": '
+        prefix = whole if line.startswith(whole) else "twistd wsx: clients.toml: "
         self.assertTrue(line.startswith(prefix), line)
         return line.removeprefix(prefix)
 
     def about(self, text: str, key: str) -> str:
-        """A wrong file's line begins with this dotted path; gives what follows."""
+        """Assert that the message about a file names a dotted key, or an item in it.
+
+        Returns:
+            The message after the key.
+        """
         line = self.complaint(text)
-        self.assertTrue(line.startswith(f"{key}: "), f"{line!r} is not about {key}")
-        return line.removeprefix(f"{key}: ")
+        match = re.match(rf"{re.escape(key)}(\.[\w.-]+)?: ", line)
+        assert match is not None, f"{line!r} is not about {key}"
+        return line[match.end() :]
 
     def assert_none(self, wrong: list[str]) -> None:
         """Nothing is wrong; what is, is shown in short."""

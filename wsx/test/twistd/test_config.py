@@ -17,6 +17,7 @@ import wsx
 from wsx import tap
 from wsx._options import START_OPTIONS
 from wsx._twistd import config
+from wsx._twistd.config_error import ConfigError
 from wsx.conn import CONN_OPTIONS
 from wsx.test.support import URL, case
 from wsx.test.support.sockets import SocketCase
@@ -477,6 +478,6 @@ class TreeTests(ConfigCase):
     def test_error(self) -> None:
         """What is wrong has its key's path as an attribute."""
         self.write("clients.toml", table(ping_interval="-1"))
-        error = self.assertRaises(config.ConfigError, config.load, "clients.toml", None)
+        error = self.assertRaises(ConfigError, config.load, "clients.toml", None)
         self.assertEqual(error.key, "clients.feed.ping_interval")
         self.assertEqual(str(error), f"{error.key}: {error.problem}")

@@ -7,16 +7,29 @@ import sys
 from io import StringIO
 from typing import Any
 
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx import Backoff, Binary, Client, LocalClose, Text
+from wsx import (
+    Backoff,
+    Binary,
+    Client,
+    ConnectionDropped,
+    LocalClose,
+    RemoteClose,
+    Shutdown,
+    Text,
+)
 from wsx._twistd import console
-from wsx._twistd.console import Console, Lines, log_to_stderr, render
+from wsx._twistd.console import Console, Lines, MessagesMayBeMissing, log_to_stderr, render
+from wsx.reasons import is_normal
 from wsx.test.support import MemoryCase, close, server_frame, text
+from wsx.test.support.each import each
 from wsx.test.support.twistd import Twistd, TwistdCase
 
 NORMAL = (8, (1000).to_bytes(2, "big"))
+PATIENT: dict[str, Any] = {"handle_initial_conn_failure": True}
 
 
 class Terminal(StringIO):
@@ -381,7 +394,8 @@ class InputTests(ConsoleCase):
         self.peer.buffer.pauseProducing()
         self.read(b"one\ntwo\n")
         self.drop()
-        self.assertIn("may be lost", self.errors.getvalue())
+        told = "twistd wsx: line 1 may not have reached the server\n"
+        self.assertEqual(self.errors.getvalue(), told)
         self.reconnect()
         self.assertEqual(self.sent(), ["two"])
 
@@ -481,8 +495,9 @@ class EndTests(ConsoleCase):
         self.assert_closes()
 
     def test_without_connection(self) -> None:
-        """With nothing to send it ends normally without a connection too."""
+        """With nothing to send it ends without a connection too."""
         client = self.console(reconnect=Backoff(initial=50.0, jitter=0.0))
+        self.peer.send(close(1000))
         self.drop()
         self.end_input()
         self.clock.advance(1.01)
@@ -490,18 +505,15 @@ class EndTests(ConsoleCase):
         self.assert_ends_normally(client)
 
     def test_second_of_a_closing_server(self) -> None:
-        """A second that ends while the server closes counts again on the next connection."""
+        """A second that ends while the server closes sends no second close frame."""
         client = self.console()
         self.end_input()
         self.peer.send(close(1012))
         self.clock.advance(1.5)
         self.step()
+        self.assertEqual(self.peer.received(), [(8, (1012).to_bytes(2, "big"))])
         self.drop()
-        self.reconnect()
-        self.clock.advance(1.01)
-        self.assert_closes()
-        self.answer_close()
-        self.assert_ends_normally(client)
+        self.assertEqual(self.successResultOf(client.terminated()), RemoteClose(1012, ""))
 
     def test_after_the_end(self) -> None:
         """Nothing is left to do once the client has ended."""
@@ -513,6 +525,153 @@ class EndTests(ConsoleCase):
         self.step()
         self.assertEqual(client.status, "terminated")
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class ReasonTests(ConsoleCase):
+    """The reason with which the console ends: it decides about the exit status of a pipe."""
+
+    def lose(self, frame: bytes = b"") -> None:
+        """Let the server send a close frame, or nothing, and end TCP."""
+        self.peer.send(frame)
+        self.step()
+        self.drop()
+
+    @each([(1000, close(1000)), (1005, server_frame(8, b""))])
+    def test_normal_close_after_the_input(self, code: int, frame: bytes) -> None:
+        """A normal close by the server after the end of the input is a normal end."""
+        client = self.console()
+        self.end_input()
+        self.lose(frame)
+        reason = self.successResultOf(client.terminated())
+        self.assertEqual(reason, RemoteClose(code, ""))
+        self.assertTrue(is_normal(reason))
+        self.assertEqual(self.server.attempts, 1)
+
+    @each([1001, 1011, 1012, 4001])
+    def test_abnormal_close_after_the_input(self, code: int) -> None:
+        """Any other close by the server after the end of the input is an abnormal end."""
+        client = self.console()
+        self.end_input()
+        self.lose(close(code, "as told"))
+        reason = self.successResultOf(client.terminated())
+        self.assertEqual(reason, RemoteClose(code, "as told"))
+        self.assertFalse(is_normal(reason))
+        self.assertEqual(self.server.attempts, 1)
+
+    def test_dropped_after_the_input(self) -> None:
+        """So is a connection that the server drops."""
+        client = self.console()
+        self.end_input()
+        self.lose()
+        self.assertIsInstance(self.successResultOf(client.terminated()), ConnectionDropped)
+        self.assertEqual(self.server.attempts, 1)
+
+    def test_abnormal_close_before_the_end_of_the_input(self) -> None:
+        """A connection lost earlier decides too, although the rest was sent on the next one."""
+        client = self.console()
+        self.lose(close(4001))
+        self.reconnect()
+        self.read(b"rest\n")
+        self.end_input()
+        self.assertEqual(self.sent(), ["rest"])
+        self.clock.advance(1.01)
+        self.assert_closes()
+        self.answer_close()
+        reason = self.successResultOf(client.terminated())
+        self.assertIsInstance(reason, MessagesMayBeMissing)
+        self.assertFalse(is_normal(reason))
+        self.assertIn("lost before the end of the input", str(reason))
+
+    def test_lost_before_the_rest_is_sent(self) -> None:
+        """Lines that wait at the end of the input are sent on the next connection first."""
+        client = self.console()
+        self.peer.buffer.pauseProducing()
+        self.read(b"one\ntwo\n")
+        self.end_input()
+        self.lose()
+        self.assertNoResult(client.terminated())
+        self.reconnect()
+        self.assertEqual(self.sent(), ["two"])
+        self.clock.advance(1.01)
+        self.answer_close()
+        self.assertIsInstance(self.successResultOf(client.terminated()), MessagesMayBeMissing)
+
+    def test_normal_close_before_the_end_of_the_input(self) -> None:
+        """A normal close by the server, followed by another connection, decides nothing."""
+        client = self.console()
+        self.lose(close(1000))
+        self.reconnect()
+        self.end_input()
+        self.clock.advance(1.01)
+        self.answer_close()
+        self.assert_ends_normally(client)
+        self.assertEqual(self.errors.getvalue(), "")
+
+    def test_first_connection(self) -> None:
+        """Attempts that fail before there is a connection decide nothing."""
+        self.server.refusal = ConnectionRefusedError()
+        policy = Backoff(initial=1.0, jitter=0.0, factor=1.0)
+        client = self.start(Console, async_=True, reconnect=policy, **PATIENT)
+        self.step()
+        self.server.refusal = None
+        self.reconnect()
+        self.end_input()
+        self.clock.advance(1.01)
+        self.answer_close()
+        self.assert_ends_normally(self.successResultOf(client))
+
+    def test_stopped(self) -> None:
+        """A client that is stopped after a loss ends normally: SIGTERM means exit status 0."""
+        client = self.console()
+        self.lose()
+        client.stop()
+        self.step()
+        self.assertEqual(self.successResultOf(client.terminated()), Shutdown(""))
+
+    def test_restarted_after_its_end(self) -> None:
+        """A console that is restarted after it has ended abnormally ends again, abnormally."""
+        handler = Console()
+        policy = Backoff(initial=1.0, jitter=0.0, factor=1.0)
+        first = self.open(handler, reconnect=policy)
+        self.end_input()
+        self.lose(close(4001))
+        again = self.successResultOf(self.start(handler, async_=True, reconnect=policy))
+        self.step()
+        self.peer.answer()
+        self.step()
+        self.drop()
+        self.assertEqual(self.successResultOf(first.terminated()), RemoteClose(4001, ""))
+        self.assertIsInstance(self.successResultOf(again.terminated()), MessagesMayBeMissing)
+
+
+class TerminalTests(ConsoleCase):
+    """What a user at a terminal sees."""
+
+    def test_keys(self) -> None:
+        """At a terminal the first connection tells what to type; the next one does not."""
+        self.patch(sys, "__stdin__", Terminal())
+        self.console()
+        self.assertRegex(
+            self.errors.getvalue(), r"\Atwistd wsx: type a line [^\n]*Ctrl-D[^\n]*\n\Z"
+        )
+        self.drop()
+        self.reconnect()
+        self.assertEqual(self.errors.getvalue().count("Ctrl-D"), 1)
+
+    def test_no_terminal(self) -> None:
+        """In a pipe it tells nothing."""
+        self.patch(sys, "__stdin__", StringIO())
+        self.console()
+        self.assertEqual(self.errors.getvalue(), "")
+
+    def test_one_unsent_line(self) -> None:
+        """One line that was not sent is not "1 lines"."""
+        client = self.console()
+        self.drop()
+        self.read(b"one\n")
+        client.stop()
+        self.step()
+        self.assertEqual(self.errors.getvalue(), "twistd wsx: 1 line was not sent\n")
 
 
 class ProcessTests(TwistdCase):
@@ -596,6 +755,38 @@ class ProcessTests(TwistdCase):
         self.type(process, b"drop\n", end=False)
         await process.says("successfully connected", times=2)
         self.type(process, b"two\n")
-        await self.assert_echoes(process, "two\n")
+        self.assertEqual(await process.ended(), 1, process.errors)
+        self.assertEqual(process.output, "two\n")
+        self.assertIn("a connection was lost before the end of the input", process.errors)
 
     test_restarted.timeout = 20  # type: ignore[attr-defined]
+
+    async def test_exit_status(self) -> None:
+        """The exit status tells a normal close by the server from any other end."""
+        server = self.serve()
+        expected = {b"one\nclose 1000 bye\n": 0, b"one\nclose 4001 bye\n": 1, b"one\ndrop\n": 1}
+        processes = {data: self.twistd("--url", server.url()) for data in expected}
+        for data, process in processes.items():
+            self.type(process, data)
+        for data, process in processes.items():
+            self.assertEqual(await process.ended(), expected[data], process.errors)
+            self.assertEqual(process.output, "one\n")
+            self.assertIn(f"twistd stops with exit status {expected[data]}\n", process.errors)
+
+    async def test_exit_status_after_a_reconnect(self) -> None:
+        """A connection that was dropped before the end of the input is exit status 1 too."""
+        server = self.serve()
+        process = self.twistd("--url", server.url(), "--debug", "trace")
+        self.type(process, b"drop\n", end=False)
+        await process.says("successfully reconnected")
+        self.type(process, b"two\n")
+        self.assertEqual(await process.ended(), 1, process.errors)
+        self.assertEqual(process.output, "two\n")
+
+    async def test_no_reconnect(self) -> None:
+        """With --no-reconnect the exit statuses are the same."""
+        server = self.serve()
+        for data, status in ((b"close 1000 bye\n", 0), (b"close 4001 bye\n", 1), (b"drop\n", 1)):
+            process = self.twistd("--url", server.url(), "--no-reconnect")
+            self.type(process, data)
+            self.assertEqual(await process.ended(), status, process.errors)

@@ -402,7 +402,7 @@ class TimingTests(ConfigRunCase):
             self.reread(a={}, b=failing, c={})
         lines = self.lines(LogLevel.error)
         self.assertEqual(len(lines), 1, lines)
-        self.assertIn("'b'", lines[0])
+        self.assertIn('client "b" ', lines[0])
         self.assertEqual(self.attempts("a", "b", "c"), [1, 1, 1])
         self.servers["b"].refusal = None
         self.reread(a={}, b=failing, c={})

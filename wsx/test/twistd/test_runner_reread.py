@@ -27,7 +27,7 @@ class RereadTests(ConfigRunCase):
         self.lines()
         with self.untouched("a", "b"):
             self.reread(a={}, b={"state": "{ n = [1, 2.5, 2026-01-02] }"})
-        self.assert_one_line(str(self.path), "reread")
+        self.assert_one_line(f"{self.path} reloaded: ", "2 unchanged")
 
     def test_other_words(self) -> None:
         """Nor do remarks, another order of keys, and other ways to write the same."""
@@ -133,9 +133,9 @@ class RereadTests(ConfigRunCase):
             for name in ("c", "b"):
                 self.part(name)
         self.assertEqual(self.attempts("a", "b", "c", "d"), [1, 2, 1, 1])
-        lines = [line for line in self.lines() if "reread" in line]
+        lines = [line for line in self.lines() if "reloaded" in line]
         self.assertEqual(len(lines), 1, lines)
-        self.assertIn("1 new, 1 gone, 1 changed, 1 kept", lines[0])
+        self.assertIn("1 started, 1 stopped, 1 replaced, 1 unchanged", lines[0])
 
     def test_all_replaced(self) -> None:
         """No client of before needs to be there after; the run goes on."""
@@ -366,7 +366,7 @@ class WrongFileTests(ConfigRunCase):
             self.reread(a={}, b=fragile)
             lines = self.lines(LogLevel.error)
             self.assertEqual(len(lines), 1, lines)
-            self.assertIn("'b'", lines[0])
+            self.assertIn('client "b" ', lines[0])
             self.assertIn("no database", lines[0])
             self.assertEqual(self.attempts("b"), [0])
             self.reread(a={}, b=fragile)

@@ -1,0 +1,186 @@
+"""Checks that find a wrong value before anything is started.
+
+The command line and the configuration file share them. Each raises :class:`InvalidValue`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from inspect import signature
+from typing import Any, Final
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from wsx._client.log_file import check_path
+from wsx._redaction import redact_url
+from wsx._text import describe
+from wsx._transport.endpoints import endpoint_for
+from wsx._transport.tls import tls_creator
+from wsx._twistd.invalid import InvalidValue, reason_of
+from wsx._url import parse_proxy
+from wsx.conn import Conn
+from wsx.errors import URLError
+from wsx.handler import Handler
+
+__all__ = [
+    "check_certificate_and_key",
+    "check_certificates",
+    "check_client_endpoint",
+    "check_log_file",
+    "check_private_key",
+    "check_proxy",
+    "check_server_endpoint",
+    "check_ssl_options",
+    "check_url",
+    "import_handler",
+]
+
+_ANY_URL: Final = "wss://localhost/"
+_CERTIFICATES: Final = "a PEM file of certificates"
+_CERTIFICATE_AND_KEY: Final = "a PEM file of a certificate and its private key"
+_PRIVATE_KEY: Final = "a PEM file of the certificate's private key"
+_CLIENT_ENDPOINT: Final = "a Twisted client endpoint such as tcp:localhost:8080"
+_SERVER_ENDPOINT: Final = "a Twisted server endpoint such as tcp:9100:interface=127.0.0.1"
+
+
+def check_url(url: Any) -> None:
+    """Check that a client can connect to a URL."""
+    _check_url(url, "a WebSocket URL", Conn.parse_url)
+
+
+def check_proxy(url: Any) -> None:
+    """Check that a client can connect through a proxy."""
+    _check_url(url, "http://[user:password@]host:port", parse_proxy)
+
+
+def _check_url(url: Any, expectation: str, parse: Callable[[str], object]) -> None:
+    if not isinstance(url, str):
+        raise InvalidValue(expectation, url)
+    try:
+        parse(url)
+    except URLError as error:
+        # A reason that begins with "expected" repeats the expectation.
+        reason = "" if error.reason.startswith("expected") else error.reason
+        raise InvalidValue(expectation, redact_url(url), reason) from None
+
+
+def import_handler(name: Any) -> type[Handler[Any]]:
+    """Import a handler class by its dotted name, also from the current directory.
+
+    Args:
+        name: ``"module.Class"``.
+
+    Returns:
+        The class.
+
+    Raises:
+        InvalidValue: The name cannot be imported, or is not a subclass of :class:`Handler` that
+            can be instantiated without arguments.
+    """
+    parts = name.split(".") if isinstance(name, str) else []
+    if len(parts) < 2 or not all(parts):
+        raise InvalidValue('"module.Class"', name)
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # "python -m" does it too; the twistd script does not.
+    try:
+        found = getattr(import_module(".".join(parts[:-1])), parts[-1])
+    except (Exception, SystemExit) as error:  # A module may call sys.exit() when imported.
+        raise InvalidValue("a class that can be imported", name, describe(error)) from error
+    return _check_handler(found, name)
+
+
+def _check_handler(found: Any, name: str) -> type[Handler[Any]]:
+    if not (isinstance(found, type) and issubclass(found, Handler)):
+        is_class = isinstance(found, type)
+        reason = "it has other bases" if is_class else f"it has type {type(found).__name__}"
+        raise InvalidValue("a subclass of wsx.Handler", name, reason)
+    try:
+        signature(found).bind()
+    except TypeError as error:
+        raise InvalidValue("a class that takes no arguments", name, str(error)) from None
+    return found
+
+
+def check_certificates(path: str) -> None:
+    """Check a PEM file of certificates."""
+    try:
+        tls_creator(Conn(_ANY_URL, cacerts=path))
+    except Exception as error:
+        raise InvalidValue(_CERTIFICATES, path, reason_of(error)) from error
+
+
+def check_certificate_and_key(path: str) -> None:
+    """Check a PEM file that holds both a certificate and its private key."""
+    check_certificates(path)
+    _check_key({"certificate": path}, _CERTIFICATE_AND_KEY, path)
+
+
+def check_private_key(path: str, certificate: str | None) -> None:
+    """Check a PEM file that holds the private key of a certificate in another file."""
+    if certificate is None:
+        raise InvalidValue("a certificate beside it", path)
+    _check_key({"certificate": certificate, "private_key": path}, _PRIVATE_KEY, path)
+
+
+def _check_key(ssl_options: dict[str, str], expectation: str, path: str) -> None:
+    try:
+        tls_creator(Conn(_ANY_URL, ssl_options=ssl_options))
+    except Exception as error:
+        raise InvalidValue(expectation, path, reason_of(error)) from error
+
+
+def check_ssl_options(options: Mapping[str, Any]) -> None:
+    """Check the options for TLS together, as the first connection attempt will use them."""
+    try:
+        tls_creator(Conn(_ANY_URL, ssl_options=options))
+    except Exception as error:
+        raise InvalidValue("options for TLS", dict(options), reason_of(error)) from error
+
+
+def check_client_endpoint(description: Any, reactor: Any) -> None:
+    """Check the description of a client endpoint."""
+    try:
+        endpoint_for(Conn("ws://localhost/", endpoint=description), reactor)
+    except Exception as error:  # Endpoint parsers raise any class; the texts do not help a user.
+        raise InvalidValue(_CLIENT_ENDPOINT, description) from error
+
+
+def check_server_endpoint(description: str, reactor: Any) -> None:
+    """Check the description of a server endpoint and, for TCP, that its port is free."""
+    try:
+        serverFromString(reactor, description)
+    except Exception as error:
+        raise InvalidValue(_SERVER_ENDPOINT, description) from error
+    failures: list[Failure] = []
+    probing = maybeDeferred(serverFromString(_PortProbe(), description).listen, Factory())
+    probing.addErrback(failures.append)
+    if failures and isinstance(failures[0].value, OSError):
+        reason = reason_of(failures[0].value)
+        raise InvalidValue("an endpoint that can listen", description, reason)
+
+
+class _PortProbe:
+    """A stand-in for the reactor whose ``listenTCP`` binds a port and frees it at once.
+
+    A port of the real reactor would stay bound until the reactor runs. Endpoints that are not TCP
+    call other methods, which fail with ``AttributeError``: they are not probed.
+    """
+
+    def listenTCP(self, port: int, factory: object, backlog: int = 50, interface: str = "") -> None:
+        family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+        socket.create_server((interface, port), family=family, backlog=backlog).close()
+
+
+def check_log_file(path: str) -> None:
+    """Check that a file can be appended to; create it if it does not exist."""
+    try:
+        check_path(path)
+    except (OSError, ValueError) as error:
+        raise InvalidValue("a file that can be written", path, reason_of(error)) from error

@@ -1,0 +1,51 @@
+"""The child specification of a client under twistd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, Final
+
+from wsx._options import patient
+from wsx.child import ChildSpec, ClientStart
+from wsx.conn import Conn
+from wsx.handler import Handler
+
+__all__ = ["CHILD_FIELDS", "client_spec"]
+
+CHILD_FIELDS: Final = frozenset({"restart", "shutdown"})  # The user may set these.
+
+
+def client_spec(
+    id: str,
+    conn: Conn,
+    handler: type[Handler[Any]] | Handler[Any],
+    state: Any,
+    options: Mapping[str, Any],
+    reactor: Any,
+    **fields: Any,
+) -> ChildSpec:
+    """Return the child specification of a client under twistd.
+
+    The client starts while its server is down, and reconnects. By default it is transient, or
+    temporary if it does not reconnect.
+
+    Args:
+        id: The id of the child.
+        conn: Where and how to connect.
+        handler: The handler class, or an instance.
+        state: The first state. Each start gets a copy of its own.
+        options: Options of :func:`wsx.start`.
+        reactor: The reactor for time and connections.
+        **fields: ``restart`` and ``shutdown``. They replace the keywords of the handler class.
+    """
+    chosen = patient(options) | {"reactor": reactor}
+    restart = "transient" if chosen["reconnect"] is not None else "temporary"
+    declared = {key: value for key, value in handler.child_fields().items() if key in CHILD_FIELDS}
+    return ChildSpec(
+        id,
+        ClientStart(conn, handler, lambda: deepcopy(state), chosen),
+        backoff=chosen["reconnect"],
+        reactor=reactor,
+        **{"restart": restart, **declared, **fields},
+    )

@@ -1,0 +1,203 @@
+"""The values on the command line of ``twistd wsx``: from text to what the client needs.
+
+A ``read_*`` function returns the value of an option. It raises :class:`InvalidValue` if the text is
+not valid.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from getopt import GetoptError
+from typing import Any, Final
+
+from wsx._redaction import HIDDEN, redact_url
+from wsx._text import expected
+from wsx._twistd.invalid import InvalidValue, alternatives, reason_of
+from wsx.child import RESTARTS
+from wsx.conn import Conn
+
+__all__ = [
+    "READERS",
+    "check_subprotocols",
+    "explain_argument",
+    "explain_getopt",
+    "read_headers",
+]
+
+_ANY_URL: Final = "ws://localhost/"
+_HEADER: Final = '"Name: value"'
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+# A word of letters is a name. A word with digits in it may be the secret itself: "--header $TOKEN".
+_FIRST_WORD: Final = re.compile(r"[A-Za-z-]+(?![^\s:=])")
+
+
+def read_count(text: str) -> int:
+    """Return a whole number of at least 0."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise InvalidValue("a whole number of at least 0", text)
+    return number
+
+
+def read_seconds(text: str, expectation: str = "a number above 0") -> float:
+    """Return a finite number of seconds above 0."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InvalidValue(expectation, text)
+    return seconds
+
+
+def read_seconds_or_none(text: str) -> float | None:
+    """Return a finite number of seconds above 0, or None for the word ``none``."""
+    return None if text == "none" else read_seconds(text, 'a number above 0 or "none"')
+
+
+def read_json(text: str) -> Any:
+    """Return the value of a JSON text."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise InvalidValue("JSON", text, "it is nested too deeply") from None
+    except ValueError as error:
+        raise InvalidValue("JSON", text, reason_of(error)) from None
+
+
+def read_name(text: str) -> str:
+    """Return the name of a client."""
+    if not text:
+        raise InvalidValue("a name that is not empty", text)
+    return text
+
+
+def read_compression(text: str) -> str:
+    """Return the name of a compression."""
+    return _one_of(["deflate"], text)
+
+
+def read_restart(text: str) -> str:
+    """Return when a client is restarted."""
+    return _one_of(RESTARTS, text)
+
+
+def _one_of(words: Sequence[str], text: str) -> str:
+    if text not in words:
+        raise InvalidValue(alternatives(words), text)
+    return text
+
+
+def read_headers(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the names and values of request headers; an error never shows a value."""
+    return [_read_header(text) for text in texts]
+
+
+def _read_header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    pair = name.strip(), value.strip()
+    if not colon:
+        raise InvalidValue(_HEADER, _redact_header(text))
+    try:
+        Conn(_ANY_URL, extra_headers=[pair])
+    except ValueError as error:
+        reason = reason_of(error).removeprefix("extra_headers: ")
+        raise InvalidValue(_HEADER, _redact_header(text), reason) from None
+    return pair
+
+
+def _redact_header(text: str) -> str:
+    """Return the name of a header, or the first word of a text that is not a header."""
+    name, colon, _ = text.partition(":")
+    if colon and _TOKEN.fullmatch(name.strip()):
+        return f"{name.strip()}: ..."
+    match = _FIRST_WORD.match(text)
+    first = "" if match is None else match[0]
+    return first if first == text else f"{first} ...".strip()
+
+
+def check_subprotocols(names: Sequence[str]) -> None:
+    """Check the names of subprotocols."""
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise InvalidValue("each name once", name)
+        try:
+            Conn(_ANY_URL, subprotocols=[name])
+        except ValueError:
+            raise InvalidValue("a token (RFC 9110 section 5.6.2)", name) from None
+
+
+def read_debug(text: str) -> list[Any]:
+    """Return the debug options of a list such as ``trace,log:50``."""
+    words = [word.strip() for word in text.split(",")]
+    return [_debug_option(word) for word in words if word]
+
+
+def _debug_option(word: str) -> Any:
+    option, _, depth = word.partition(":")
+    if option == "log" and depth.isdecimal() and int(depth) > 0:
+        return "log", int(depth)
+    if option in ("trace", "log", "statistics") and option == word:
+        return option
+    raise InvalidValue('"trace", "log", "log:N" or "statistics"', word)
+
+
+# The options that have a value, except those that need more than their text.
+READERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "state": read_json,
+    "compression": read_compression,
+    "name": read_name,
+    "max-attempts": read_count,
+    "ping-interval": read_seconds_or_none,
+    "ping-timeout": read_seconds_or_none,
+    "data-timeout": read_seconds_or_none,
+    "connect-timeout": read_seconds,
+    "debug": read_debug,
+    "restart": read_restart,
+    "max-restarts": read_count,
+    "max-seconds": read_seconds,
+}
+
+
+def explain_getopt(error: GetoptError, arguments: Iterable[str], known: Iterable[str]) -> str:
+    """Return the message for a command line that ``getopt`` cannot parse.
+
+    Args:
+        error: The error of ``getopt``.
+        arguments: The command line.
+        known: The names of all options, without dashes.
+    """
+    option = error.msg.split()[1]
+    if "requires argument" in error.msg:
+        return f"{expected(option, 'a value')}, got nothing"
+    if "must not have an argument" in error.msg:
+        parts = (argument.partition("=") for argument in arguments)
+        values = [value for name, equals, value in parts if equals and option.startswith(name)]
+        return expected(option, "no value", *values[:1])
+    problem = "ambiguous option" if "unique" in error.msg else "unknown option"
+    similar = [f"--{name}" for name in get_close_matches(error.opt, known, n=1)]
+    hint = f"did you mean {similar[0]}?" if similar else '"twistd wsx --help" lists the options'
+    return f"{option}: {problem} ({hint})"
+
+
+def explain_argument(argument: str, has_headers: bool) -> str:
+    """Return the message for an argument that is not the value of an option.
+
+    Args:
+        argument: The first such argument.
+        has_headers: Whether ``--header`` was given. The argument may then be a part of its value
+            that was not quoted, and is not shown.
+    """
+    if has_headers:
+        error = InvalidValue("options only", HIDDEN, 'quote the value of --header: "Name: value"')
+    else:
+        hint = "use --url" if "://" in argument else ""
+        error = InvalidValue("options only", redact_url(argument), hint)
+    return error.about("arguments")
