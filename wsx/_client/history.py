@@ -44,6 +44,18 @@ class History:
         failures: Losses and failed attempts since the last healthy connection.
     """
 
+    __slots__ = (
+        "_attempt_at",
+        "_healthy",
+        "_opened_at",
+        "_outage",
+        "_reactor",
+        "_stable_after",
+        "ever_opened",
+        "failures",
+        "was_open",
+    )
+
     def __init__(self, reactor: IReactorTime, stable_after: float) -> None:
         self.ever_opened = False
         self.was_open = False

@@ -11,6 +11,7 @@ from wsx.reasons import Disconnect
 __all__ = ["Plan", "ReconnectPolicy"]
 
 _MIN_SECONDS_BETWEEN_ATTEMPTS: Final = 1.0
+_DEFAULT: Final = Backoff()  # one for all clients: its random generator takes 2.5 KB
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,10 @@ class ReconnectPolicy:
         backoff: The client's ``reconnect`` option.
     """
 
-    __slots__ = ("_backoff", "_default")
+    __slots__ = ("_backoff",)
 
     def __init__(self, backoff: Backoff | None) -> None:
         self._backoff = backoff
-        self._default = Backoff()
 
     def plan(self, status: Disconnect, seconds_since_attempt: float) -> Plan:
         """Return the plan for one loss.
@@ -62,5 +62,5 @@ class ReconnectPolicy:
         The loss of a healthy connection is answered at once, each failure after it later, and
         there is at most one attempt a second.
         """
-        backoff = 0.0 if attempt_number <= 1 else self._default(attempt_number - 1) or 0.0
+        backoff = 0.0 if attempt_number <= 1 else _DEFAULT(attempt_number - 1) or 0.0
         return max(backoff, _MIN_SECONDS_BETWEEN_ATTEMPTS - seconds_since_attempt)
