@@ -1,10 +1,10 @@
-"""The metadata is in pyproject.toml; here is what it cannot say.
+"""The part of the build configuration that pyproject.toml cannot express.
 
-The modules of ``COMPILED`` are compiled by Cython where there is a C compiler, from the same source
-that runs without one; the C types of what is inside are in a ``.pxd`` beside each (why it is not
-mypyc stands in docs/performance.md). ``WSX_PURE=1`` leaves that out, and whatever goes wrong with
-it leaves it out too: the package works all the same, slower. In this folder,
-``python setup.py build_ext --inplace`` compiles.
+If there is a C compiler, Cython compiles the modules of ``COMPILED``. Their source also runs as it
+is; the C types are declared in the ``.pxd`` file next to each module. docs/performance.md explains
+why this is Cython and not mypyc. Set ``WSX_PURE=1`` to install without compiled modules. If the
+compilation fails, wsx is installed without them as well: it behaves the same, but is slower. To
+compile the modules inside a checkout, call ``python setup.py build_ext --inplace``.
 """
 
 import os
@@ -27,12 +27,12 @@ COMPILED = [
 
 
 class CompatibleEditable(editable_wheel):
-    """Makes ``pip install -e .`` put this folder on the path.
+    """Put this folder on the path in an editable installation (``pip install -e .``).
 
-    The default mode maps the packages that it knows by an import hook, and that hook does not reach
-    ``twisted.plugins``, which is ours and Twisted's at once: twistd would not find the plugin.
+    The default mode of setuptools uses an import hook, which does not cover ``twisted.plugins``
+    because that package is shared with Twisted: twistd would not find the plugin.
 
-    Nothing is compiled: who edits the source wants to see it run.
+    Nothing is compiled, so that changes to the source take effect at once.
     """
 
     def finalize_options(self) -> None:
@@ -42,39 +42,40 @@ class CompatibleEditable(editable_wheel):
 
 
 class OptionalExtensions(build_ext):
-    """Builds all extensions or none: half of them would not fit together."""
+    """Build all extensions or none, because they depend on each other's C types."""
 
     def run(self) -> None:
         try:
             super().run()
         except Exception as error:
-            tell(error)
-            for extension in self.extensions:  # also those that an earlier build has left
+            report(error)
+            for extension in self.extensions:  # An earlier build may have left some behind.
                 Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
             self.extensions.clear()
 
 
 def extensions() -> list[Any]:
-    """Gives what is to be compiled."""
+    """Return the extensions to build, or an empty list if Cython fails or WSX_PURE is set."""
     if os.environ.get("WSX_PURE", "0") not in ("", "0"):
         return []
     try:
         from Cython.Build import cythonize
 
-        # Annotations are for mypy: a Text(5) is refused when it is sent, in either form.
+        # Annotations must not become run-time checks: both forms refuse Text(5) when it is sent.
         directives = {"language_level": "3", "annotation_typing": False}
         return list(cythonize(COMPILED, build_dir="build/cython", compiler_directives=directives))
     except (Exception, SystemExit) as error:
-        tell(error)
+        report(error)
         return []
 
 
-def tell(error: BaseException) -> None:
+def report(error: BaseException) -> None:
+    """Print why wsx is installed without compiled modules."""
     print(f"wsx is installed without compiled modules: {error}", file=sys.stderr)
 
 
 setup(
-    # "twisted" itself must not be a package here: it belongs to Twisted.
+    # Do not list "twisted" itself: that package belongs to Twisted.
     packages=[*find_packages(include=["wsx", "wsx.*"]), "twisted.plugins"],
     cmdclass={"editable_wheel": CompatibleEditable, "build_ext": OptionalExtensions},
     ext_modules=extensions(),

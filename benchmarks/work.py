@@ -19,7 +19,8 @@ class Work:
     """What one client process has to do.
 
     Attributes:
-        task: ``"receive"``, ``"send"``, ``"burst"``, ``"echo"``, ``"connects"``, ``"memory"`` or ``"fan"``.
+        task: ``"receive"``, ``"send"``, ``"burst"``, ``"echo"``, ``"connects"``, ``"memory"`` or
+            ``"fan"``.
         size: bytes (and characters) of each text message.
         count: messages; of the last three tasks, connections.
         tls: over TLS.

@@ -15,6 +15,7 @@ import websockets.exceptions
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import PrivateCertificate
+from twisted.internet.threads import deferToThread
 from websockets.typing import Subprotocol
 
 import wsx
@@ -215,7 +216,9 @@ class SocketCase(LoopbackCase):
     ) -> Server:
         """Start a server."""
         server = kind(tls)
-        self.addCleanup(server.close)
+        # Since Python 3.12, the close of an asyncio server waits for its connections. The reactor,
+        # which may have to close them, must run meanwhile.
+        self.addCleanup(deferToThread, server.close)
         return server
 
     def listen(self, protocol: Callable[[], Protocol], tls: bool = False) -> int:

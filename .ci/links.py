@@ -1,0 +1,56 @@
+"""Check the links of Markdown pages: ``python .ci/links.py PAGE ...``.
+
+Report each link to a file that does not exist in this checkout, and each link to a heading that its
+page does not have. Links to other sites are not followed.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`[^`\n]*`")
+LINK = re.compile(r"!?\[[^]]*\]\(\s*<?([^)\s>]+)[^)]*\)|^\[[^]]+\]:\s*(\S+)", re.MULTILINE)
+HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a page's headings."""
+    found: dict[str, int] = {}
+    result = set()
+    for heading in HEADING.findall(FENCED.sub("", page.read_text())):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        name = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+        repeated = found.get(name, 0)
+        found[name] = repeated + 1
+        result.add(f"{name}-{repeated}" if repeated else name)
+    return result
+
+
+def problem(page: Path, link: str) -> str | None:
+    """Return what is wrong with a link, or None."""
+    if re.match(r"[a-z][a-z0-9+.-]*:", link):
+        return None
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    if not target.exists():
+        return "no such file"
+    if anchor and target.suffix == ".md" and anchor not in anchors(target):
+        return "no such heading"
+    return None
+
+
+def main(pages: list[str]) -> int:
+    """Print a line for each broken link; return the exit status."""
+    status = 0
+    for page in map(Path, pages):
+        for match in LINK.finditer(CODE.sub("", FENCED.sub("", page.read_text()))):
+            link = match[1] or match[2]
+            if found := problem(page, link):
+                print(f"{page}: link to {link}: {found}")
+                status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,136 @@
+"""The checks of this project: ``nox -l`` lists them, ``nox -s NAME`` runs one.
+
+``nox`` alone runs the sessions marked with an asterisk in that list. ``.ci/run`` runs the README's
+test command and then all sessions except ``tests``, ``latest`` and ``benchmarks``. Each session has
+its own virtual environment in ``.nox``; later runs use it again.
+"""
+
+import os
+import shutil
+import sysconfig
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nox
+
+nox.options.sessions = ["lint", "types", "docs", "tests"]
+nox.options.reuse_venv = "yes"
+
+ROOT = Path(__file__).parent
+EXAMPLES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/examples/*.py"))
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "changes/*.md")
+    for path in ROOT.glob(pattern)
+)
+# Tests that compare a generated page with the code it is generated from.
+FRESH_PAGES = ["wsx.test.test_parity", "wsx.test.client.test_states"]
+
+
+def trial(session: nox.Session, *options: str) -> None:
+    """Run the tests that the command line names after ``--``, or all."""
+    session.run("trial", *options, *(session.posargs or ["wsx"]))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests."""
+    session.install("-e", ".[test]")
+    trial(session, "--force-gc")
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest dependencies that pyproject.toml allows."""
+    session.install("-c", ".ci/lowest.txt", "-e", ".[test]")
+    trial(session, "--reporter=text")
+
+
+@nox.session
+def latest(session: nox.Session) -> None:
+    """Run the tests with the newest released dependencies."""
+    session.install("--upgrade", "--upgrade-strategy=eager", "-e", ".[test]", env={"PIP_PRE": "0"})
+    session.run("pip", "list")
+    trial(session, "--reporter=text")
+
+
+@nox.session
+def compiled(session: nox.Session) -> None:
+    """Run the tests with compiled modules; check that wsx installs without a compiler, too."""
+    compiler = os.environ.get("CC", "cc").split()[0]
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if shutil.which(compiler) is None or not header.exists():
+        session.skip("the compiled form needs a C compiler and the header files of Python")
+    with TemporaryDirectory() as folder:
+        copy = copy_checkout(folder)
+        session.install(f"{copy}[test]", "setuptools", "cython")
+        check_form(session, "compiled")
+        check_form(session, "pure", WSX_PURE="1")
+        # A failed compilation must not leave extensions of an earlier build in the installation.
+        (copy / "wsx" / "_wire" / "decoder.py").touch()
+        session.install("--force-reinstall", "--no-deps", str(copy), env={"CC": "/bin/false"})
+        check_form(session, "pure")
+        with session.chdir(copy):
+            session.run("python", "setup.py", "-q", "build_ext", "--inplace", silent=True)
+            session.run("python", "-c", "import wsx; assert wsx.compiled, wsx.__file__")
+            trial(session, "--reporter=text", "--force-gc")
+            session.run("trial", "--reporter=text", "--reactor=uvloop", "wsx.test.test_loopback")
+
+
+def copy_checkout(folder: str) -> Path:
+    """Copy the checkout to a folder without what was built in it, and return the copy's path."""
+    built = (".git", ".*_cache", ".nox", ".venv*", "build", "*.egg-info", "*.so", "_trial_temp*")
+    return Path(shutil.copytree(ROOT, Path(folder, "wsx"), ignore=shutil.ignore_patterns(*built)))
+
+
+def check_form(session: nox.Session, form: str, **env: str) -> None:
+    """Fail unless the installed ``twistd wsx`` finds its plugin and runs in this form."""
+    with TemporaryDirectory() as empty, session.chdir(empty):
+        output = str(session.run("twistd", "wsx", "--version", silent=True, env=env))
+    if form not in output:
+        session.error(f"twistd wsx --version: expected the {form} form, got {output!r}")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the package with its tests, of the benchmarks and of the examples."""
+    session.install("-e", ".[test,dev]")
+    session.run("mypy")
+    session.run("mypy", "--strict", "noxfile.py", ".ci/links.py")
+    session.run(
+        "mypy", "--strict", "--ignore-missing-imports", "--follow-imports=silent", "benchmarks"
+    )
+    for example in EXAMPLES:  # Each is a script of its own.
+        session.run("mypy", example)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Run the hooks of pre-commit on all files: ruff, codespell and towncrier."""
+    session.install("pre-commit")
+    session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Check the pages: links, spelling, and that generated pages are up to date."""
+    session.install("-e", ".[test]", "codespell")
+    session.run("python", ".ci/links.py", *PAGES)
+    session.run("codespell", *PAGES)
+    session.run("trial", "--reporter=text", *FRESH_PAGES)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure branch coverage; fail below the minimum in pyproject.toml."""
+    session.install("-e", ".[test]", "coverage")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "twisted.trial", "--reporter=text", "wsx")
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session(venv_backend="none")
+def benchmarks(session: nox.Session) -> None:
+    """Run the benchmarks once, with few messages and peers."""
+    session.run("benchmarks/run", "--quick", *session.posargs, external=True)
