@@ -1,7 +1,7 @@
 """Register ``twistd wsx`` and ``twistd --reactor uvloop`` with Twisted.
 
-Neither this folder nor its parent may contain an ``__init__.py``: it would hide this plugin or break
-Twisted.
+Neither this folder nor its parent may contain an ``__init__.py``: it would hide this plugin or
+break Twisted.
 """
 
 from twisted.application.reactors import Reactor
