@@ -18,7 +18,15 @@ from wsx.reasons import Disconnect, Shutdown
 from wsx.registry import Name
 from wsx.system import System
 
-__all__ = ["Client", "cast", "info", "send_frame", "start"]
+__all__ = [
+    "Client",
+    "cast",
+    "check_handler",
+    "info",
+    "make_client",
+    "send_frame",
+    "start",
+]
 
 S = TypeVar("S")
 

@@ -20,7 +20,19 @@ from wsx.reasons import Disconnect, LocalClose
 if TYPE_CHECKING:
     from wsx.client import Client
 
-__all__ = ["Answer", "Close", "Exit", "Handler", "Ok", "Reconnect", "Reply", "Result"]
+__all__ = [
+    "Answer",
+    "Close",
+    "Exit",
+    "Handler",
+    "Ok",
+    "Reconnect",
+    "Reply",
+    "Result",
+    "as_reason",
+    "frames_of",
+    "validate_result",
+]
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)

@@ -26,7 +26,6 @@ from wsx._supervision.child import Child, Running
 from wsx._supervision.children import Children
 from wsx._supervision.jobs import Job, JobQueue
 from wsx._supervision.log import SupervisorLog
-from wsx._supervision.restarts import STRATEGIES as STRATEGIES  # also for wsx._twistd.config
 from wsx._supervision.restarts import Restarts
 from wsx._text import expected, shorten
 from wsx.backoff import Backoff

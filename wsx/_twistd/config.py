@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wsx._arguments import is_number
+from wsx._supervision.restarts import STRATEGIES
 from wsx._twistd.client_table import ClientReader, ClientTable
 from wsx._twistd.config_error import ConfigError, checked, refuse_unknown
 from wsx._twistd.invalid import InvalidValue, alternatives, reason_of
-from wsx.supervisor import STRATEGIES
 
 __all__ = ["Tree", "load"]
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from wsx.frames import Frame, wire_payload
 
-__all__ = ["MaskSource", "apply_mask", "encode", "encode_frame", "masks"]
+__all__ = ["FIN", "MASKED", "RSV1", "MaskSource", "apply_mask", "encode", "encode_frame", "masks"]
 
 FIN: Final = 0x80
 RSV1: Final = 0x40

@@ -67,9 +67,7 @@ LAYERS: dict[str, frozenset[str]] = {
 
 # Imports for annotations that point upwards. A handler's ``client`` has a type that users read.
 FOR_TYPES_ONLY: dict[str, frozenset[str]] = {
-    "reasons": frozenset({"conn"}),
     "handler": frozenset({"client"}),
-    "_client.lifecycle": frozenset({"client"}),
     "registry": frozenset({"client"}),
 }
 
@@ -589,6 +587,18 @@ class FaceTests(SynchronousTestCase):
             for name in exported:
                 self.assertTrue(hasattr(loaded, name), f"{module}.{name}")
                 self.assertTrue(is_public(name) or module == "_version", f"{module}.{name}")
+
+    def test_names_that_others_import(self) -> None:
+        """A name that another module imports is in its module's ``__all__``."""
+        for path in sources().values():
+            for node in imports(parse(path)):
+                if not isinstance(node, ast.ImportFrom) or not node.module:
+                    continue
+                module = node.module.removeprefix("wsx.")
+                if module in sources() and module != "_version":
+                    exported = importlib.import_module(f"wsx.{module}").__all__
+                    for alias in node.names:
+                        self.assertIn(alias.name, exported, f"{path} imports it from {module}")
 
 
 class DocstringTests(SynchronousTestCase):
