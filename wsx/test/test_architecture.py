@@ -103,6 +103,7 @@ TESTS = PACKAGE / "test"
 NOT_TESTED = frozenset({"_version"})
 
 
+@cache
 def sources() -> dict[str, Path]:
     """Return the library's modules by dotted name, without ``__init__`` and the tests."""
     found = {}
