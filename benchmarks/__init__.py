@@ -1,1 +1,1 @@
-"""Measures wsx side by side with other WebSocket clients; see README.md."""
+"""Benchmarks that compare wsx with other WebSocket clients; see README.md."""

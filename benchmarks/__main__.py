@@ -1,4 +1,4 @@
-"""The command line: what to measure, of whom, how often."""
+"""The command line: select rows, curves and peers, measure them and print the results."""
 
 from __future__ import annotations
 
@@ -24,54 +24,76 @@ _CURVE_ROUNDS, _QUICK_CURVE_ROUNDS = 3, 1
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads the command line."""
-    parser = argparse.ArgumentParser("benchmarks", description="Measures wsx and its peers.")
+    """Parse the command line."""
+    parser = argparse.ArgumentParser("benchmarks", description="Measure wsx and its peers.")
     add = parser.add_argument
-    add("--quick", action="store_true", help="fewer messages, rounds and peers: about a minute")
-    add("--row", action="append", choices=ROWS, metavar="NAME", help="only this row; repeatable")
-    add("--curve", action="append", choices=CURVES, metavar="NAME", help="only this curve")
-    add("--peer", action="append", choices=PEERS, metavar="NAME", help="only this peer")
-    add("--rounds", type=int, metavar="N", help="how often each peer runs")
-    add("--output", type=Path, metavar="DIR", help="write results.json and charts there")
-    add("--list", action="store_true", help="list rows, curves and peers, and measure nothing")
+    add(
+        "--quick",
+        action="store_true",
+        help="use fewer messages, rounds and peers; takes about a minute",
+    )
+    add(
+        "--row",
+        action="append",
+        choices=ROWS,
+        metavar="NAME",
+        help="measure only this row; repeatable",
+    )
+    add(
+        "--curve",
+        action="append",
+        choices=CURVES,
+        metavar="NAME",
+        help="measure only this curve; repeatable",
+    )
+    add(
+        "--peer",
+        action="append",
+        choices=PEERS,
+        metavar="NAME",
+        help="measure only this peer; repeatable",
+    )
+    add("--rounds", type=int, metavar="N", help="number of runs of each peer")
+    add("--output", type=Path, metavar="DIR", help="write results.json and the charts to DIR")
+    add("--list", action="store_true", help="list rows, curves and peers, then exit")
     return parser.parse_args(arguments)
 
 
-def chosen_rows(options: argparse.Namespace) -> list[Row]:
-    """Gives the rows to measure: all, unless only curves are asked for."""
+def select_rows(options: argparse.Namespace) -> list[Row]:
+    """Return the selected rows; all of them if neither rows nor curves are selected."""
     names = options.row or ([] if options.curve else list(ROWS))
     return [ROWS[name].quick() if options.quick else ROWS[name] for name in names]
 
 
-def chosen_curves(options: argparse.Namespace) -> list[Curve]:
-    """Gives the curves to measure: all, unless only rows are asked for."""
+def select_curves(options: argparse.Namespace) -> list[Curve]:
+    """Return the selected curves; all of them if neither rows nor curves are selected."""
     return [CURVES[name] for name in options.curve or ([] if options.row else list(CURVES))]
 
 
-def chosen_peers(options: argparse.Namespace) -> list[Peer]:
-    """Gives who is measured: all, in the quick form the main ones, or those asked for."""
+def select_peers(options: argparse.Namespace) -> list[Peer]:
+    """Return the selected peers; by default all, or the main ones with ``--quick``."""
     if options.peer:
         return [PEERS[name] for name in options.peer]
     return [peer for peer in PEERS.values() if peer.main or not options.quick]
 
 
 def measure_rows(bench: Bench, options: argparse.Namespace) -> list[RowResult]:
-    """Measures and prints the rows."""
+    """Measure the selected rows and print a table for each."""
     results = []
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
-    for row in chosen_rows(options):
-        result = measure_row(bench, row, chosen_peers(options), rounds)
+    for row in select_rows(options):
+        result = measure_row(bench, row, select_peers(options), rounds)
         print(f"\n{row_table(result)}", flush=True)
         results.append(result)
     return results
 
 
 def measure_curves(bench: Bench, options: argparse.Namespace) -> list[CurveResult]:
-    """Measures and prints the curves, of those peers that take part in them."""
+    """Measure the selected curves and print a table for each."""
     results = []
     rounds = options.rounds or (_QUICK_CURVE_ROUNDS if options.quick else _CURVE_ROUNDS)
-    for curve in chosen_curves(options):
-        peers = [peer for peer in _curve_peers(options) if peer.name in curve.peers]
+    for curve in select_curves(options):
+        peers = [peer for peer in _select_curve_peers(options) if peer.name in curve.peers]
         points = curve.quick_points if options.quick else curve.points
         result = measure_curve(bench, curve, peers, points, rounds)
         print(f"\n{curve_table(result)}", flush=True)
@@ -79,16 +101,16 @@ def measure_curves(bench: Bench, options: argparse.Namespace) -> list[CurveResul
     return results
 
 
-def _curve_peers(options: argparse.Namespace) -> list[Peer]:
+def _select_curve_peers(options: argparse.Namespace) -> list[Peer]:
     if options.quick and not options.peer:
         return [PEERS["wsx"]]
-    return chosen_peers(options)
+    return select_peers(options)
 
 
 def write_results(
     folder: Path, machine: object, rows: list[RowResult], curves: list[CurveResult]
 ) -> None:
-    """Writes the raw numbers and the charts."""
+    """Write the raw numbers to ``results.json``, and the charts."""
     from benchmarks.charts import draw_curve, draw_row
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +127,7 @@ def write_results(
 
 
 def print_names() -> None:
-    """Lists what there is to choose from."""
+    """Print the names of all rows, curves and peers."""
     for kind, things in (("rows", ROWS), ("curves", CURVES)):
         print(f"{kind}:")
         for name, thing in things.items():
@@ -114,14 +136,18 @@ def print_names() -> None:
 
 
 def print_conditions(machine: dict[str, object], cores: Cores) -> None:
-    """Says what is measured on."""
+    """Print the machine, the versions, and a warning if there is only one core."""
     print(summary(machine))
     if cores.shared:
-        print("There is one core only: client and server share it, and each slows the other.")
+        print("Only one core is available: client and server share it and slow each other down.")
 
 
 def main() -> int:
-    """Measures; gives the exit status: 1 if a run was void."""
+    """Measure, print and write the results.
+
+    Returns:
+        The exit status: 1 if a run was void, otherwise 0.
+    """
     options = parse_options()
     if options.list:
         print_names()

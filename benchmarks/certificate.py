@@ -1,4 +1,4 @@
-"""A certificate for the TLS rows, made anew for each run."""
+"""A certificate for the TLS rows, generated for each run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ import trustme
 
 @dataclass(frozen=True)
 class Certificate:
-    """Files in PEM: what the server shows, and what clients verify it with."""
+    """A server certificate and its CA, as PEM files.
+
+    Attributes:
+        chain_and_key: The server's certificate chain and private key.
+        ca: The CA certificate that the clients trust.
+    """
 
     chain_and_key: Path
     ca: Path
 
 
 def make_certificate(folder: Path) -> Certificate:
-    """Makes a CA, and with it a certificate for 127.0.0.1."""
+    """Generate a CA and a certificate for 127.0.0.1 that it signs.
+
+    Args:
+        folder: The directory for the PEM files.
+    """
     authority = trustme.CA()
-    made = Certificate(folder / "server.pem", folder / "ca.pem")
-    authority.cert_pem.write_to_path(str(made.ca))
+    certificate = Certificate(folder / "server.pem", folder / "ca.pem")
+    authority.cert_pem.write_to_path(str(certificate.ca))
     authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(
-        str(made.chain_and_key)
+        str(certificate.chain_and_key)
     )
-    return made
+    return certificate

@@ -1,4 +1,4 @@
-"""Charts as SVG: the same numbers always give the same file."""
+"""Charts as SVG files; the same numbers always produce the same file."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ matplotlib.rcParams |= {
     "axes.spines.right": False,
 }
 
-from matplotlib import pyplot  # noqa: E402  # after the choice of a backend that needs no screen
+from matplotlib import pyplot  # noqa: E402  # The backend must be set first.
 from matplotlib.ticker import EngFormatter  # noqa: E402
 
-_OURS, _THEIRS, _YARDSTICK = "#d9480f", "#868e96", "#ced4da"
-_LINES = {"wsx": _OURS, "wsx-pure": "#f08c00", "picows": "#1971c2", "autobahn": "#2f9e44"}
+_WSX, _COMPETITOR, _BASELINE = "#d9480f", "#868e96", "#ced4da"
+_LINES = {"wsx": _WSX, "wsx-pure": "#f08c00", "picows": "#1971c2", "autobahn": "#2f9e44"}
 
 
 def draw_row(result: RowResult, folder: Path) -> None:
-    """Draws a bar for each peer: the median, and a whisker from minimum to maximum."""
+    """Draw a bar for each peer: the median, with a whisker from minimum to maximum."""
     row, spreads = result.row, result.spreads()
     names = sorted(spreads, key=lambda name: spreads[name].median, reverse=row.lower_is_better)
     if not names:
@@ -50,15 +50,15 @@ def draw_row(result: RowResult, folder: Path) -> None:
 
 
 def draw_curve(result: CurveResult, folder: Path) -> None:
-    """Draws a line for each peer, with a whisker at each point."""
+    """Draw a line for each peer: the medians, with a whisker at each point."""
     curve, spreads = result.curve, result.spreads()
     if not spreads:
         return
     figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
-    for name, found in spreads.items():
-        medians = [one.median for one in found]
+    for name, points in spreads.items():
+        medians = [one.median for one in points]
         style: dict[str, Any] = {"color": _LINES.get(name), "marker": "o", "markersize": 4}
-        axes.errorbar(result.points, medians, _whiskers(found), label=name, capsize=2, **style)
+        axes.errorbar(result.points, medians, _whiskers(points), label=name, capsize=2, **style)
     axes.set_title(curve.title, loc="left")
     axes.set_xlabel(curve.x)
     axes.set_ylabel(curve.unit)
@@ -68,7 +68,7 @@ def draw_curve(result: CurveResult, folder: Path) -> None:
 
 
 def _scale(axes: Any, curve: Curve) -> None:
-    """A flat curve is judged from zero on; the others span powers of ten."""
+    """Scale the axes: the y axis of a flat curve starts at 0, others are logarithmic."""
     axes.set_xscale("log")
     if curve.expectation == FLAT:
         axes.set_ylim(0, axes.get_ylim()[1] * 1.1)
@@ -79,15 +79,15 @@ def _scale(axes: Any, curve: Curve) -> None:
     axes.yaxis.set_major_formatter(EngFormatter(sep=" "))
 
 
-def _whiskers(found: list[Spread]) -> tuple[list[float], list[float]]:
-    below = [one.median - one.minimum for one in found]
-    return below, [one.maximum - one.median for one in found]
+def _whiskers(spreads: list[Spread]) -> tuple[list[float], list[float]]:
+    below = [one.median - one.minimum for one in spreads]
+    return below, [one.maximum - one.median for one in spreads]
 
 
 def _colour(name: str) -> str:
     if name.startswith("wsx"):
-        return _OURS
-    return _THEIRS if PEERS[name].competitor else _YARDSTICK
+        return _WSX
+    return _COMPETITOR if PEERS[name].competitor else _BASELINE
 
 
 def _save(figure: Any, path: Path) -> None:

@@ -19,25 +19,29 @@ _WSX = ("wsx", "wsx-pure")
 _STREAM_PEERS = (*_WSX, "picows", "autobahn")
 _MANY_PEERS = (*_WSX, "picows")
 _SPARE_DESCRIPTORS = 100
-_BURST = 200  # messages per connection and read: what there is besides them hardly shows
+# Messages per connection and read: enough to make the cost of the read itself negligible.
+_BURST = 200
 _FAN_MESSAGES = 1_600_000
-_VOLUME = 64 * MB  # bytes for one point of the curve of sizes...
-_MOST_MESSAGES = 200_000  # ...and its limit
+# Bytes and largest number of messages for one point of the curve "sizes".
+_VOLUME = 64 * MB
+_MAX_MESSAGES = 200_000
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve.
+    """A curve: the cost of one unit of work as a function of the amount of work.
 
     Attributes:
-        name: as on the command line.
-        title, x: for people.
-        unit: of its values, the cost of one unit of work: seconds, or KiB.
-        points: where it is measured.
-        quick_points: the same in the quick form.
-        peers: of whom.
-        expectation: ``LINEAR``: the unit cost must not grow; ``FLAT``: nor fall.
-        within: the largest ratio of unit costs that counts as that.
+        name: The name on the command line.
+        title: The title in tables and charts.
+        x: The label of the x axis.
+        unit: The unit of the cost, for example ``"s/message"`` or ``"KiB"``.
+        points: The amounts of work that are measured.
+        quick_points: The amounts that are measured with ``--quick``.
+        peers: The names of the peers that can be measured.
+        expectation: ``LINEAR`` if the unit cost must not grow, ``FLAT`` if it must neither grow
+            nor fall. Default ``LINEAR``.
+        within: The largest ratio of unit costs that meets the expectation. Default 2.0.
     """
 
     name: str
@@ -51,24 +55,24 @@ class Curve:
     within: float = 2.0
 
     def measure(self, bench: Bench, peer: str, points: Sequence[int]) -> list[float]:
-        """Measures the unit cost at each point.
+        """Measure the unit cost at each point.
 
         Raises:
-            Void: a run failed, or did something else.
+            Void: A run failed or did not do exactly the requested work.
         """
         return [self.measure_point(bench, peer, point) for point in points]
 
     def measure_point(self, bench: Bench, peer: str, point: int) -> float:
-        """Measures the unit cost at one point."""
+        """Measure the unit cost at one point."""
         raise NotImplementedError
 
-    def possible(self, points: Sequence[int]) -> list[int]:
-        """Gives the points that this machine allows."""
+    def possible_points(self, points: Sequence[int]) -> list[int]:
+        """Return the points that can be measured on this machine."""
         return list(points)
 
 
 class Messages(Curve):
-    """Time per message of a stream, without the opening of its connection."""
+    """Time per message of a stream, without the opening handshake."""
 
     def measure_point(self, bench: Bench, peer: str, point: int) -> float:
         numbers = bench.run(PEERS[peer], Work("receive", point))
@@ -76,16 +80,16 @@ class Messages(Curve):
 
 
 class Sizes(Curve):
-    """Time per byte of a stream of messages of one size."""
+    """Time per byte of a stream of messages of the same size."""
 
     def measure_point(self, bench: Bench, peer: str, point: int) -> float:
-        count = max(1, min(_MOST_MESSAGES, _VOLUME // point))
+        count = max(1, min(_MAX_MESSAGES, _VOLUME // point))
         numbers = bench.run(PEERS[peer], Work("receive", count, point))
         return float((numbers["seconds"] - numbers["opening"]) / count / point)
 
 
 class Connections(Curve):
-    """The process's own time per message, with all connections receiving."""
+    """CPU time of the client process per message while all connections receive."""
 
     def measure_point(self, bench: Bench, peer: str, point: int) -> float:
         repeat = 1 + max(1, _FAN_MESSAGES // (_BURST * point))
@@ -93,8 +97,8 @@ class Connections(Curve):
         numbers = bench.run(PEERS[peer], work)
         return float(numbers["cpu_seconds"] / numbers["timed_messages"])
 
-    def possible(self, points: Sequence[int]) -> list[int]:
-        return within_descriptors(points)
+    def possible_points(self, points: Sequence[int]) -> list[int]:
+        return filter_by_descriptors(points)
 
 
 class ConnectionMemory(Curve):
@@ -103,12 +107,12 @@ class ConnectionMemory(Curve):
     def measure_point(self, bench: Bench, peer: str, point: int) -> float:
         return float(bench.run(PEERS[peer], Work("memory", point))["kib"])
 
-    def possible(self, points: Sequence[int]) -> list[int]:
-        return within_descriptors(points)
+    def possible_points(self, points: Sequence[int]) -> list[int]:
+        return filter_by_descriptors(points)
 
 
 class InMemory(Curve):
-    """What :mod:`benchmarks.inmemory` measures; one process for all points."""
+    """A curve of :mod:`benchmarks.inmemory`; one process measures all points."""
 
     def measure(self, bench: Bench, peer: str, points: Sequence[int]) -> list[float]:
         arguments = ["-m", "benchmarks.inmemory", self.name, *map(str, points)]
@@ -116,10 +120,10 @@ class InMemory(Curve):
         return values
 
 
-def within_descriptors(points: Sequence[int]) -> list[int]:
-    """Gives the numbers of connections that the limit on open files allows."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return [point for point in points if point + _SPARE_DESCRIPTORS <= most]
+def filter_by_descriptors(points: Sequence[int]) -> list[int]:
+    """Return the numbers of connections that the limit on open files allows."""
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return [point for point in points if point + _SPARE_DESCRIPTORS <= limit]
 
 
 _CURVES: tuple[Curve, ...] = (
@@ -140,7 +144,8 @@ _CURVES: tuple[Curve, ...] = (
         (1, 10, 100, 1_000, 10_000, 100_000, MB, 4 * MB, 16 * MB),
         (100, 10_000, MB, 16 * MB),
         _STREAM_PEERS,
-        within=8.0,  # from 1 MB on the caches are too small; quadratic would be over 100
+        # From 1 MB on, messages exceed the CPU caches. Quadratic cost would exceed a ratio of 100.
+        within=8.0,
     ),
     InMemory(
         "large",
@@ -171,7 +176,7 @@ _CURVES: tuple[Curve, ...] = (
         "Time per fragment, by fragments of each message, in memory",
         "fragments of 100 B",
         "s/fragment",
-        (2, 10, 100, 1_000, 10_000, 100_000),  # a message of one is not fragmented
+        (2, 10, 100, 1_000, 10_000, 100_000),  # A single fragment is not a fragmented message.
         (2, 100, 100_000),
     ),
     Connections(
@@ -186,7 +191,7 @@ _CURVES: tuple[Curve, ...] = (
         within=1.2,
     ),
     ConnectionMemory(
-        "connection-memory",  # ten connections are less than what an allocator takes at a time
+        "connection-memory",  # Fewer than 100 use less memory than the allocator's granularity.
         "Memory per idle connection, by connections",
         "connections",
         "KiB",

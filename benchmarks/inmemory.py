@@ -1,7 +1,8 @@
-"""The curves that need no socket: whole wsx clients, fed by the in-memory server of its tests.
+"""The curves without sockets: complete wsx clients connected to the in-memory server of the tests.
 
-``python -m benchmarks.inmemory CURVE POINT...`` prints a list: the seconds per unit at each point,
-in their order. What was delivered is counted; a difference is an error.
+``python -m benchmarks.inmemory CURVE POINT...`` prints a JSON list of the seconds per unit of work,
+one for each point, in the same order. The process fails if a client did not receive exactly what
+the server sent.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from benchmarks import wire
 from benchmarks.peers.job import LARGEST
 from wsx.test.support import URL, MemoryServer
 
-READ = 64 * 1024  # bytes that Twisted reads at a time
-_FRAMES = 100_000  # in all, whatever the number per read
+READ = 64 * 1024  # The number of bytes that Twisted reads at a time.
+_FRAMES = 100_000  # The total, independent of the number per read.
 _SIZE = 100
 _BEGIN_TEXT, _CONTINUATION, _LAST = 0x01, 0x00, 0x80
 
 
 class Counter(wsx.Handler[None]):
-    """Counts messages, characters and casts."""
+    """Count messages, characters and casts."""
 
     def __init__(self) -> None:
         self.messages = self.characters = self.casts = 0
@@ -39,7 +40,7 @@ class Counter(wsx.Handler[None]):
         self.casts += 1
 
 
-class Rig:
+class Harness:
     """A client, its clock and its server."""
 
     def __init__(self, **options: Any) -> None:
@@ -51,57 +52,59 @@ class Rig:
         self.client: Any = wsx.start(URL, self.handler, None, **options).result
 
     def open(self) -> None:
-        """Completes the opening handshake."""
+        """Complete the opening handshake."""
         self._server.peer.answer()
         self.step()
 
     def step(self) -> None:
-        """Lets everything happen that waits for the next step of the reactor."""
+        """Run all calls that are due now, as the next reactor iteration would."""
         while self._clock.calls and self._clock.calls[0].getTime() <= self._clock.seconds():
             self._clock.advance(0)
 
     def feed(self, data: bytes, read: int) -> None:
-        """Has the client read these bytes, so many at a time."""
+        """Deliver ``data`` to the client in reads of ``read`` bytes."""
         receive = self._server.peer.protocol.dataReceived
         for start in range(0, len(data), read):
             receive(data[start : start + read])
             self.step()
 
     def timed_feed(self, data: bytes, read: int, messages: int, characters: int) -> float:
-        """Measures ``feed`` on an open connection."""
+        """Return the seconds that ``feed`` takes on an open connection."""
         self.open()
         started = perf_counter()
         self.feed(data, read)
         seconds = perf_counter() - started
         counted = self.handler.messages, self.handler.characters
         if counted != (messages, characters):
-            raise SystemExit(f"{counted} instead of {(messages, characters)}")
+            raise SystemExit(
+                f"(messages, characters): expected {(messages, characters)}, got {counted}"
+            )
         return seconds
 
 
 def large(size: int) -> float:
-    """One message, in reads of 64 KiB: seconds per byte."""
-    return Rig().timed_feed(wire.frame(b"x" * size), READ, 1, size) / size
+    """Return the seconds per byte of one message in reads of 64 KiB."""
+    return Harness().timed_feed(wire.frame(b"x" * size), READ, 1, size) / size
 
 
 def bytewise(size: int) -> float:
-    """One message, a byte at a time: seconds per byte."""
-    return Rig().timed_feed(wire.frame(b"x" * size), 1, 1, size) / size
+    """Return the seconds per byte of one message that arrives one byte at a time."""
+    return Harness().timed_feed(wire.frame(b"x" * size), 1, 1, size) / size
 
 
 def frames_per_read(count: int) -> float:
-    """So many short messages in each read: seconds per message."""
+    """Return the seconds per message with ``count`` short messages in each read."""
     one = wire.frame(b"x" * _SIZE)
     data = one * _FRAMES
-    return Rig().timed_feed(data, len(one) * count, _FRAMES, _FRAMES * _SIZE) / _FRAMES
+    return Harness().timed_feed(data, len(one) * count, _FRAMES, _FRAMES * _SIZE) / _FRAMES
 
 
 def fragments(count: int) -> float:
-    """Messages of so many fragments, in reads of 64 KiB: seconds per fragment."""
+    """Return the seconds per fragment of messages of ``count`` fragments in reads of 64 KiB."""
     messages = max(1, _FRAMES // count)
     data = _fragmented(count) * messages
     total = messages * count
-    return Rig().timed_feed(data, READ, messages, total * _SIZE) / total
+    return Harness().timed_feed(data, READ, messages, total * _SIZE) / total
 
 
 def _fragmented(count: int) -> bytes:
@@ -114,15 +117,15 @@ def _fragmented(count: int) -> bytes:
 
 
 def casts(count: int) -> float:
-    """So many casts wait for the connection, and are then delivered: seconds per cast."""
-    rig = Rig(mailbox_limit=count)
+    """Return the seconds per cast with ``count`` casts queued before the connection opens."""
+    harness = Harness(mailbox_limit=count)
     started = perf_counter()
     for number in range(count):
-        rig.client.cast(number)
-    rig.open()
+        harness.client.cast(number)
+    harness.open()
     seconds = perf_counter() - started
-    if rig.handler.casts != count:
-        raise SystemExit(f"{rig.handler.casts} casts instead of {count}")
+    if harness.handler.casts != count:
+        raise SystemExit(f"casts: expected {count}, got {harness.handler.casts}")
     return seconds / count
 
 
@@ -136,13 +139,13 @@ CURVES: dict[str, Callable[[int], float]] = {
 
 
 def main() -> None:
-    """Measures the points of one curve."""
+    """Measure the points of one curve and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("curve", choices=CURVES)
     parser.add_argument("points", type=int, nargs="+")
     options = parser.parse_args()
     measure = CURVES[options.curve]
-    measure(options.points[0])  # what is only made once in a process
+    measure(options.points[0])  # Warm up: some work is done only once in a process.
     print(json.dumps([measure(point) for point in options.points]))
 
 

@@ -1,4 +1,4 @@
-"""What was measured on: the machine, and the versions of everybody."""
+"""A description of the machine, the interpreter and the package versions."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _PACKAGES = (
     "pyOpenSSL",
     "cryptography",
 )
-_ASK_WSX = (
+_PRINT_FORM = (
     "import json, wsx; print(json.dumps(dict(compiled=getattr(wsx, 'compiled', False),"
     " path=wsx.__file__)))"
 )
 
 
 def describe_machine() -> dict[str, Any]:
-    """Gives the machine, the interpreter and the versions."""
+    """Return the machine, the interpreter and the versions as a JSON-serializable dict."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_model(),
@@ -51,7 +51,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def summary(machine: dict[str, Any]) -> str:
-    """Says in two lines what a reader must know."""
+    """Return two lines for the top of the output: the machine and the versions."""
     form = "compiled" if machine["wsx"]["compiled"] else "NOT compiled"
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     return (
@@ -82,9 +82,12 @@ def _version(package: str) -> str:
 
 
 def _wsx() -> dict[str, Any]:
-    """Asks another process, without WSX_PURE: this one need not import wsx."""
+    """Return the form and path of the installed wsx.
+
+    Another process imports wsx, without ``WSX_PURE``, as the peers' processes do.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "WSX_PURE"}
-    command = [sys.executable, "-c", _ASK_WSX]
+    command = [sys.executable, "-c", _PRINT_FORM]
     output = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
-    answer: dict[str, Any] = json.loads(output)
-    return answer
+    form: dict[str, Any] = json.loads(output)
+    return form

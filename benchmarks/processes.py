@@ -1,4 +1,4 @@
-"""Server and clients as processes of their own, each pinned to its core."""
+"""Start the server and the clients as separate processes, each pinned to a core."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from benchmarks.certificate import Certificate
 from benchmarks.peers import Peer
 from benchmarks.work import Numbers, Void, Work
 
-_PATIENCE = 180.0  # seconds for one client
+_TIMEOUT = 180.0  # Seconds for one client.
 
 
 @dataclass(frozen=True)
 class Cores:
-    """Which core is whose; they may be one and the same."""
+    """The numbers of the cores for the client and the server; equal if there is only one."""
 
     client: int
     server: int
 
     @property
     def shared(self) -> bool:
-        """Whether client and server are in each other's way."""
+        """Whether client and server run on the same core."""
         return self.client == self.server
 
 
 def choose_cores() -> Cores:
-    """Takes the first two that this process may use."""
+    """Return the first two cores that this process may use."""
     usable = sorted(os.sched_getaffinity(0))
     return Cores(usable[0], usable[min(1, len(usable) - 1)])
 
 
 def start_pinned(core: int, arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-    """Starts a Python process that has one core from its first instruction on."""
+    """Start a Python process that is pinned to a core before its first instruction."""
     pin = partial(os.sched_setaffinity, 0, {core})
     command = [sys.executable, *arguments]
     return subprocess.Popen(command, preexec_fn=pin, text=True, stdout=subprocess.PIPE, **options)
 
 
 class Server:
-    """A running server; a context manager."""
+    """A context manager that runs the benchmark server."""
 
     def __init__(self, core: int, certificate: Certificate) -> None:
         self._core = core
@@ -70,12 +70,12 @@ class Server:
         self._process.communicate()
 
     def cpu_seconds(self) -> float:
-        """Says how much processor time it has used, to see whether it was the slow side."""
-        clock = ~self._process.pid << 3 | 2  # what clock_getcpuclockid(3) gives on Linux
+        """Return the CPU time of the server process, which shows whether it was the bottleneck."""
+        clock = ~self._process.pid << 3 | 2  # As clock_getcpuclockid(3) computes it on Linux.
         return time.clock_gettime(clock)
 
     def url(self, work: Work) -> str:
-        """Gives the URL at which a piece of work is served."""
+        """Return the URL that serves a piece of work."""
         if work.tls:
             return f"wss://127.0.0.1:{self._ports['tls']}{work.target}"
         return f"ws://127.0.0.1:{self._ports['plain']}{work.target}"
@@ -83,17 +83,17 @@ class Server:
 
 @dataclass(frozen=True)
 class Bench:
-    """Has work done by peers."""
+    """Run peers against a server."""
 
     cores: Cores
     certificate: Certificate
     server: Server
 
     def run(self, peer: Peer, work: Work) -> Numbers:
-        """Has a peer do a piece of work.
+        """Run a peer once and return its numbers.
 
         Raises:
-            Void: it failed, or did something else.
+            Void: The peer failed or did not do exactly the requested work.
         """
         module = f"benchmarks.peers.{peer.module}"
         arguments = ["-m", module, work.task, self.server.url(work), *work.arguments]
@@ -106,21 +106,21 @@ class Bench:
 
 
 def run_client(core: int, arguments: Sequence[str], peer: Peer) -> Any:
-    """Runs a process to its end; gives the JSON that it printed.
+    """Run a process to its end and return the JSON that it printed.
 
     Raises:
-        Void: it failed, or took too long.
+        Void: The process failed or timed out.
     """
     environment = {name: value for name, value in os.environ.items() if name != "WSX_PURE"}
     process = start_pinned(
         core, arguments, env=environment | peer.environment, stderr=subprocess.PIPE
     )
     try:
-        output, errors = process.communicate(timeout=_PATIENCE)
+        output, errors = process.communicate(timeout=_TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        raise Void(f"not done after {_PATIENCE:g} s") from None
+        raise Void(f"timed out after {_TIMEOUT:g} s") from None
     if process.returncode:
         raise Void(_last_line(errors) or f"exit status {process.returncode}")
     return json.loads(output)

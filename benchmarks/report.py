@@ -1,4 +1,4 @@
-"""Tables for people."""
+"""Text tables of rows and curves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PREFIXES = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 
 
 
 def number(value: float, unit: str = "") -> str:
-    """Writes a number with three digits and a prefix."""
+    """Format a number with three significant digits and an SI prefix."""
     if unit.startswith("KiB"):
         return f"{value:.2f}"
     for prefix, factor in _PREFIXES:
@@ -21,7 +21,7 @@ def number(value: float, unit: str = "") -> str:
 
 
 def row_table(result: RowResult) -> str:
-    """Writes a row: each peer, and the targets."""
+    """Format a row: one line for each peer, then the targets."""
     row, spreads, best = result.row, result.spreads(), result.best_competitor()
     order = sorted(spreads, key=lambda name: spreads[name].median, reverse=not row.lower_is_better)
     lines = [
@@ -34,54 +34,54 @@ def row_table(result: RowResult) -> str:
         share = f"{shares[name]:.0%}" if name in shares else ""
         lines.append(f"{_peer_columns(name, spreads[name], row.unit)}{ratio:>13}{share:>8}")
     lines += [f"  {name:<20}{reason}" for name, reason in result.errors.items()]
-    lines += [_verdict_line(target, result.judge(target), row.unit) for target in row.targets]
+    lines += [_verdict_line(target, result.evaluate(target), row.unit) for target in row.targets]
     return "\n".join(lines)
 
 
-def _peer_columns(name: str, found: Spread, unit: str) -> str:
-    mark = "" if PEERS[name].competitor or name.startswith("wsx") else " *"  # a yardstick
-    values = (found.minimum, found.median, found.maximum)
+def _peer_columns(name: str, spread: Spread, unit: str) -> str:
+    mark = "" if PEERS[name].competitor or name.startswith("wsx") else " *"  # A baseline.
+    values = (spread.minimum, spread.median, spread.maximum)
     return f"  {name + mark:<20}" + "".join(f"{number(value, unit):>9}" for value in values)
 
 
 def _verdict_line(target: Target, verdict: Verdict | None, unit: str) -> str:
-    who = " or ".join(target.peers)
+    peers = " or ".join(target.peers)
     if verdict is None:
-        return f"  target: {who}: not measured here"
-    said = "MET" if verdict.met else "NOT MET"
-    reached, due = number(verdict.reached, unit), number(verdict.due, unit)
+        return f"  target: {peers}: not measured"
+    outcome = "MET" if verdict.met else "NOT MET"
+    reached, required = number(verdict.reached, unit), number(verdict.due, unit)
     if verdict.reference is None:
-        return f"  target: {who}: at most {due} {unit}: {reached}: {said}"
+        return f"  target: {peers}: at most {required} {unit}: reached {reached}: {outcome}"
     ratio = verdict.reached / verdict.due * verdict.factor
     return (
-        f"  target: {who}: {verdict.factor:g} x {verdict.reference} = {due}:"
-        f" {verdict.peer} has {reached}, {ratio:.2f} x: {said}"
+        f"  target: {peers}: {verdict.factor:g} x {verdict.reference} = {required}:"
+        f" {verdict.peer} reached {reached}, {ratio:.2f} x: {outcome}"
     )
 
 
 def curve_table(result: CurveResult) -> str:
-    """Writes a curve: the medians at its points, and how they grow."""
+    """Format a curve: the median at each point, and the growth of the unit cost."""
     curve, growths = result.curve, result.growths()
     lines = [
         f"{curve.title} ({curve.name}), {curve.unit}; expected: {expectation(curve)}",
         f"  {'':<20}" + "".join(f"{point:>11,}" for point in result.points),
     ]
     for name, spreads in result.spreads().items():
-        medians = "".join(f"{number(found.median, curve.unit):>11}" for found in spreads)
-        found = growths[name]
+        medians = "".join(f"{number(spread.median, curve.unit):>11}" for spread in spreads)
+        growth = growths[name]
         lines += [
             f"  {name:<20}{medians}",
-            f"  {'':<20}  largest ratio: neighbours {found.neighbours:.2f}, extremes"
-            f" {found.extremes:.2f}: {'as expected' if found.met else 'NOT as expected'}",
+            f"  {'':<20}  largest ratio: neighbours {growth.neighbours:.2f}, extremes"
+            f" {growth.extremes:.2f}: {'as expected' if growth.met else 'NOT as expected'}",
         ]
     lines += [f"  {name:<20}{reason}" for name, reason in result.errors.items()]
     if result.skipped:
-        lines.append(f"  skipped, by the limit on open files: {result.skipped}")
+        lines.append(f"  skipped because of the limit on open files: {result.skipped}")
     return "\n".join(lines)
 
 
 def expectation(curve: Curve) -> str:
-    """Says what a curve must look like."""
+    """Describe what a curve is expected to look like."""
     if curve.expectation == FLAT:
-        return f"flat: its unit costs are within {curve.within:g} times of each other"
-    return f"linear: its unit cost never grows over {curve.within:g} times"
+        return f"flat: the largest unit cost is at most {curve.within:g} times the smallest"
+    return f"linear: the unit cost grows to at most {curve.within:g} times"

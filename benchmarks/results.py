@@ -1,4 +1,4 @@
-"""What was measured, and what follows from it: the raw numbers of each run are kept."""
+"""The raw numbers of each run, and the statistics computed from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.work import Numbers
 
 @dataclass(frozen=True)
 class Spread:
-    """Several measurements of one thing."""
+    """Minimum, median and maximum of several measurements."""
 
     minimum: float
     median: float
@@ -24,17 +24,18 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Sums up measurements."""
+    """Summarize measurements."""
     return Spread(min(values), median(values), max(values))
 
 
 @dataclass
 class RowResult:
-    """What the peers reached in a row.
+    """The results of a row.
 
     Attributes:
-        runs: by peer, the numbers of each run.
-        errors: by peer, why a run was void, or why it did not run.
+        row: The row that was measured.
+        runs: The numbers of each run, by peer name.
+        errors: Why a run was void, or why a peer did not run, by peer name.
     """
 
     row: Row
@@ -42,7 +43,7 @@ class RowResult:
     errors: dict[str, str] = field(default_factory=dict)
 
     def spreads(self) -> dict[str, Spread]:
-        """Sums up each peer whose runs all count."""
+        """Summarize the runs of each peer without an error."""
         return {
             peer: spread([self.row.value(numbers) for numbers in runs])
             for peer, runs in self.runs.items()
@@ -50,7 +51,10 @@ class RowResult:
         }
 
     def server_shares(self) -> dict[str, float]:
-        """Says for what part of the time the server was busy, by peer; near 1, it was the limit."""
+        """Return the fraction of the time in which the server was busy, by peer name.
+
+        A value near 1 means that the server was the bottleneck.
+        """
         return {
             peer: median(numbers["server_cpu_seconds"] / numbers["seconds"] for numbers in runs)
             for peer, runs in self.runs.items()
@@ -58,11 +62,11 @@ class RowResult:
         }
 
     def best_competitor(self) -> str | None:
-        """Names the competitor with the best median."""
+        """Return the name of the competitor with the best median, or None if there is none."""
         return self._best([name for name in self.spreads() if PEERS[name].competitor])
 
-    def judge(self, target: Target) -> Verdict | None:
-        """Compares with a target; None where somebody is missing for that."""
+    def evaluate(self, target: Target) -> Verdict | None:
+        """Compare the row with a target; return None if a peer or the reference is missing."""
         spreads = self.spreads()
         peer = self._best([name for name in target.peers if name in spreads])
         reference = self.best_competitor() if target.reference == BEST else target.reference
@@ -81,8 +85,8 @@ class RowResult:
         return choose(names, key=lambda name: spreads[name].median)
 
     def as_json(self) -> dict[str, Any]:
-        """Gives everything, raw numbers first."""
-        verdicts = [self.judge(target) for target in self.row.targets]
+        """Return everything as a JSON-serializable dict, raw numbers first."""
+        verdicts = [self.evaluate(target) for target in self.row.targets]
         return {
             "title": self.row.title,
             "unit": self.row.unit,
@@ -97,7 +101,16 @@ class RowResult:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a target was met."""
+    """Whether a target was met, and by how much.
+
+    Attributes:
+        peer: The best of the target's peers.
+        reference: The peer that the target refers to, or None.
+        factor: The required multiple of the reference.
+        due: The required value, in the row's unit.
+        reached: The median of ``peer``, in the row's unit.
+        met: Whether ``reached`` is at least as good as ``due``.
+    """
 
     peer: str
     reference: str | None
@@ -109,13 +122,14 @@ class Verdict:
 
 @dataclass
 class CurveResult:
-    """What a curve looks like.
+    """The results of a curve.
 
     Attributes:
-        points: those that were possible.
-        skipped: those that were not.
-        rounds: by peer, the unit costs of each round, in the order of the points.
-        errors: by peer, why a round was void.
+        curve: The curve that was measured.
+        points: The points that were measured.
+        skipped: The points that this machine does not allow.
+        rounds: The unit costs of each round, in the order of the points, by peer name.
+        errors: Why a round was void, by peer name.
     """
 
     curve: Curve
@@ -125,7 +139,7 @@ class CurveResult:
     errors: dict[str, str] = field(default_factory=dict)
 
     def spreads(self) -> dict[str, list[Spread]]:
-        """Sums up each point of each peer whose rounds all count."""
+        """Summarize each point of each peer without an error."""
         return {
             peer: [spread(values) for values in zip(*rounds, strict=True)]
             for peer, rounds in self.rounds.items()
@@ -133,14 +147,14 @@ class CurveResult:
         }
 
     def growths(self) -> dict[str, Growth]:
-        """Says how the unit cost of each peer grows."""
+        """Return the growth of the unit cost, by peer name."""
         return {
             peer: growth([found.median for found in spreads], self.curve)
             for peer, spreads in self.spreads().items()
         }
 
     def as_json(self) -> dict[str, Any]:
-        """Gives everything."""
+        """Return everything as a JSON-serializable dict."""
         return {
             "title": self.curve.title,
             "x": self.curve.x,
@@ -157,12 +171,13 @@ class CurveResult:
 
 @dataclass(frozen=True)
 class Growth:
-    """How unit costs change along a curve.
+    """How the unit cost changes along a curve.
 
     Attributes:
-        neighbours: the largest ratio of a point's unit cost to that of the point before.
-        extremes: of any point's to that of any point before; of a flat curve, largest to smallest.
-        met: whether that is as expected.
+        neighbours: The largest ratio of the unit costs of two neighbouring points.
+        extremes: The largest ratio of the unit costs of any two points. Unless the curve is
+            expected to be flat, only ratios of a later point to an earlier one count.
+        met: Whether the expectation of the curve is met.
     """
 
     neighbours: float
@@ -171,7 +186,10 @@ class Growth:
 
 
 def growth(values: Sequence[float], curve: Curve) -> Growth:
-    """Judges the unit costs of a curve; linear ones may fall, as fixed costs are shared by more."""
+    """Compare the unit costs of a curve with its expectation.
+
+    The unit cost of a linear curve may fall, because more work shares the fixed costs.
+    """
     rises = [later / earlier for earlier, later in pairwise(values)] or [1.0]
     if curve.expectation == FLAT:
         neighbours = max(max(rise, 1 / rise) for rise in rises)

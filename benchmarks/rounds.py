@@ -1,4 +1,4 @@
-"""Rounds: every peer once, then every peer again, so that noise hits all alike."""
+"""Measure in rounds, each with one run of every peer, so that noise affects all peers alike."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ from benchmarks.work import Void
 T = TypeVar("T")
 
 
-def rotated(things: Sequence[T], by: int) -> list[T]:
-    """Gives another order for each round, so that nobody always follows the same."""
-    start = by % len(things) if things else 0
-    return [*things[start:], *things[:start]]
+def rotate(items: Sequence[T], by: int) -> list[T]:
+    """Return the items rotated by ``by`` places.
+
+    Each round uses another rotation, so no peer is always first or last.
+    """
+    start = by % len(items) if items else 0
+    return [*items[start:], *items[:start]]
 
 
 def measure_row(bench: Bench, row: Row, peers: Sequence[Peer], rounds: int) -> RowResult:
-    """Measures a row; after its first void run, a peer is left out."""
+    """Measure a row; skip a peer after its first void run."""
     result = RowResult(row)
     for peer in peers:
-        reason = peer.why_not(row.work.task)
+        reason = peer.unsupported_reason(row.work.task)
         if reason is not None:
-            result.errors[peer.name] = f"cannot: {reason}"
-    take_turns(
+            result.errors[peer.name] = f"not supported: {reason}"
+    run_rounds(
         row.name, peers, rounds, lambda peer: bench.run(peer, row.work), result.runs, result.errors
     )
     return result
@@ -38,18 +41,18 @@ def measure_row(bench: Bench, row: Row, peers: Sequence[Peer], rounds: int) -> R
 def measure_curve(
     bench: Bench, curve: Curve, peers: Sequence[Peer], points: Sequence[int], rounds: int
 ) -> CurveResult:
-    """Measures a curve; after its first void round, a peer is left out."""
-    possible = curve.possible(points)
+    """Measure a curve; skip a peer after its first void round."""
+    possible = curve.possible_points(points)
     result = CurveResult(curve, possible, [point for point in points if point not in possible])
 
     def measure(peer: Peer) -> list[float]:
         return curve.measure(bench, peer.name, possible)
 
-    take_turns(curve.name, peers, rounds, measure, result.rounds, result.errors)
+    run_rounds(curve.name, peers, rounds, measure, result.rounds, result.errors)
     return result
 
 
-def take_turns(
+def run_rounds(
     name: str,
     peers: Sequence[Peer],
     rounds: int,
@@ -57,21 +60,30 @@ def take_turns(
     measured: dict[str, list[T]],
     errors: dict[str, str],
 ) -> None:
-    """Measures each peer once in each round; not those that have an error."""
+    """Measure each peer once in each round, except those with an error.
+
+    Args:
+        name: The name of the row or curve.
+        peers: The peers to measure.
+        rounds: The number of rounds.
+        measure: Measures one peer once; raises ``Void`` if the run does not count.
+        measured: Receives the results of each peer, by name.
+        errors: The errors so far, by peer name; receives the reasons of void runs.
+    """
     for number in range(rounds):
-        say(f"{name}: round {number + 1} of {rounds}")
-        for peer in rotated(peers, number):
+        print_progress(f"{name}: round {number + 1} of {rounds}")
+        for peer in rotate(peers, number):
             if peer.name in errors:
                 continue
             try:
-                found = measure(peer)
+                result = measure(peer)
             except Void as error:
                 errors[peer.name] = f"void: {error}"
-                say(f"{name}: {peer.name}: void: {error}")
+                print_progress(f"{name}: {peer.name}: void: {error}")
             else:
-                measured.setdefault(peer.name, []).append(found)
+                measured.setdefault(peer.name, []).append(result)
 
 
-def say(line: str) -> None:
-    """Tells who waits what is going on."""
+def print_progress(line: str) -> None:
+    """Print a progress line to stderr."""
     print(line, file=sys.stderr, flush=True)

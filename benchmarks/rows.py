@@ -1,4 +1,4 @@
-"""The rows of the table: what is measured of every peer, and what wsx must reach."""
+"""The rows of the results: the work that every peer does, and the targets for wsx."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 
 from benchmarks.work import Numbers, Work
 
-BEST = "best"  # the best competitor of the row, in the same run
+BEST = "best"  # The best competitor of the row in the same run.
 MB = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Target:
-    """What has to be reached: ``factor`` times what a reference reaches.
+    """A target: ``factor`` times the median of a reference.
 
     Attributes:
-        peers: the best of these counts.
-        factor: of the reference; where there is none, the value itself.
-        reference: a peer's name, ``BEST``, or None.
+        peers: The names of peers; the best of them must reach the target.
+        factor: The required multiple of the reference, or the required value if there is none.
+        reference: The name of a peer, ``BEST``, or None. Default ``BEST``.
     """
 
     peers: tuple[str, ...]
@@ -27,16 +27,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Row:
-    """One row.
+    """A row of the results.
 
     Attributes:
-        name: as on the command line.
-        title: for people.
-        unit: of its values.
-        work: in the full form.
-        quick_count: replaces the work's count in the quick form.
-        targets: what must be reached.
-        lower_is_better: so it is with memory.
+        name: The name on the command line.
+        title: The title in tables and charts.
+        unit: The unit of the values.
+        work: The work of each run.
+        quick_count: The count of the work with ``--quick``.
+        targets: The targets for wsx.
+        lower_is_better: Whether lower values are better, as for memory. Default False.
     """
 
     name: str
@@ -48,19 +48,19 @@ class Row:
     lower_is_better: bool = False
 
     def value(self, numbers: Numbers) -> float:
-        """Gives what a run reached, in the row's unit."""
+        """Return the value of a run, in the unit of the row."""
         if self.work.task == "memory":
             return float(numbers["kib"])
         count = numbers.get("connections", self.work.count)
         return float(count / numbers["seconds"])
 
     def quick(self) -> Row:
-        """Gives the row with less to do: too little to judge targets by."""
+        """Return the row for ``--quick``: with less work, and without targets."""
         work = replace(self.work, count=self.quick_count)
         return replace(self, work=work, targets=())
 
     def is_better(self, one: float, other: float) -> bool:
-        """Says whether one value is at least as good as another."""
+        """Return whether ``one`` is at least as good as ``other``."""
         return one <= other if self.lower_is_better else one >= other
 
 

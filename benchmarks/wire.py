@@ -1,6 +1,6 @@
-"""Frames and handshakes as bytes: what the server and the raw yardstick have in common.
+"""Frames and opening handshakes as bytes, for the server and the baseline ``raw-twisted``.
 
-Nothing of wsx is used here, so that an error of wsx cannot hide itself.
+This module does not use wsx, so a defect in wsx cannot hide itself.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _REQUEST = (
 
 
 def accept_value(key: bytes) -> bytes:
-    """Answers a handshake's key (RFC 6455 section 4.2.2)."""
+    """Return the ``Sec-WebSocket-Accept`` value for a key (RFC 6455 section 4.2.2)."""
     return base64.b64encode(hashlib.sha1(key + _GUID).digest())
 
 
 def request(host: str, target: str) -> bytes:
-    """Gives a client's opening handshake, with the RFC's sample key."""
+    """Return a client's opening handshake, with the sample key of RFC 6455 section 1.2."""
     return _REQUEST.format(host=host, target=target).encode()
 
 
 def response(key: bytes) -> bytes:
-    """Gives a server's opening handshake."""
+    """Return a server's opening handshake."""
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept_value(key) + b"\r\n\r\n"
@@ -37,29 +37,29 @@ def response(key: bytes) -> bytes:
 
 
 def frame(payload: bytes, first: int = TEXT) -> bytes:
-    """Gives a frame as a server sends it."""
+    """Return an unmasked frame, as a server sends it."""
     return bytes([first]) + _length(len(payload), 0) + payload
 
 
-def masked_frame(payload: bytes, mask: bytes, first: int = TEXT) -> bytes:
-    """Gives a frame as a client sends it."""
-    return bytes([first]) + _length(len(payload), 0x80) + mask + xor(payload, mask)
+def masked_frame(payload: bytes, key: bytes, first: int = TEXT) -> bytes:
+    """Return a masked frame, as a client sends it."""
+    return bytes([first]) + _length(len(payload), 0x80) + key + xor(payload, key)
 
 
-def xor(payload: bytes, mask: bytes) -> bytes:
-    """Masks or unmasks."""
+def xor(payload: bytes, key: bytes) -> bytes:
+    """Mask or unmask a payload with a masking key of 4 bytes."""
     length = len(payload)
-    key = int.from_bytes((mask * (length // 4 + 1))[:length], "big")
-    return (int.from_bytes(payload, "big") ^ key).to_bytes(length, "big")
+    pad = int.from_bytes((key * (length // 4 + 1))[:length], "big")
+    return (int.from_bytes(payload, "big") ^ pad).to_bytes(length, "big")
 
 
 def close_frame(code: int = 1000) -> bytes:
-    """Gives a server's close frame."""
+    """Return a server's close frame."""
     return frame(code.to_bytes(2, "big"), CLOSE)
 
 
 def frame_size(size: int, masked: bool = False) -> int:
-    """Says how long a message of ``size`` bytes is on the wire."""
+    """Return the number of bytes on the wire of a message of ``size`` bytes."""
     return 1 + len(_length(size, 0)) + (4 if masked else 0) + size
 
 

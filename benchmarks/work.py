@@ -1,4 +1,4 @@
-"""A piece of work that a client process is given, and whether it did all of it."""
+"""The work of one client process, and the check that it was done completely."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 from benchmarks import wire
 
-Numbers = dict[str, Any]  # what a client process measured and counted, by name
+Numbers = dict[str, Any]  # What a client process measured and counted, by name.
 
 
 class Void(Exception):
-    """A run that must not count: the client failed, or did other work than was asked."""
+    """A run does not count: the client failed or did not do exactly the requested work."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one client process has to do.
+    """The work of one client process.
 
     Attributes:
         task: ``"receive"``, ``"send"``, ``"burst"``, ``"echo"``, ``"connects"``, ``"memory"`` or
             ``"fan"``.
-        size: bytes (and characters) of each text message.
-        count: messages; of the last three tasks, connections.
-        tls: over TLS.
-        burst: messages on each connection at a time, where the task is ``"fan"``.
-        repeat: how many bursts.
+        count: The number of messages; of connections for the last three tasks.
+        size: The size of each text message in bytes (and characters). Default 100.
+        tls: Whether to use TLS. Default False.
+        burst: The number of messages per connection in each burst, for ``"fan"`` only.
+        repeat: The number of bursts, for ``"fan"`` only.
     """
 
     task: str
@@ -37,7 +37,7 @@ class Work:
 
     @property
     def target(self) -> str:
-        """Path and query of the server."""
+        """The path and query of the URL."""
         return {
             "receive": f"/stream?size={self.size}&count={self.count}",
             "send": f"/sink?size={self.size}&count={self.count}",
@@ -48,26 +48,26 @@ class Work:
 
     @property
     def arguments(self) -> list[str]:
-        """What a peer's process is given besides the task and the URL."""
+        """The command-line arguments of a peer's process, except the task and the URL."""
         numbers = {"count": self.count, "size": self.size}
         if self.task == "fan":
             numbers |= {"burst": self.burst, "repeat": self.repeat}
         return [f"--{name}={value}" for name, value in numbers.items()]
 
     def check(self, numbers: Numbers) -> None:
-        """Compares what was counted with what was asked for.
+        """Compare what was counted with the requested work.
 
         Raises:
-            Void: they differ.
+            Void: They differ, or nothing was counted.
         """
-        for name, due in self._due().items():
-            if name in numbers and numbers[name] != due:
-                raise Void(f"{name}: {numbers[name]} instead of {due}")
-        if not numbers.keys() & self._due().keys():
+        for name, expected in self._expected().items():
+            if name in numbers and numbers[name] != expected:
+                raise Void(f"{name}: expected {expected}, got {numbers[name]}")
+        if not numbers.keys() & self._expected().keys():
             raise Void("nothing was counted")
 
-    def _due(self) -> dict[str, int]:
-        """What must be counted: messages and characters, or (raw peers) bytes of frames."""
+    def _expected(self) -> dict[str, int]:
+        """Return the expected counts: messages and characters, or (for raw-twisted) bytes."""
         if self.task in ("connects", "memory"):
             return {"connections": self.count}
         if self.task in ("send", "burst"):

@@ -1,4 +1,7 @@
-"""Who is measured. A peer is a line here and a module that does the tasks with one library."""
+"""The peers that are measured.
+
+A peer is an entry in ``PEERS`` and a module that does the tasks with one library.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,18 @@ COMMON_TASKS = ("receive", "send", "echo", "connects", "memory")
 
 @dataclass(frozen=True)
 class Peer:
-    """One contender.
+    """A library in one configuration.
 
     Attributes:
-        name: as on the command line and in the tables.
-        module: below ``benchmarks.peers``.
-        uvloop: run it on uvloop; Twisted by its ``asyncioreactor``.
-        pure: wsx only: its pure-Python form.
-        competitor: one of those that the ratios refer to; neither wsx nor a yardstick.
-        main: takes part in the quick form.
-        tasks: what it can do.
-        cannot: why it cannot do a task.
+        name: The name on the command line and in tables.
+        module: The name of the module in ``benchmarks.peers``.
+        uvloop: Whether to run on uvloop; Twisted uses its ``asyncioreactor`` then. Default False.
+        pure: Whether to use the pure-Python form, for wsx only. Default False.
+        competitor: Whether the peer is neither wsx nor a baseline. Ratios refer to the best
+            competitor. Default True.
+        main: Whether the peer is measured with ``--quick``. Default False.
+        tasks: The tasks that the peer supports. Default ``COMMON_TASKS``.
+        unsupported: The reasons why the peer does not support other tasks, by task.
     """
 
     name: str
@@ -30,44 +34,44 @@ class Peer:
     competitor: bool = True
     main: bool = False
     tasks: tuple[str, ...] = COMMON_TASKS
-    cannot: Mapping[str, str] = field(default_factory=dict)
+    unsupported: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def arguments(self) -> list[str]:
-        """Those of its process that do not depend on the task."""
+        """The command-line arguments that do not depend on the task."""
         return ["--uvloop"] if self.uvloop else []
 
     @property
     def environment(self) -> dict[str, str]:
-        """What its process needs in its environment."""
+        """The environment variables of the process, in addition to the inherited ones."""
         return {"WSX_PURE": "1"} if self.pure else {}
 
-    def why_not(self, task: str) -> str | None:
-        """Says why it cannot do a task; None if it can."""
-        return None if task in self.tasks else self.cannot.get(task, "not implemented here")
+    def unsupported_reason(self, task: str) -> str | None:
+        """Return why the peer does not support a task, or None if it does."""
+        return None if task in self.tasks else self.unsupported.get(task, "not implemented here")
 
 
-WITH_FAN = (*COMMON_TASKS, "burst", "fan")
+ALL_TASKS = (*COMMON_TASKS, "burst", "fan")
 
 _PEERS = (
-    Peer("wsx", "wsx", competitor=False, main=True, tasks=WITH_FAN),
-    Peer("wsx-pure", "wsx", pure=True, competitor=False, main=True, tasks=WITH_FAN),
-    Peer("wsx-uvloop", "wsx", uvloop=True, competitor=False, tasks=WITH_FAN),
+    Peer("wsx", "wsx", competitor=False, main=True, tasks=ALL_TASKS),
+    Peer("wsx-pure", "wsx", pure=True, competitor=False, main=True, tasks=ALL_TASKS),
+    Peer("wsx-uvloop", "wsx", uvloop=True, competitor=False, tasks=ALL_TASKS),
     Peer(
         "wsx-supervised",
         "wsx_supervised",
         competitor=False,
         tasks=("memory",),
-        cannot=dict.fromkeys(COMMON_TASKS, "is wsx: what a Supervisor costs is memory"),
+        unsupported=dict.fromkeys(COMMON_TASKS, "a Supervisor affects only the memory of wsx"),
     ),
-    Peer("picows", "picows", main=True, tasks=WITH_FAN),
-    Peer("picows-uvloop", "picows", uvloop=True, main=True, tasks=WITH_FAN),
+    Peer("picows", "picows", main=True, tasks=ALL_TASKS),
+    Peer("picows-uvloop", "picows", uvloop=True, main=True, tasks=ALL_TASKS),
     Peer("aiohttp", "aiohttp"),
     Peer("aiohttp-uvloop", "aiohttp", uvloop=True),
     Peer("websockets", "websockets"),
     Peer("websockets-uvloop", "websockets", uvloop=True),
     Peer("websocket-client", "websocket_client"),
-    Peer("autobahn", "autobahn", tasks=WITH_FAN),
+    Peer("autobahn", "autobahn", tasks=ALL_TASKS),
     Peer("twisted-web", "twisted_web"),
     Peer("raw-twisted", "raw_twisted", competitor=False, main=True),
     Peer("raw-twisted-uvloop", "raw_twisted", uvloop=True, competitor=False),

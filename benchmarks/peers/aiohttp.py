@@ -1,4 +1,4 @@
-"""aiohttp's client."""
+"""The client of aiohttp."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from typing import Any
 import aiohttp
 
 from benchmarks.peers.job import LARGEST, Job, Tally, sent_numbers
-from benchmarks.peers.on_asyncio import run, tls
+from benchmarks.peers.on_asyncio import run, tls_context
 from benchmarks.work import Numbers
 
 _session: aiohttp.ClientSession | None = None
 
 
 async def connect(job: Job) -> aiohttp.ClientWebSocketResponse[Any]:
-    """Opens a connection; all are of one session, as its documentation asks."""
+    """Open a connection.
+
+    All connections share one session, as the documentation of aiohttp recommends.
+    """
     global _session
     if _session is None:
         _session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-    context: Any = tls(job) or True
+    context: Any = tls_context(job) or True
     return await _session.ws_connect(job.url, ssl=context, max_msg_size=LARGEST)
 
 
 async def receive(job: Job) -> Numbers:
-    """Receives a stream."""
+    """Receive a stream of messages."""
     tally = Tally()
     tally.begin(job)
     connection = await connect(job)
@@ -38,7 +41,7 @@ async def receive(job: Job) -> Numbers:
 
 
 async def echo(job: Job) -> Numbers:
-    """Does round trips."""
+    """Make round trips."""
     tally, text = Tally(), job.text
     connection = await connect(job)
     tally.begin(job)
@@ -54,7 +57,7 @@ async def echo(job: Job) -> Numbers:
 
 
 async def send(job: Job) -> Numbers:
-    """Sends a stream."""
+    """Send a stream of messages."""
     connection = await connect(job)
     text = job.text
     started = perf_counter()

@@ -1,4 +1,4 @@
-"""Autobahn on Twisted."""
+"""Autobahn's client on Twisted."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientPr
 from twisted.internet.defer import Deferred
 
 from benchmarks.peers.job import Fan, Job, Tally, sent_numbers
-from benchmarks.peers.on_twisted import Gate, endpoint, open_many, run
+from benchmarks.peers.on_twisted import WriteBufferWatcher, endpoint, open_many, run
 from benchmarks.work import Numbers
 
 txaio.use_twisted()
 
 
 class Client(WebSocketClientProtocol):  # type: ignore[misc]
-    """Says when it is open and when it ended."""
+    """Fire Deferreds when the connection has opened and when it has ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Client(WebSocketClientProtocol):  # type: ignore[misc]
 
 
 class Receiver(Tally, Client):
-    """Decodes each message."""
+    """Decode and count each message."""
 
     def onOpen(self) -> None:
         self.open()
@@ -46,7 +46,7 @@ class Receiver(Tally, Client):
 
 
 class Echoer(Tally, Client):
-    """Sends back each message, and the first one."""
+    """Send a first message, then send back each message that arrives."""
 
     text = ""
 
@@ -66,7 +66,7 @@ class Echoer(Tally, Client):
 
 
 class Sender(Client):
-    """Waits for the receipt."""
+    """Wait for the receipt of the server."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Sender(Client):
 
 
 class FanReceiver(Client):
-    """One of many connections."""
+    """Count the messages of one of many connections."""
 
     fan: Fan
     done: Deferred[None]
@@ -93,8 +93,11 @@ class FanReceiver(Client):
                 self.done.callback(None)
 
 
-def make_factory(job: Job, kind: Any, **attributes: Any) -> Any:
-    """Makes a factory; UTF-8 is not validated twice, as we decode each message."""
+def create_factory(job: Job, kind: Any, **attributes: Any) -> Any:
+    """Create a factory whose protocols are instances of ``kind``.
+
+    Autobahn does not validate UTF-8, because the receivers decode each message anyway.
+    """
     factory = WebSocketClientFactory(job.url)
     factory.noisy = False
     factory.setProtocolOptions(utf8validateIncoming=False, tcpNoDelay=True)
@@ -112,19 +115,19 @@ def make_factory(job: Job, kind: Any, **attributes: Any) -> Any:
 
 
 async def connect_with(kind: Any, reactor: Any, job: Job, **attributes: Any) -> Any:
-    """Opens a connection that ``kind`` serves."""
-    protocol = await endpoint(reactor, job).connect(make_factory(job, kind, **attributes))
+    """Open a connection served by ``kind``."""
+    protocol = await endpoint(reactor, job).connect(create_factory(job, kind, **attributes))
     return await protocol.ready
 
 
 async def connect(reactor: Any, job: Job) -> Client:
-    """Opens a connection."""
+    """Open a connection."""
     client: Client = await connect_with(Client, reactor, job)
     return client
 
 
 async def receive(reactor: Any, job: Job) -> Numbers:
-    """Receives a stream."""
+    """Receive a stream of messages."""
     started = perf_counter()
     receiver = await connect_with(Receiver, reactor, job)
     receiver.started = started
@@ -134,7 +137,7 @@ async def receive(reactor: Any, job: Job) -> Numbers:
 
 
 async def echo(reactor: Any, job: Job) -> Numbers:
-    """Does round trips."""
+    """Make round trips."""
     echoer = await connect_with(Echoer, reactor, job, text=job.text)
     await echoer.ended
     numbers: Numbers = echoer.numbers()
@@ -142,21 +145,21 @@ async def echo(reactor: Any, job: Job) -> Numbers:
 
 
 async def send(reactor: Any, job: Job) -> Numbers:
-    """Sends a stream."""
-    sender, gate = await connect_with(Sender, reactor, job), Gate()
-    sender.registerProducer(gate, True)
+    """Send a stream of messages."""
+    sender, watcher = await connect_with(Sender, reactor, job), WriteBufferWatcher()
+    sender.registerProducer(watcher, True)
     text = job.text
     started = perf_counter()
     for _ in range(job.count):
         sender.sendMessage(text.encode())
-        if gate.opening is not None:
-            await gate.opening
+        if watcher.drained is not None:
+            await watcher.drained
     receipt = await sender.receipt
     return sent_numbers(started, perf_counter(), receipt)
 
 
 async def burst(reactor: Any, job: Job) -> Numbers:
-    """Send a burst without looking at the write buffer."""
+    """Send all messages without waiting for the write buffer to drain."""
     sender = await connect_with(Sender, reactor, job)
     text = job.text
     started = perf_counter()
@@ -167,7 +170,7 @@ async def burst(reactor: Any, job: Job) -> Numbers:
 
 
 async def fan(reactor: Any, job: Job) -> Numbers:
-    """Receives on many connections."""
+    """Receive on many connections."""
     counter, done = Fan(job), Deferred[None]()
 
     async def connect_one(reactor: Any, job: Job) -> Any:

@@ -1,4 +1,4 @@
-"""What all peers share: the arguments of their processes, counting, and the line of results."""
+"""Code that all peers share: command-line arguments, counters and the line of results."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from time import perf_counter, process_time
 
 from benchmarks.work import Numbers
 
-LARGEST = 64 * 1024 * 1024  # the limit of a message's size, where a library has one
-IN_FLIGHT = 50  # connections being made at a time
-WARM_UP = 20  # connections that pay for what is only made once in a process
+LARGEST = 64 * 1024 * 1024  # The limit on the message size, for libraries that have one.
+IN_FLIGHT = 50  # The number of connections that are opened at a time.
+WARM_UP = 20  # Connections opened before a measurement of memory.
 
 
 @dataclass(frozen=True)
@@ -42,38 +42,41 @@ class Job:
 
 
 def parse_job(arguments: Sequence[str] | None = None) -> Job:
-    """Reads the command line, and allows the process as many connections as can be."""
+    """Parse the command line and raise the limit on open files as far as allowed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("task")
     parser.add_argument("url")
     for name in ("count", "size", "burst", "repeat"):
         parser.add_argument(f"--{name}", type=int, default=0)
-    parser.add_argument("--ca", help="a PEM file to verify the server with")
+    parser.add_argument("--ca", help="PEM file with the CA certificate of the server")
     parser.add_argument("--uvloop", action="store_true")
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     return Job(**vars(parser.parse_args(arguments)))
 
 
 def report(numbers: Numbers) -> None:
-    """Prints the one line, and ends the process at once: closing thousands would take time."""
+    """Print the numbers as one line of JSON and exit.
+
+    The process exits at once, because closing thousands of connections takes time.
+    """
     print(json.dumps(numbers), flush=True)
     sys.stderr.flush()
     os._exit(0)
 
 
 class Tally:
-    """Counts messages that arrive, and takes the time of the last one that was asked for.
+    """Base class that counts received messages and notes the time of the last requested one.
 
-    To be inherited. Who receives a message does these lines itself, because a call would cost as
-    much as what is measured::
+    Subclasses contain these lines themselves, because a call would cost as much as the code that
+    is measured::
 
         self.characters += len(text)
         self.left -= 1
         if not self.left:
             self.finish()
 
-    A message too many makes ``left`` negative, and the run void.
+    An unexpected additional message makes ``left`` negative, and the run void.
     """
 
     left = 0
@@ -83,20 +86,20 @@ class Tally:
     finished = 0.0
 
     def begin(self, job: Job) -> None:
-        """Starts the time."""
+        """Start the clock."""
         self.left = self._count = job.count
         self.started = perf_counter()
 
     def open(self) -> None:
-        """The connection is there."""
+        """Note the time at which the connection opened."""
         self.opened = perf_counter()
 
     def finish(self) -> None:
-        """The last message that was asked for is there."""
+        """Note the time at which the last requested message arrived."""
         self.finished = perf_counter()
 
     def numbers(self) -> Numbers:
-        """Gives what was counted; seconds to the connection and to the last message."""
+        """Return the counts, and the seconds until the connection opened and the last message."""
         return {
             "seconds": self.finished - self.started,
             "opening": self.opened - self.started,
@@ -106,11 +109,12 @@ class Tally:
 
 
 class Fan:
-    """Counts over many connections: bursts on all of them, each asked for when all had the last.
+    """Count the messages on many connections that receive bursts.
 
-    The time is the process's own, so that waiting for the server does not matter: with few
-    connections, there is more of it. It begins after the first burst, in which each connection
-    makes what it will keep.
+    The next burst is requested when all connections have received the last one. The time is CPU
+    time, so it does not include waiting for the server, which takes a larger part of the time
+    with few connections. It starts after the first burst, in which each connection allocates what
+    it keeps.
     """
 
     def __init__(self, job: Job) -> None:
@@ -123,7 +127,7 @@ class Fan:
         self.seconds = 0.0
 
     def next_burst(self) -> bool:
-        """Says whether there is one more to be asked for; to be called when ``left`` is 0."""
+        """Return whether to request another burst; call this when ``left`` is 0."""
         if self.characters and not self._started:
             self._started = process_time()
         if not self._bursts:
@@ -134,7 +138,7 @@ class Fan:
         return True
 
     def numbers(self) -> Numbers:
-        """Gives what was counted."""
+        """Return the counts and the CPU time."""
         return {
             "cpu_seconds": self.seconds,
             "timed_messages": self._messages - self._per_burst,
@@ -144,44 +148,50 @@ class Fan:
 
 
 def sent_numbers(started: float, finished: float, receipt: str) -> Numbers:
-    """Gives the numbers of the send task; the receipt is the server's count of bytes."""
+    """Return the numbers of the tasks "send" and "burst".
+
+    Args:
+        started: The time before the first send, from ``perf_counter``.
+        finished: The time at which the receipt arrived.
+        receipt: The message in which the server reports the number of bytes received.
+    """
     return {"seconds": finished - started, "server_bytes": int(receipt)}
 
 
-def shares(count: int) -> list[int]:
-    """Divides connections among those who make one after another."""
+def split_count(count: int) -> list[int]:
+    """Divide a number of connections among ``IN_FLIGHT`` loops that open one at a time."""
     whole, rest = divmod(count, IN_FLIGHT)
     return [whole + 1] * rest + [whole] * (IN_FLIGHT - rest)
 
 
 def open_connections() -> int:
-    """Counts them as the kernel knows them, whatever a library believes."""
+    """Return the number of TCP connections of this process, as known to the kernel."""
     return sum(map(_is_tcp, map(int, os.listdir("/proc/self/fd"))))
 
 
 def _is_tcp(descriptor: int) -> bool:
     try:
-        known = socket.socket(fileno=descriptor)
-    except OSError:  # something else, or the descriptor of the folder itself
+        connection = socket.socket(fileno=descriptor)
+    except OSError:  # Not a socket, or the descriptor that listdir has closed.
         return False
-    known.detach()
-    return known.family == socket.AF_INET
+    connection.detach()
+    return connection.family == socket.AF_INET
 
 
 def connected_numbers(started: float) -> Numbers:
-    """Gives the numbers of the connects task."""
+    """Return the numbers of the task "connects"."""
     return {"seconds": perf_counter() - started, "connections": open_connections()}
 
 
 class MemoryMeter:
-    """Compares the process's memory before and after opening connections."""
+    """Compare the memory of the process before and after opening connections."""
 
     def __init__(self) -> None:
         self._connections = open_connections()
         self._before = private_kib()
 
     def numbers(self) -> Numbers:
-        """Gives the numbers of the memory task."""
+        """Return the numbers of the task "memory"."""
         after, connections = private_kib(), open_connections() - self._connections
         return {
             "kib": (after - self._before) / connections,
@@ -192,7 +202,7 @@ class MemoryMeter:
 
 
 def private_kib() -> int:
-    """Says how much memory is this process's alone, after a garbage collection."""
+    """Return the private memory of this process in KiB, after a garbage collection."""
     gc.collect()
     rollup = Path("/proc/self/smaps_rollup").read_text()
     return sum(int(kib) for kib in re.findall(r"^Private_\w+: +(\d+) kB", rollup, re.MULTILINE))

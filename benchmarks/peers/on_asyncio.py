@@ -1,4 +1,4 @@
-"""What the peers on asyncio share: the event loop, TLS, and opening many connections."""
+"""Code that the peers on asyncio share: event loop, TLS, opening many connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.peers.job import (
     connected_numbers,
     parse_job,
     report,
-    shares,
+    split_count,
 )
 from benchmarks.work import Numbers
 
@@ -24,11 +24,11 @@ Connect = Callable[[Job], Awaitable[Any]]
 
 
 def run(connect: Connect, **tasks: Task) -> None:
-    """Does the task of the command line.
+    """Run the task of the command line and report its numbers.
 
     Args:
-        connect: gives a connection once it is open.
-        **tasks: those that are not only opening connections.
+        connect: Opens a connection and returns it.
+        **tasks: The functions for all tasks except "connects" and "memory", by name.
     """
     job = parse_job()
 
@@ -44,18 +44,22 @@ def run(connect: Connect, **tasks: Task) -> None:
         runner.run(work())
 
 
-def tls(job: Job) -> ssl.SSLContext | None:
-    """Gives what verifies the server; None without TLS."""
+def tls_context(job: Job) -> ssl.SSLContext | None:
+    """Return a context that verifies the server, or None without TLS."""
     return ssl.create_default_context(cafile=job.ca) if job.url.startswith("wss:") else None
 
 
 async def open_many(connect: Connect, job: Job, count: int) -> list[Any]:
-    """Opens connections, not too many at a time; they stay open as long as the list is held."""
+    """Open connections, at most ``IN_FLIGHT`` at a time.
 
-    async def some(share: int) -> list[Any]:
+    Returns:
+        The connections. They stay open as long as the list is referenced.
+    """
+
+    async def open_some(share: int) -> list[Any]:
         return [await connect(job) for _ in range(share)]
 
-    opened = await asyncio.gather(*(some(share) for share in shares(count)))
+    opened = await asyncio.gather(*(open_some(share) for share in split_count(count)))
     return [connection for share in opened for connection in share]
 
 

@@ -1,6 +1,6 @@
-"""What the peers on Twisted share: the reactor, the log, TLS, and opening many connections.
+"""Code that the peers on Twisted share: reactor, log, TLS, opening many connections.
 
-Nothing here, and nothing of a peer's module, may import the reactor before :func:`run` chose one.
+Neither this module nor a peer's module may import the reactor before :func:`run` has chosen one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from benchmarks.peers.job import (
     connected_numbers,
     parse_job,
     report,
-    shares,
+    split_count,
 )
 from benchmarks.work import Numbers
 
@@ -43,9 +43,10 @@ Connect = Callable[[Any, Job], Awaitable[Any]]
 
 
 def run(connect: Connect, **tasks: Task) -> None:
-    """Does the task of the command line; as :func:`benchmarks.peers.on_asyncio.run`.
+    """Run the task of the command line and report its numbers.
 
-    Tasks are given the reactor too.
+    This is :func:`benchmarks.peers.on_asyncio.run` for Twisted; the functions also receive the
+    reactor.
     """
     job = parse_job()
     if job.uvloop:
@@ -64,7 +65,7 @@ def run(connect: Connect, **tasks: Task) -> None:
 
 
 def trust_root(job: Job) -> Any:
-    """Gives what the server is verified with."""
+    """Return the trust root that verifies the server."""
     from OpenSSL.crypto import FILETYPE_PEM, load_certificate
     from twisted.internet.ssl import Certificate
 
@@ -74,8 +75,8 @@ def trust_root(job: Job) -> Any:
 
 
 def endpoint(reactor: Any, job: Job) -> Any:
-    """Gives a plain or a TLS endpoint for the job's URL."""
-    parts = address(job)
+    """Return a TCP or TLS endpoint for the job's URL."""
+    parts = split_url(job)
     host, port = parts.hostname or "", parts.port or 0
     tcp = TCP4ClientEndpoint(reactor, host, port)
     if parts.scheme == "ws":
@@ -83,46 +84,53 @@ def endpoint(reactor: Any, job: Job) -> Any:
     return wrapClientTLS(optionsForClientTLS(host, trust_root(job)), tcp)
 
 
-def address(job: Job) -> SplitResult:
-    """Splits the job's URL."""
+def split_url(job: Job) -> SplitResult:
+    """Return the parts of the job's URL."""
     return urlsplit(job.url)
 
 
 @implementer(IPushProducer)
-class Gate:
-    """A producer that says when the transport has room; for libraries that do not wait themselves.
+class WriteBufferWatcher:
+    """A producer that watches the write buffer, for libraries that do not apply backpressure.
 
     Attributes:
-        opening: waits for room; None where there is some.
+        drained: A Deferred that fires when the write buffer has drained, or None while it is
+            below its high-water mark.
     """
 
     def __init__(self) -> None:
-        self.opening: Deferred[None] | None = None
+        self.drained: Deferred[None] | None = None
 
     def pauseProducing(self) -> None:
-        """Too much waits to be written."""
-        if self.opening is None:
-            self.opening = Deferred()
+        """Note that the write buffer is above its high-water mark."""
+        if self.drained is None:
+            self.drained = Deferred()
 
     def resumeProducing(self) -> None:
-        """There is room again."""
-        opening, self.opening = self.opening, None
-        if opening is not None:
-            opening.callback(None)
+        """Fire ``drained``."""
+        drained, self.drained = self.drained, None
+        if drained is not None:
+            drained.callback(None)
 
     def stopProducing(self) -> None:
-        """The connection ended."""
-        if self.opening is not None:
-            self.opening.errback(Failure(ConnectionError("the connection ended")))
+        """Fail ``drained``, because the connection has ended."""
+        if self.drained is not None:
+            self.drained.errback(Failure(ConnectionError("the connection ended")))
 
 
 async def open_many(connect: Connect, reactor: Any, job: Job, count: int) -> list[Any]:
-    """Opens connections, not too many at a time; they stay open as long as the list is held."""
+    """Open connections, at most ``IN_FLIGHT`` at a time.
 
-    async def some(share: int) -> list[Any]:
+    Returns:
+        The connections. They stay open as long as the list is referenced.
+    """
+
+    async def open_some(share: int) -> list[Any]:
         return [await connect(reactor, job) for _ in range(share)]
 
-    opened = await gatherResults([Deferred.fromCoroutine(some(share)) for share in shares(count)])
+    opened = await gatherResults(
+        [Deferred.fromCoroutine(open_some(share)) for share in split_count(count)]
+    )
     return [connection for share in opened for connection in share]
 
 
@@ -149,7 +157,7 @@ def _install_uvloop() -> None:
 
 
 def _begin_logging() -> None:
-    """Warnings go to stderr; without a log that has begun, Twisted would keep all events."""
+    """Log warnings to stderr; before logging begins, Twisted buffers all events."""
     warnings = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
     observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [warnings])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

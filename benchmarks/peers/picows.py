@@ -1,4 +1,4 @@
-"""picows by its core API, which its documentation calls significantly more efficient."""
+"""The core API of picows, which its documentation calls significantly more efficient."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from benchmarks.peers.job import LARGEST, Fan, Job, Tally, sent_numbers
-from benchmarks.peers.on_asyncio import open_many, run, tls
+from benchmarks.peers.on_asyncio import open_many, run, tls_context
 from benchmarks.work import Numbers
 
 TEXT = WSMsgType.TEXT
 
 
-def answer_close(transport: WSTransport, frame: WSFrame) -> bool:
-    """Answers a close frame; says whether it was one."""
+def reply_to_close(transport: WSTransport, frame: WSFrame) -> bool:
+    """Reply to a close frame; return whether the frame was one."""
     if frame.msg_type != WSMsgType.CLOSE:
         return False
     transport.send_close(WSCloseCode.OK)
@@ -25,10 +25,10 @@ def answer_close(transport: WSTransport, frame: WSFrame) -> bool:
 
 
 class Receiver(Tally, WSListener):  # type: ignore[misc]
-    """Decodes each text message.
+    """Decode and count each text message.
 
-    Pings, pongs and the close frame come here too: who does not look at the type of each, which
-    saves a quarter of the time, takes them for messages.
+    picows delivers control frames to the same method, so it checks the type of each frame. Without
+    the check, which takes a quarter of the time, control frames would count as messages.
     """
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -41,11 +41,11 @@ class Receiver(Tally, WSListener):  # type: ignore[misc]
             if not self.left:
                 self.finish()
         else:
-            answer_close(transport, frame)
+            reply_to_close(transport, frame)
 
 
 class Echoer(Tally, WSListener):  # type: ignore[misc]
-    """Sends a message, and each that comes back."""
+    """Send a first message, then send back each message that arrives."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -64,35 +64,37 @@ class Echoer(Tally, WSListener):  # type: ignore[misc]
             else:
                 self.finish()
         else:
-            answer_close(transport, frame)
+            reply_to_close(transport, frame)
 
 
 class Sender(WSListener):  # type: ignore[misc]
-    """Says when there is room, and waits for the receipt.
+    """Watch the write buffer, and wait for the receipt of the server.
 
     Attributes:
-        room: waits for it; None where there is some.
+        receipt: A Future that fires with the receipt.
+        drained: A Future that fires when the write buffer has drained, or None while it is below
+            its high-water mark.
     """
 
     def __init__(self) -> None:
         self.receipt: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.room: asyncio.Future[None] | None = None
+        self.drained: asyncio.Future[None] | None = None
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if not answer_close(transport, frame):
+        if not reply_to_close(transport, frame):
             self.receipt.set_result(frame.get_payload_as_utf8_text())
 
     def pause_writing(self) -> None:
-        self.room = asyncio.get_running_loop().create_future()
+        self.drained = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
-        room, self.room = self.room, None
-        if room is not None:
-            room.set_result(None)
+        drained, self.drained = self.drained, None
+        if drained is not None:
+            drained.set_result(None)
 
 
 class FanReceiver(WSListener):  # type: ignore[misc]
-    """One of many connections."""
+    """Count the messages of one of many connections."""
 
     def __init__(self, fan: Fan, done: asyncio.Event) -> None:
         self._fan = fan
@@ -110,19 +112,19 @@ class FanReceiver(WSListener):  # type: ignore[misc]
 
 
 async def connect_with(listener: Any, job: Job, **options: Any) -> WSTransport:
-    """Opens a connection that ``listener`` serves."""
-    options |= {"ssl_context": tls(job), "max_frame_size": LARGEST}
+    """Open a connection served by ``listener``."""
+    options |= {"ssl_context": tls_context(job), "max_frame_size": LARGEST}
     transport, _ = await ws_connect(lambda: listener, job.url, **options)
     return transport
 
 
 async def connect(job: Job) -> WSTransport:
-    """Opens a connection that will be idle: with a small read buffer, which halves its memory."""
+    """Open a connection that stays idle, with a small read buffer, which halves its memory."""
     return await connect_with(WSListener(), job, read_buffer_init_size=1024)
 
 
 async def receive_with(receiver: Any, job: Job) -> Numbers:
-    """Receives until the server ends the connection."""
+    """Receive until the server closes the connection."""
     receiver.begin(job)
     transport = await connect_with(receiver, job)
     await transport.wait_disconnected()
@@ -131,31 +133,31 @@ async def receive_with(receiver: Any, job: Job) -> Numbers:
 
 
 async def receive(job: Job) -> Numbers:
-    """Receives a stream."""
+    """Receive a stream of messages."""
     return await receive_with(Receiver(), job)
 
 
 async def echo(job: Job) -> Numbers:
-    """Does round trips."""
+    """Make round trips."""
     return await receive_with(Echoer(job.text), job)
 
 
 async def send(job: Job) -> Numbers:
-    """Sends a stream."""
+    """Send a stream of messages."""
     sender = Sender()
     transport = await connect_with(sender, job)
     text = job.text
     started = perf_counter()
     for _ in range(job.count):
         transport.send(WSMsgType.TEXT, text.encode())
-        if sender.room is not None:
-            await sender.room
+        if sender.drained is not None:
+            await sender.drained
     receipt = await sender.receipt
     return sent_numbers(started, perf_counter(), receipt)
 
 
 async def burst(job: Job) -> Numbers:
-    """Send a burst without looking at the write buffer."""
+    """Send all messages without waiting for the write buffer to drain."""
     sender = Sender()
     transport = await connect_with(sender, job)
     text = job.text
@@ -167,7 +169,7 @@ async def burst(job: Job) -> Numbers:
 
 
 async def fan(job: Job) -> Numbers:
-    """Receives on many connections."""
+    """Receive on many connections."""
     counter, done = Fan(job), asyncio.Event()
 
     async def connect_one(job: Job) -> WSTransport:

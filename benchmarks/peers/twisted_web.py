@@ -1,4 +1,4 @@
-"""``twisted.web.websocket``, Twisted's own, which stands on wsproto."""
+"""Twisted's own client, ``twisted.web.websocket``, which is built on wsproto."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.websocket import WebSocketClientEndpoint
 
 from benchmarks.peers.job import Job, Tally, sent_numbers
-from benchmarks.peers.on_twisted import Gate, run, trust_root
+from benchmarks.peers.on_twisted import WriteBufferWatcher, run, trust_root
 from benchmarks.work import Numbers
 
 
 class Client:
-    """Does nothing, and says when it ended."""
+    """Ignore messages, and fire a Deferred when the connection has ended."""
 
     transport: Any
 
@@ -43,7 +43,7 @@ class Client:
 
 
 class Receiver(Tally, Client):
-    """Takes each message."""
+    """Count each message."""
 
     def negotiationFinished(self) -> None:
         self.open()
@@ -56,7 +56,7 @@ class Receiver(Tally, Client):
 
 
 class Echoer(Tally, Client):
-    """Sends back each message; who made it sends the first one."""
+    """Send back each message that arrives; ``echo`` sends the first one."""
 
     def textMessageReceived(self, message: str) -> None:
         self.characters += len(message)
@@ -68,7 +68,7 @@ class Echoer(Tally, Client):
 
 
 class Sender(Client):
-    """Waits for the receipt."""
+    """Wait for the receipt of the server."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,8 +78,8 @@ class Sender(Client):
         self.receipt.callback(message)
 
 
-class Maker:
-    """Hands out one client."""
+class ProtocolFactory:
+    """Return the given client for the connection."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -89,18 +89,20 @@ class Maker:
 
 
 async def connect_with(client: Any, reactor: Any, job: Job) -> Any:
-    """Opens a connection that ``client`` serves."""
+    """Open a connection served by ``client``."""
     policy = BrowserLikePolicyForHTTPS(trust_root(job) if job.url.startswith("wss:") else None)
-    return await WebSocketClientEndpoint.new(reactor, job.url, policy).connect(Maker(client))
+    return await WebSocketClientEndpoint.new(reactor, job.url, policy).connect(
+        ProtocolFactory(client)
+    )
 
 
 async def connect(reactor: Any, job: Job) -> Any:
-    """Opens a connection."""
+    """Open a connection."""
     return await connect_with(Client(), reactor, job)
 
 
 async def receive(reactor: Any, job: Job) -> Numbers:
-    """Receives a stream."""
+    """Receive a stream of messages."""
     receiver = Receiver()
     receiver.begin(job)
     await connect_with(receiver, reactor, job)
@@ -109,7 +111,7 @@ async def receive(reactor: Any, job: Job) -> Numbers:
 
 
 async def echo(reactor: Any, job: Job) -> Numbers:
-    """Does round trips."""
+    """Make round trips."""
     echoer = Echoer()
     await connect_with(echoer, reactor, job)
     echoer.begin(job)
@@ -119,16 +121,16 @@ async def echo(reactor: Any, job: Job) -> Numbers:
 
 
 async def send(reactor: Any, job: Job) -> Numbers:
-    """Sends a stream."""
-    sender, gate = Sender(), Gate()
+    """Send a stream of messages."""
+    sender, watcher = Sender(), WriteBufferWatcher()
     await connect_with(sender, reactor, job)
-    sender.transport.attachProducer(gate)
+    sender.transport.attachProducer(watcher)
     text = job.text
     started = perf_counter()
     for _ in range(job.count):
         sender.transport.sendTextMessage(text)
-        if gate.opening is not None:
-            await gate.opening
+        if watcher.drained is not None:
+            await watcher.drained
     receipt = await sender.receipt
     return sent_numbers(started, perf_counter(), receipt)
 

@@ -1,4 +1,4 @@
-"""websocket-client: blocking, one connection at a time."""
+"""websocket-client, a blocking library; connections are opened one at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from benchmarks.work import Numbers
 
 
 def connect(job: Job) -> Any:
-    """Opens a connection; without locks, and UTF-8 is not validated twice: ``recv`` decodes."""
+    """Open a connection without locks.
+
+    UTF-8 is not validated separately, because ``recv`` decodes each message anyway.
+    """
     return websocket.create_connection(
         job.url,
         timeout=60,
@@ -33,14 +36,14 @@ def connect(job: Job) -> Any:
 
 
 def receive(job: Job) -> Numbers:
-    """Receives a stream."""
+    """Receive a stream of messages."""
     tally = Tally()
     tally.begin(job)
     connection = connect(job)
     tally.open()
     while connection.connected:
         text = connection.recv()
-        if not text and tally.left <= 0:  # the close frame
+        if not text and tally.left <= 0:  # The close frame.
             break
         tally.characters += len(text)
         tally.left -= 1
@@ -50,7 +53,7 @@ def receive(job: Job) -> Numbers:
 
 
 def echo(job: Job) -> Numbers:
-    """Does round trips."""
+    """Make round trips."""
     tally, text = Tally(), job.text
     connection = connect(job)
     tally.begin(job)
@@ -64,7 +67,7 @@ def echo(job: Job) -> Numbers:
 
 
 def send(job: Job) -> Numbers:
-    """Sends a stream."""
+    """Send a stream of messages."""
     connection = connect(job)
     text = job.text
     started = perf_counter()
@@ -75,7 +78,7 @@ def send(job: Job) -> Numbers:
 
 
 def connects(job: Job) -> Numbers:
-    """Opens connections, one after another: threads would only compete for the interpreter."""
+    """Open connections one after another; threads would only compete for the GIL."""
     started = perf_counter()
     held = [connect(job) for _ in range(job.count)]
     numbers = connected_numbers(started)
@@ -84,7 +87,7 @@ def connects(job: Job) -> Numbers:
 
 
 def memory(job: Job) -> Numbers:
-    """Holds connections."""
+    """Measure the memory of idle connections."""
     held = [connect(job) for _ in range(WARM_UP)]
     meter = MemoryMeter()
     held += [connect(job) for _ in range(job.count)]
@@ -100,5 +103,5 @@ TASKS: dict[str, Callable[[Job], Numbers]] = {
 }
 
 if __name__ == "__main__":
-    asked = parse_job()
-    report(TASKS[asked.task](asked))
+    requested = parse_job()
+    report(TASKS[requested.task](requested))

@@ -1,27 +1,32 @@
-"""websockets' asyncio client, with its extension in C (it is in the wheels)."""
+"""The asyncio client of websockets, with the C extension that its wheels contain."""
 
 from __future__ import annotations
 
 from time import perf_counter
 
-import websockets.speedups  # noqa: F401  # fail, rather than measure the slower form
+import websockets.speedups  # noqa: F401  # Fail without the extension.
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_connection
 
 from benchmarks.peers.job import LARGEST, Job, Tally, sent_numbers
-from benchmarks.peers.on_asyncio import run, tls
+from benchmarks.peers.on_asyncio import run, tls_context
 from benchmarks.work import Numbers
 
 
 async def connect(job: Job) -> ClientConnection:
-    """Opens a connection."""
+    """Open a connection."""
     return await open_connection(
-        job.url, ssl=tls(job), compression=None, ping_interval=None, max_size=LARGEST, proxy=None
+        job.url,
+        ssl=tls_context(job),
+        compression=None,
+        ping_interval=None,
+        max_size=LARGEST,
+        proxy=None,
     )
 
 
 async def receive(job: Job) -> Numbers:
-    """Receives a stream."""
+    """Receive a stream of messages."""
     tally = Tally()
     tally.begin(job)
     connection = await connect(job)
@@ -35,7 +40,7 @@ async def receive(job: Job) -> Numbers:
 
 
 async def echo(job: Job) -> Numbers:
-    """Does round trips."""
+    """Make round trips."""
     tally, text = Tally(), job.text
     connection = await connect(job)
     tally.begin(job)
@@ -51,7 +56,7 @@ async def echo(job: Job) -> Numbers:
 
 
 async def send(job: Job) -> Numbers:
-    """Sends a stream."""
+    """Send a stream of messages."""
     connection = await connect(job)
     text = job.text
     started = perf_counter()

@@ -1,4 +1,4 @@
-"""wsx, through its public API only."""
+"""wsx, with its public API only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Text = wsx.Text
 
 
 class Receiver(Tally, wsx.Handler[None]):
-    """Reads the payload of each text message."""
+    """Read the payload of each text message and count it."""
 
     def handle_connect(self, conn: wsx.Conn, state: None) -> None:
         self.open()
@@ -30,7 +30,7 @@ class Receiver(Tally, wsx.Handler[None]):
 
 
 class Echoer(Tally, wsx.Handler[None]):
-    """Sends a message, and each that comes back."""
+    """Send a first message, then send back each message that arrives."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -49,7 +49,7 @@ class Echoer(Tally, wsx.Handler[None]):
 
 
 class Sender(wsx.Handler[None]):
-    """Waits for the receipt."""
+    """Wait for the receipt of the server."""
 
     def __init__(self) -> None:
         self.receipt: Deferred[str] = Deferred()
@@ -60,7 +60,7 @@ class Sender(wsx.Handler[None]):
 
 
 class FanReceiver(wsx.Handler[None]):
-    """One of many connections, each with a handler of its own."""
+    """Count the messages of one of many connections; each has its own handler."""
 
     def __init__(self, fan: Fan, done: Deferred[None]) -> None:
         self._fan = fan
@@ -79,32 +79,32 @@ class FanReceiver(wsx.Handler[None]):
 
 
 def start(job: Job, handler: Any) -> Deferred[wsx.Client[None]]:
-    """Starts a client, without keepalive: not every peer has it."""
+    """Start a client without keepalive, because not every peer supports keepalive."""
     return wsx.start(
         job.url, handler, None, ping_interval=None, max_message_size=LARGEST, cacerts=job.ca
     )
 
 
 async def receive_with(handler: Any, job: Job) -> Numbers:
-    """Receives until the server ends the connection."""
+    """Receive until the server closes the connection."""
     handler.begin(job)
     client = await start(job, handler)
     await client.terminated()
-    return {**handler.numbers(), **form()}
+    return {**handler.numbers(), **build_form()}
 
 
 async def receive(reactor: Any, job: Job) -> Numbers:
-    """Receives a stream."""
+    """Receive a stream of messages."""
     return await receive_with(Receiver(), job)
 
 
 async def echo(reactor: Any, job: Job) -> Numbers:
-    """Does round trips."""
+    """Make round trips."""
     return await receive_with(Echoer(job.text), job)
 
 
 async def send(reactor: Any, job: Job) -> Numbers:
-    """Sends a stream."""
+    """Send a stream of messages."""
     handler = Sender()
     client = await start(job, handler)
     text = job.text
@@ -114,11 +114,11 @@ async def send(reactor: Any, job: Job) -> Numbers:
         if not sent.called:
             await sent
     receipt = await handler.receipt
-    return {**sent_numbers(started, perf_counter(), receipt), **form()}
+    return {**sent_numbers(started, perf_counter(), receipt), **build_form()}
 
 
 class BurstSender(Sender):
-    """Sends everything in one callback and waits for nothing."""
+    """Send all messages in one callback, without waiting."""
 
     def handle_cast(self, job: Job, state: None) -> None:
         text = job.text
@@ -128,21 +128,21 @@ class BurstSender(Sender):
 
 
 async def burst(reactor: Any, job: Job) -> Numbers:
-    """Send a burst."""
+    """Send all messages in one callback."""
     handler = BurstSender()
     client = await start(job, handler)
     client.cast(job)
     receipt = await handler.receipt
-    return {**sent_numbers(handler.started, perf_counter(), receipt), **form()}
+    return {**sent_numbers(handler.started, perf_counter(), receipt), **build_form()}
 
 
 async def connect(reactor: Any, job: Job) -> wsx.Client[None]:
-    """Opens a connection."""
+    """Open a connection."""
     return await start(job, wsx.Handler)
 
 
 async def fan(reactor: Any, job: Job) -> Numbers:
-    """Receives on many connections."""
+    """Receive on many connections."""
     counter, done = Fan(job), Deferred[None]()
 
     async def connect_one(reactor: Any, job: Job) -> wsx.Client[None]:
@@ -152,11 +152,11 @@ async def fan(reactor: Any, job: Job) -> Numbers:
     counter.next_burst()
     await held[0].send_frame(wsx.Text("go"))
     await done
-    return {**counter.numbers(), **form()}
+    return {**counter.numbers(), **build_form()}
 
 
-def form() -> Numbers:
-    """Says which form of wsx was measured."""
+def build_form() -> Numbers:
+    """Return whether the compiled form of wsx was measured."""
     return {"compiled": getattr(wsx, "compiled", False)}
 
 

@@ -1,4 +1,4 @@
-"""wsx with its clients as children of a supervisor: what an idle connection costs then."""
+"""wsx with its clients as children of a supervisor, to measure the memory of idle connections."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from benchmarks.peers.on_twisted import run
 from benchmarks.peers.wsx import start
 
 _supervisor = wsx.Supervisor([])
-_numbers = iter(range(10**9))
+_ids = iter(range(10**9))
 
 
 async def connect(reactor: Any, job: Job) -> Any:
-    """Opens a connection below the supervisor."""
+    """Open a connection as a child of the supervisor."""
     if not _supervisor.running:
         _supervisor.startService()
-    child = wsx.ChildSpec(next(_numbers), lambda parent: start(job, wsx.Handler))
+    child = wsx.ChildSpec(next(_ids), lambda parent: start(job, wsx.Handler))
     return await _supervisor.start_child(child)
 
 
