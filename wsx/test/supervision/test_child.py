@@ -1,4 +1,4 @@
-"""Tests of wsx._supervision.child: one child, started and stopped in each state."""
+"""Tests of wsx._supervision.child: starting and stopping one child in each state."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from wsx.test.support.each import each
 
 
 class ChildCase(SynchronousTestCase):
-    """A child whose ends are noted, and what it runs."""
+    """A child with a FakeClient; the test records the end of the child."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.client = FakeClient()
         self.ends: list[tuple[Child, object]] = []
-        self.child = self.make()
+        self.child = self.make_child()
 
-    def make(self, shutdown: float = 5.0) -> Child:
-        """Make a child with so many seconds to stop."""
+    def make_child(self, shutdown: float = 5.0) -> Child:
+        """Return a child that may take ``shutdown`` seconds to stop."""
         spec = ChildSpec("feed", lambda parent: succeed(None), shutdown=shutdown)
         return Child(spec, lambda child, reason: self.ends.append((child, reason)))
 
@@ -38,8 +38,8 @@ class ChildCase(SynchronousTestCase):
         """Start the child."""
         return Deferred.fromCoroutine(self.child.start(begin, self.clock))
 
-    def start_it(self) -> None:
-        """Start the child, with success."""
+    def start_successfully(self) -> None:
+        """Start the child successfully."""
         self.successResultOf(self.start(lambda: succeed(self.client)))
 
     def stop(self) -> Deferred[None]:
@@ -51,7 +51,7 @@ class StartTests(ChildCase):
     """Starting a child."""
 
     def test_success(self) -> None:
-        """A child that was started runs, and its start gives what runs."""
+        """A start that succeeds returns the running client."""
         starting: Deferred[Any] = Deferred()
         started = self.start(lambda: starting)
         self.assertTrue(self.child.is_starting)
@@ -63,7 +63,7 @@ class StartTests(ChildCase):
         self.assertFalse(self.child.is_starting)
 
     def test_failure(self) -> None:
-        """A start that fails fails with its error, and nothing runs."""
+        """A start that fails raises the error of the start function; the child does not run."""
 
         def begin() -> Any:
             raise ValueError("no")
@@ -73,7 +73,7 @@ class StartTests(ChildCase):
         self.assertFalse(self.child.is_starting)
 
     def test_wrong_result(self) -> None:
-        """A start that gives something else than a client or a supervisor is a TypeError."""
+        """A start function that returns neither a client nor a supervisor causes a TypeError."""
         error = self.failureResultOf(self.start(lambda: succeed("client")), TypeError).value
         self.assertEqual(
             str(error), 'result of start: expected a client or a Supervisor, got "client"'
@@ -90,7 +90,7 @@ class StartTests(ChildCase):
         self.assertFalse(self.child.is_starting)
 
     def test_cancelled_after_announcement(self) -> None:
-        """Cancelling a start stops the client that was announced, then cancels the Deferred."""
+        """Cancelling a start stops the announced client, then cancels the Deferred."""
         cancelled: list[object] = []
         started = self.start(lambda: Deferred(cancelled.append))
         self.child.announced = self.client
@@ -101,7 +101,7 @@ class StartTests(ChildCase):
         self.failureResultOf(started, CancelledError)
 
     def test_failure_after_announcement(self) -> None:
-        """A start that fails stops the client that was announced, and fails after that."""
+        """A start that fails stops the announced client before it raises the error."""
         starting: Deferred[Any] = Deferred()
         started = self.start(lambda: starting)
         self.child.announced = self.client
@@ -116,7 +116,7 @@ class StartTests(ChildCase):
 
     @each([True, False])
     def test_error_was_logged(self, has_ended: bool) -> None:
-        """If the announced client has ended, it has logged the error; otherwise it has not."""
+        """The error counts as logged only if the announced client has ended."""
         self.client.stopped.callback(None)
         if has_ended:
             self.client.end.callback(ValueError("no"))
@@ -128,13 +128,13 @@ class StartTests(ChildCase):
         self.assertIs(self.child.start_error_was_logged, has_ended)
 
     def test_error_was_logged_last_time(self) -> None:
-        """Only the last start counts, and without an announcement the error was not logged."""
+        """Only the last start counts; without an announced client, the error was not logged."""
         self.child.start_error_was_logged = True
         self.failureResultOf(self.start(lambda: fail(ValueError("no"))), ValueError)
         self.assertFalse(self.child.start_error_was_logged)
 
     def test_stopped_by_its_own_start(self) -> None:
-        """Stopping from inside the start function stops what that gives."""
+        """If the start function stops its own child, the client that it returns is stopped."""
 
         def begin() -> Deferred[Any]:
             stops.append(self.stop())
@@ -149,10 +149,10 @@ class StartTests(ChildCase):
         self.assertIsNone(self.child.running)
 
     def test_late_success(self) -> None:
-        """What comes up after its start was given up is ended at once."""
+        """A client that is returned after its start was aborted is aborted at once."""
         starting: Deferred[Any] = Deferred()
         late: Deferred[Any] = Deferred(lambda _: None)
-        starting.addErrback(lambda _: late)  # it does not end when it is cancelled
+        starting.addErrback(lambda _: late)  # Cancelling it has no effect.
         started = self.start(lambda: starting)
         self.child.abort()
         self.failureResultOf(started, CancelledError)
@@ -164,18 +164,18 @@ class EndTests(ChildCase):
     """A child that ends by itself."""
 
     @each([True, False])
-    def test_told(self, gave_up: bool) -> None:
-        """Its supervisor is told, with the reason, and whether its own policy gave up."""
-        self.start_it()
+    def test_end_is_reported(self, gave_up: bool) -> None:
+        """The end of a child is reported with its reason; ``gave_up`` is taken from the client."""
+        self.start_successfully()
         self.client.gave_up = gave_up
         self.client.end.callback("reason")
         self.assertEqual(self.ends, [(self.child, "reason")])
         self.assertIsNone(self.child.running)
         self.assertIs(self.child.gave_up, gave_up)
 
-    def test_not_told_of_a_stop(self) -> None:
-        """An end that was asked for is not reported."""
-        self.start_it()
+    def test_stop_is_not_reported(self) -> None:
+        """The end of a child that is being stopped is not reported."""
+        self.start_successfully()
         self.stop()
         self.client.end.callback("reason")
         self.assertEqual(self.ends, [])
@@ -185,8 +185,8 @@ class StopTests(ChildCase):
     """Stopping a child."""
 
     def test_running(self) -> None:
-        """It is over once what runs has stopped; no timer is left."""
-        self.start_it()
+        """A stop is complete when the client has stopped; no timer is left."""
+        self.start_successfully()
         stopped = self.stop()
         self.assertNoResult(stopped)
         self.client.stopped.callback(None)
@@ -195,19 +195,19 @@ class StopTests(ChildCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_not_running(self) -> None:
-        """A child that does not run is stopped already."""
+        """Stopping a child that does not run completes at once."""
         self.successResultOf(self.stop())
         self.assertEqual(self.client.calls, [])
 
     def test_starting(self) -> None:
-        """A start that can be cancelled at once is over at once."""
+        """Stopping a child during its start cancels the start."""
         started = self.start(Deferred)
         self.successResultOf(self.stop())
         self.failureResultOf(started, CancelledError)
         self.assertIsNone(self.child.running)
 
     def test_starting_slowly(self) -> None:
-        """A start that was announced is over when the client has stopped."""
+        """With an announced client, the start ends when the client has stopped."""
         started = self.start(Deferred)
         self.child.announced = self.client
         stopped = self.stop()
@@ -217,8 +217,8 @@ class StopTests(ChildCase):
         self.failureResultOf(started, CancelledError)
 
     def test_too_slow(self) -> None:
-        """After ``shutdown`` seconds it is aborted, and not before."""
-        self.start_it()
+        """After ``shutdown`` seconds the client is aborted, and not before."""
+        self.start_successfully()
         stopped = self.stop()
         self.clock.advance(4.9)
         self.assertEqual(self.client.calls, ["stop"])
@@ -227,15 +227,15 @@ class StopTests(ChildCase):
         self.successResultOf(stopped)
 
     def test_no_limit(self) -> None:
-        """With an infinite ``shutdown`` there is no timer."""
-        self.child = self.make(math.inf)
-        self.start_it()
+        """With an infinite ``shutdown``, no timer is started."""
+        self.child = self.make_child(math.inf)
+        self.start_successfully()
         self.assertNoResult(self.stop())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_failure(self) -> None:
-        """A stop that fails is logged and counts as done."""
-        self.start_it()
+        """A stop that fails is logged and counts as complete."""
+        self.start_successfully()
         stopped = self.stop()
         self.client.stopped.errback(ValueError())
         self.successResultOf(stopped)
@@ -246,14 +246,14 @@ class AbortTests(ChildCase):
     """Aborting a child."""
 
     def test_running(self) -> None:
-        """What runs is aborted."""
-        self.start_it()
+        """A running child is aborted."""
+        self.start_successfully()
         self.child.abort()
         self.assertEqual(self.client.calls, ["abort"])
 
     def test_stopping(self) -> None:
-        """So is what is being stopped."""
-        self.start_it()
+        """A child that is being stopped is aborted."""
+        self.start_successfully()
         stopped = self.stop()
         self.child.abort()
         self.assertEqual(self.client.calls, ["stop", "abort"])
@@ -261,10 +261,10 @@ class AbortTests(ChildCase):
 
 
 class LinkedTests(SynchronousTestCase):
-    """The child that a linked client is."""
+    """The child of a linked client."""
 
     def test_specification(self) -> None:
-        """A linked client is a temporary child, and is its own id."""
+        """The child of a linked client is temporary, and its id is the client."""
         client = FakeClient()
         client.reactor = Clock()  # type: ignore[attr-defined]
         spec = linked_spec(client)
@@ -275,18 +275,18 @@ class LinkedTests(SynchronousTestCase):
         self.assertFalse(make_child().is_linked)
 
     def test_start(self) -> None:
-        """It cannot be started again."""
+        """A linked client cannot be started again."""
         client = FakeClient()
         client.reactor = Clock()  # type: ignore[attr-defined]
         self.failureResultOf(linked_spec(client).start(None), ChildError)
 
 
 class RestartTests(SynchronousTestCase):
-    """Whether a child is restarted, and how long that waits."""
+    """Whether a child is restarted, and after which delay."""
 
     @each(RESTARTS)
     def test_restart(self, restart: str) -> None:
-        """Permanent: always. Transient: after an abnormal end. Temporary: never."""
+        """A permanent child is always restarted, a transient one after an abnormal end only."""
         child = make_child(restart=restart)
         self.assertIs(child.is_restarted_after(ValueError()), restart != "temporary")
         for reason in (LocalClose(1000), Shutdown()):
@@ -294,17 +294,17 @@ class RestartTests(SynchronousTestCase):
 
     @each(RESTARTS)
     def test_gave_up(self, restart: str) -> None:
-        """A transient child whose policy gave up is not restarted; a permanent one is."""
+        """If the reconnect policy gave up, only a permanent child is restarted."""
         child = make_child(restart=restart)
         child.gave_up = True
         self.assertIs(child.is_restarted_after(ValueError()), restart == "permanent")
 
     def test_no_backoff(self) -> None:
-        """Without a Backoff there is no delay."""
+        """Without a Backoff, the delay is 0."""
         self.assertEqual(make_child().restart_delay(7), 0.0)
 
     def test_delays(self) -> None:
-        """The delay is that of the Backoff."""
+        """The Backoff computes the delay."""
         backoff = Backoff(initial=1.0, maximum=60.0, factor=2.0, jitter=0.0)
         child = make_child(backoff=backoff)
         self.assertEqual([child.restart_delay(n) for n in (1, 2, 3)], [1.0, 2.0, 4.0])
@@ -315,7 +315,7 @@ class RestartTests(SynchronousTestCase):
         self.assertEqual([child.restart_delay(n) for n in (1, 2)], [1.0, 8.0])
 
     def test_backoff_raises(self) -> None:
-        """If the Backoff raises, this is logged, and the delay is its maximum."""
+        """If the Backoff raises, the error is logged and the delay is its maximum."""
 
         class Broken(Backoff):
             def __call__(self, *arguments: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""Tests of wsx._supervision.children: the children of a supervisor, by id and in order."""
+"""Tests of wsx._supervision.children: the ordered children of a supervisor."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class ChildrenCase(SynchronousTestCase):
         """Start a child."""
         return Deferred.fromCoroutine(self.children.start(child))
 
-    def started(self, child: Child) -> FakeClient:
-        """Start a child; return what it runs then."""
+    def start_now(self, child: Child) -> FakeClient:
+        """Start a child and return its client."""
         return self.successResultOf(self.start(child))
 
 
@@ -42,18 +42,18 @@ class ListTests(ChildrenCase):
     """Adding, finding, removing and ordering children."""
 
     def test_order(self) -> None:
-        """Children are in the order in which they were added, and are to be started."""
+        """Children are listed in the order in which they were added, and should run."""
         self.assertEqual(list(self.children), [self.a, self.b, self.c])
         self.assertTrue(self.a.should_run)
 
     def test_add_again(self) -> None:
-        """An id that is taken is a ChildError that names it."""
+        """Adding a second child with the same id raises ChildError with the id."""
         error = self.assertRaises(ChildError, self.children.add, make_spec("b"))
         self.assertEqual((error.id, error.reason), ("b", "another child has this id"))
         self.assertEqual(list(self.children), [self.a, self.b, self.c])
 
     def test_contains(self) -> None:
-        """A child is among them, and another child with the same id is not."""
+        """``in`` compares children, not ids."""
         self.assertIn(self.a, self.children)
         self.assertNotIn(make_child("a"), self.children)
         self.assertNotIn(make_child("d"), self.children)
@@ -64,7 +64,7 @@ class ListTests(ChildrenCase):
         self.assertIs(self.children.get("b"), self.b)
 
     def test_find_unknown(self) -> None:
-        """An unknown id is a ChildError, also one that no child can have."""
+        """An unknown id raises ChildError, even an id that no child can have."""
         ids: list[Any] = ["d", None, [], {}]
         for id in ids:
             error = self.assertRaises(ChildError, self.children.find, id)
@@ -72,7 +72,7 @@ class ListTests(ChildrenCase):
             self.assertIsNone(self.children.get(id))
 
     def test_find_stopped(self) -> None:
-        """A child that is to run is a ChildError, and so is an unknown one."""
+        """``find_stopped`` raises ChildError for a child that should run and for an unknown id."""
         self.b.should_run = False
         self.assertIs(self.children.find_stopped("b"), self.b)
         for id in ("a", "d"):
@@ -80,7 +80,7 @@ class ListTests(ChildrenCase):
             self.assertEqual(error.id, id)
 
     def test_remove(self) -> None:
-        """A child that was removed is not there and is not to run, and its id is free."""
+        """A removed child is not listed and should not run; its id can be used again."""
         self.children.remove(self.b)
         self.assertEqual(self.ids(), ["a", "c"])
         self.assertFalse(self.b.should_run)
@@ -88,13 +88,13 @@ class ListTests(ChildrenCase):
         self.assertEqual(self.ids(), ["a", "c", "b"])
 
     def test_remove_other(self) -> None:
-        """Removing a child that is not there changes nothing, even if its id is taken."""
+        """Removing a child that is not listed does nothing, even if its id is listed."""
         self.children.remove(make_child("d"))
         self.children.remove(make_child("a"))
         self.assertEqual(list(self.children), [self.a, self.b, self.c])
 
     def test_remove_during_iteration(self) -> None:
-        """Children may be removed and added during an iteration, which does not change."""
+        """Removing and adding children during an iteration does not affect the iteration."""
         seen = []
         for child in self.children:
             seen.append(child.spec.id)
@@ -105,20 +105,20 @@ class ListTests(ChildrenCase):
         self.assertEqual(self.ids(), ["a", "c", "d"])
 
     def test_starting_with(self) -> None:
-        """A child and those after it."""
+        """``starting_with`` returns a child and the children after it."""
         self.assertEqual(self.children.starting_with(self.a), [self.a, self.b, self.c])
         self.assertEqual(self.children.starting_with(self.b), [self.b, self.c])
         self.assertEqual(self.children.starting_with(self.c), [self.c])
 
     def test_sort(self) -> None:
-        """The ids come in the order that is given, the others after them in their own."""
+        """The given ids come first, in the given order; the others keep their order."""
         self.children.add(make_spec("d"))
         self.children.sort(["d", "unknown", "b"])
         self.assertEqual(self.ids(), ["d", "b", "a", "c"])
 
     def test_rows(self) -> None:
-        """A row has the id, what runs, and the type."""
-        client = self.started(self.a)
+        """A row contains the id, the running client or None, and the type."""
+        client = self.start_now(self.a)
         self.children.add(make_spec("d", type="supervisor"))
         self.assertEqual(
             self.children.rows(),
@@ -131,17 +131,17 @@ class ListTests(ChildrenCase):
         )
 
     def test_counts(self) -> None:
-        """Specifications, running children, and types are counted; one that stops is not active."""
+        """The counts are by specification, activity and type; a stopping child is not active."""
         self.children.add(make_spec("d", type="supervisor"))
-        self.started(self.a)
-        self.started(self.b)
+        self.start_now(self.a)
+        self.start_now(self.b)
         self.assertNoResult(Deferred.fromCoroutine(self.children.stop(self.b)))
         self.assertEqual(
             self.children.counts(), {"specs": 4, "active": 1, "supervisors": 1, "workers": 3}
         )
 
     def test_reactor(self) -> None:
-        """The reactor is the one that is given, or else that of the first child that has one."""
+        """The reactor is the given one, or else that of the first child that has one."""
         self.children.add(make_spec("d", reactor=Clock()))
         self.assertIs(self.children.reactor, self.clock)
         children = Children(PARENT, lambda child, reason: None, None)
@@ -151,10 +151,10 @@ class ListTests(ChildrenCase):
 
 
 class StartTests(ChildrenCase):
-    """Starting children, and clients below them."""
+    """Starting children."""
 
     def test_start(self) -> None:
-        """The start function gets the parent; its client is the child."""
+        """The start function receives the parent; the child runs the client that it returns."""
         client = FakeClient()
         parents: list[object] = []
 
@@ -163,23 +163,23 @@ class StartTests(ChildrenCase):
             return succeed(client)
 
         child = self.children.add(make_spec("d", start))
-        self.assertIs(self.started(child), client)
+        self.assertIs(self.start_now(child), client)
         self.assertIs(child.running, client)
         self.assertEqual(parents, [PARENT])
 
     def test_end(self) -> None:
         """The end of a child is reported with its reason."""
-        self.started(self.a).end.callback("reason")
+        self.start_now(self.a).end.callback("reason")
         self.assertEqual(self.ends, [(self.a, "reason")])
 
     def test_started_again(self) -> None:
-        """A child that is started again has not ended for good."""
+        """Starting a child again removes the reason of its end."""
         self.children.end_reasons = {"a": "reason", "b": "another"}
-        self.started(self.a)
+        self.start_now(self.a)
         self.assertEqual(self.children.end_reasons, {"b": "another"})
 
     def test_announce(self) -> None:
-        """Only during a start function there is something to announce, and only once."""
+        """A client is announced only while a start function runs, and only once."""
         client = FakeClient()
         seen: list[bool] = []
 
@@ -199,7 +199,7 @@ class StartTests(ChildrenCase):
         self.assertIsNone(self.a.announced)
 
     def test_start_in_start(self) -> None:
-        """An announcement belongs to the innermost start function that is running."""
+        """An announcement applies to the innermost running start function."""
         inner_client, outer_client = FakeClient(), FakeClient()
 
         def start_inner(_: object) -> Deferred[FakeClient]:
@@ -218,13 +218,13 @@ class StartTests(ChildrenCase):
         self.assertIs(outer.announced, outer_client)
 
     def test_cancel_starts(self) -> None:
-        """Of these children, those that are being started are stopped."""
+        """``cancel_starts`` stops those of the given children that are being started."""
         cancelled: list[object] = []
         starting = self.children.add(make_spec("d", lambda _: Deferred(cancelled.append)))
         other = self.children.add(make_spec("e", lambda _: Deferred(cancelled.append)))
         self.start(starting).addErrback(lambda _: None)
         self.start(other)
-        client = self.started(self.a)
+        client = self.start_now(self.a)
         self.children.cancel_starts([starting, self.a, self.b])
         self.assertEqual(len(cancelled), 1)
         self.assertFalse(starting.is_starting)
@@ -233,10 +233,10 @@ class StartTests(ChildrenCase):
 
 
 class LinkTests(ChildrenCase):
-    """Clients that are linked."""
+    """Linking clients."""
 
     def test_link(self) -> None:
-        """A linked client begins, and is a running child with itself as id."""
+        """Linking a client starts it as a child whose id is the client."""
         client = FakeClient(self.clock)
         self.assertIs(self.children.link(client), client.begun)
         self.assertEqual(client.calls, ["begin"])
@@ -247,7 +247,7 @@ class LinkTests(ChildrenCase):
         self.assertEqual(self.ends, [(child, "reason")])
 
     def test_link_fails(self) -> None:
-        """A client that cannot begin is no child."""
+        """A client that cannot begin is not added."""
 
         class Broken(FakeClient):
             def begin(self) -> Any:
@@ -257,7 +257,7 @@ class LinkTests(ChildrenCase):
         self.assertEqual(self.ids(), ["a", "b", "c"])
 
     def test_linked_by_its_start(self) -> None:
-        """A client that was linked while a start function waited is the child of that function."""
+        """A start function that returns a linked client takes over that client as its child."""
         client = FakeClient(self.clock)
         starting: Deferred[FakeClient] = Deferred()
         child = self.children.add(make_spec("d", lambda _: starting))
@@ -273,8 +273,8 @@ class StopTests(ChildrenCase):
     """Stopping children."""
 
     def test_stop(self) -> None:
-        """A child that was stopped stays listed."""
-        client = self.started(self.a)
+        """A stopped child stays listed."""
+        client = self.start_now(self.a)
         stopped = Deferred.fromCoroutine(self.children.stop(self.a))
         self.assertNoResult(stopped)
         client.stopped.callback(None)
@@ -283,14 +283,14 @@ class StopTests(ChildrenCase):
         self.assertEqual(self.ends, [])
 
     def test_stop_temporary(self) -> None:
-        """A temporary child that was stopped is removed."""
+        """A stopped temporary child is removed."""
         child = self.children.add(make_spec("d", restart="temporary"))
         self.successResultOf(Deferred.fromCoroutine(self.children.stop(child)))
         self.assertEqual(self.ids(), ["a", "b", "c"])
 
     def test_stop_in_reverse(self) -> None:
-        """Children stop one after another, the last one first."""
-        clients = [self.started(child) for child in (self.a, self.b)]
+        """``stop_in_reverse`` stops children one at a time, the last one first."""
+        clients = [self.start_now(child) for child in (self.a, self.b)]
         stopped = Deferred.fromCoroutine(self.children.stop_in_reverse([self.a, self.b]))
         self.assertEqual([client.calls for client in clients], [[], ["stop"]])
         clients[1].stopped.callback(None)

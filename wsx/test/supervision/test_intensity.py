@@ -1,4 +1,4 @@
-"""Tests of wsx._supervision.intensity: how many restarts are too many."""
+"""Tests of wsx._supervision.intensity: counting restarts within a period."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CHILD = object()
 
 
 class IntensityTests(SynchronousTestCase):
-    """The counter itself."""
+    """Counting restarts."""
 
     def test_counts(self) -> None:
         """[V3] ``add`` returns the number of restarts; one more than allowed exceeds the limit."""
@@ -22,7 +22,7 @@ class IntensityTests(SynchronousTestCase):
         self.assertTrue(intensity.is_exceeded)
 
     def test_window(self) -> None:
-        """[V3] restarts longer ago than ``max_seconds`` are forgotten, and only they."""
+        """[V3] Only restarts within the last ``max_seconds`` count."""
         for later, number in ((14.0, 3), (15.0, 3), (15.5, 2), (16.0, 2), (16.5, 1)):
             intensity = Intensity(3, 5.0)
             intensity.add(CHILD, 10.0)
@@ -31,7 +31,7 @@ class IntensityTests(SynchronousTestCase):
             self.assertEqual(intensity.total, number, later)
 
     def test_pause(self) -> None:
-        """[V3] paused time does not count, however often the clock is paused."""
+        """[V3] Paused time does not count, however often the clock is paused."""
         intensity = Intensity(3, 5.0)
         now, counts = 0.0, []
         for _ in range(4):
@@ -42,7 +42,7 @@ class IntensityTests(SynchronousTestCase):
         self.assertEqual(counts, [1, 2, 3, 4])
 
     def test_expires_after_a_pause(self) -> None:
-        """[V3] a restart expires when the child's own clock has run for ``max_seconds``."""
+        """[V3] A restart expires when the child's own clock has run for ``max_seconds``."""
         intensity = Intensity(3, 5.0)
         intensity.add(CHILD, 0.0)
         intensity.pause(CHILD, 2.0)
@@ -50,19 +50,19 @@ class IntensityTests(SynchronousTestCase):
         intensity.add("other", 104.0)
         self.assertEqual(intensity.total, 2)
         intensity.add("other", 105.5)
-        self.assertEqual(intensity.total, 2, "the other's two")
+        self.assertEqual(intensity.total, 2, "only the two of the other child")
 
     def test_while_paused(self) -> None:
-        """[V3] a restart does not expire while the clock is paused."""
+        """[V3] A restart does not expire while the clock is paused."""
         intensity = Intensity(9, 5.0)
         intensity.add(CHILD, 0.0)
         intensity.pause(CHILD, 5.0)
         for now in (5.0, 10.0, 1000.0):
             intensity.add("other", now)
-        self.assertEqual(intensity.total, 2, "the child's one, and the other's last")
+        self.assertEqual(intensity.total, 2, "the child's restart and the last of the other child")
 
     def test_resume_without_pause(self) -> None:
-        """[V3] ``resume`` does nothing to a clock that is not paused."""
+        """[V3] ``resume`` has no effect on a clock that is not paused."""
         intensity = Intensity(3, 5.0)
         intensity.resume(CHILD, 1.0)
         intensity.add(CHILD, 2.0)
@@ -80,7 +80,7 @@ class IntensityTests(SynchronousTestCase):
         self.assertEqual(intensity.add(CHILD, 7.0), 1)
 
     def test_expires_after_clear(self) -> None:
-        """[V3] restarts that were cleared do not expire once more."""
+        """[V3] Cleared restarts do not expire a second time."""
         intensity = Intensity(9, 5.0)
         intensity.add(CHILD, 0.0)
         intensity.clear()
@@ -97,8 +97,8 @@ class IntensityTests(SynchronousTestCase):
         intensity.add(CHILD, 0.0)
         self.assertTrue(intensity.is_exceeded)
 
-    def test_configure_refuses(self) -> None:
-        """Limits that are out of range are refused, and nothing has changed then."""
+    def test_configure_rejects(self) -> None:
+        """``configure`` rejects limits that are out of range and changes nothing."""
         intensity = Intensity(1, 5.0)
         intensity.add(CHILD, 0.0)
         self.assertRaises(ValueError, intensity.configure, 7, 0.0)
@@ -106,7 +106,7 @@ class IntensityTests(SynchronousTestCase):
         self.assertEqual(intensity.total, 1)
 
     def test_error(self) -> None:
-        """[V3] the exception carries the limits and the last reason."""
+        """[V3] The exception carries the limits and the last reason."""
         error = Intensity(2, 7.0).error(wsx.Shutdown("odd"))
         self.assertEqual(
             (error.max_restarts, error.max_seconds, error.reason), (2, 7.0, wsx.Shutdown("odd"))
@@ -115,24 +115,24 @@ class IntensityTests(SynchronousTestCase):
         self.assertIn("more than 2 restarts", str(error))
 
     def test_children_together(self) -> None:
-        """[V3] all children's restarts count together; ``add`` returns the child's own number."""
+        """[V3] The total includes the restarts of all children; ``add`` returns the child's own."""
         intensity = Intensity(3, 5.0)
         self.assertEqual([intensity.add(child, 1.0) for child in "abab"], [1, 1, 2, 2])
         self.assertEqual(intensity.total, 4)
         self.assertTrue(intensity.is_exceeded)
 
     def test_pause_of_one(self) -> None:
-        """[V3] the pause of one child keeps its own restarts, and not those of others."""
+        """[V3] Pausing the clock of one child does not affect the restarts of others."""
         intensity = Intensity(3, 5.0)
         intensity.add("a", 0.0)
         intensity.pause("a", 0.0)
         intensity.add("b", 0.0)
-        self.assertEqual(intensity.add("b", 50.0), 1, "b's first is forgotten")
+        self.assertEqual(intensity.add("b", 50.0), 1, "the first of b has expired")
         self.assertEqual(intensity.add("b", 50.0), 2)
-        self.assertEqual(intensity.total, 3, "a's is still counted")
+        self.assertEqual(intensity.total, 3, "the restart of a still counts")
 
     def test_forget(self) -> None:
-        """[V3] the restarts of a child that was removed count no longer."""
+        """[V3] The restarts of a removed child do not count."""
         intensity = Intensity(1, 5.0)
         intensity.add("a", 0.0)
         intensity.pause("a", 0.0)
@@ -142,14 +142,14 @@ class IntensityTests(SynchronousTestCase):
         self.assertEqual(intensity.total, 1)
 
     def test_forget_unknown(self) -> None:
-        """Forgetting a child without restarts changes nothing."""
+        """``forget`` does nothing for a child without restarts."""
         intensity = Intensity(1, 5.0)
         intensity.add("a", 0.0)
         intensity.forget("b")
         self.assertEqual(intensity.total, 1)
 
     def test_limits(self) -> None:
-        """Limits that are out of range are refused; the message names the value."""
+        """Limits that are out of range raise a ValueError whose message shows the value."""
         for limits, message in (
             ((-1, 5.0), "max_restarts: expected a number of at least 0, got -1"),
             ((True, 5.0), "max_restarts: expected a number of at least 0, got True"),

@@ -1,4 +1,4 @@
-"""Tests of wsx._supervision.jobs: jobs run one after another."""
+"""Tests of wsx._supervision.jobs: running jobs one at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class JobQueueTests(SynchronousTestCase):
         self.events: list[str] = []
 
     def job(self, name: str, wait_for: Deferred[Any] | None = None) -> Job[str]:
-        """Return a job that notes its start, and its end after a Deferred."""
+        """Return a job that records its start and end and waits for a Deferred in between."""
 
         async def run() -> str:
             self.events.append(f"start {name}")
@@ -45,19 +45,19 @@ class JobQueueTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(self.jobs.add(self.job("b"))), "b")
 
     def test_one_after_another(self) -> None:
-        """A job starts when the one before it has ended, in the order of adding."""
-        gate: Deferred[None] = Deferred()
-        first = self.jobs.add(self.job("a", gate))
+        """Jobs run in the order in which they were added, each after the previous one has ended."""
+        blocker: Deferred[None] = Deferred()
+        first = self.jobs.add(self.job("a", blocker))
         others = [self.jobs.add(self.job("b")), self.jobs.add(self.job("c"))]
         self.assertEqual(self.events, ["start a"])
         for done in (first, *others):
             self.assertNoResult(done)
-        gate.callback(None)
+        blocker.callback(None)
         self.assertEqual(self.events, ["start a", "end a", "start b", "end b", "start c", "end c"])
         self.assertEqual([self.successResultOf(done) for done in (first, *others)], list("abc"))
 
     def test_added_by_a_job(self) -> None:
-        """A job that is added by a running job starts after it."""
+        """A job that is added by a running job starts when the running job has ended."""
 
         async def run() -> None:
             self.jobs.add(self.job("b"))
@@ -67,12 +67,12 @@ class JobQueueTests(SynchronousTestCase):
         self.assertEqual(self.events, ["end a", "start b", "end b"])
 
     def test_added_by_a_callback(self) -> None:
-        """A job that is added by the callback of another starts after those that wait."""
-        gate: Deferred[None] = Deferred()
-        first = self.jobs.add(self.job("a", gate))
+        """A job that is added by the callback of another job starts after the queued jobs."""
+        blocker: Deferred[None] = Deferred()
+        first = self.jobs.add(self.job("a", blocker))
         first.addCallback(lambda _: self.jobs.add_logged(self.job("c")))
         self.jobs.add(self.job("b"))
-        gate.callback(None)
+        blocker.callback(None)
         self.assertEqual(self.events[2:], ["start b", "end b", "start c", "end c"])
 
     def test_failure(self) -> None:
@@ -82,38 +82,38 @@ class JobQueueTests(SynchronousTestCase):
         self.assertEqual(self.failures, [])
 
     def test_failure_is_logged(self) -> None:
-        """The failure of a job without a caller goes to the log."""
+        """The failure of a job that was added with ``add_logged`` is logged."""
         self.jobs.add_logged(self.failing())
         (failure,) = self.failures
         self.assertIsInstance(failure.value, ValueError)
 
     def test_cancel_waiting(self) -> None:
-        """Cancelling the Deferred of a job that waits does not affect the job."""
-        gate: Deferred[None] = Deferred()
-        self.jobs.add_logged(self.job("a", gate))
+        """Cancelling the Deferred of a queued job does not affect the job."""
+        blocker: Deferred[None] = Deferred()
+        self.jobs.add_logged(self.job("a", blocker))
         done = self.jobs.add(self.job("b"))
         done.cancel()
         self.failureResultOf(done, CancelledError)
-        gate.callback(None)
+        blocker.callback(None)
         self.assertEqual(self.events[2:], ["start b", "end b"])
 
     def test_cancel_running(self) -> None:
         """Cancelling the Deferred of a running job affects neither that job nor the next."""
-        gate: Deferred[None] = Deferred()
-        done = self.jobs.add(self.job("a", gate))
+        blocker: Deferred[None] = Deferred()
+        done = self.jobs.add(self.job("a", blocker))
         self.jobs.add(self.job("b"))
         done.cancel()
         self.failureResultOf(done, CancelledError)
         self.assertEqual(self.events, ["start a"])
-        gate.callback(None)
+        blocker.callback(None)
         self.assertEqual(self.events, ["start a", "end a", "start b", "end b"])
 
     def test_many(self) -> None:
-        """Thousands of jobs that wait do not overflow the stack."""
-        gate: Deferred[None] = Deferred()
-        self.jobs.add_logged(self.job("first", gate))
+        """Thousands of queued jobs do not overflow the stack."""
+        blocker: Deferred[None] = Deferred()
+        self.jobs.add_logged(self.job("first", blocker))
         for _ in range(5000):
             self.jobs.add_logged(self.job("other"))
         last = self.jobs.add(self.job("last"))
-        gate.callback(None)
+        blocker.callback(None)
         self.assertEqual(self.successResultOf(last), "last")

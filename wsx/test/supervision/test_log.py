@@ -17,14 +17,14 @@ from wsx.test.support.each import each
 
 
 class LogCase(SynchronousTestCase):
-    """One line at a time, from a supervisor that is called "feeds"."""
+    """The log of a supervisor named "feeds"."""
 
     def setUp(self) -> None:
         self.log = SupervisorLog("feeds")
         self.child = make_child("orders")
 
     def line(self, method: Any, *arguments: Any) -> tuple[LogLevel, str]:
-        """Call a method that logs one line; return its level and its text."""
+        """Call a method that logs one line; return the level and the text of the line."""
         with capturedLogs() as events:
             method(*arguments)
         (event,) = events
@@ -42,8 +42,8 @@ class RestartTests(LogCase):
             (7, 0.0, 'child "orders" and 7 siblings now'),
         ]
     )
-    def test_restarting(self, siblings: int, delay: float, what: str) -> None:
-        """A restart: who, when, and how many restarts there were."""
+    def test_restarting(self, siblings: int, delay: float, expected: str) -> None:
+        """The line names the children, the delay, and the number of restarts so far."""
         intensity = Intensity(3, 5.0)
         intensity.add("another child", 0.0)
         intensity.add(self.child, 0.0)
@@ -51,12 +51,12 @@ class RestartTests(LogCase):
             self.line(self.log.restarting, self.child, siblings, delay, intensity),
             (
                 LogLevel.info,
-                f'supervisor "feeds": restarting {what} (restart 2 of 3 within 5 s)',
+                f'supervisor "feeds": restarting {expected} (restart 2 of 3 within 5 s)',
             ),
         )
 
     def test_not_restarting(self) -> None:
-        """A child that is not restarted because it is temporary."""
+        """A temporary child is not restarted."""
         child = make_child("orders", restart="temporary")
         self.assertEqual(
             self.line(self.log.not_restarting, child),
@@ -67,7 +67,7 @@ class RestartTests(LogCase):
         )
 
     def test_policy_gave_up(self) -> None:
-        """A child that is not restarted because its policy gave up."""
+        """A transient child whose reconnect policy gave up is not restarted."""
         self.child.gave_up = True
         self.assertEqual(
             self.line(self.log.not_restarting, self.child),
@@ -78,7 +78,7 @@ class RestartTests(LogCase):
         )
 
     def test_too_many(self) -> None:
-        """The end of a supervisor with too many restarts."""
+        """A supervisor with too many restarts stops all children."""
         self.assertEqual(
             self.line(self.log.too_many_restarts, Intensity(3, 2.5)),
             (
@@ -88,7 +88,7 @@ class RestartTests(LogCase):
         )
 
     def test_id(self) -> None:
-        """Ids that are not text are shown as their ``repr``, and long ones are shortened."""
+        """An id that is not a str is shown as its ``repr``; a long id is shortened."""
         log = SupervisorLog(("feeds", 7))
         _, text = self.line(log.too_many_restarts, Intensity(3, 5.0))
         self.assertTrue(text.startswith("supervisor ('feeds', 7): "), text)
@@ -98,19 +98,19 @@ class RestartTests(LogCase):
 
 
 class StartTests(LogCase):
-    """Lines about starts that failed."""
+    """Lines about failed starts."""
 
     START_FAILED = 'supervisor "feeds": child "orders" could not be started'
 
     def test_first(self) -> None:
-        """The first start: the reason, what follows, and a traceback."""
+        """After a failed first start, the line has the reason, the consequence and a traceback."""
         level, text = self.line(self.log.first_start_failed, self.child, ValueError("bad price"))
         self.assertEqual(level, LogLevel.critical)
         self.assertEqual(text, f"{self.START_FAILED}: ValueError: bad price; stopping all children")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
-    def test_first_of_the_network(self) -> None:
-        """An error of the network has no traceback."""
+    def test_first_network_error(self) -> None:
+        """A network error has no traceback."""
         error = ConnError(ConnectionRefusedError())
         level, text = self.line(self.log.first_start_failed, self.child, error)
         self.assertEqual(level, LogLevel.error)
@@ -118,7 +118,7 @@ class StartTests(LogCase):
         self.assertTrue(text.endswith("; stopping all children"), text)
 
     def test_first_was_logged(self) -> None:
-        """A reason that the client has logged is not repeated."""
+        """A reason that the client has already logged is not repeated."""
         self.child.start_error_was_logged = True
         self.assertEqual(
             self.line(self.log.first_start_failed, self.child, ValueError("bad price")),
@@ -126,14 +126,14 @@ class StartTests(LogCase):
         )
 
     def test_restart(self) -> None:
-        """A restart: the reason, with a traceback; what follows has a line of its own."""
+        """After a failed restart, the line has the reason and a traceback, but no consequence."""
         level, text = self.line(self.log.restart_failed, self.child, ValueError("bad price"))
         self.assertEqual(level, LogLevel.critical)
         self.assertEqual(text, f"{self.START_FAILED}: ValueError: bad price")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_restart_was_logged(self) -> None:
-        """If the client has logged the reason, nothing is left to log."""
+        """If the client has already logged the reason, nothing is logged."""
         self.child.start_error_was_logged = True
         with capturedLogs() as events:
             self.log.restart_failed(self.child, ValueError("bad price"))

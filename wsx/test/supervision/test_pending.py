@@ -1,4 +1,4 @@
-"""Tests of wsx._supervision.pending: restarts that wait for a delay."""
+"""Tests of wsx._supervision.pending: restarts that are delayed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wsx.test.support.children import make_child
 
 
 class PendingCase(SynchronousTestCase):
-    """Three children, and the restarts that were due."""
+    """Three children, and the restarts that are due."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -22,16 +22,16 @@ class PendingCase(SynchronousTestCase):
         self.a, self.b, self.c = (make_child(id) for id in "abc")
 
     def add(self, children: list[Child], causes: set[Child], delay: float) -> None:
-        """Let children wait."""
+        """Add a pending restart of ``children``."""
         self.pending.add(children, causes, delay, self.clock)
 
     def finish(self) -> list[Child]:
-        """End the only restart that is due; return its children."""
+        """Finish the only restart that is due and return its children."""
         (restart,) = self.due
         self.due.clear()
         return self.pending.finish(restart)
 
-    def recent(self, child: Child) -> int:
+    def count_restart(self, child: Child) -> int:
         """Count a restart now; return the number of the child's restarts within the period."""
         return self.intensity.add(child, self.clock.seconds())
 
@@ -49,20 +49,20 @@ class DelayTests(PendingCase):
         self.assertNotIn(self.a, self.pending)
 
     def test_without_delay(self) -> None:
-        """A restart without a delay is due in a later step, not at once."""
+        """A restart without a delay is due in a later reactor iteration."""
         self.add([self.a], {self.a}, 0.0)
         self.assertEqual(self.due, [])
         self.clock.advance(0.0)
         self.assertEqual(self.finish(), [self.a])
 
     def test_together(self) -> None:
-        """Children of one restart are due together, in their order."""
+        """The children of one restart are due together, in the given order."""
         self.add([self.c, self.a], {self.a}, 3.0)
         self.clock.advance(3.0)
         self.assertEqual(self.finish(), [self.c, self.a])
 
     def test_separate(self) -> None:
-        """Each restart has a delay of its own."""
+        """Each restart has its own delay."""
         self.add([self.a], {self.a}, 3.0)
         self.add([self.b], {self.b}, 1.0)
         self.clock.advance(1.0)
@@ -71,7 +71,7 @@ class DelayTests(PendingCase):
         self.assertEqual(self.finish(), [self.a])
 
     def test_waits_until_finished(self) -> None:
-        """Children of a restart that is due wait until it is finished."""
+        """The children of a due restart are pending until the restart is finished."""
         self.add([self.a], {self.a}, 1.0)
         self.clock.advance(1.0)
         self.assertIn(self.a, self.pending)
@@ -79,7 +79,7 @@ class DelayTests(PendingCase):
         self.assertNotIn(self.a, self.pending)
 
     def test_add_again(self) -> None:
-        """A child that is added again waits for the new delay only."""
+        """A child that is added again is removed from its earlier restart."""
         self.add([self.a, self.b], {self.a}, 1.0)
         self.add([self.a], {self.a}, 3.0)
         self.clock.advance(1.0)
@@ -89,10 +89,10 @@ class DelayTests(PendingCase):
 
 
 class DiscardTests(PendingCase):
-    """Children that wait no longer."""
+    """Removing children from pending restarts."""
 
     def test_one(self) -> None:
-        """The others of the restart still wait."""
+        """The other children of the restart stay pending."""
         self.add([self.a, self.b], {self.a}, 3.0)
         self.pending.discard(self.a)
         self.assertNotIn(self.a, self.pending)
@@ -100,28 +100,28 @@ class DiscardTests(PendingCase):
         self.assertEqual(self.finish(), [self.b])
 
     def test_last(self) -> None:
-        """Without children, a restart is never due, and leaves no timer."""
+        """A restart without children is cancelled and leaves no timer."""
         self.add([self.a, self.b], {self.a}, 3.0)
         self.pending.discard(self.a)
         self.pending.discard(self.b)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_not_waiting(self) -> None:
-        """Discarding a child that does not wait does nothing."""
+        """Discarding a child that is not pending does nothing."""
         self.add([self.a], {self.a}, 3.0)
         self.pending.discard(self.b)
         self.clock.advance(3.0)
         self.assertEqual(self.finish(), [self.a])
 
     def test_when_due(self) -> None:
-        """A child that is discarded after the restart was due is not started."""
+        """A child that is discarded while the restart is due is not started."""
         self.add([self.a, self.b], {self.a}, 3.0)
         self.clock.advance(3.0)
         self.pending.discard(self.a)
         self.assertEqual(self.finish(), [self.b])
 
     def test_clear(self) -> None:
-        """After ``clear`` no child waits and no timer is left, whether due or not."""
+        """After ``clear``, no child is pending and no timer is left, even if a restart was due."""
         self.add([self.a], {self.a}, 1.0)
         self.add([self.b, self.c], {self.b}, 3.0)
         self.clock.advance(1.0)
@@ -136,7 +136,7 @@ class TakeTests(PendingCase):
     """Children that are included in the restart of a sibling."""
 
     def test_take(self) -> None:
-        """It returns the causes and the longest time left, and the children wait no longer."""
+        """``take`` removes the children and returns the causes and the longest remaining delay."""
         self.add([self.a], {self.a}, 3.0)
         self.add([self.b, self.c], {self.b}, 5.0)
         self.clock.advance(1.0)
@@ -145,13 +145,13 @@ class TakeTests(PendingCase):
         self.assertNotIn(self.c, self.pending)
 
     def test_take_nothing(self) -> None:
-        """If none of the children waits, there are no causes and no time is left."""
+        """If none of the children is pending, there are no causes and no remaining delay."""
         self.add([self.a], {self.a}, 3.0)
         self.assertEqual(self.pending.take([self.b]), (set(), 0.0))
         self.assertIn(self.a, self.pending)
 
     def test_take_what_is_due(self) -> None:
-        """A restart that is due has no time left, and starts none of the children taken."""
+        """A due restart has no remaining delay and does not start the children taken."""
         self.add([self.a, self.b], {self.a}, 3.0)
         self.clock.advance(3.0)
         self.assertEqual(self.pending.take([self.b]), ({self.a}, 0.0))
@@ -159,49 +159,49 @@ class TakeTests(PendingCase):
 
 
 class ClockTests(PendingCase):
-    """The time that a cause waits does not count in the restart intensity."""
+    """The delay of a cause does not count in the restart intensity."""
 
     def test_wait(self) -> None:
-        """The time of the wait does not count, neither of a long one."""
-        self.assertEqual(self.recent(self.a), 1)
+        """The delay does not count, even a long one."""
+        self.assertEqual(self.count_restart(self.a), 1)
         self.add([self.a], {self.a}, 100.0)
         self.clock.advance(100.0)
         self.finish()
-        self.assertEqual(self.recent(self.a), 2)
+        self.assertEqual(self.count_restart(self.a), 2)
 
     def test_after_the_wait(self) -> None:
-        """The time after the delay counts, also before the restart is finished."""
-        self.assertEqual(self.recent(self.a), 1)
+        """The time after the delay counts, even before the restart is finished."""
+        self.assertEqual(self.count_restart(self.a), 1)
         self.add([self.a], {self.a}, 100.0)
         self.clock.advance(100.0)
         self.clock.advance(5.5)
         self.finish()
-        self.assertEqual(self.recent(self.a), 1)
+        self.assertEqual(self.count_restart(self.a), 1)
 
     def test_sibling(self) -> None:
-        """For siblings, the time of the wait counts."""
-        self.assertEqual(self.recent(self.b), 1)
+        """The delay counts for siblings."""
+        self.assertEqual(self.count_restart(self.b), 1)
         self.add([self.a, self.b], {self.a}, 100.0)
         self.clock.advance(100.0)
         self.finish()
-        self.assertEqual(self.recent(self.b), 1)
+        self.assertEqual(self.count_restart(self.b), 1)
 
     def test_discarded(self) -> None:
-        """Of a wait that was cut short, only the time until then does not count."""
-        self.assertEqual(self.recent(self.a), 1)
+        """If a child is discarded, only its delay until then does not count."""
+        self.assertEqual(self.count_restart(self.a), 1)
         self.add([self.a], {self.a}, 100.0)
         self.clock.advance(50.0)
         self.pending.discard(self.a)
         self.clock.advance(4.0)
-        self.assertEqual(self.recent(self.a), 2)
+        self.assertEqual(self.count_restart(self.a), 2)
         self.clock.advance(1.5)
-        self.assertEqual(self.recent(self.a), 2, "the first is longer ago than 5 s now")
+        self.assertEqual(self.count_restart(self.a), 2, "the first restart has expired")
 
     def test_waits_again_while_the_first_restart_is_due(self) -> None:
-        """A restart that is due does not end the pause of a child that waits for another one."""
-        self.assertEqual(self.recent(self.a), 1)
+        """A due restart does not end the pause of a child that has moved to another restart."""
+        self.assertEqual(self.count_restart(self.a), 1)
         self.add([self.a, self.b], {self.a, self.b}, 1.0)
         self.pending.discard(self.a)
         self.add([self.a], {self.a}, 100.0)
         self.clock.pump([1.0, 99.0])
-        self.assertEqual(self.recent(self.a), 2)
+        self.assertEqual(self.count_restart(self.a), 2)

@@ -1,4 +1,4 @@
-"""Tests of wsx._supervision.restarts: which children are restarted after an end, and when."""
+"""Tests of wsx._supervision.restarts: which children are restarted, and when."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from wsx.test.support.each import each
 
 
 class RestartsCase(SynchronousTestCase):
-    """Three running children, and a note of each start and stop.
+    """Three running children; the test records each start and stop.
 
     Attributes:
-        events: ``"start a"``, ``"stop a"``, in order.
+        events: The recorded starts and stops, for example ``"start a"``, in order.
         clients: The last client of each child, by id.
         failing: The ids of children whose start fails.
-        slow: The ids of children whose stop waits for the test.
+        slow: The ids of children that stop only when the test fires ``stopped``.
     """
 
     def setUp(self) -> None:
@@ -53,11 +53,11 @@ class RestartsCase(SynchronousTestCase):
         self.events.clear()
 
     def run_now(self, coroutine: Any) -> None:
-        """Run a coroutine that waits for nothing."""
+        """Run a coroutine that completes at once."""
         self.successResultOf(Deferred.fromCoroutine(coroutine))
 
     def start(self, id: str) -> Deferred[FakeClient]:
-        """Start a child: the start function of all specifications."""
+        """Start a child; this is the start function of all specifications."""
         self.events.append(f"start {id}")
         if id in self.failing:
             return fail(OSError("no"))
@@ -66,11 +66,11 @@ class RestartsCase(SynchronousTestCase):
             client.stopped.callback(None)
         stop = client.stop
 
-        def noted_stop() -> Deferred[None]:
+        def recording_stop() -> Deferred[None]:
             self.events.append(f"stop {id}")
             return stop()
 
-        client.stop = noted_stop  # type: ignore[method-assign]
+        client.stop = recording_stop  # type: ignore[method-assign]
         return succeed(client)
 
     def ended(self, child: Child, reason: object) -> None:
@@ -79,27 +79,27 @@ class RestartsCase(SynchronousTestCase):
             self.restarts.restart(child, reason)
 
     def add_slow_job(self) -> Deferred[None]:
-        """Add a job that runs until the Deferred fires."""
-        gate: Deferred[None] = Deferred()
+        """Add a job that runs until the returned Deferred fires."""
+        blocker: Deferred[None] = Deferred()
 
         async def job() -> None:
-            await gate
+            await blocker
 
         self.jobs.add_logged(job)
-        return gate
+        return blocker
 
     def crash(self, id: str) -> None:
-        """Let a child end."""
+        """End a child with an error."""
         self.clients[id].end.callback(ValueError("crash"))
 
     def assert_events(self, *events: str) -> None:
-        """Check what was started and stopped since the last check."""
+        """Assert which children were started and stopped since the last call."""
         self.assertEqual(self.events, list(events))
         self.events.clear()
 
 
 class StrategyTests(RestartsCase):
-    """Who is stopped and started, in which order."""
+    """Which children are stopped and started, in which order."""
 
     @each(
         [
@@ -109,7 +109,7 @@ class StrategyTests(RestartsCase):
         ]
     )
     def test_strategy(self, strategy: str, stops: list[str], starts: list[str]) -> None:
-        """Siblings are stopped in reverse at once; after the delay all are started in order."""
+        """Siblings are stopped at once, in reverse; after the delay, all are started in order."""
         self.restarts.configure(strategy, 3, 5.0)
         self.crash("b")
         self.assert_events(*stops)
@@ -119,7 +119,7 @@ class StrategyTests(RestartsCase):
         self.assert_events(*starts)
 
     def test_delay_grows(self) -> None:
-        """The delay is that of the child's Backoff for its number of restarts."""
+        """The child's Backoff computes the delay from the number of restarts."""
         for delay in (1.0, 2.0, 4.0):
             self.crash("a")
             (timer,) = self.clock.getDelayedCalls()
@@ -127,7 +127,7 @@ class StrategyTests(RestartsCase):
             self.clock.advance(delay)
 
     def test_alone_does_not_wait_for_jobs(self) -> None:
-        """A child that is restarted alone does not wait for a job that is running."""
+        """The restart of a single child does not wait for a running job."""
         self.add_slow_job()
         self.crash("a")
         self.clock.advance(1.0)
@@ -135,39 +135,39 @@ class StrategyTests(RestartsCase):
 
     @each(["one_for_all", "rest_for_one"])
     def test_group_waits_for_jobs(self, strategy: str) -> None:
-        """The restart of a group waits for the job that is running."""
+        """The restart of a group waits for a running job."""
         self.restarts.configure(strategy, 3, 5.0)
-        gate = self.add_slow_job()
+        blocker = self.add_slow_job()
         self.crash("b")
         self.assert_events()
-        gate.callback(None)
+        blocker.callback(None)
         self.assertEqual(self.events[0], "stop c")
 
     def test_last_waits_for_jobs(self) -> None:
-        """With rest_for_one, the restart of the last child waits for jobs as well."""
+        """With rest_for_one, even the restart of the last child waits for a running job."""
         self.restarts.configure("rest_for_one", 3, 5.0)
-        gate = self.add_slow_job()
+        blocker = self.add_slow_job()
         self.crash("c")
         self.clock.advance(1.0)
         self.assert_events()
-        gate.callback(None)
+        blocker.callback(None)
         self.assert_events("start c")
 
     def test_terminated_before_its_group_is_stopped(self) -> None:
-        """Only the child that was terminated before its group was stopped stays down."""
+        """A child that was stopped before its group is not restarted with the group."""
         self.restarts.configure("one_for_all", 3, 5.0)
-        gate = self.add_slow_job()
+        blocker = self.add_slow_job()
         child = self.children.find("b")
         self.jobs.add_logged(lambda: self.children.stop(child))
         self.crash("b")
-        gate.callback(None)
+        blocker.callback(None)
         self.assert_events("stop c", "stop a")
         self.clock.advance(1.0)
         self.assert_events("start a", "start c")
         self.assertFalse(child.should_run)
 
     def test_time_in_another_restart(self) -> None:
-        """A pending restart that is included in another one: neither time counts."""
+        """If a restart includes a pending one, the delays of both do not count."""
         self.restarts.configure("rest_for_one", 9, 0.8)
         self.crash("c")
         self.clock.advance(0.5)
@@ -178,13 +178,13 @@ class StrategyTests(RestartsCase):
         self.assertEqual(timer.getTime() - self.clock.seconds(), 2.0)
 
     def test_sibling_ends_meanwhile(self) -> None:
-        """A sibling that ends before it is stopped is no restart of its own."""
+        """A sibling that ends before it is stopped does not cause another restart."""
         self.slow.add("c")
         self.restarts.configure("one_for_all", 3, 5.0)
         self.crash("b")
         self.clock.advance(1.0)
         self.events.clear()
-        self.crash("b")  # Now the stop of c waits.
+        self.crash("b")  # The job now waits for c to stop.
         self.crash("a")
         self.clients["c"].stopped.callback(None)
         self.clock.advance(2.0)
@@ -197,7 +197,7 @@ class LimitTests(RestartsCase):
 
     @each(STRATEGIES)
     def test_too_many(self, strategy: str) -> None:
-        """One restart more than allowed gives up, with the limits and the reason."""
+        """One restart more than allowed ends with the limits and the reason."""
         self.restarts.configure(strategy, 1, 7.0)
         self.crash("a")
         self.clock.advance(1.0)
@@ -210,7 +210,7 @@ class LimitTests(RestartsCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_configure_forgets(self) -> None:
-        """After ``configure`` and after ``forget_all`` the restarts so far do not count."""
+        """After ``configure``, ``forget`` and ``forget_all``, earlier restarts do not count."""
         self.restarts.configure("one_for_one", 1, 5.0)
         for forget in (
             lambda: self.restarts.configure("one_for_one", 1, 5.0),
@@ -223,8 +223,8 @@ class LimitTests(RestartsCase):
         self.crash("a")
         self.assertEqual(self.ends, [])
 
-    def test_configure_refuses(self) -> None:
-        """A strategy that is unknown is refused with a message, and nothing has changed."""
+    def test_configure_rejects(self) -> None:
+        """``configure`` rejects an unknown strategy and changes nothing."""
         self.restarts.configure("rest_for_one", 3, 5.0)
         error = self.assertRaises(ValueError, self.restarts.configure, "one_for_two", 3, 5.0)
         expectation = '"one_for_one", "one_for_all" or "rest_for_one"'
@@ -234,7 +234,7 @@ class LimitTests(RestartsCase):
         self.assert_events("stop c")
 
     def test_failing_start(self) -> None:
-        """A start that fails counts as another restart, with the next delay."""
+        """A failed start counts as another restart and uses the next delay."""
         self.failing.add("a")
         self.crash("a")
         self.clock.advance(1.0)
@@ -247,7 +247,7 @@ class LimitTests(RestartsCase):
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
     def test_failing_start_in_a_group(self) -> None:
-        """If a child of a group cannot be started, the strategy starts from there."""
+        """If a child of a group cannot be started, the strategy is applied to that child."""
         self.restarts.configure("rest_for_one", 9, 5.0)
         self.failing.add("b")
         self.crash("a")
@@ -260,10 +260,10 @@ class LimitTests(RestartsCase):
 
 
 class CancelTests(RestartsCase):
-    """Restarts that are not made."""
+    """Cancelling restarts."""
 
     def test_cancel(self) -> None:
-        """A pending restart that was cancelled is not made; others are."""
+        """A cancelled restart does not happen; others do."""
         self.crash("a")
         self.crash("b")
         self.restarts.cancel(self.children.find("a"))
@@ -278,7 +278,7 @@ class CancelTests(RestartsCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_ending_while_the_group_is_stopped(self) -> None:
-        """If the supervisor ends while siblings are stopped, nothing is restarted."""
+        """If the supervisor ends while siblings are being stopped, no child is restarted."""
         self.restarts.configure("one_for_all", 3, 5.0)
         self.is_ending = True
         self.crash("b")
@@ -286,14 +286,14 @@ class CancelTests(RestartsCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_ending_when_due(self) -> None:
-        """If the supervisor is ending when a restart is due, it is not made."""
+        """If the supervisor is ending when a restart is due, the restart does not happen."""
         self.crash("a")
         self.is_ending = True
         self.clock.advance(1.0)
         self.assert_events()
 
     def test_terminated_during_its_start(self) -> None:
-        """A start that fails because the child was stopped is no restart."""
+        """A start that fails because the child was stopped does not cause a restart."""
         starting: Deferred[Any] = Deferred()
         self.start = lambda id: starting  # type: ignore[method-assign]
         self.crash("a")

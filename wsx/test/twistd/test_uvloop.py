@@ -1,4 +1,4 @@
-"""Tests of wsx._twistd.uvloop: the reactor that twistd and trial know as "uvloop"."""
+"""Tests of wsx._twistd.uvloop: the reactor that twistd and trial offer as "uvloop"."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ print(type(reactor).__name__, type(reactor._asyncioEventloop).__module__)
 
 
 class InstallTests(SynchronousTestCase):
-    """Choosing the reactor."""
+    """Installing the reactor."""
 
-    def test_known(self) -> None:
-        """It is among the reactors that ``--help-reactors`` lists."""
+    def test_listed(self) -> None:
+        """``--help-reactors`` lists the reactor."""
         kinds: list[Any] = list(getReactorTypes())
         (found,) = [kind for kind in kinds if kind.shortName == "uvloop"]
         self.assertEqual(found.moduleName, "wsx._twistd.uvloop")
         self.assertIn("pip install uvloop", found.description)
 
     def test_install(self) -> None:
-        """It is Twisted's asyncio reactor, on a loop of uvloop's."""
+        """``install`` installs Twisted's asyncio reactor on a uvloop event loop."""
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT], cwd=FOLDER, capture_output=True, text=True, check=False
         )
         self.assertEqual((done.stdout, done.stderr), ("AsyncioSelectorReactor uvloop\n", ""))
 
-    def test_not_there(self) -> None:
-        """Without uvloop it is an ImportError, which twistd tells in a line."""
+    def test_uvloop_missing(self) -> None:
+        """Without uvloop, ``install`` raises an ImportError, which twistd reports in one line."""
         with mock.patch.dict(sys.modules, {"uvloop": None}):
             error = self.assertRaises(ImportError, uvloop.install)
         self.assertIn("pip install uvloop", str(error))
