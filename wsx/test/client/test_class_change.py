@@ -76,8 +76,8 @@ LATER = """
 """
 
 
-class Line(Protocol):
-    """The server's side of one TCP connection: answers the handshake and records frames."""
+class ServerConnection(Protocol):
+    """The server's side of a connection: completes the opening handshake, records frames."""
 
     factory: RawServer
 
@@ -93,16 +93,19 @@ class Line(Protocol):
             head, end, self.data = self.data.partition(b"\r\n\r\n")
             assert end, "the request came in pieces"
             self.is_open = True
-            self.answer(head.decode("latin-1").split("\r\n"))
+            self.respond(head.decode("latin-1").split("\r\n"))
         while (size := self.first_frame()) <= len(self.data):
             frame, self.data = self.data[:size], self.data[size:]
             self.frames.put(read_frames(frame)[0])
 
     def first_frame(self) -> int:
-        """Return the size of the first frame, a short one; more than has arrived if unknown."""
+        """Return the size of the first frame, which must be short.
+
+        If the size is unknown, return more than has arrived.
+        """
         return 6 + (self.data[1] & 0x7F) if len(self.data) > 1 else 6
 
-    def answer(self, lines: list[str]) -> None:
+    def respond(self, lines: list[str]) -> None:
         fields = (line.partition(": ") for line in lines)
         headers = {name.lower(): value for name, _, value in fields}
         accept = handshake.accept_value(headers["sec-websocket-key"])
@@ -126,25 +129,25 @@ class RawServer(ServerFactory):
     """A server on a loopback socket.
 
     Attributes:
-        lines: The TCP connections so far.
+        connections: The TCP connections so far.
     """
 
-    protocol: Any = Line
+    protocol: Any = ServerConnection
     noisy = False
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
+        self.connections: list[ServerConnection] = []
         self._empty: Deferred[None] | None = None
 
     def buildProtocol(self, addr: Any) -> Any:
-        line = Line()
-        line.factory = self
-        self.lines.append(line)
-        return line
+        connection = ServerConnection()
+        connection.factory = self
+        self.connections.append(connection)
+        return connection
 
     def connection_ended(self) -> None:
         """Fire the Deferred of ``empty`` if no connection is left."""
-        if self._empty is not None and all(line.lost for line in self.lines):
+        if self._empty is not None and all(connection.lost for connection in self.connections):
             self._empty.callback(None)
 
     def empty(self) -> Deferred[None]:
@@ -167,7 +170,7 @@ class HotCodeChangeTests(LoopbackCase):
         self.directory = Path(self.mktemp())
         self.directory.mkdir()
         self.patch(sys, "path", [str(self.directory.resolve()), *sys.path])
-        # Two versions within a second could have the same time stamp.
+        # Two versions written within a second could have the same time stamp.
         self.patch(sys, "dont_write_bytecode", True)
         self.addCleanup(sys.modules.pop, MODULE, None)
         self.edit(FIRST)
@@ -191,29 +194,29 @@ class HotCodeChangeTests(LoopbackCase):
         self.addCleanup(client.abort)
         return client
 
-    async def ask(self, line: Line) -> str:
-        """Send a message from the server, and return the client's answer."""
-        line.send(text("x"))
-        _, payload = await line.frames.get()
+    async def ask(self, connection: ServerConnection) -> str:
+        """Send a message from the server, and return the client's reply."""
+        connection.send(text("x"))
+        _, payload = await connection.frames.get()
         return payload.decode()
 
     def assert_same_socket(self, ports: tuple[Any, Any]) -> None:
         """Check that the first connection is still open, and that there is no other one."""
-        self.assertEqual(len(self.server.lines), 1)
-        self.assertFalse(self.server.lines[0].lost)
+        self.assertEqual(len(self.server.connections), 1)
+        self.assertFalse(self.server.connections[0].lost)
         self.assertEqual(self.ports(), ports)
 
     def ports(self) -> tuple[Any, Any]:
         """Return the client's address and the socket of the first connection."""
-        transport: Any = self.server.lines[0].transport
+        transport: Any = self.server.connections[0].transport
         return transport.getPeer(), transport.fileno()
 
     async def test_change(self) -> None:
         """[Y6] the new class is used on the same TCP connection, with the converted state."""
         client = await self.open()
-        line, ports = self.server.lines[0], self.ports()
+        connection, ports = self.server.connections[0], self.ports()
         handler, old_class = client.handler, self.module.Counter
-        self.assertEqual([await self.ask(line) for _ in range(2)], ["first 1", "first 2"])
+        self.assertEqual([await self.ask(connection) for _ in range(2)], ["first 1", "first 2"])
         self.assertEqual(client.sys.get_status()["version"], "1")
 
         new_class = self.reload(SECOND).Counter
@@ -221,7 +224,7 @@ class HotCodeChangeTests(LoopbackCase):
         await client.sys.change_code(new_class, "1", 10)
 
         self.assertEqual(client.sys.get_state(), {"count": 2, "step": 10})
-        self.assertEqual([await self.ask(line) for _ in range(2)], ["second 12", "second 22"])
+        self.assertEqual([await self.ask(connection) for _ in range(2)], ["second 12", "second 22"])
         status = client.sys.get_status()
         self.assertEqual((status["version"], status["handler"]), ("2", new_class))
         self.assertEqual(status["status"], "open")
@@ -232,19 +235,19 @@ class HotCodeChangeTests(LoopbackCase):
         """[Y6] reloading a module without ``change_code`` does not affect the client."""
         client = await self.open()
         self.reload(SECOND)
-        self.assertEqual(await self.ask(self.server.lines[0]), "first 1")
+        self.assertEqual(await self.ask(self.server.connections[0]), "first 1")
         self.assertEqual(client.sys.get_status()["version"], "1")
 
     async def test_failing(self) -> None:
         """[Y6] if ``code_change`` fails, the old class and state stay in use."""
         client = await self.open()
-        line, ports = self.server.lines[0], self.ports()
+        connection, ports = self.server.connections[0], self.ports()
         old_class = self.module.Counter
-        self.assertEqual(await self.ask(line), "first 1")
+        self.assertEqual(await self.ask(connection), "first 1")
         new_class = self.reload(FAILING).Counter
         await self.assertFailure(client.sys.change_code(new_class, "1"), RuntimeError)
         self.assertEqual(client.sys.get_state(), 1)
-        self.assertEqual(await self.ask(line), "first 2")
+        self.assertEqual(await self.ask(connection), "first 2")
         status = client.sys.get_status()
         self.assertEqual((status["version"], status["handler"]), ("1", old_class))
         self.assertFalse(hasattr(client.handler, "half_way"))
@@ -253,23 +256,23 @@ class HotCodeChangeTests(LoopbackCase):
     async def test_repaired(self) -> None:
         """[Y6] after a failure, a corrected version can be used."""
         client = await self.open()
-        line, ports = self.server.lines[0], self.ports()
+        connection, ports = self.server.connections[0], self.ports()
         await self.assertFailure(client.sys.change_code(self.reload(FAILING).Counter), RuntimeError)
         await client.sys.change_code(self.reload(SECOND).Counter, "1", 5)
-        self.assertEqual(await self.ask(line), "second 5")
+        self.assertEqual(await self.ask(connection), "second 5")
         self.assert_same_socket(ports)
 
     async def test_messages_meanwhile(self) -> None:
         """[Y6] messages that arrive while ``code_change`` is pending go to the new class."""
         client = await self.open(7)
-        line, ports = self.server.lines[0], self.ports()
+        connection, ports = self.server.connections[0], self.ports()
         module = self.reload(LATER)
         changed = client.sys.change_code(module.Counter)
         for _ in range(3):
-            line.send(text("x"))
+            connection.send(text("x"))
         self.reactor.callLater(0.02, module.gate.callback, "converted")
-        answers = [(await line.frames.get())[1] for _ in range(3)]
-        self.assertEqual(answers, [b"fourth (7, 'converted')"] * 3)
+        replies = [(await connection.frames.get())[1] for _ in range(3)]
+        self.assertEqual(replies, [b"fourth (7, 'converted')"] * 3)
         await changed
         self.assertEqual(client.sys.get_status()["version"], "4")
         self.assert_same_socket(ports)
@@ -277,14 +280,14 @@ class HotCodeChangeTests(LoopbackCase):
     async def test_under_way(self) -> None:
         """[Y6] no message is lost, duplicated or reordered by a change during traffic."""
         client = await self.open()
-        line, ports = self.server.lines[0], self.ports()
-        line.send(text("x") * 500)
-        answers = [(await line.frames.get())[1] for _ in range(100)]
+        connection, ports = self.server.connections[0], self.ports()
+        connection.send(text("x") * 500)
+        replies = [(await connection.frames.get())[1] for _ in range(100)]
         changed = client.sys.change_code(self.reload(SECOND).Counter, "1", 1)
-        line.send(text("x") * 500)
-        answers += [(await line.frames.get())[1] for _ in range(900)]
+        connection.send(text("x") * 500)
+        replies += [(await connection.frames.get())[1] for _ in range(900)]
         await changed
-        self.assertEqual([int(answer.split()[1]) for answer in answers], list(range(1, 1001)))
-        self.assertEqual(answers[0], b"first 1")
-        self.assertEqual(answers[-1], b"second 1000")
+        self.assertEqual([int(reply.split()[1]) for reply in replies], list(range(1, 1001)))
+        self.assertEqual(replies[0], b"first 1")
+        self.assertEqual(replies[-1], b"second 1000")
         self.assert_same_socket(ports)

@@ -184,7 +184,7 @@ class StateTests(DeliveryCase):
         self.assertEqual(scenario.delivery.state, "abc")
 
     def test_within_a_read_with_replies(self) -> None:
-        """[C3] The state changes between the frames of one read if some are answered."""
+        """[C3] The state changes between the frames of one read if the handler replies to some."""
         answers = {"a": Reply, "b": Ok, "c": Reply}
 
         def answer(frame: Text, state: str) -> Any:

@@ -90,25 +90,25 @@ class LostTests(DeliveryCase):
 class FailureTests(DeliveryCase):
     """[C6] Exceptions, Exit and invalid results of each callback."""
 
-    def ways(self, error: Exception) -> tuple[Any, ...]:
-        """Return the answers that make a callback fail directly and asynchronously."""
+    def failing_responses(self, error: Exception) -> tuple[Any, ...]:
+        """Return the responses that make a callback fail directly and asynchronously."""
         return (
             error,
             lambda argument, state: fail(error),
             lambda argument, state: raising(error),
         )
 
-    def call(self, callback: str, answer: Any) -> DeliveryScenario:
-        """Return a scenario in which the callback was called, with this answer."""
-        scenario = self.scenario(**{callback: answer})
+    def call(self, callback: str, response: Any) -> DeliveryScenario:
+        """Return a scenario in which the callback was called and responded like this."""
+        scenario = self.scenario(**{callback: response})
         scenario.trigger(callback)
         return scenario
 
     def test_exception(self) -> None:
         """[C6, C8] An exception is passed on with its traceback, the callback and its argument."""
         for callback in CALLBACKS:
-            for answer in self.ways(error := ValueError(callback)):
-                scenario = self.call(callback, answer)
+            for response in self.failing_responses(error := ValueError(callback)):
+                scenario = self.call(callback, response)
                 self.assertEqual(scenario.events, [callback, "callback_failed"])
                 [(failure, failed, argument)] = scenario.owner.failures
                 self.assertIs(failure.value, error)
@@ -131,8 +131,8 @@ class FailureTests(DeliveryCase):
     def test_exit(self) -> None:
         """[C6, C8] Exit ends the client with its reason, and is not a failure."""
         for callback in CALLBACKS:
-            for answer in self.ways(Exit("enough")):
-                scenario = self.call(callback, answer)
+            for response in self.failing_responses(Exit("enough")):
+                scenario = self.call(callback, response)
                 self.assertEqual(scenario.owner.exits, ["enough"], callback)
                 self.assertEqual(scenario.owner.failures, [], callback)
                 self.assertEqual(scenario.events, [callback, "exited"])
@@ -140,8 +140,8 @@ class FailureTests(DeliveryCase):
     def test_exit_without_a_reason(self) -> None:
         """[C6, C8] Exit without a reason is a normal close."""
         for callback in CALLBACKS:
-            for answer in self.ways(Exit()):
-                scenario = self.call(callback, answer)
+            for response in self.failing_responses(Exit()):
+                scenario = self.call(callback, response)
                 self.assertEqual(scenario.owner.exits, [LocalClose(1000, "")], callback)
                 self.assertEqual(scenario.owner.failures, [], callback)
 
@@ -187,12 +187,12 @@ class FailureTests(DeliveryCase):
 
     def test_nothing_after_it(self) -> None:
         """After a failure, the rest of the read and queued casts are not delivered."""
-        for answer, event in (
+        for response, event in (
             (ValueError(), "callback_failed"),
             (Exit(), "exited"),
             (lambda frame, state: "invalid", "callback_failed"),
         ):
-            scenario = self.scenario(handle_frame=answer)
+            scenario = self.scenario(handle_frame=response)
             scenario.receive(Text("1"), Text("2"), Ping())
             scenario.cast(1)
             scenario.settle()
@@ -242,19 +242,19 @@ class EndTests(DeliveryCase):
 
     def test_inside_a_read(self) -> None:
         """If a callback ends the delivery, the rest of its read is not delivered."""
-        for answer in (None, Ok(1), Reply(Text("late"), 1)):
+        for response in (None, Ok(1), Reply(Text("late"), 1)):
             scenario = self.scenario()
 
             def handle_frame(
-                *_: object, answer: Any = answer, scenario: DeliveryScenario = scenario
+                *_: object, response: Any = response, scenario: DeliveryScenario = scenario
             ) -> Any:
                 scenario.delivery.end()
-                return answer
+                return response
 
             scenario.handler.answers["handle_frame"] = handle_frame
             scenario.receive(Text("1"), Text("2"), Text("3"))
             scenario.settle()
-            self.assertEqual(scenario.events, ["handle_frame"], answer)
+            self.assertEqual(scenario.events, ["handle_frame"], response)
 
     def test_inside_a_batch_of_casts(self) -> None:
         """If a callback ends the delivery, queued casts and frames are not delivered."""
@@ -302,15 +302,15 @@ class EndTests(DeliveryCase):
     def test_result_after_it(self) -> None:
         """The result of a callback that is pending at the end is ignored; an error is logged."""
         answers = (Ok("new"), Reply(Text("late"), "new"), "invalid", Failure(ValueError()))
-        for answer in answers:
+        for response in answers:
             pending: Deferred[Any] = Deferred()
             scenario = self.scenario(handle_cast=as_deferred(pending))
             scenario.cast(1)
             scenario.iterate()
             scenario.delivery.end()
-            pending.callback(answer)
+            pending.callback(response)
             scenario.settle()
-            self.assertEqual(scenario.events, ["handle_cast"], answer)
+            self.assertEqual(scenario.events, ["handle_cast"], response)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_callback_that_ends_it_and_waits(self) -> None:
@@ -323,10 +323,10 @@ class EndTests(DeliveryCase):
             def handle_cast(
                 *_: object,
                 scenario: DeliveryScenario = scenario,
-                answer: Any = way(pending),  # noqa: B008
+                response: Any = way(pending),  # noqa: B008
             ) -> Any:
                 scenario.delivery.end()
-                return answer(None, None)
+                return response(None, None)
 
             scenario.handler.answers["handle_cast"] = handle_cast
             scenario.cast(1)
@@ -366,10 +366,10 @@ class TerminateTests(DeliveryCase):
     """Calling ``terminate``."""
 
     def terminate(
-        self, answer: Any, reason: object = "why"
+        self, response: Any, reason: object = "why"
     ) -> tuple[Deferred[Any], DeliveryScenario]:
         """Return the Deferred of ``terminate`` after the end, and the scenario."""
-        scenario = self.scenario(terminate=answer)
+        scenario = self.scenario(terminate=response)
         scenario.delivery.end()
         return scenario.delivery.terminate(reason), scenario
 
@@ -380,9 +380,9 @@ class TerminateTests(DeliveryCase):
 
     def test_result_is_ignored(self) -> None:
         """The result of ``terminate`` is ignored."""
-        for answer in (None, "invalid", Ok(1), Close(1), Reconnect(1)):
-            for wrap in (lambda answer: answer, succeed, answering):
-                ended, scenario = self.terminate(lambda *_, a=answer, w=wrap: w(a))
+        for response in (None, "invalid", Ok(1), Close(1), Reconnect(1)):
+            for wrap in (lambda response: response, succeed, answering):
+                ended, scenario = self.terminate(lambda *_, a=response, w=wrap: w(a))
                 self.assertEqual(self.successResultOf(ended), "why")
                 self.assertEqual(scenario.events, ["terminate"])
 
@@ -398,8 +398,8 @@ class TerminateTests(DeliveryCase):
     def test_exception(self) -> None:
         """[C9] An exception in ``terminate`` becomes the reason, and is passed on as a failure."""
         error = ValueError("in terminate")
-        for answer in (error, lambda *_: fail(error), lambda *_: raising(error)):
-            ended, scenario = self.terminate(answer)
+        for response in (error, lambda *_: fail(error), lambda *_: raising(error)):
+            ended, scenario = self.terminate(response)
             self.assertIs(self.successResultOf(ended), error)
             [(failure, failed, argument)] = scenario.owner.failures
             self.assertIs(failure.value, error)
@@ -408,8 +408,8 @@ class TerminateTests(DeliveryCase):
     def test_exit(self) -> None:
         """[C9, D6] Exit in ``terminate`` replaces the reason; Exit() makes it normal."""
         for error, reason in ((Exit(), LocalClose(1000, "")), (Exit("other"), "other")):
-            for answer in (error, lambda *_, e=error: fail(e), lambda *_, e=error: raising(e)):
-                ended, scenario = self.terminate(answer, ValueError("abnormal"))
+            for response in (error, lambda *_, e=error: fail(e), lambda *_, e=error: raising(e)):
+                ended, scenario = self.terminate(response, ValueError("abnormal"))
                 self.assertEqual(self.successResultOf(ended), reason)
                 self.assertEqual(scenario.events, ["terminate"])
 

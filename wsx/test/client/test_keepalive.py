@@ -13,7 +13,7 @@ from wsx.errors import DataTimeout, PingTimeout, WsxError
 from wsx.frames import Binary, Frame, Ping, Pong, Text
 from wsx.test.support.delivery import make_batch
 
-TICK = 0.125  # exact in binary, so that sums of times are
+TICK = 0.125  # Exact in binary, so sums of it are exact as well.
 
 
 class KeepaliveCase(SynchronousTestCase):
@@ -189,7 +189,7 @@ class LatencyTests(KeepaliveCase):
 
 
 class TakePongsTests(KeepaliveCase):
-    """``take_pongs`` removes the answers to keepalive pings from a batch."""
+    """``take_pongs`` removes the pongs for keepalive pings from a batch."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -203,7 +203,7 @@ class TakePongsTests(KeepaliveCase):
         return pongs, batch.frames, batch.has_controls
 
     def test_own_pong(self) -> None:
-        """The answer to a keepalive ping is removed and returned."""
+        """The pong for a keepalive ping is removed and returned."""
         pong = Pong(self.pings[1])
         self.assertEqual(self.take(pong), ([pong], [], False))
         self.assertEqual(self.keepalive.latency, 0.5)
@@ -222,7 +222,7 @@ class TakePongsTests(KeepaliveCase):
             self.assertEqual(found, ([own], [other, Text("a")], True))
 
     def test_no_own_pong(self) -> None:
-        """A batch without an answer is not changed."""
+        """A batch without such a pong is not changed."""
         frames = [Ping(b""), Pong(b"other"), Text("a")]
         batch = make_batch(*frames)
         self.assertEqual(self.keepalive.take_pongs(batch), [])
@@ -230,20 +230,20 @@ class TakePongsTests(KeepaliveCase):
         self.assertTrue(batch.has_controls)
 
     def test_several(self) -> None:
-        """Several answers in one batch are removed, in order."""
+        """Several such pongs in one batch are removed, in order."""
         pongs = [Pong(payload) for payload in self.pings]
         found = self.take(pongs[0], Text("a"), pongs[1])
         self.assertEqual(found, (pongs, [Text("a")], False))
         self.assertEqual(self.keepalive.latency, 0.5)
 
-    def test_answer_that_came_twice(self) -> None:
-        """A second answer to the same ping is removed as well."""
+    def test_second_pong_for_a_ping(self) -> None:
+        """A second pong for the same ping is removed as well."""
         pong = Pong(self.pings[1])
         self.assertEqual(self.take(pong, pong), ([pong, pong], [], False))
         self.assertEqual(self.take(pong), ([pong], [], False))
 
     def test_pong_of_another_connection(self) -> None:
-        """The answer to another connection's ping stays."""
+        """The pong for a ping of another connection stays."""
         self.pings.clear()
         self.keepalive.stop()
         self.watch(ping_interval=1.0)
@@ -285,8 +285,8 @@ class PingTimeoutTests(KeepaliveCase):
         self.advance(10)
         self.assertEqual(self.ends, [(14.0, PingTimeout)])
 
-    def test_each_ping_asks_anew(self) -> None:
-        """A server that falls silent after one answer times out after the next ping."""
+    def test_next_ping(self) -> None:
+        """A server that falls silent after one pong times out after the next ping."""
         keepalive = self.watch(ping_interval=10.0, ping_timeout=4.0)
         self.advance(11)
         keepalive.heard = True

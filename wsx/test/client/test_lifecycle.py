@@ -105,14 +105,14 @@ class PolicyTests(LifecycleCase):
         self.assertEqual(delays, [1.0, None, 1.0])
         self.assertFalse(life.gave_up)
 
-    def test_asked_twice(self) -> None:
-        """The policy is asked once about each loss, so jitter does not change the answer."""
+    def test_read_twice(self) -> None:
+        """The policy is called once for each loss, so jitter does not change the delay."""
         life = self.make(reconnect=wsx.Backoff(jitter=1))
         status = self.make_status(3)
         self.assertEqual(len({life.reconnect_delay(status) for _ in range(20)}), 1)
 
     def test_planned_delay_is_used(self) -> None:
-        """The next attempt is made after the delay that the handler was told."""
+        """The next attempt is made after the delay that the handler received."""
         delays: list[Any] = []
 
         def handle_disconnect(status: wsx.Disconnect, state: Any) -> Any:
@@ -149,7 +149,7 @@ class PolicyTests(LifecycleCase):
         self.assertFalse(life.gave_up)
 
     def test_handler_that_does_not_reconnect(self) -> None:
-        """If the handler ends the client although the policy reconnects, it did not give up."""
+        """If the handler ends the client against the policy, the policy did not give up."""
         handler = Recorder(handle_disconnect=wsx.Ok("state"))
         life = self.make(handler, reconnect=wsx.Backoff())
         self.open_it(life)

@@ -29,7 +29,7 @@ from wsx.test.support.sockets import global_reactor
 FULL = "/dev/full"
 NAME = "wsx.test.client.test_log_file"
 
-# A program that ends when its client does, as twistd's plugin; its disk is slow.
+# A program with a slow disk that stops when its client ends, like the twistd plugin.
 PROGRAM = """
 import io, sys, time
 from twisted.internet import reactor
@@ -310,7 +310,7 @@ class ThreadTests(LogFileCase):
         self.work()
         self.assertEqual(len(self.errors), 1)
 
-    def test_disk_that_does_not_answer(self) -> None:
+    def test_too_many_waiting_lines(self) -> None:
         """[Y5] too many waiting lines are a failure that is reported once."""
         file = self.file()
         for _ in range(300_000):
@@ -321,7 +321,7 @@ class ThreadTests(LogFileCase):
         self.assertLess(len(self.path.read_text()), 1000)
         self.assert_closed()
 
-    def test_disk_that_does_not_answer_and_fails(self) -> None:
+    def test_too_many_waiting_lines_then_failure(self) -> None:
         """[Y5] a later failure of the same file is not reported again."""
 
         class Disk(StringIO):
@@ -576,7 +576,7 @@ class ReactorTests(LoopbackCase):
         client.sys.log_to_file(path)
         message = "x" * 150
         with capturedLogs() as events:
-            for _ in range(2000):  # some 400 kB, where a pipe takes 64 kB
+            for _ in range(2000):  # About 400 kB; a pipe holds 64 KiB.
                 self.server.peer.send(text(message))
                 await deferLater(self.reactor, 0)
             self.assertEqual(len(self.handler.arguments("handle_frame")), 2000)

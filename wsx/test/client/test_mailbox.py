@@ -170,7 +170,7 @@ class OrderTests(MailboxCase):
         self.assertFalse(self.open.starts_with_frames)
 
     def test_starts_with_frames_of_held_messages(self) -> None:
-        """Messages that wait for a connection are not what is delivered next."""
+        """Messages that wait for a connection are not delivered next."""
         self.open.message(ONE)
         self.queue("a")
         self.open.closing()

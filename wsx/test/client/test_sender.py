@@ -19,7 +19,7 @@ BIG = Text("x" * LIMIT)
 
 
 class FakeConnection:
-    """Records what is sent.
+    """Records the frames that are sent.
 
     Attributes:
         writable: Whether the write buffer is below its high-water mark.
@@ -68,7 +68,7 @@ class FakeConnection:
 
 
 class FakeReporter:
-    """Records what is reported, in order."""
+    """Records reports, in order."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -107,7 +107,7 @@ class SenderCase(SynchronousTestCase):
 
     @property
     def reported(self) -> list[tuple[Any, ...]]:
-        """What was reported."""
+        """The reports so far."""
         return self.fake_reporter.calls
 
     def reply(self, *frames: Any, callback: str = "handle_frame") -> None:
@@ -381,7 +381,7 @@ class PongTests(SenderCase):
     """Replies that are pongs."""
 
     def pong(self, payload: bytes) -> None:
-        """Answer a ping as ``handle_ping`` does."""
+        """Reply to a ping as ``handle_ping`` does."""
         self.reply(Pong(payload), callback="handle_ping")
 
     def test_not_full(self) -> None:

@@ -215,7 +215,7 @@ class SequenceTests(SynchronousTestCase):
         self.assertEqual(actions, (Action.STOP_DELIVERY,))
 
     def test_close_frame_of_the_server(self) -> None:
-        """The server's close frame is answered, and the wait for the end of TCP is limited."""
+        """The server's close frame gets a reply, and the wait for the end of TCP is limited."""
         actions = run(Event.START, Event.OPENED).handle(Event.PEER_CLOSE)
         self.assertEqual(actions, (Action.START_CLOSE_TIMER, Action.ANSWER_CLOSE))
 

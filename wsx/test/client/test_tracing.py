@@ -28,7 +28,7 @@ class DebugCase(MemoryCase):
         super().setUp()
         self.output = StringIO()
         self.patch(sys, "stdout", self.output)
-        self.addCleanup(self.end_client)  # before standard output is the real one again
+        self.addCleanup(self.end_client)  # Before standard output is restored.
 
     def end_client(self) -> None:
         """End the client that has the name."""
@@ -173,7 +173,7 @@ class TraceTests(DebugCase):
         self.assert_line("connection dropped by the peer")
 
     def test_close_timeout(self) -> None:
-        """[Y5] a server that does not answer the close frame is traced after ``close_timeout``."""
+        """[Y5] a missing reply to the close frame is traced after ``close_timeout``."""
         self.traced(close_timeout=3.0).close()
         self.clock.advance(2.9)
         self.assertFalse([line for line in self.lines() if line.startswith("connection cut")])

@@ -299,7 +299,7 @@ class CancelTests(ProtocolCase):
         self.assertEqual((self.server.cancelled, self.log.events), (1, []))
 
     def test_while_waiting_for_the_response(self) -> None:
-        """Cancelling while waiting for the response aborts TCP and notifies nobody."""
+        """Cancelling while waiting for the response aborts TCP and does not notify the listener."""
         attempt = self.attempt()
         self.peer.send(b"HTTP/1.1 101 ")
         attempt.cancel()

@@ -190,7 +190,7 @@ class MaskerTests(SynchronousTestCase):
         self.patch(autobahn, "masks", self.source)
 
     def test_native(self) -> None:
-        """Autobahn's native masker is used if it is there, and masks as RFC 6455 says."""
+        """Autobahn's native masker is used if it is there, and masks as RFC 6455 defines."""
         masker = vars(autobahn)["create_xor_masker"]
         native = masker.__module__.startswith("autobahn.nvx")
         install_native_masker()
@@ -211,7 +211,7 @@ class MaskerTests(SynchronousTestCase):
         self.assertEqual(self.source.apply_long(b"abc", b"abcd"), bytes(3))
 
     def test_wrapped(self) -> None:
-        """A native masker is given the mask and the payload; its result becomes bytes."""
+        """A native masker receives the mask and the payload; its result is converted to bytes."""
         calls: list[tuple[bytes, int]] = []
 
         class Masker:

@@ -209,8 +209,8 @@ class DeflateTests(ProtocolCase):
         self.peer.send(Deflater().text("x"))
         self.assertEqual(self.log.only("violated").close_code, 1002)
 
-    def test_wrong_answers(self) -> None:
-        """[S8] An extension that was not offered, or with wrong parameters: HandshakeError."""
+    def test_wrong_responses(self) -> None:
+        """[S8] An extension that was not offered, or has wrong parameters, is a HandshakeError."""
         answers = [
             "x-webkit-deflate-frame",
             f"{DEFLATE}, x-other",
@@ -235,7 +235,7 @@ class DeflateTests(ProtocolCase):
             self.assertIsInstance(self.log.only("failed"), HandshakeError, answer)
             self.assertTrue(self.peer.transport.aborted, answer)
 
-    def test_unasked(self) -> None:
+    def test_not_offered(self) -> None:
         """[S8] permessage-deflate that was not offered is a HandshakeError."""
         self.attempt()
         self.peer.answer(Sec_WebSocket_Extensions=DEFLATE)

@@ -65,7 +65,7 @@ class OrderTests(ProtocolCase):
         )
 
     def test_pongs(self) -> None:
-        """Every pong is a frame, also one that answers a keepalive ping."""
+        """Every pong is a frame, even a reply to a keepalive ping."""
         self.open()
         self.peer.send(server_frame(10, b"token 1") + server_frame(10, b"other"))
         self.assertEqual(self.log.frames, [Pong(b"token 1"), Pong(b"other")])
@@ -105,8 +105,8 @@ class CloseTests(ProtocolCase):
         connection.answer_close(1000)
         self.assertEqual(self.peer.received(), [(8, b"\x03\xe8")])
 
-    def test_answer(self) -> None:
-        """[D1] The server's close frame is answered with the same code, or without one."""
+    def test_reply(self) -> None:
+        """[D1] The reply to the server's close frame has the same code, or none."""
         for code, answer in [(1000, b"\x03\xe8"), (4000, b"\x0f\xa0"), (1005, b"")]:
             connection = self.open(close(None if code == 1005 else code))
             self.assertEqual(self.log.events[-1], ("peer_closed", code, ""))
@@ -278,8 +278,8 @@ class FastPathTests(ProtocolCase):
         self.patch(connection_module, "increase_read_size", told.append)
         small = text("x" * 1000)
         for first, second in (
-            (text("x" * 70_000), small),  # in one read
-            (text("x" * 70_000)[:1000], small),  # said by a frame's header
+            (text("x" * 70_000), small),  # The whole payload in one read.
+            (text("x" * 70_000)[:1000], small),  # Only the header announces the size.
         ):
             with case(first[:20]):
                 self.open()

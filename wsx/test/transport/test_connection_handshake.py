@@ -86,7 +86,7 @@ class RequestTests(ProtocolCase):
         }
         self.assertEqual(expected, {name: headers.get(name) for name in expected})
 
-    def test_compression_is_offered_only_when_asked_for(self) -> None:
+    def test_compression_is_not_offered_by_default(self) -> None:
         """permessage-deflate is offered for ``compression="deflate"``, and not by default."""
         self.attempt()
         self.assertNotIn("sec-websocket-extensions", self.peer.request[1])
@@ -98,7 +98,7 @@ class RequestTests(ProtocolCase):
 class ResponseTests(ProtocolCase):
     """The response to the opening handshake."""
 
-    def test_opened_says_how_it_was_answered(self) -> None:
+    def test_opened_has_the_response(self) -> None:
         """[S16] The Conn of ``opened`` has status, headers, subprotocol, extensions and peer."""
         self.attempt(subprotocols=["chat"], compression="deflate")
         self.peer.answer(

@@ -63,7 +63,7 @@ class RawServer:
 
     Args:
         case: The test, which closes the server at its end.
-        answers: The response to each request on the connection. A function is called with the
+        responses: The response to each request on the connection. A function is called with the
             request.
         tls: Makes the server speak TLS.
     """
@@ -71,19 +71,19 @@ class RawServer:
     def __init__(
         self,
         case: SocketCase,
-        *answers: bytes | Callable[[bytes], bytes],
+        *responses: bytes | Callable[[bytes], bytes],
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._listener = socket.create_server((HOST, 0))
         self._listener.settimeout(10)
         case.addCleanup(self._listener.close)
-        self._answers = answers
+        self._responses = responses
         self._tls = tls
         self.port: int = self._listener.getsockname()[1]
         self.end: Deferred[bytes | str] = deferToThread(self._serve)
 
     def _serve(self) -> bytes | str:
-        """Answer the requests, and return how the client ended the connection."""
+        """Respond to the requests, and return how the client ended the connection."""
         connection, _ = self._listener.accept()
         connection.settimeout(10)
         if self._tls is not None:
@@ -91,9 +91,9 @@ class RawServer:
                 connection, server_side=True, suppress_ragged_eofs=False
             )
         with connection:
-            for answer in self._answers:
+            for response in self._responses:
                 request = receive_request(connection)
-                connection.sendall(answer if isinstance(answer, bytes) else answer(request))
+                connection.sendall(response if isinstance(response, bytes) else response(request))
             return receive_end(connection)
 
 
@@ -134,7 +134,7 @@ class EndTests(RawCase):
         self.assertEqual(await server.end, b"")
 
     async def test_refusal_by_a_proxy(self) -> None:
-        """[S8] After a refusal by the proxy it sees FIN, not RST."""
+        """[S8] After a refusal by the proxy, the proxy sees FIN, not RST."""
         for scheme in ("ws", "wss"):
             server = RawServer(self, REFUSAL)
             error = await self.failed(
@@ -197,7 +197,7 @@ class WrongSchemeTests(RawCase):
         await server.end
 
     async def test_wss_to_a_plain_server_behind_a_proxy(self) -> None:
-        """[S8] The same if the server is behind a proxy."""
+        """[S8] ``wss`` to a server without TLS behind a proxy is the same ConnError."""
         server = RawServer(self, ESTABLISHED, self.bad_request)
         proxy = f"http://{HOST}:{server.port}"
         error = await self.failed("wss://example.test", ConnError, proxy=proxy)
@@ -205,25 +205,25 @@ class WrongSchemeTests(RawCase):
         await server.end
 
     async def test_wss_to_aiohttp(self) -> None:
-        """[S8] The same with the server of aiohttp, which answers 400."""
+        """[S8] ``wss`` to the server of aiohttp, which responds with 400, is the same ConnError."""
         server = self.serve(AiohttpServer)
         error = await self.failed(f"wss://{HOST}:{server.port}", ConnError)
         self.assertEqual(error.explanation, self.no_tls)
 
     async def test_wss_to_websockets(self) -> None:
-        """[S8] A server without TLS that hangs up without an answer is a ConnError."""
+        """[S8] A server without TLS that closes without a response is a ConnError."""
         server = self.serve()
         await self.failed(f"wss://{HOST}:{server.port}", ConnError)
 
     async def test_ws_to_a_server_that_sends_an_alert(self) -> None:
-        """[S8] ``ws`` to a server that answers with a TLS alert suggests ``wss``."""
-        server = RawServer(self, b"\x15\x03\x03\x00\x02\x02\x46")  # protocol_version
+        """[S8] ``ws`` to a server that responds with a TLS alert suggests ``wss``."""
+        server = RawServer(self, b"\x15\x03\x03\x00\x02\x02\x46")  # The alert protocol_version.
         error = await self.failed(f"ws://{HOST}:{server.port}", HandshakeError)
         self.assertIn("TLS; did you mean wss://?", str(error))
         await server.end
 
     async def test_ws_to_a_tls_server(self) -> None:
-        """[S8] ``ws`` to a server of OpenSSL, which hangs up without an alert, is a ConnError."""
+        """[S8] ``ws`` to a server of OpenSSL, which closes without an alert, is a ConnError."""
         server = self.serve(tls=self.server_context())
         await self.failed(f"ws://{HOST}:{server.port}", ConnError)
 
@@ -254,7 +254,7 @@ class CertificateTests(RawCase):
     async def test_explained(
         self, name: str, case: tuple[Callable[[trustme.CA], trustme.LeafCert], str]
     ) -> None:
-        """[S18] The error says what is wrong with the certificate; no other attempt is made."""
+        """[S18] The error describes the flaw of the certificate; no other attempt is made."""
         issue, expected = case
         server = self.serve(tls=self.server_context(issue(self.ca)))
         error = await self.failed(server.url(), ConnError)

@@ -110,7 +110,7 @@ class TLSTests(ProtocolCase):
         self.assertIsInstance(self.failure(ConnError).original, TimeoutError)
 
     def test_cancelled_within_tls(self) -> None:
-        """Cancelling during the TLS handshake aborts TCP and notifies nobody."""
+        """Cancelling during the TLS handshake aborts TCP and does not notify the listener."""
         self.secure.mute = True
         attempt = self.attempt_tls()
         attempt.cancel()
@@ -144,7 +144,7 @@ class TLSTests(ProtocolCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_refused_without_close_notify(self) -> None:
-        """[S8] If the server does not answer close_notify, TCP is aborted after one second."""
+        """[S8] If the server does not reply to close_notify, TCP is aborted after one second."""
         self.attempt_tls()
         self.refuse(REFUSAL)
         self.clock.advance(0.999)

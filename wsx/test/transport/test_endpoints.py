@@ -28,7 +28,7 @@ class EndpointTests(SynchronousTestCase):
     def connect(self, url: str, **options: Any) -> Deferred[Any]:
         """Connect to the endpoint of a Conn; the attempt is cancelled at the end of the test."""
         connecting = endpoint_for(Conn(url, **options), self.reactor).connect(self.factory)
-        connecting.addErrback(lambda _: None)  # cancelled, in the end
+        connecting.addErrback(lambda _: None)  # The test cancels it at its end.
         self.addCleanup(connecting.cancel)
         return connecting
 

@@ -138,7 +138,7 @@ class AcceptTests(OpeningCase):
         self.assert_wrong(self.response(header, header), "extension")
 
 
-class WrongAnswerTests(OpeningCase):
+class InvalidResponseTests(OpeningCase):
     """[S8] Responses that are not valid."""
 
     def test_accept(self) -> None:

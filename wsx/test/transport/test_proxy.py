@@ -145,7 +145,7 @@ class TunnelTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_interim_responses(self) -> None:
-        """Interim responses before the proxy's answer are skipped, wherever they are cut."""
+        """Interim responses before the proxy's response are skipped, wherever they are cut."""
         interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n"
         for cut in range(len(interim)):
             self.inner = Side()
@@ -182,7 +182,7 @@ class TunnelTests(SynchronousTestCase):
         assert_closed_gently(self, self.peer, self.clock)
 
     def test_single_lf(self) -> None:
-        """An answer whose lines end with LF opens the tunnel."""
+        """A response whose lines end with LF opens the tunnel."""
         connecting = self.connect()
         self.peer.send(b"HTTP/1.1 200 OK\nVia: x\n\nbytes")
         self.successResultOf(connecting)
@@ -244,7 +244,7 @@ class TunnelTests(SynchronousTestCase):
         self.assertEqual(self.proxy.cancelled, 1)
 
     def test_cancelled_while_waiting(self) -> None:
-        """Cancelling while waiting for the proxy's answer aborts TCP."""
+        """Cancelling while waiting for the proxy's response aborts TCP."""
         connecting = self.connect()
         self.peer.send(b"HTTP/1.1 200 O")
         connecting.cancel()

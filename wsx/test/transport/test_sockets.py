@@ -24,19 +24,19 @@ from wsx._transport.sockets import (
     write_now,
 )
 
-LARGE = b"x" * 4_000_000  # more than any socket takes at once
+LARGE = b"x" * 4_000_000  # More than any socket accepts at once.
 
 
 class SocketCase(SynchronousTestCase):
-    """Base class: a transport whose peer is a socket of the test."""
+    """Base class: a transport connected to a socket of the test."""
 
     def setUp(self) -> None:
-        ours, self.peer = socket.socketpair()
-        for end in (ours, self.peer):
+        client, self.server = socket.socketpair()
+        for end in (client, self.server):
             end.setblocking(False)
             self.addCleanup(end.close)
         self.reactor: Any = MemoryReactor()
-        self.transport: Any = Connection(ours, Protocol(), self.reactor)
+        self.transport: Any = Connection(client, Protocol(), self.reactor)
         self.transport.connected = True
         self.transport.logstr = "test"
 
@@ -74,17 +74,17 @@ class WriteNowTests(SocketCase):
         return bool(self.reactor.getWriters())
 
     def arrived(self) -> bytes:
-        """Return what the peer can read now."""
+        """Return the bytes that have arrived at the server."""
         data = b""
         try:
-            while part := self.peer.recv(65536):
+            while part := self.server.recv(65536):
                 data += part
         except BlockingIOError:
             pass
         return data
 
     def write_the_rest(self) -> bytes:
-        """Let the transport write its buffer; return what the peer receives."""
+        """Let the transport write its buffer; return the bytes that arrive at the server."""
         data = self.arrived()
         while self.waits:
             self.assertIsNone(self.transport.doWrite())
@@ -92,13 +92,13 @@ class WriteNowTests(SocketCase):
         return data
 
     def test_at_once(self) -> None:
-        """If nothing waits, the bytes are sent at once; the reactor has nothing to do."""
+        """If the write buffer is empty, the bytes are sent at once, without the reactor."""
         write_now(self.transport, b"hello")
         self.assertEqual(self.arrived(), b"hello")
         self.assertFalse(self.waits)
 
-    def test_after_what_waits(self) -> None:
-        """Bytes that were written before are sent before."""
+    def test_after_buffered_bytes(self) -> None:
+        """Bytes that are already buffered are sent first."""
         self.transport.write(b"first ")
         write_now(self.transport, b"second ")
         write_now(self.transport, b"third")
@@ -113,7 +113,7 @@ class WriteNowTests(SocketCase):
         self.assertEqual(self.write_the_rest(), LARGE + b"end")
 
     def test_full_socket(self) -> None:
-        """Bytes that the socket does not take are passed to the transport."""
+        """Bytes that the socket does not accept are passed to the transport."""
         write_now(self.transport, LARGE)
         self.assertTrue(self.waits)
         write_now(self.transport, b"end")
@@ -138,9 +138,9 @@ class WriteNowTests(SocketCase):
         self.write_the_rest()
         self.assertEqual(calls, ["pause", "resume"])
 
-    def test_peer_gone(self) -> None:
+    def test_broken_connection(self) -> None:
         """A broken connection is noticed by the transport later."""
-        self.peer.close()
+        self.server.close()
         write_now(self.transport, b"hello")
         self.assertTrue(self.waits)
         self.assertIsInstance(self.transport.doWrite(), ConnectionLost)
@@ -179,32 +179,32 @@ class RecordingReader(Protocol):
     """Records received bytes.
 
     Attributes:
-        place: The memory for the next bytes, or None.
-        taken: Bytes that were written to the memory.
-        heard: Bytes that were passed to ``dataReceived``.
+        memory: The memory for the next bytes, or None.
+        written: Bytes that were written to the memory.
+        passed: Bytes that were passed to ``dataReceived``.
         ended: The reasons of ``connectionLost``.
         error: An exception that ``dataReceived`` raises.
     """
 
     def __init__(self) -> None:
-        self.place: bytearray | None = None
-        self.taken = b""
-        self.heard = b""
+        self.memory: bytearray | None = None
+        self.written = b""
+        self.passed = b""
         self.ended: list[Any] = []
         self.error: BaseException | None = None
 
     def get_buffer(self) -> memoryview | None:
         """Return the memory of the test, or None."""
-        return None if self.place is None else memoryview(self.place)
+        return None if self.memory is None else memoryview(self.memory)
 
     def buffer_updated(self, size: int) -> None:
         """Record the received bytes."""
-        assert self.place is not None
-        self.taken += self.place[:size]
-        self.place += bytes(1)  # no view of it is left
+        assert self.memory is not None
+        self.written += self.memory[:size]
+        self.memory += bytes(1)  # Fails if a view of the memory still exists.
 
     def dataReceived(self, data: bytes) -> None:
-        self.heard += data
+        self.passed += data
         if self.error is not None:
             raise self.error
 
@@ -222,14 +222,14 @@ class BufferedCase(SocketCase):
     def reset(self) -> None:
         """Make the next read fail with an error of the kernel."""
         server = socket.create_server(("127.0.0.1", 0))
-        ours = socket.create_connection(server.getsockname())
-        peer, _ = server.accept()
-        for one in (server, ours, peer):
+        client = socket.create_connection(server.getsockname())
+        accepted, _ = server.accept()
+        for one in (server, client, accepted):
             self.addCleanup(one.close)
-        ours.setblocking(False)
-        self.transport.socket = ours
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        peer.close()
+        client.setblocking(False)
+        self.transport.socket = client
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
 
 
 class ReadIntoBufferTests(BufferedCase):
@@ -238,59 +238,59 @@ class ReadIntoBufferTests(BufferedCase):
     def test_memory(self) -> None:
         """A read fills at most the memory; the rest follows with the next read."""
         read_into_buffer(self.transport, self.reader)
-        self.reader.place = bytearray(4)
-        self.peer.send(b"hello")
+        self.reader.memory = bytearray(4)
+        self.server.send(b"hello")
         self.assertIsNone(self.transport.doRead())
-        self.assertEqual((self.reader.taken, self.reader.heard), (b"hell", b""))
+        self.assertEqual((self.reader.written, self.reader.passed), (b"hell", b""))
         self.assertIsNone(self.transport.doRead())
-        self.assertEqual(self.reader.taken, b"hello")
+        self.assertEqual(self.reader.written, b"hello")
 
     def test_no_memory(self) -> None:
         """Without memory the bytes go to ``dataReceived``."""
         read_into_buffer(self.transport, self.reader)
-        self.peer.send(b"hello")
+        self.server.send(b"hello")
         self.assertIsNone(self.transport.doRead())
-        self.assertEqual((self.reader.taken, self.reader.heard), (b"", b"hello"))
+        self.assertEqual((self.reader.written, self.reader.passed), (b"", b"hello"))
 
-    def test_nothing_there(self) -> None:
-        """A read for nothing does nothing."""
+    def test_no_bytes(self) -> None:
+        """A read without received bytes does nothing."""
         read_into_buffer(self.transport, self.reader)
-        self.reader.place = bytearray(4)
+        self.reader.memory = bytearray(4)
         self.assertIsNone(self.transport.doRead())
-        self.assertEqual(self.reader.taken, b"")
+        self.assertEqual(self.reader.written, b"")
 
     def test_end(self) -> None:
         """The end of the connection is reported, with memory and without."""
         read_into_buffer(self.transport, self.reader)
-        self.peer.close()
-        for place in (None, bytearray(4)):
-            self.reader.place = place
+        self.server.close()
+        for memory in (None, bytearray(4)):
+            self.reader.memory = memory
             self.assertIsInstance(self.transport.doRead(), ConnectionDone)
 
     def test_error(self) -> None:
         """A broken connection is reported."""
         read_into_buffer(self.transport, self.reader)
         self.reset()
-        self.reader.place = bytearray(4)
+        self.reader.memory = bytearray(4)
         self.assertIsInstance(self.transport.doRead(), ConnectionLost)
 
     def test_endpoint(self) -> None:
         """The wrapper protocol of endpoints is skipped."""
         self.transport.protocol = _WrappingProtocol(Deferred(), self.reader)
         read_into_buffer(self.transport, self.reader)
-        self.reader.place = bytearray(9)
-        self.peer.send(b"hello")
+        self.reader.memory = bytearray(9)
+        self.server.send(b"hello")
         self.transport.doRead()
-        self.assertEqual(self.reader.taken, b"hello")
+        self.assertEqual(self.reader.written, b"hello")
 
     def test_other_protocols(self) -> None:
         """Another protocol between the two receives everything."""
         self.transport.protocol = RecordingReader()
         read_into_buffer(self.transport, self.reader)
-        self.reader.place = bytearray(9)
-        self.peer.send(b"hello")
+        self.reader.memory = bytearray(9)
+        self.server.send(b"hello")
         self.transport.doRead()
-        self.assertEqual((self.reader.taken, self.transport.protocol.heard), (b"", b"hello"))
+        self.assertEqual((self.reader.written, self.transport.protocol.passed), (b"", b"hello"))
 
     def test_tls(self) -> None:
         """With TLS nothing changes."""
@@ -315,7 +315,7 @@ class ReadWithoutLoggingContextTests(BufferedCase):
         self.reactor = self.transport.reactor = AsyncioSelectorReactor(self.loop)
         self.addCleanup(self.reactor.removeAll)
         self.transport.startReading()
-        self.prefixes = 0  # calls of logPrefix
+        self.prefixes = 0  # The number of calls of logPrefix.
         self.patch(self.transport, "logPrefix", self.count)
 
     def count(self) -> str:
@@ -323,47 +323,47 @@ class ReadWithoutLoggingContextTests(BufferedCase):
         self.prefixes += 1
         return "test"
 
-    def turn(self) -> None:
+    def iterate(self) -> None:
         """Run the event loop once."""
         self.loop.call_soon(self.loop.stop)
         self.loop.run_forever()
 
-    def hear(self, data: bytes) -> None:
-        """Send bytes from the peer, and run the event loop once."""
-        self.peer.send(data)
-        self.turn()
+    def receive(self, data: bytes) -> None:
+        """Send bytes from the server, and run the event loop once."""
+        self.server.send(data)
+        self.iterate()
 
     def test_read(self) -> None:
-        """Bytes are read, and the prefix of log lines is not asked for."""
-        self.hear(b"one")
+        """Bytes are read, and ``logPrefix`` is not called."""
+        self.receive(b"one")
         self.assertEqual(self.prefixes, 1)
         read_without_logging_context(self.transport)
-        self.hear(b"two")
-        self.assertEqual((self.reader.heard, self.prefixes), (b"onetwo", 1))
+        self.receive(b"two")
+        self.assertEqual((self.reader.passed, self.prefixes), (b"onetwo", 1))
 
     def test_below(self) -> None:
         """The TCP transport below TLS is found."""
         read_without_logging_context(SimpleNamespace(transport=self.transport))
-        self.hear(b"one")
-        self.assertEqual((self.reader.heard, self.prefixes), (b"one", 0))
+        self.receive(b"one")
+        self.assertEqual((self.reader.passed, self.prefixes), (b"one", 0))
 
     def test_pause(self) -> None:
         """A paused transport stays paused until it is resumed."""
         read_without_logging_context(self.transport)
         self.transport.pauseProducing()
         read_without_logging_context(self.transport)
-        self.hear(b"one")
-        self.assertEqual(self.reader.heard, b"")
+        self.receive(b"one")
+        self.assertEqual(self.reader.passed, b"")
         self.transport.resumeProducing()
-        self.turn()
-        self.assertEqual(self.reader.heard, b"one")
+        self.iterate()
+        self.assertEqual(self.reader.passed, b"one")
 
     def test_end(self) -> None:
         """The end of the connection is reported once, and the reactor stops reading."""
         read_without_logging_context(self.transport)
-        self.peer.close()
-        self.turn()
-        self.turn()
+        self.server.close()
+        self.iterate()
+        self.iterate()
         self.assertEqual([type(reason) for reason in self.reader.ended], [ConnectionDone])
         self.assertNotIn(self.transport, self.reactor.getReaders())
 
@@ -371,7 +371,7 @@ class ReadWithoutLoggingContextTests(BufferedCase):
         """An exception in the protocol is logged and ends the connection."""
         read_without_logging_context(self.transport)
         self.reader.error = ZeroDivisionError()
-        self.hear(b"one")
+        self.receive(b"one")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.reader.ended, [self.reader.error])
 
@@ -379,15 +379,15 @@ class ReadWithoutLoggingContextTests(BufferedCase):
         """Of all exceptions, only KeyboardInterrupt reaches the event loop."""
         read_without_logging_context(self.transport)
         self.reader.error = SystemExit()
-        self.hear(b"one")
+        self.receive(b"one")
         self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
         self.reader.error = KeyboardInterrupt()
-        self.assertRaises(KeyboardInterrupt, self.hear, b"two")
+        self.assertRaises(KeyboardInterrupt, self.receive, b"two")
 
     def test_other_reactors(self) -> None:
         """Other reactors and other transports do not change."""
         self.transport.reactor = MemoryReactor()
         read_without_logging_context(self.transport)
         read_without_logging_context(StringTransport())
-        self.hear(b"one")
+        self.receive(b"one")
         self.assertEqual(self.prefixes, 1)

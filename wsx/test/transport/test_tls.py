@@ -50,7 +50,7 @@ from wsx.test.support.tls import (
 
 
 class ExplainingSide(Side):
-    """Asks for an explanation when it learns that the connection has ended, as wsx does."""
+    """Requests an explanation when the connection has ended, as wsx does."""
 
     explanation: str | None = None
     others: tuple[str | None, ...] = ()
@@ -99,7 +99,7 @@ class TLSCase(SynchronousTestCase):
     def assert_refuses(self, message: object = None, **options: Any) -> BaseException:
         """The client refuses the server and sends nothing; return the reason."""
         client, server = self.handshake(**options)
-        # Twisted before 26.4 says "completed" and aborts all the same: what counts is what got out.
+        # Twisted before 26.4 says "completed" although it aborts; the bytes that were sent decide.
         self.assertEqual(bytes(server.received), b"", message)
         assert client.lost is not None
         return client.lost
@@ -337,7 +337,7 @@ class OptionTests(TLSCase):
             "except ValueError:\n"
             "    print('ValueError')\n"
         )
-        # A process of its own, without a terminal: OpenSSL would wait for somebody to type.
+        # In a separate process without a terminal, because OpenSSL would wait for input.
         done = subprocess.run(
             [sys.executable, "-c", program, path],
             stdin=subprocess.DEVNULL,

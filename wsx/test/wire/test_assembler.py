@@ -230,7 +230,7 @@ class CompressedTests(AssemblerCase):
         self.assertEqual(self.inflater.calls, [])
 
     def test_limit(self) -> None:
-        """The inflater is told how many bytes the message may still grow by."""
+        """The inflater receives the number of bytes by which the message may still grow."""
         assembler = self.begin(BINARY, 6, self.inflater, compressed=True)
         assembler.add(b"ab", False)
         assembler.add(b"c", True)
@@ -263,7 +263,7 @@ class BufferTests(AssemblerCase):
         return assembler.buffer_updated(len(data), is_last)
 
     def test_binary(self) -> None:
-        """What is written to the buffer follows what was added."""
+        """Bytes written to the buffer follow the parts that were added."""
         assembler = self.begin(BINARY)
         assembler.add(b"one ", False)
         self.assertIsNone(self.write(assembler, b"two ", False))

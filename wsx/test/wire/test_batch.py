@@ -1,4 +1,4 @@
-"""Tests of ``wsx._wire.batch``: what one read turns into."""
+"""Tests of ``wsx._wire.batch``: the result of one read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class BatchTests(SynchronousTestCase):
     """Batches without a decoder."""
 
     def test_empty(self) -> None:
-        """A new batch has no frames, no end and nothing to come."""
+        """A new batch has no frames, no end and no missing bytes."""
         batch = Batch()
         self.assertEqual((batch.frames, batch.fragmented), ([], []))
         self.assertIsNone(batch.end)
@@ -104,7 +104,7 @@ class DecodedBatchTests(SynchronousTestCase):
                 self.assertEqual((batch.frames, batch.end, batch.more), ([], None, False))
 
     def test_one_batch_for_each_read(self) -> None:
-        """Each read has a batch of its own; earlier ones do not change."""
+        """Each read has its own batch; earlier ones do not change."""
         first = self.decoder.feed(server_frame(PING, b"1"))
         second = self.decoder.feed(server_frame(PONG, b"2"))
         self.assertIsNot(first, second)

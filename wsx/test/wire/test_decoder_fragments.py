@@ -145,7 +145,7 @@ class SplitTests(DecoderCase):
             assert decoder.failure is not None, what
             self.assertEqual(decoder.failure.close_code, code, what)
 
-    def test_incomplete_frame_gives_nothing(self) -> None:
+    def test_incomplete_frame_has_no_result(self) -> None:
         """[F15] An incomplete frame leads to no frame and to no error."""
         for data in (
             text("hello"),

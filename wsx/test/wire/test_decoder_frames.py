@@ -346,7 +346,7 @@ class Utf8Tests(DecoderCase):
 
     def test_fails_with_the_first_impossible_byte(self) -> None:
         """[F9] One byte at a time, the first byte that makes the text invalid is refused."""
-        # Surrogates are not here: Python's decoder refuses them one byte later than it could.
+        # Surrogates are not included: Python's decoder refuses them one byte later than possible.
         for data in (b"\xff", b"a\x80", b"\xc0", b"\xe0\x80", b"\xf0\x80", b"\xf4\x90", b"\xc3a"):
             frame = server_frame(TEXT, data + b"x" * 50)
             decoder = RecordingDecoder()

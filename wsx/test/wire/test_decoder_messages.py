@@ -247,7 +247,7 @@ class InflaterTests(DecoderCase):
             self.assert_refused(data, PROTOCOL_ERROR, inflater=FakeInflater())
 
     def test_left(self) -> None:
-        """The inflater is told for each part how many bytes the limit leaves."""
+        """The inflater receives for each part the number of bytes that the limit leaves."""
         data = self.compressed(BINARY, b"ab", b"c") + self.compressed(BINARY, b"d")
         self.assert_decodes(
             data,
@@ -259,13 +259,13 @@ class InflaterTests(DecoderCase):
         self.assertEqual(self.inflater.limits, [6, 2, 6])
 
     def test_nothing_left(self) -> None:
-        """At the limit the inflater is told 0, and may return nothing."""
+        """At the limit the inflater receives 0, and may return nothing."""
         data = self.compressed(BINARY, b"ab", b".")
         self.assert_decodes(data, Binary(b"aabb"), inflater=self.inflater, max_message_size=4)
         self.assertEqual(self.inflater.limits, [4, 0])
 
     def test_left_without_a_limit(self) -> None:
-        """Without a limit the inflater is told None."""
+        """Without a limit the inflater receives None."""
         self.assert_decodes(
             self.compressed(BINARY, b"a", b"b"), Binary(b"aabb"), inflater=self.inflater
         )
@@ -319,7 +319,7 @@ class LargeMessageTests(DecoderCase):
         reads = [data[i : i + size] for i in range(0, len(data), size)]
         self.assertEqual(feed_all(decoder, reads[:-1]), [])
         frames = decoder.feed(reads[-1])
-        # Compared without assertEqual, which would print the megabytes.
+        # assertEqual would print the megabytes.
         self.assertTrue(frames == [expected], f"a message of {len(data)} bytes came out different")
         self.assertIsNone(decoder.failure)
 

@@ -84,7 +84,7 @@ def load_pure() -> Form:
             assert spec is not None and spec.loader is not None
             module = module_from_spec(spec)
             spec.loader.exec_module(module)
-            sys.modules[name] = module  # so that the next one imports it
+            sys.modules[name] = module  # The next module imports this one.
             loaded[short] = module
     finally:
         sys.modules.update(imported)
@@ -208,7 +208,7 @@ class Autobahn(WebSocketClientProtocol):  # type: ignore[misc]
     def sendCloseFrame(self, *_: Any, **__: Any) -> None:
         code = 1005 if self.remoteCloseCode is None else self.remoteCloseCode
         self.end = ("close", code, self.remoteCloseReason or "")
-        self.state = self.STATE_CLOSED  # it would go on until TCP ends
+        self.state = self.STATE_CLOSED  # Otherwise it would go on until TCP ends.
 
     def _fail_connection(self, code: int = 1001, reason: str = "") -> None:
         self.end = ("failure", code)
@@ -307,10 +307,10 @@ READERS: dict[str, Reader] = {
 def can_read(name: str, stream: Stream) -> bool:
     """Return whether a reader's result for this stream can be compared."""
     if name == "wsproto":
-        # It knows no limit at this layer, and after a control frame inside a compressed message it
-        # takes the rest of that message for uncompressed.
+        # wsproto has no limit at this layer, and after a control frame inside a compressed
+        # message it treats the rest of that message as uncompressed.
         return stream.terms.limit is None and not stream.interrupted
-    # Lower versions of Autobahn let an exception of zlib through.
+    # Earlier versions of Autobahn do not catch an exception of zlib.
     return name != "Autobahn" or not stream.corrupt
 
 
@@ -332,7 +332,7 @@ def first_difference(one: list[Any], other: list[Any]) -> str:
 def disagreements(
     stream: Stream, reads: list[bytes], readers: dict[str, Reader] = READERS
 ) -> dict[str, str]:
-    """Return for each reader that decodes the stream wrongly what is different."""
+    """Describe what each reader that does not decode the stream correctly does differently."""
     expected = stream.outcome()
     found = {}
     for name, reader in readers.items():
@@ -347,7 +347,7 @@ def disagreements(
 
 
 class PeersTests(SynchronousTestCase):
-    """wsx in both forms, Autobahn and wsproto decode the same."""
+    """Both forms of wsx, Autobahn and wsproto decode the same."""
 
     def assert_agree(self, streams: Iterator[Stream], cut: Callable[[Stream], list[bytes]]) -> None:
         """All readers agree about all of the streams, cut in this way."""
@@ -536,9 +536,9 @@ class SendTests(SynchronousTestCase):
         """Decode the bytes of a client; refuse a frame that is not masked."""
         protocol = FrameProtocol(client=False, extensions=[])
         protocol.receive_bytes(data)
-        given = list(protocol.received_frames())
-        self.assertTrue(all(frame.message_finished for frame in given))
-        return [(frame.opcode.name.lower(), cast(str | bytes, frame.payload)) for frame in given]
+        frames = list(protocol.received_frames())
+        self.assertTrue(all(frame.message_finished for frame in frames))
+        return [(frame.opcode.name.lower(), cast(str | bytes, frame.payload)) for frame in frames]
 
     def test_sizes(self) -> None:
         """A frame of any size is decoded to the same frame, in both forms."""
@@ -564,7 +564,7 @@ class PureFormTests(SynchronousTestCase):
     """The pure form that the comparison uses."""
 
     def test_is_pure(self) -> None:
-        """It is loaded from the sources, and its decoder returns its own batches and frames."""
+        """The pure form is loaded from source; its decoder returns its own batches and frames."""
         for module in PURE:
             self.assertTrue(module.__file__.endswith(".py"), module.__file__)
         first = PURE.decoder.Decoder().feed(server_frame(TEXT, b"hi") + server_frame(CLOSE))
@@ -576,7 +576,7 @@ class PureFormTests(SynchronousTestCase):
         self.assertIsNot(type(frame), wsx.Text)
 
     def test_is_complete(self) -> None:
-        """It has every module with C types, and its modules import each other."""
+        """The pure form has every module with C types, and its modules import each other."""
         package = Path(wsx.__file__).parent
         typed = {path.relative_to(package).with_suffix("") for path in package.rglob("*.pxd")}
         self.assertEqual({Path(*name.split(".")) for name in _compiled._SOURCES}, typed)
@@ -584,121 +584,127 @@ class PureFormTests(SynchronousTestCase):
             self.assertEqual(vars(PURE.decoder)[name].__module__.partition(".")[0], "wsx_pure")
 
     def test_changes_no_module(self) -> None:
-        """Loading it does not change the imported modules."""
+        """Loading the pure form does not change the imported modules."""
         load_pure()
         self.assertIs(sys.modules["wsx.frames"], frames)
         self.assertIs(sys.modules["wsx._wire.decoder"], decoder)
         self.assertIs(wsx.Text, frames.Text)
 
 
-class Forgetful(PURE_DECODER):
-    """Drops the last frame of the first batch with three frames or more."""
+class DroppingDecoder(PURE_DECODER):
+    """Drop the last frame of the first batch with three frames or more."""
 
-    forgot = False
-
-    def feed(self, data: bytes) -> Any:
-        given = super().feed(data)
-        if len(given.frames) >= 3 and not self.forgot:
-            self.forgot = True
-            given.frames.pop()
-            given.fragmented.clear()
-        return given
-
-
-class Hasty(PURE_DECODER):
-    """Swaps the first two frames of a batch."""
+    has_dropped = False
 
     def feed(self, data: bytes) -> Any:
-        given = super().feed(data)
-        given.frames[:2] = given.frames[1::-1]
-        return given
+        batch = super().feed(data)
+        if len(batch.frames) >= 3 and not self.has_dropped:
+            self.has_dropped = True
+            batch.frames.pop()
+            batch.fragmented.clear()
+        return batch
 
 
-class Lenient(PURE_DECODER):
-    """Does not report ends."""
-
-    def feed(self, data: bytes) -> Any:
-        given = super().feed(data)
-        given.end = None
-        return given
-
-
-class Garbling(PURE_DECODER):
-    """Changes the last character of text of 126 bytes or more."""
+class SwappingDecoder(PURE_DECODER):
+    """Swap the first two frames of a batch."""
 
     def feed(self, data: bytes) -> Any:
-        given = super().feed(data)
-        for frame in given.frames:
+        batch = super().feed(data)
+        batch.frames[:2] = batch.frames[1::-1]
+        return batch
+
+
+class EndlessDecoder(PURE_DECODER):
+    """Report no ends."""
+
+    def feed(self, data: bytes) -> Any:
+        batch = super().feed(data)
+        batch.end = None
+        return batch
+
+
+class TextChangingDecoder(PURE_DECODER):
+    """Change the last character of text of 126 bytes or more."""
+
+    def feed(self, data: bytes) -> Any:
+        batch = super().feed(data)
+        for frame in batch.frames:
             if isinstance(frame.payload, str) and len(frame.payload) >= 126:
                 frame.payload = frame.payload[:-1] + "?"
-        return given
+        return batch
 
 
-class Mumbling(PURE_DECODER):
-    """Reports another reason for a failure."""
-
-    def feed(self, data: bytes) -> Any:
-        given = super().feed(data)
-        if isinstance(given.end, FrameError):
-            given.end = FrameError("mumble", given.end.opcode, given.end.close_code)
-        return given
-
-
-class Blind(PURE_DECODER):
-    """Does not report which frames were fragmented."""
+class ReasonChangingDecoder(PURE_DECODER):
+    """Report another reason for a failure."""
 
     def feed(self, data: bytes) -> Any:
-        given = super().feed(data)
-        given.fragmented.clear()
-        return given
+        batch = super().feed(data)
+        if isinstance(batch.end, FrameError):
+            batch.end = FrameError("another reason", batch.end.opcode, batch.end.close_code)
+        return batch
 
 
-class Calm(PURE_DECODER):
-    """Does not report control frames."""
-
-    def feed(self, data: bytes) -> Any:
-        given = super().feed(data)
-        given.has_controls = False
-        return given
-
-
-class Content(PURE_DECODER):
-    """Does not report missing bytes."""
+class FragmentIgnoringDecoder(PURE_DECODER):
+    """Report no fragmented frames."""
 
     def feed(self, data: bytes) -> Any:
-        given = super().feed(data)
-        given.missing = 0
-        return given
+        batch = super().feed(data)
+        batch.fragmented.clear()
+        return batch
 
 
-class Undivided(PURE_DECODER):
-    """Returns all batches of a read as one."""
+class ControlIgnoringDecoder(PURE_DECODER):
+    """Report no control frames."""
 
     def feed(self, data: bytes) -> Any:
-        given = super().feed(data)
-        while given.more:
+        batch = super().feed(data)
+        batch.has_controls = False
+        return batch
+
+
+class MissingIgnoringDecoder(PURE_DECODER):
+    """Report no missing bytes."""
+
+    def feed(self, data: bytes) -> Any:
+        batch = super().feed(data)
+        batch.missing = 0
+        return batch
+
+
+class BatchJoiningDecoder(PURE_DECODER):
+    """Return all batches of a read as one."""
+
+    def feed(self, data: bytes) -> Any:
+        batch = super().feed(data)
+        while batch.more:
             rest = super().feed(b"")
-            given.frames += rest.frames
-            given.end, given.more = rest.end, rest.more
-        return given
+            batch.frames += rest.frames
+            batch.end, batch.more = rest.end, rest.more
+        return batch
 
 
 class ComparisonTests(SynchronousTestCase):
-    """The comparison notices differences, and its streams have everything."""
+    """The comparison detects differences, and its streams contain every case."""
 
-    def test_notices_a_broken_decoder(self) -> None:
-        """A decoder with an error is noticed, and no other reader is reported."""
-        for broken in (Forgetful, Hasty, Lenient, Garbling):
+    def test_detects_a_broken_decoder(self) -> None:
+        """A decoder with a defect is reported, and no other reader is."""
+        for broken in (DroppingDecoder, SwappingDecoder, EndlessDecoder, TextChangingDecoder):
             readers = READERS | {"broken": wsx_reader(SimpleNamespace(Decoder=broken))}
             found: set[str] = set()
             for stream in map(plain_stream, PLAIN_SEEDS[:60]):
                 found.update(disagreements(stream, in_one_read(stream), readers))
             self.assertEqual(found, {"broken"}, broken.__name__)
 
-    def test_notices_small_differences(self) -> None:
-        """The comparison of the forms notices differences that other readers do not have."""
+    def test_detects_small_differences(self) -> None:
+        """The comparison of the forms detects differences in attributes of wsx's own batches."""
         streams = [plain_stream(seed) for seed in PLAIN_SEEDS[:100]]
-        for broken in (Mumbling, Blind, Calm, Content, Undivided):
+        for broken in (
+            ReasonChangingDecoder,
+            FragmentIgnoringDecoder,
+            ControlIgnoringDecoder,
+            MissingIgnoringDecoder,
+            BatchJoiningDecoder,
+        ):
             different = [
                 stream
                 for stream in streams
@@ -708,7 +714,7 @@ class ComparisonTests(SynchronousTestCase):
             self.assertNotEqual(different, [], broken.__name__)
 
     def test_streams_have_everything(self) -> None:
-        """The streams have each kind of frame, end, violation and size, and several batches."""
+        """The streams contain each kind of frame, end, violation and size, and several batches."""
         streams = [plain_stream(seed) for seed in PLAIN_SEEDS]
         failures = {stream.end[1] for stream in streams if stream.end[0] == "failure"}
         self.assertEqual(failures, {1002, 1007, 1009})

@@ -98,7 +98,7 @@ class ApplyMaskTests(SynchronousTestCase):
 
 
 class FakeRandomness:
-    """Replaces ``os.urandom``: its bytes tell the call and the position they come from."""
+    """Replaces ``os.urandom``; its bytes show the call and the position that they come from."""
 
     def __init__(self) -> None:
         self.given: list[bytes] = []
@@ -155,7 +155,7 @@ class MaskSourceTests(SynchronousTestCase):
 
     def test_forget_the_shared_one(self) -> None:
         """The source that connections share drops its block likewise."""
-        self.addCleanup(masks.forget)  # or others would be given what is not random
+        self.addCleanup(masks.forget)  # Other tests must not use its bytes.
         masks.forget()
         first = masks.take()
         masks.forget()

@@ -25,7 +25,7 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
-def ask(
+def format_request(
     url: str = "ws://example.test/", extensions: str | None = None, **options: Any
 ) -> tuple[str, list[tuple[str, str]]]:
     """Return the request line and the headers of the request for a URL."""
@@ -38,13 +38,13 @@ def ask(
     return line, [(name, value) for name, _, value in pairs]
 
 
-def asked(name: str, url: str = "ws://example.test/", **options: Any) -> list[str]:
+def request_values(name: str, url: str = "ws://example.test/", **options: Any) -> list[str]:
     """Return the values of one header of the request for a URL."""
-    headers = ask(url, **options)[1]
+    headers = format_request(url, **options)[1]
     return [value for key, value in headers if key.lower() == name.lower()]
 
 
-def answer(*fields: str, status: int = 101) -> Response:
+def make_response(*fields: str, status: int = 101) -> Response:
     """Return a response with these header lines."""
     pairs = [field.partition(": ") for field in fields]
     return Response(status, "", tuple((name, value) for name, _, value in pairs))
@@ -74,7 +74,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_in_full(self) -> None:
         """[S1] The request has the headers that RFC 6455 requires, a User-Agent, and no others."""
-        line, headers = ask("ws://example.test/chat?room=1")
+        line, headers = format_request("ws://example.test/chat?room=1")
         self.assertEqual(line, "GET /chat?room=1 HTTP/1.1")
         self.assertEqual(
             sorted(headers),
@@ -98,7 +98,7 @@ class RequestTests(SynchronousTestCase):
             ("ws://example.test/a%20b?c=%26", "/a%20b?c=%26"),
             ("ws://example.test/é", "/%C3%A9"),
         ):
-            self.assertEqual(ask(url)[0], f"GET {target} HTTP/1.1", url)
+            self.assertEqual(format_request(url)[0], f"GET {target} HTTP/1.1", url)
 
     def test_host(self) -> None:
         """[S4] The Host header has a port unless it is the default one, and IPv6 in brackets."""
@@ -118,7 +118,7 @@ class RequestTests(SynchronousTestCase):
             ("wss://[2001:db8::1]:443/", "[2001:db8::1]"),
             ("wss://[2001:db8::1]:8443/", "[2001:db8::1]:8443"),
         ):
-            self.assertEqual(asked("Host", url), [host], url)
+            self.assertEqual(request_values("Host", url), [host], url)
 
     def test_host_of_synonyms(self) -> None:
         """[S5] Http and https have the default ports of ws and wss."""
@@ -128,11 +128,11 @@ class RequestTests(SynchronousTestCase):
             ("https://example.test:443/", "example.test"),
             ("https://example.test:80/", "example.test:80"),
         ):
-            self.assertEqual(asked("Host", url), [host], url)
+            self.assertEqual(request_values("Host", url), [host], url)
 
     def test_host_of_an_international_name(self) -> None:
         """An international name is sent in its ASCII form."""
-        self.assertEqual(asked("Host", "ws://bücher.example/"), ["xn--bcher-kva.example"])
+        self.assertEqual(request_values("Host", "ws://bücher.example/"), ["xn--bcher-kva.example"])
 
     def test_basic_authorization(self) -> None:
         """User and password of the URL, percent-decoded, are sent as Basic authorization."""
@@ -144,38 +144,42 @@ class RequestTests(SynchronousTestCase):
             ("%C3%BCser:p%C3%A4ss", "üser:päss".encode()),
         ):
             expected = "Basic " + base64.b64encode(credentials).decode()
-            values = asked("Authorization", f"ws://{user}@example.test/")
+            values = request_values("Authorization", f"ws://{user}@example.test/")
             self.assertEqual(values, [expected], user)
 
     def test_credentials_are_nowhere_else(self) -> None:
         """User and password appear nowhere else in the request."""
-        line, headers = ask("ws://user:secret@example.test:81/")
+        line, headers = format_request("ws://user:secret@example.test:81/")
         self.assertEqual(line, "GET / HTTP/1.1")
         self.assertIn(("Host", "example.test:81"), headers)
         self.assertNotIn("secret", repr(headers))
 
     def test_no_authorization(self) -> None:
         """Without user and password there is no Authorization header."""
-        self.assertEqual(asked("Authorization"), [])
+        self.assertEqual(request_values("Authorization"), [])
 
     def test_extra_headers(self) -> None:
         """[S15] Extra headers are sent, from pairs or a mapping, in order and with duplicates."""
         pairs = (("X-One", "1"), ("Cookie", "a=b"), ("X-One", "2"))
-        headers = ask(extra_headers=pairs)[1]
+        headers = format_request(extra_headers=pairs)[1]
         self.assertEqual([pair for pair in headers if pair in pairs], list(pairs))
-        self.assertEqual(asked("X-One", extra_headers={"X-One": "1"}), ["1"])
+        self.assertEqual(request_values("X-One", extra_headers={"X-One": "1"}), ["1"])
 
-    def test_extra_headers_replace_ours(self) -> None:
-        """[S15] An extra Host, User-Agent or Authorization, in any case, replaces ours."""
+    def test_extra_headers_replace_defaults(self) -> None:
+        """[S15] An extra Host, User-Agent or Authorization, in any case, replaces the default."""
         for name in ("Host", "User-Agent", "Authorization"):
             for given in (name, name.lower(), name.upper()):
-                values = asked(name, "ws://user:pw@example.test/", extra_headers=[(given, "mine")])
+                values = request_values(
+                    name, "ws://user:pw@example.test/", extra_headers=[(given, "mine")]
+                )
                 self.assertEqual(values, ["mine"], given)
 
     def test_extra_headers_leave_the_others(self) -> None:
         """[S15] An extra header replaces only the one of its own name."""
-        _, plain = ask("ws://user:pw@example.test/")
-        _, headers = ask("ws://user:pw@example.test/", extra_headers=[("User-Agent", "mine")])
+        _, plain = format_request("ws://user:pw@example.test/")
+        _, headers = format_request(
+            "ws://user:pw@example.test/", extra_headers=[("User-Agent", "mine")]
+        )
         expected = [pair for pair in plain if pair[0] != "User-Agent"] + [("User-Agent", "mine")]
         self.assertEqual(sorted(headers), sorted(expected))
 
@@ -197,15 +201,15 @@ class RequestTests(SynchronousTestCase):
 
     def test_subprotocols(self) -> None:
         """Subprotocols are offered in order; without any there is no such header."""
-        values = asked("Sec-WebSocket-Protocol", subprotocols=("b", "a", "c.v1"))
+        values = request_values("Sec-WebSocket-Protocol", subprotocols=("b", "a", "c.v1"))
         self.assertEqual(values, ["b, a, c.v1"])
-        self.assertEqual(asked("Sec-WebSocket-Protocol"), [])
+        self.assertEqual(request_values("Sec-WebSocket-Protocol"), [])
 
     def test_extensions(self) -> None:
         """Extensions are offered unchanged; without any there is no such header."""
         offer = "permessage-deflate; client_max_window_bits"
-        self.assertEqual(asked("Sec-WebSocket-Extensions", extensions=offer), [offer])
-        self.assertEqual(asked("Sec-WebSocket-Extensions"), [])
+        self.assertEqual(request_values("Sec-WebSocket-Extensions", extensions=offer), [offer])
+        self.assertEqual(request_values("Sec-WebSocket-Extensions"), [])
 
 
 class ValidateTests(SynchronousTestCase):
@@ -220,7 +224,7 @@ class ValidateTests(SynchronousTestCase):
     ) -> None:
         """The response raises a HandshakeError with this word and the received value."""
         conn = Conn("ws://example.test/", subprotocols=subprotocols)
-        error = self.assertRaises(HandshakeError, validate, answer(*fields), conn, KEY)
+        error = self.assertRaises(HandshakeError, validate, make_response(*fields), conn, KEY)
         self.assertEqual(error.challenge, ACCEPT)
         self.assertEqual(error.response, came)
         self.assertIn(word, error.reason)
@@ -228,7 +232,9 @@ class ValidateTests(SynchronousTestCase):
 
     def accepted(self, *fields: str, subprotocols: tuple[str, ...] = ()) -> str | None:
         """Return the subprotocol of a valid response."""
-        return validate(answer(*fields), Conn("ws://example.test/", subprotocols=subprotocols), KEY)
+        return validate(
+            make_response(*fields), Conn("ws://example.test/", subprotocols=subprotocols), KEY
+        )
 
     def test_right(self) -> None:
         """A valid response without a subprotocol is accepted."""
@@ -324,7 +330,7 @@ class ValidateTests(SynchronousTestCase):
         """The text names the failed check and shows no header's value, because it may be logged."""
         fields = (self.upgrade, self.connection, "Sec-WebSocket-Accept: hush")
         conn = Conn("ws://example.test/")
-        error = self.assertRaises(HandshakeError, validate, answer(*fields), conn, KEY)
+        error = self.assertRaises(HandshakeError, validate, make_response(*fields), conn, KEY)
         self.assertNotIn("hush", str(error))
         self.assertNotIn(ACCEPT, str(error))
 
@@ -358,7 +364,7 @@ class ParseExtensionsTests(SynchronousTestCase):
         self.assertEqual(parse_extensions(header), expected)
 
     def test_permessage_deflate(self) -> None:
-        """A usual answer to permessage-deflate is parsed (RFC 7692 section 7.1)."""
+        """A typical response to permessage-deflate is parsed (RFC 7692 section 7.1)."""
         header = "permessage-deflate; server_no_context_takeover; server_max_window_bits=10"
         parameters = {"server_no_context_takeover": [True], "server_max_window_bits": ["10"]}
         self.assertEqual(parse_extensions(header), [("permessage-deflate", parameters)])

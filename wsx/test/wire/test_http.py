@@ -42,7 +42,7 @@ def read(data: bytes, limit: int = 65536) -> Response | None:
     return ResponseReader(limit).feed(data)
 
 
-def answer(*fields: str, status: int = 101) -> Response:
+def make_response(*fields: str, status: int = 101) -> Response:
     """Return a response with these header lines."""
     pairs = [field.partition(": ") for field in fields]
     return Response(status, "", tuple((name, value) for name, _, value in pairs))
@@ -262,13 +262,13 @@ class ResponseReaderTests(SynchronousTestCase):
 
     def test_values(self) -> None:
         """Values are returned in order; the case of the name is ignored."""
-        response = answer("X-A: 1", "Y: 2", "x-a: 3, 4", "X-AB: 5")
+        response = make_response("X-A: 1", "Y: 2", "x-a: 3, 4", "X-AB: 5")
         self.assertEqual(response.values("x-a"), ["1", "3, 4"])
         self.assertEqual(response.values("z"), [])
 
     def test_elements(self) -> None:
         """Lists are split at commas, over several headers; empty elements are dropped."""
-        response = answer("X-A: 1,  2 ,,", "x-a: 3", "X-A: ")
+        response = make_response("X-A: 1,  2 ,,", "x-a: 3", "X-A: ")
         self.assertEqual(response.elements("x-a"), ["1", "2", "3"])
         self.assertEqual(response.elements("z"), [])
 
@@ -495,7 +495,7 @@ class BodyReaderTests(SynchronousTestCase):
 
     def reader(self, *fields: str, status: int = 403, data: bytes = b"") -> BodyReader:
         """Return a reader for a response with these header lines, fed with these bytes."""
-        reader = BodyReader(answer(*fields, status=status))
+        reader = BodyReader(make_response(*fields, status=status))
         if data:
             reader.feed(data)
         return reader
@@ -513,7 +513,7 @@ class BodyReaderTests(SynchronousTestCase):
     def assert_body(self, reader: BodyReader, body: bytes, complete: bool, what: str = "") -> None:
         """The reader has this body, complete or not."""
         self.assertEqual(reader.complete, complete, what)
-        # Compared without assertEqual, which would print 64 KiB.
+        # assertEqual would print 64 KiB.
         found = reader.error().body
         self.assertTrue(found == body, f"{what}: {found[:80]!r}, {len(found)} bytes")
 

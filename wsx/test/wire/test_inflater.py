@@ -34,7 +34,7 @@ class Deflater:
         strategy: int = zlib.Z_DEFAULT_STRATEGY,
     ) -> None:
         self._keep_context = keep_context
-        # zlib cannot make a raw stream with a window of 8 bits; short data do not need more.
+        # zlib cannot create a raw stream with a window of 8 bits; short data do not need more.
         self._arguments = (level, zlib.DEFLATED, -max(window_bits, 9), 8, strategy)
         self._stream = zlib.compressobj(*self._arguments)
 
@@ -74,7 +74,7 @@ class InflaterCase(SynchronousTestCase):
     """Base class of the tests below."""
 
     def refused(self, inflater: Inflater, payload: bytes, limit: int | None = None) -> FrameError:
-        """Return the error that a message is refused with."""
+        """Return the error that refuses a message."""
         return self.assertRaises(FrameError, inflate, inflater, payload, limit)
 
 
@@ -183,8 +183,8 @@ class ContextTests(InflaterCase):
 
     def test_window(self) -> None:
         """A reference within the negotiated window is inflated, one beyond it is corrupt."""
-        far = [bytes(range(200)), b"-" * 400, bytes(range(200))]  # 600 bytes back
-        near = [far[0], b"-" * 20, far[2]]  # 220 bytes back
+        far = [bytes(range(200)), b"-" * 400, bytes(range(200))]  # A reference 600 bytes back.
+        near = [far[0], b"-" * 20, far[2]]  # A reference 220 bytes back.
         for (messages, distance), bits in product(((near, 220), (far, 600)), range(8, 16)):
             deflater, inflater = Deflater(15), Inflater(bits, True)
             payloads = [deflater.message(data) for data in messages]
@@ -204,7 +204,7 @@ class ContextTests(InflaterCase):
             deflater, inflater = Deflater(15, False), Inflater(bits, False)
             for _ in range(2):
                 self.assertEqual(inflate(inflater, deflater.message(b"Hello")), b"Hello")
-                payload = deflater.message(data)  # in parts, as zlib lets more pass within one
+                payload = deflater.message(data)  # Fed in parts: within one part, zlib checks less.
                 if 1 << bits < 600:
                     self.assertRaises(FrameError, inflate, inflater, payload, None, 1)
                 else:
@@ -325,11 +325,11 @@ class CorruptTests(InflaterCase):
     """Data that cannot be inflated is refused with 1007."""
 
     CORRUPT = (
-        b"\x07",  # the block type that does not exist
+        b"\x07",  # The reserved block type.
         b"\x06rest",
         b"\xff" * 20,
-        b"\x00\x05\x00\x00\x00Hello",  # a stored block whose lengths do not match
-        b"\x63\x00\x07",  # a reserved block type after a final block
+        b"\x00\x05\x00\x00\x00Hello",  # A stored block whose lengths do not match.
+        b"\x63\x00\x07",  # A reserved block type after a final block.
     )
 
     def test_corrupt(self) -> None:
