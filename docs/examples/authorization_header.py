@@ -1,8 +1,8 @@
-"""A client that sends an Authorization header and prints what it gets.
+"""Send an Authorization header, and print the messages that arrive.
 
     AUTHORIZATION="Bearer s3cret" python authorization_header.py wss://example.com/feed
 
-The value comes from the environment: a command line can be read by everybody on the machine.
+The value is read from the environment, because other users can see the command line.
 """
 
 import os
@@ -16,7 +16,7 @@ from wsx import Conn, Frame, Handler, Ok, RequestError
 
 
 class Printer(Handler[None]):
-    """Prints what it gets, until the server or Ctrl-C ends it."""
+    """Print each message, until the server or Ctrl-C ends the connection."""
 
     def handle_connect(self, conn: Conn, state: None) -> Ok[None]:
         print("Connected:", self.client)
@@ -28,7 +28,7 @@ class Printer(Handler[None]):
 
 
 def authorized(url: str) -> Conn:
-    """Gives the connection to a URL, with the environment's authorization."""
+    """Return a Conn with the Authorization header from the environment."""
     try:
         return Conn(url, extra_headers={"Authorization": os.environ["AUTHORIZATION"]})
     except KeyError:
@@ -36,7 +36,7 @@ def authorized(url: str) -> Conn:
 
 
 def explain(error: wsx.WsxError) -> str:
-    """Says in one line why there is no connection."""
+    """Return one line that says why the connection failed."""
     match error:
         case RequestError(code=401, headers=headers):
             wanted = [value for name, value in headers if name.lower() == "www-authenticate"]
@@ -45,12 +45,12 @@ def explain(error: wsx.WsxError) -> str:
 
 
 async def main(reactor: Any, url: str) -> None:
-    """Connects, and stays until the connection ends."""
+    """Connect, and wait until the connection ends."""
     try:
         client = await wsx.start(authorized(url), Printer)
     except wsx.WsxError as error:
         sys.exit(explain(error))
-    reactor.addSystemEventTrigger("before", "shutdown", client.stop)  # Ctrl-C: a polite goodbye
+    reactor.addSystemEventTrigger("before", "shutdown", client.stop)  # close on Ctrl-C
     print("Ended:", await client.terminated())
 
 

@@ -1,9 +1,9 @@
-"""Chrome remote debugging: drives a page of a browser over the DevTools protocol.
+"""Control a page of Chrome over the DevTools protocol.
 
     chromium --headless --remote-debugging-port=9222 &
     python chrome.py --url https://example.com/ --expression document.title
 
-The protocol: https://chromedevtools.github.io/devtools-protocol/
+The protocol is documented at https://chromedevtools.github.io/devtools-protocol/
 """
 
 import argparse
@@ -30,15 +30,15 @@ Json: TypeAlias = dict[str, Any]
 
 
 class DevToolsError(Exception):
-    """The browser refused a command, or could not do what it asked for."""
+    """The browser rejected a command, or failed to execute it."""
 
 
 class DevTools(Handler[None]):
-    """A connection to a browser: commands that can be awaited, and events.
+    """Send commands to a browser and receive its events.
 
-    What is awaited fails with a ``DevToolsError`` where the browser says no, and with a
-    ``ConnectionError`` where the connection ends first. A listener must not await a command: the
-    answer is a frame, and no frame is delivered before the listener is done.
+    The Deferred of a command fails with ``DevToolsError`` if the browser rejects the command, and
+    with ``ConnectionError`` if the connection ends first. A listener must not await a command: the
+    answer is a frame, and no frame is delivered until the listener has returned.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class DevTools(Handler[None]):
         self._listeners: defaultdict[str, list[Callable[[Json], object]]] = defaultdict(list)
 
     def call(self, method: str, /, **params: object) -> Deferred[Json]:
-        """Sends a command; gives its result."""
+        """Send a command. Return a Deferred that fires with its result."""
         number = next(self._numbers)
         command = json.dumps({"id": number, "method": method, "params": params})
         answer = self._wait(number)
@@ -56,13 +56,13 @@ class DevTools(Handler[None]):
         return answer
 
     def next_event(self, event: str) -> Deferred[Json]:
-        """Waits for an event; gives its parameters."""
+        """Return a Deferred that fires with the parameters of the next such event."""
         if self.client.status != "open":
             return fail(NotConnectedError(self.client.status))
         return self._wait(event)
 
     def on(self, event: str, listener: Callable[[Json], object]) -> None:
-        """Calls a function with the parameters of each such event."""
+        """Call a function with the parameters of each such event."""
         self._listeners[event].append(listener)
 
     def handle_frame(self, frame: wsx.Frame, state: None) -> Ok[None]:
@@ -79,56 +79,56 @@ class DevTools(Handler[None]):
 
     def handle_disconnect(self, status: Disconnect, state: None) -> Any:
         self._fail(status.reason)
-        return super().handle_disconnect(status, state)  # as the client's reconnect= says
+        return super().handle_disconnect(status, state)  # follow the reconnect policy
 
     def terminate(self, reason: object, state: None) -> None:
         self._fail(reason)
 
     def _wait(self, key: int | str) -> Deferred[Json]:
-        """Waits for a command's number or an event's name."""
+        """Return a Deferred for the answer to a command, by number, or for an event, by name."""
         waiter: Deferred[Json] = Deferred()
         self._waiting[key].append(waiter)
         return waiter
 
     def _settle(self, key: int | str, outcome: Json | Failure) -> None:
-        """Tells those who wait; a number that nobody waits for any more is no error."""
+        """Fire the waiting Deferreds. A number without one is not an error."""
         for waiter in self._waiting.pop(key, []):
             waiter.callback(outcome)
 
     def _fail(self, reason: object) -> None:
-        """Fails everything outstanding: the answers will never come."""
+        """Fail all waiting Deferreds, because no answer will arrive."""
         for key in list(self._waiting):
             self._settle(key, Failure(ConnectionError(f"no answer came: {reason}")))
 
 
 class Page(DevTools):
-    """A page: the two things that everybody wants from one."""
+    """A page of the browser: navigate and evaluate."""
 
     async def navigate(self, url: str) -> None:
-        """Goes to a URL, and waits until the page is loaded."""
+        """Open a URL, and wait until the page has loaded."""
         await self.call("Page.enable")
-        loaded = self.next_event("Page.loadEventFired")  # before the command: it may be quick
+        loaded = self.next_event("Page.loadEventFired")  # may come before the answer
         try:
             match await self.call("Page.navigate", url=url):
                 case {"errorText": str(text)}:
                     raise DevToolsError(f"cannot navigate: {text}")
             await loaded
         finally:
-            loaded.addErrback(lambda _: None)  # where both failed, the command has told it
+            loaded.addErrback(lambda _: None)  # the command has reported the failure
 
     async def evaluate(self, expression: str) -> Any:
-        """Gives the value of a JavaScript expression; a promise is waited for."""
+        """Return the value of a JavaScript expression, after awaiting it if it is a promise."""
         options = {"returnByValue": True, "awaitPromise": True}
         match await self.call("Runtime.evaluate", expression=expression, **options):
             case {"exceptionDetails": {"exception": {"description": text}} | {"text": text}}:
                 raise DevToolsError(text)
             case {"result": {"value": value}}:
                 return value
-        return None  # undefined, or what JSON cannot say
+        return None  # undefined, or a value that JSON cannot represent
 
 
 async def find_page(reactor: Any, port: int) -> str:
-    """Asks the browser for the WebSocket URL of its first page."""
+    """Return the WebSocket URL of the browser's first page."""
     url = f"http://127.0.0.1:{port}/json/list"
     try:
         response = await Agent(reactor, connectTimeout=5.0).request(b"GET", url.encode())
@@ -142,8 +142,8 @@ async def find_page(reactor: Any, port: int) -> str:
     raise DevToolsError("the browser has no page open")
 
 
-async def look(reactor: Any, port: int, url: str, expression: str) -> None:
-    """Shows a page's value of an expression."""
+async def show_value(reactor: Any, port: int, url: str, expression: str) -> None:
+    """Open a URL and print the value of an expression in it."""
     page = Page()
     page.on("Page.frameNavigated", lambda event: print("Navigated to", event["frame"]["url"]))
     client = await wsx.start(await find_page(reactor, port), page)
@@ -155,13 +155,13 @@ async def look(reactor: Any, port: int, url: str, expression: str) -> None:
 
 
 async def main(reactor: Any, *argv: str) -> None:
-    """Reads the command line; says plainly what went wrong."""
+    """Parse the command line. Report a failure in one line."""
     parser = argparse.ArgumentParser(description="Evaluate an expression in a page of Chrome.")
-    parser.add_argument("--port", type=int, default=9222, help="its --remote-debugging-port")
-    parser.add_argument("--url", default=PAGE, help="where to go")
-    parser.add_argument("--expression", default="document.title", help="JavaScript")
+    parser.add_argument("--port", type=int, default=9222, help="the remote debugging port")
+    parser.add_argument("--url", default=PAGE, help="the page to open")
+    parser.add_argument("--expression", default="document.title", help="a JavaScript expression")
     try:
-        await look(reactor, **vars(parser.parse_args(argv)))
+        await show_value(reactor, **vars(parser.parse_args(argv)))
     except (DevToolsError, ConnectionError, wsx.WsxError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

@@ -1,8 +1,8 @@
-"""An echo client, after WebSockex's own example.
+"""Talk to an echo server, print the echoes, and close.
 
     python echo_client.py ws://127.0.0.1:8080/
 
-It talks with an echo server, prints what comes back, and leaves when all is said.
+The conversation is the one in WebSockex's own example.
 """
 
 import sys
@@ -15,7 +15,7 @@ from wsx import Close, Conn, Frame, Handler, LocalClose, Ok, Reply, Text
 
 
 class EchoClient(Handler[None]):
-    """Greets, answers a question, and closes when its last words come back."""
+    """Send a greeting, answer a question, and close when the last message comes back."""
 
     def handle_connect(self, conn: Conn, state: None) -> Reply[None]:
         print("Connected!")
@@ -41,7 +41,7 @@ class EchoClient(Handler[None]):
 
 
 async def main(reactor: Any, url: str, patience: float = 10.0) -> None:
-    """Talks with the server; gives up on one that says nothing for ``patience`` seconds."""
+    """Talk to the server. End if it sends no message for ``patience`` seconds."""
     try:
         client = await wsx.start(url, EchoClient, data_timeout=patience)
     except wsx.WsxError as error:
