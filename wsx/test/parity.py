@@ -1,7 +1,7 @@
-"""The table of ``docs/parity.md``: ``python -m wsx.test.parity > docs/parity.md`` writes it anew.
+"""The table of ``docs/parity.md``; update it with ``python -m wsx.test.parity > docs/parity.md``.
 
-What WebSockex does stands in ``ROWS``; which tests show that wsx does it too is read from the
-tests: their docstrings begin with the ids of the rows, in brackets.
+``ROWS`` describes what WebSockex does. The tests that show the same for wsx are found by their
+docstrings, which begin with the ids of the rows in brackets.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ when it is stale, or when a row has no test. Who comes from there begins best wi
 
 
 def rows_of(docstring: str | None) -> list[str]:
-    """Gives the ids with which a docstring begins."""
+    """Return the ids at the beginning of a docstring."""
     ids = []
     text = docstring or ""
     while match := _IDS.match(text):
@@ -137,7 +137,7 @@ def rows_of(docstring: str | None) -> list[str]:
 
 
 def tests() -> Iterator[tuple[str, str, list[str]]]:
-    """Gives each test's file, its name with its class, and its rows."""
+    """Yield each test's file, its name with its class, and its rows."""
     for path in sorted(HERE.rglob("test_*.py")):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef):
@@ -148,7 +148,7 @@ def tests() -> Iterator[tuple[str, str, list[str]]]:
 
 
 def tests_by_row() -> dict[str, list[tuple[str, str]]]:
-    """Gives the tests of each row, as pairs of file and name."""
+    """Return the tests of each row, as pairs of file and name."""
     found: dict[str, list[tuple[str, str]]] = {row: [] for row in ROWS}
     for file, name, rows in tests():
         for row in rows:
@@ -157,7 +157,7 @@ def tests_by_row() -> dict[str, list[tuple[str, str]]]:
 
 
 def page() -> str:
-    """Gives the text of ``docs/parity.md``."""
+    """Return the text of ``docs/parity.md``."""
     found = tests_by_row()
     lines = []
     for row, what in ROWS.items():

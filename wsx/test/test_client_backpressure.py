@@ -172,7 +172,7 @@ class ReplyTests(MemoryCase):
         self.assertEqual(self.peer.received(), [(10, b"2")])
 
 
-class DeafServer(Protocol):
+class NonReadingServer(Protocol):
     """Accept, send requests, and never read."""
 
     transport: Any
@@ -203,7 +203,9 @@ class SocketTests(LoopbackCase):
 
         handler = replying()
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        server = DeafServer()  # Hold a reference, because the reactor forgets a paused connection.
+        server = (
+            NonReadingServer()
+        )  # Hold a reference, because the reactor forgets a paused connection.
         port = await endpoint.listen(Factory.forProtocol(lambda: server))
         self.addCleanup(port.stopListening)
         url = f"ws://127.0.0.1:{port.getHost().port}/"
