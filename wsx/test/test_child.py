@@ -324,9 +324,7 @@ class StartTests(MemoryCase):
         self.assertIsNone(wsx.whereis("feed"))
 
     def test_parents(self) -> None:
-        """[V1][S9] A child of a MultiService, an Application or a Supervisor ends with its
-        parent.
-        """
+        """[V1][S9] A child of a MultiService, Application or Supervisor ends with its parent."""
         supervisor = Supervisor([], reactor=self.clock)
         for parent in (MultiService(), Application("test"), supervisor):
             with case(parent):

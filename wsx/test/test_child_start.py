@@ -24,9 +24,7 @@ class OwnStartTests(SupervisorCase):
         return wsx.start(URL, self.handler(id), **self.options(id, **options))
 
     def test_client(self) -> None:
-        """An unlinked client from a start function is restarted and stopped like any other
-        child.
-        """
+        """An unlinked client from a start function is restarted and stopped like any other."""
         spec = self.spec(lambda _: self.start_client("a"))
         supervisor = self.supervise([spec, self.child("b")], "one_for_all")
         self.assertEqual(self.up(supervisor), ["own", "b"])
@@ -84,9 +82,7 @@ class OwnStartTests(SupervisorCase):
         self.stop(outer)
 
     def test_linked(self) -> None:
-        """If the start function links its client to the supervisor, the client is one child
-        only.
-        """
+        """If the start function links its client to the supervisor, it is still one child."""
 
         def start(parent: Any) -> Deferred[Any]:
             return wsx.start_link(parent, URL, self.handler("a"), **self.options("a"))
@@ -132,9 +128,7 @@ class OwnStartTests(SupervisorCase):
 
     @each(STRATEGIES)
     def test_fails_again_and_again(self, strategy: str) -> None:
-        """[V3] If a start always fails, the supervisor gives up, with any strategy, and does not
-        spin.
-        """
+        """[V3] If a start always fails, the supervisor gives up, with any strategy."""
         calls: list[Any] = []
 
         def start(_: Any) -> Any:
@@ -159,9 +153,7 @@ class OwnStartTests(SupervisorCase):
         self.flushLoggedErrors()
 
     def test_ended_already(self) -> None:
-        """[V3] A client that has already ended when it is returned counts as an end at that
-        time.
-        """
+        """[V3] If the returned client has already ended, that counts as an end at that time."""
         ended = self.successResultOf(self.start_client("a", async_=True))
         ended.stop()
         self.settle()

@@ -195,7 +195,7 @@ class NonReadingServer(Protocol):
 
 
 class SocketTests(LoopbackCase):
-    """The same on real sockets."""
+    """Backpressure on real sockets."""
 
     async def test_memory_is_bounded(self) -> None:
         """A server that sends 20,000 requests and reads nothing gets a few megabytes of replies."""

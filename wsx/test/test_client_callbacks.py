@@ -265,9 +265,7 @@ class CallbackTests(ClientCase):
         self.assertEqual(self.peer.received(), [])
 
     def test_default_ping(self) -> None:
-        """[C11] By default, a ping is answered with a pong of its payload, and a pong is
-        ignored.
-        """
+        """[C11] By default, a ping is answered with its payload, and a pong is ignored."""
 
         class Silent(wsx.Handler[None]):
             pass

@@ -28,9 +28,7 @@ class FailedStartTests(ClientCase):
         self.assertEqual(self.recorder.names, [], "a client that never was is told nothing")
 
     def fail_with(self, response: bytes, *kinds: type[BaseException], **options: Any) -> Any:
-        """Return the error of a start that receives this response, and assert that TCP is
-        closed.
-        """
+        """Return the error of a start that receives this response; TCP must be closed."""
         started = self.start(self.recorder, **options)
         self.peer.send(response)
         error = self.failed_start(started, *kinds)
@@ -304,9 +302,7 @@ class HandshakeTests(ClientCase):
         self.assertIn(b"\r\nX-A: 1\r\nX-A: 2\r\n", self.peer.transport.value())
 
     def test_basic_authorization(self) -> None:
-        """[S15] User and password of the URL are percent-decoded and sent as Basic
-        authorization.
-        """
+        """[S15] User and password of the URL are decoded and sent as Basic authorization."""
         sent = self.request_headers(url="ws://us%40er:pass%3Aword@example.test/")
         credentials = base64.b64encode(b"us@er:pass:word").decode()
         self.assertEqual(sent["authorization"], f"Basic {credentials}")
@@ -318,9 +314,7 @@ class HandshakeTests(ClientCase):
         self.assertEqual(sent["sec-websocket-protocol"], "v2, v1")
 
     def test_response(self) -> None:
-        """[S16] ``handle_connect`` sees status, headers, subprotocol, extensions and peer
-        address.
-        """
+        """[S16] ``handle_connect`` sees status, headers, subprotocol, extensions and peer."""
         recorder = Recorder()
         started = self.start(recorder, subprotocols=["v2", "v1"], compression="deflate")
         self.peer.answer(Sec_WebSocket_Protocol="v1", Sec_WebSocket_Extensions="permessage-deflate")

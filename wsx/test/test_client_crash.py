@@ -88,9 +88,7 @@ class CrashTests(EndCase):
 
     @each(("handle_connect", *TRIGGERS), (plainly, raising))
     def test_exception(self, callback: str, make: Any) -> None:
-        """[C6] [D2] An exception sends 1011, calls ``terminate`` once and is the reason of the
-        end.
-        """
+        """[C6] [D2] An exception sends 1011, calls ``terminate`` once and ends the client."""
         boom = Boom(callback)
         client, handler, codes = self.crash(callback, make(boom))
         self.assertEqual(codes, [1011], callback)
@@ -123,9 +121,7 @@ class CrashTests(EndCase):
         (returning, answering),
     )
     def test_bad_result(self, callback: str, result: Any, make: Any) -> None:
-        """[C6] [D2] An invalid result sends 1011, calls ``terminate(BadResponseError)`` and ends
-        the client.
-        """
+        """[C6] [D2] An invalid result sends 1011, and ``terminate`` gets a BadResponseError."""
         client, handler, codes = self.crash(callback, make(result))
         self.assertEqual(codes, [1011], (callback, result))
         [line] = self.error_lines()
@@ -239,9 +235,7 @@ class NotInitialisedTests(EndCase):
         ]
     )
     def test_first_handle_connect_fails(self, answer: Any, kind: Any) -> None:
-        """[C7] [C6] If the first ``handle_connect`` fails in any way, ``terminate`` is not
-        called.
-        """
+        """[C7] [C6] If the first ``handle_connect`` fails, ``terminate`` is not called."""
         handler = Recorder(handle_connect=answer)
         started = self.start(handler)
         self.accept()
@@ -265,9 +259,7 @@ class NotInitialisedTests(EndCase):
         self.assert_never_was(handler, error)
 
     def test_first_failure_is_handled_and_given_up(self) -> None:
-        """[C7] [D4] If ``handle_disconnect`` returns ``Ok``, ``start`` fails without
-        ``terminate``.
-        """
+        """[C7] [D4] If ``handle_disconnect`` returns ``Ok``, ``terminate`` is not called."""
         self.server.refusal = ConnectionRefusedError()
         handler = Recorder()
         started = self.start(handler, handle_initial_conn_failure=True)
@@ -278,9 +270,7 @@ class NotInitialisedTests(EndCase):
         self.assert_never_was(handler, error)
 
     def test_handling_the_first_failure_fails(self) -> None:
-        """[C7] [C8] If ``handle_disconnect`` raises, ``start`` fails with that, without
-        ``terminate``.
-        """
+        """[C7] [C8] If ``handle_disconnect`` raises, ``start`` fails without ``terminate``."""
         boom = Boom()
         self.server.refusal = ConnectionRefusedError()
         handler = Recorder(handle_disconnect=boom)
@@ -312,9 +302,7 @@ class NotInitialisedTests(EndCase):
         self.assert_ended(client, reason)
 
     def test_asynchronously_started_and_crashed(self) -> None:
-        """[C7] [C6] With ``async_``, an exception in the first ``handle_connect`` calls
-        ``terminate``.
-        """
+        """[C7] [C6] With ``async_``, ``terminate`` is called if ``handle_connect`` raises."""
         boom = Boom()
         handler = Recorder(handle_connect=boom)
         client = self.successResultOf(self.start(handler, async_=True))
@@ -365,9 +353,7 @@ class HandleDisconnectTests(EndCase):
         ]
     )
     def test_bad_result(self, result: Any) -> None:
-        """[C8] An invalid result of ``handle_disconnect`` ends the client with a
-        BadResponseError.
-        """
+        """[C8] An invalid result of ``handle_disconnect`` ends with a BadResponseError."""
         handler = Recorder(handle_disconnect=result)
         client = self.open(handler)
         self.lose()
@@ -380,9 +366,7 @@ class HandleDisconnectTests(EndCase):
 
     @each([(Exit(), LocalClose(1000, "")), (Exit("enough"), "enough")], (plainly, raising))
     def test_exit(self, error: Any, reason: Any, make: Any) -> None:
-        """[C8] ``Exit`` in ``handle_disconnect`` ends the client with its reason and no
-        traceback.
-        """
+        """[C8] ``Exit`` in ``handle_disconnect`` ends the client without a traceback."""
         handler = Recorder(handle_disconnect=make(error))
         client = self.open(handler)
         self.lose()

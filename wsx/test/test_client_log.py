@@ -108,9 +108,7 @@ class LogTests(EndCase):
 
     @each((LocalClose(4000, "enough"), Boom("enough"), "enough"))
     def test_exit_is_logged_without_traceback(self, reason: Any) -> None:
-        """[C6] An ``Exit``, normal or not, is logged once with its reason and without a
-        traceback.
-        """
+        """[C6] An ``Exit``, normal or not, is logged once, without a traceback."""
         self.open(Recorder(handle_frame=Exit(reason)))
         with capturedLogs() as events:
             self.peer.send(text("x"))

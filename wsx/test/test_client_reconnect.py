@@ -53,9 +53,7 @@ class ReconnectTests(EndCase):
         self.assertEqual(self.server.attempts, 2)
 
     def test_without_after(self) -> None:
-        """[D3] Without ``after``, a client reconnects within a second after a healthy
-        connection.
-        """
+        """[D3] Without ``after``, a client reconnects within a second after a stable connection."""
         handler = reconnecting(after=None)
         self.open(handler)
         self.clock.advance(10)
@@ -95,9 +93,7 @@ class ReconnectTests(EndCase):
     def test_no_hot_loop_of_connections_that_count_as_healthy(
         self, options: dict[str, Any], marked: bool
     ) -> None:
-        """[D3] If each handshake makes the connection healthy, there are a few attempts a
-        second.
-        """
+        """[D3] Connections marked as healthy lead to at most a few attempts a second."""
         handler: Recorder = reconnecting(after=None)
         if marked:
             handler.answers["handle_connect"] = lambda conn, state: handler.client.mark_healthy()
@@ -236,9 +232,7 @@ class ReconnectTests(EndCase):
         ]
     )
     def test_initial_failure_of_the_handshake(self, answer: Any, error: Any) -> None:
-        """[D4] Without the option, each kind of failure fails ``start`` without asking the
-        handler.
-        """
+        """[D4] Without the option, each kind of failure fails ``start`` without a callback."""
         handler = reconnecting()
         started = self.start(handler)
         answer(self.peer)

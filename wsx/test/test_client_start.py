@@ -397,7 +397,7 @@ class CancelTests(ClientCase):
         self.assertIsNone(wsx.whereis("feed"))
 
     def test_in_handle_connect_with_a_silent_peer(self) -> None:
-        """A server that does not answer the close frame is cut off after ``close_timeout``."""
+        """A server that does not answer the close frame is aborted after ``close_timeout``."""
         started = self.start(Recorder(handle_connect=lambda *_: Deferred()), name="feed")
         self.peer.answer()
         self.step()

@@ -222,9 +222,7 @@ class ReprTests(SynchronousTestCase):
                 self.assert_hidden(wsx.Conn(f"ws://h.test/?{query}"), "h.test")
 
     def test_secret_headers(self) -> None:
-        """Authorization, Cookie and Proxy-Authorization are hidden, in any case, as str and
-        bytes.
-        """
+        """Authorization, Cookie and Proxy-Authorization are hidden, as str and as bytes."""
         for name in ("Authorization", "Cookie", "Proxy-Authorization"):
             for spelling in (name, name.lower(), name.upper(), name.encode()):
                 for headers in ({spelling: f"Bearer {SECRET}"}, [(spelling, SECRET.encode())]):

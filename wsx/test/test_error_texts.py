@@ -26,7 +26,7 @@ class RefusalTests(SynchronousTestCase):
     """``refusal`` describes who refused, with which status, and where a redirect leads."""
 
     def test_status(self) -> None:
-        """The text has the peer, the code and the phrase."""
+        """The text says who refused, with the code and the phrase."""
         self.assertEqual(refusal("the server", 503, "Busy", ()), "the server answered 503 Busy")
         self.assertEqual(refusal("the proxy", 407, "No", ()), "the proxy answered 407 No")
 

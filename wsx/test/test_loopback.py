@@ -144,9 +144,7 @@ class ServerTests:
         self.assertEqual(probe.names, ["handle_connect", "terminate"])
 
     async def test_drop_and_reconnect(self: Any) -> None:
-        """[D1][D3] If the server drops TCP, the reason is ConnectionDropped and the client
-        reconnects.
-        """
+        """[D1][D3] If the server drops TCP (ConnectionDropped), the client reconnects."""
         client, probe, _ = await self.open(handler=Probe(again=True))
         for _ in range(2):
             await probe.connected.get()
@@ -393,9 +391,7 @@ class OneWriteTests(SocketCase):
         return port
 
     async def test_frames_with_the_response(self) -> None:
-        """[S19] Frames written with the 101 are delivered after ``handle_connect``, plain and
-        with TLS.
-        """
+        """[S19] Frames written with the 101 are delivered after ``handle_connect``."""
         for tls in (False, True):
             probe = Probe()
             scheme = "wss" if tls else "ws"

@@ -451,9 +451,7 @@ class LowLevelTests(SynchronousTestCase):
         self.assertIsNone(registry.whereis(NAME))
 
     def test_via_is_a_value(self) -> None:
-        """Two Vias with the same registry and key are equal, have the same hash, and are
-        immutable.
-        """
+        """Two Vias with the same registry and key are equal, hash alike and are immutable."""
         directory = Directory()
         self.assertEqual(wsx.Via(directory, "a"), wsx.Via(directory, "a"))
         self.assertEqual(hash(wsx.Via(directory, "a")), hash(wsx.Via(directory, "a")))

@@ -511,9 +511,7 @@ class StopTests(ServiceCase):
         self.assert_stopped(service, stopping)
 
     def test_waiting_to_reconnect(self) -> None:
-        """[V4] While the client waits to reconnect, a stop calls ``terminate`` and fires at
-        once.
-        """
+        """[V4] While the client waits to reconnect, a stop fires at once, after ``terminate``."""
         self.server.refusal = ConnectionRefusedError()
         recorder = Follower()
         service = self.started(recorder)

@@ -192,9 +192,7 @@ class FailedStartTests(ServiceCase):
         self.assert_down(service)
 
     def test_constructor_raises_later(self) -> None:
-        """[V3] A constructor that raises at a restart counts as another restart and is tried
-        again.
-        """
+        """[V3] A constructor that raises at a restart counts and is tried again."""
         service = self.opened(self.failing(lambda n: n in (2, 3)), reconnect=None)
         self.crash(service)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)

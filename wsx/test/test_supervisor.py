@@ -92,9 +92,7 @@ class StartTests(SupervisorCase):
 
     @each("abc")
     def test_first_start_fails(self, failing: str) -> None:
-        """If a first start fails, the others are stopped in reverse order and the supervisor
-        ends.
-        """
+        """If a first start fails, the others are stopped and the supervisor ends."""
         specs = self.children("abc")
         self.sites[failing].refusal = ConnectionRefusedError()
         supervisor = Supervisor(specs, reactor=self.clock)

@@ -105,9 +105,7 @@ class IntensityTests(SupervisorCase):
         self.assertIsInstance(self.successResultOf(supervisor.terminated()), MaxRestartsExceeded)
 
     def test_time_up_counts(self) -> None:
-        """[V3] A child that runs longer than ``max_seconds`` between crashes is always
-        restarted.
-        """
+        """[V3] A child that runs long enough between crashes is always restarted."""
         spec = self.child("a", backoff=steady(100.0))
         supervisor = self.supervise([spec], max_restarts=1, max_seconds=5.0)
         for _ in range(5):
@@ -173,9 +171,7 @@ class IntensityTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a"])
 
     def test_configure(self) -> None:
-        """``configure`` changes strategy and intensity of a running supervisor and resets the
-        count.
-        """
+        """``configure`` changes strategy and intensity while running, and resets the count."""
         supervisor = self.supervise(self.children("ab"), max_restarts=1)
         self.crash("a")
         self.settle()

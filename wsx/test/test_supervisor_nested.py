@@ -30,9 +30,7 @@ class NestedTests(SupervisorCase):
         )
 
     def test_stops_in_reverse(self) -> None:
-        """A nested supervisor is stopped in its position, with its own children in reverse
-        order.
-        """
+        """A nested supervisor is stopped in its turn, its children in reverse order."""
         inner = Supervisor(self.children("bc"))
         outer = self.supervise([self.child("a"), inner, self.child("d")])
         with self.happens("end d", "end c", "end b", "end a"):
@@ -87,9 +85,7 @@ class NestedTests(SupervisorCase):
         )
     )
     def test_gives_up_restart(self, restart: str, is_up: bool, is_listed: bool) -> None:
-        """[V2] The ``restart`` of a nested supervisor decides whether it is restarted after
-        giving up.
-        """
+        """[V2] Its ``restart`` decides whether a nested supervisor is restarted after giving up."""
         inner = Supervisor([self.child("b")], max_restarts=0, id="inner", restart=restart)
         outer = self.supervise([inner])
         self.crash("b")
@@ -217,9 +213,7 @@ class NestedTests(SupervisorCase):
         self.assertNoResult(inner.terminated())
 
     def test_crash_below_is_nobodys_business(self) -> None:
-        """[V3] Restarts within the intensity of a nested supervisor do not count in the outer
-        one.
-        """
+        """[V3] Restarts within a nested supervisor's intensity do not count in the outer one."""
         inner = Supervisor(self.children("b"), max_restarts=5)
         outer = self.supervise([inner], max_restarts=0)
         for _ in range(5):

@@ -18,9 +18,7 @@ from wsx.test.support.supervision import PLENTY, STRATEGIES, Puppet, SupervisorC
 
 
 class RequestTests(SupervisorCase):
-    """``start_child``, ``terminate_child``, ``restart_child``, ``delete_child``, and the
-    queries.
-    """
+    """``start_child``, ``terminate_child``, ``restart_child``, ``delete_child``, queries."""
 
     def fails(self, deferred: Deferred[Any], id: Any) -> None:
         """Assert that a request fails with a ChildError, also a ValueError, about this id."""
@@ -392,9 +390,7 @@ class RequestTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_terminates_what_starts(self) -> None:
-        """``terminate_child`` stops a starting child at once, so that a silent server blocks
-        nothing.
-        """
+        """A silent server blocks no request: ``terminate_child`` stops a starting child."""
         supervisor = self.supervise(self.children("ab"))
         spec = self.child("c")
         self.sites["c"].answers = False
@@ -527,9 +523,7 @@ class ChangeTests(SupervisorCase):
         return self.successResultOf(changed)
 
     def test_keeps_stops_and_starts(self) -> None:
-        """Equal children are kept, others are stopped in reverse order, new ones are started in
-        order.
-        """
+        """Equal children are kept, others are stopped in reverse order, new ones are started."""
         specs = self.children("abcd")
         supervisor = self.supervise(specs)
         kept = supervisor.child("b")
@@ -601,18 +595,14 @@ class ChangeTests(SupervisorCase):
         self.assertEqual(self.listed(supervisor), ["c"])
 
     def test_refused(self) -> None:
-        """``change_children`` is refused while the supervisor does not run, and for duplicate
-        ids.
-        """
+        """A change is refused while the supervisor is stopped, and for duplicate ids."""
         supervisor = Supervisor(self.children("a"), reactor=self.clock)
         self.failureResultOf(supervisor.change_children([]), wsx.ChildError)
         with self.assertRaises(wsx.ChildError):
             supervisor.change_children([self.child("a"), self.child("a")])
 
     def test_one_that_was_added(self) -> None:
-        """A child that ``start_child`` added with the same specification is kept, and listed
-        once.
-        """
+        """A child that ``start_child`` has added already is kept, and listed once."""
         specs = self.children("abc")
         supervisor = self.supervise(specs[:1])
         added = supervisor.start_child(specs[2])
@@ -624,9 +614,7 @@ class ChangeTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_cancelled(self) -> None:
-        """Cancelling does not affect the change, and ``auto_shutdown`` waits until it is
-        complete.
-        """
+        """Cancelling does not end the change; ``auto_shutdown`` waits until it is complete."""
         specs = [self.child("a", "temporary"), self.child("b")]
         supervisor = self.supervise(specs, auto_shutdown="all")
         self.sites["b"].hangs_up = False

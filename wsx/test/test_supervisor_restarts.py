@@ -31,9 +31,7 @@ class RestartTests(SupervisorCase):
     def test_matrix(
         self, strategy: str, restart: str, end: Callable[[SupervisorCase, str], None]
     ) -> None:
-        """[V2] For each strategy, ``restart`` and kind of end, the right children are restarted
-        in order.
-        """
+        """[V2] Each strategy, ``restart`` and kind of end restarts the right children."""
         specs = [self.child("a"), self.child("b", restart), self.child("c")]
         supervisor = self.supervise(specs, strategy)
         crashes = end is SupervisorCase.crash
@@ -102,9 +100,7 @@ class RestartTests(SupervisorCase):
 
     @each((("transient", 3), ("permanent", 6)))
     def test_policy_of_its_own(self, restart: str, attempts: int) -> None:
-        """[V2] If its policy gave up, a transient client is not restarted, but a permanent one
-        is.
-        """
+        """[V2] A transient client whose policy gave up is not restarted, a permanent one is."""
         policy = wsx.Backoff(initial=1.0, jitter=0.0, max_attempts=2)
         supervisor = self.supervise([self.child("a", restart, reconnect=policy)])
         self.sites["a"].refusal = ConnectionRefusedError()
@@ -116,9 +112,7 @@ class RestartTests(SupervisorCase):
         self.flushLoggedErrors()
 
     def test_crash_after_a_policy_gave_up(self) -> None:
-        """[V2] A transient client that went on although its policy gave up is restarted when it
-        crashes.
-        """
+        """[V2] A transient client that crashes after its policy gave up is restarted."""
         own = self.options("a", reconnect=wsx.Backoff(initial=1.0, max_attempts=0))
 
         class Stubborn(self.handler("a")):  # type: ignore[misc]
@@ -143,9 +137,7 @@ class RestartTests(SupervisorCase):
 
     @each(("one_for_all", "rest_for_one"))
     def test_ended_children_return_with_a_group(self, strategy: str) -> None:
-        """[V2] As in OTP, restarting a group also starts children that had ended or were
-        terminated.
-        """
+        """[V2] As in OTP, restarting a group also starts its children that had ended."""
         specs = [self.child("a"), self.child("b", "transient"), self.child("c")]
         supervisor = self.supervise(specs, strategy)
         self.end_normally("b")
@@ -159,9 +151,7 @@ class RestartTests(SupervisorCase):
 
     @each(("one_for_all", "rest_for_one"))
     def test_temporary_siblings_leave_with_a_group(self, strategy: str) -> None:
-        """[V2] As in OTP, temporary siblings are stopped and removed when their group is
-        restarted.
-        """
+        """[V2] As in OTP, temporary siblings are removed when their group is restarted."""
         specs = [self.child("a"), self.child("b", "temporary"), self.child("c")]
         supervisor = self.supervise(specs, strategy)
         with self.happens("end a", "end c", "end b", "start a", "up a", "start c", "up c"):

@@ -72,9 +72,7 @@ class StopTests(SupervisorCase):
 
     @each(("tcp", "handshake"), enumerate("abc"))
     def test_first_connect(self, phase: str, number: int, id: str) -> None:
-        """[V5] A stop during a child's first connect calls no ``terminate`` for it and starts no
-        other child.
-        """
+        """[V5] A stop during a first connect calls no ``terminate`` and starts no other child."""
         specs = self.children("abc")
         self.sites[id].silent = phase == "tcp"
         self.sites[id].answers = phase != "handshake"
@@ -117,9 +115,7 @@ class StopTests(SupervisorCase):
         self.assertEqual(open_then, [0])
 
     def test_connections_are_gone(self) -> None:
-        """[V4] The Deferred fires when no connection is left, whatever the states of the
-        children.
-        """
+        """[V4] The Deferred fires when no connection is left, in any state of the children."""
         specs = [
             *self.children("abcde", async_=True, close_timeout=2.0),
             self.child("f", reconnect=steady(9.0)),
@@ -411,9 +407,7 @@ class StopTests(SupervisorCase):
 
     @each(STRATEGIES)
     def test_crash_during_a_stop_after_another(self, strategy: str) -> None:
-        """[V4] If a child crashes during the second of two stops, all children are up in the
-        end.
-        """
+        """[V4] If a child crashes during the second of two stops, all are up in the end."""
         specs = self.children("ab", close_timeout=3.0)
         supervisor = self.supervise(specs, strategy, PLENTY)
         self.sites["b"].hangs_up = False
@@ -498,9 +492,7 @@ class StopTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_peer_that_does_not_answer(self) -> None:
-        """[V4] If the servers do not answer the close frame, each child takes its
-        ``close_timeout``.
-        """
+        """[V4] A child whose server does not answer the close frame takes ``close_timeout``."""
         supervisor = self.supervise(self.children("ab", close_timeout=2.0))
         for site in self.sites.values():
             site.hangs_up = False
@@ -590,9 +582,7 @@ class StopTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_each_its_own_shutdown(self) -> None:
-        """[V4] A child that is aborted does not shorten the ``shutdown`` of the children after
-        it.
-        """
+        """[V4] A child that is aborted does not shorten the ``shutdown`` of others."""
         specs = [
             self.child("a", close_timeout=60.0).replace(shutdown=10.0),
             self.child("b", close_timeout=60.0).replace(shutdown=1.0),

@@ -37,9 +37,7 @@ class EveryStateTests(SystemCase):
 
     @each(STATUS)
     def test_get_state(self, state: str) -> None:
-        """[Y1] [Y3] ``get_state`` returns the state in every state of the client, also after its
-        end.
-        """
+        """[Y1] [Y3] ``get_state`` works in every state of the client, also after its end."""
         client = self.enter(state)
         self.assertEqual(client.sys.get_state(), FIRST)
 
@@ -217,9 +215,7 @@ class EveryStateTests(SystemCase):
 
     @each(NOT_ENDING)
     def test_terminate(self, state: str) -> None:
-        """[Y3] In every state, ``terminate`` ends the client with this reason and close code
-        1001.
-        """
+        """[Y3] In every state, ``terminate`` ends the client with this reason and 1001."""
         reason = object()
         client = self.enter(state)
         told = client.terminated()
@@ -236,9 +232,7 @@ class EveryStateTests(SystemCase):
 
     @each(ENDING)
     def test_terminate_while_ending(self, state: str) -> None:
-        """[Y3] A client that is already ending keeps its own reason, which the Deferred fires
-        with.
-        """
+        """[Y3] A client that is already ending keeps its own reason."""
         client = self.enter(state)
         ended = client.sys.terminate("another")
         self.clock.pump([1.0] * 20)
@@ -534,9 +528,7 @@ class TerminateTests(SystemCase):
     """``sys.terminate`` with reasons of all kinds."""
 
     def test_start_fails(self) -> None:
-        """[Y3] For a client that was not initialised, the start fails and ``terminate`` is not
-        called.
-        """
+        """[Y3] If a client was not initialised, ``start`` fails without ``terminate``."""
         error = RuntimeError("on purpose")
         for reason, expected in ((error, RuntimeError), ("odd", wsx.ClientEnded)):
             with case(reason):

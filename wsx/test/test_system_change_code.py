@@ -48,9 +48,7 @@ class ChangeCodeTests(SystemCase):
         return client.sys.change_code(cls, "old", "more")
 
     def assert_old(self, client: wsx.Client[Any]) -> None:
-        """Assert that class, object, attributes and state are the old ones, and the client
-        works.
-        """
+        """Assert that class, object, attributes and state are unchanged."""
         self.assertIs(type(self.handler), Recorder)
         self.assertIs(client.handler, self.handler)
         self.assertEqual(client.sys.get_state(), FIRST)
@@ -180,9 +178,7 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(self.peer.received(), [(1, b"stranger")])
 
     def test_inside_a_batch(self) -> None:
-        """[Y6] Requested in a callback, the change happens after its result and before the next
-        frame.
-        """
+        """[Y6] Requested in a callback, the change precedes the next frame."""
         client = self.opened()
         seen: list[tuple[type, Any]] = []
 
@@ -285,9 +281,7 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(self.handler.calls[-1][2], NEW)
 
     def test_terminate_of_the_new_class(self) -> None:
-        """[Y6] After a change while the client is ending, the new class's ``terminate`` is
-        called.
-        """
+        """[Y6] After a change while ending, the new class's ``terminate`` is called."""
         called: list[Any] = []
 
         class Last(Second):

@@ -63,9 +63,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(client.sys.get_state(), (FIRST, NEW))
 
     def test_events_meanwhile(self) -> None:
-        """[Y1] Events that arrive while the function is pending wait, in order, and get its
-        state.
-        """
+        """[Y1] Events that arrive while the function is pending wait and get its state."""
         client = self.opened()
         replaced = client.sys.replace_state(self.waits)
         self.peer.send(text("1") + text("2"))
@@ -121,9 +119,7 @@ class ReplaceStateTests(SystemCase):
         return [state for name, _, state in self.handler.calls if name == "handle_frame"][1:]
 
     def test_inside_a_callback(self) -> None:
-        """[Y1] Made in a callback, a request is served after its result and before the next
-        frame.
-        """
+        """[Y1] Made in a callback, a request is served before the next frame."""
         found = self.in_a_callback(lambda client: client.sys.replace_state(lambda s: (s, NEW)))
         self.assertEqual(found, [("answered", NEW)] * 2)
 
@@ -225,9 +221,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(self.peer.received(), [(1, b"1")])
 
     def test_thousands_behind_a_callback(self) -> None:
-        """[Y1] 5000 requests that wait for a callback are served in order, without deep
-        recursion.
-        """
+        """[Y1] 5000 requests that wait for a callback are served without recursion."""
         count = 5000
         client = self.opened(handle_cast=self.waits)
         client.cast("pending")
@@ -243,9 +237,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(client.sys.get_state(), count - 1)
 
     def test_thousands_that_ask_again(self) -> None:
-        """[Y1] 5000 requests that each make another one are served in order, without deep
-        recursion.
-        """
+        """[Y1] 5000 requests that each make another one are served without recursion."""
         count = 5000
         client = self.opened(handle_cast=self.waits)
         client.cast("pending")

@@ -87,9 +87,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.notes("handle_frame", "handle_cast"), expected)
 
     def test_inside_a_batch_that_waited(self) -> None:
-        """[Y4] In a callback, ``suspend`` also takes effect before frames and casts that had
-        waited.
-        """
+        """[Y4] In a callback, ``suspend`` also holds back frames and casts that waited."""
         client = self.enter("suspended")
         self.peer.send(text("1") + text("2"))
         client.cast("3")
@@ -256,9 +254,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.handler.names[1:], ["handle_frame", "handle_disconnect"])
 
     def test_close_overdue(self) -> None:
-        """[Y4] If the server does not answer the close frame, TCP is aborted while suspended
-        too.
-        """
+        """[Y4] While suspended, TCP is aborted if the server does not answer the close frame."""
         client = self.enter("suspended")
         client.close()
         self.clock.advance(client.conn.close_timeout)
@@ -279,9 +275,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.handler.calls[-1][1].reason, wsx.RemoteClose(1001, ""))
 
     def test_stop(self) -> None:
-        """[Y4] ``stop`` ends a suspended client with 1001 and ``terminate``, and drops what
-        waits.
-        """
+        """[Y4] ``stop`` ends a suspended client with 1001 and drops what waits."""
         client = self.enter("suspended")
         self.peer.send(text("x"))
         ended = client.stop()

@@ -130,9 +130,7 @@ class AttachTests(AttachCase):
         self.assertTrue(str(error).endswith(", got ()"), error)
 
     def test_no_function(self) -> None:
-        """A function that is not callable raises a TypeError that shows it, and attaches
-        nothing.
-        """
+        """A function that is not callable raises TypeError, and nothing is attached."""
         for function in (None, "print", 7):
             with case(function):
                 error = self.assertRaises(TypeError, telemetry.attach, "id", CONNECTED, function)
@@ -302,9 +300,7 @@ class RaisingTests(AttachCase):
         self.assertEqual(self.received, [])
 
     def test_detaches_itself_and_raises(self) -> None:
-        """An exception of an observer that has just detached itself is logged, and affects no
-        other one.
-        """
+        """An exception of an observer that has just detached itself is logged."""
 
         def leave(event: str, *_: Any) -> None:
             telemetry.detach("id")
@@ -358,9 +354,7 @@ class MeddlingTests(TelemetryCase):
     def live(
         self, meddle: Callable[[Any], object], event: str, refusing: bool, handled: bool = False
     ) -> None:
-        """Run a client from start to end with an observer that calls ``meddle`` for each such
-        event.
-        """
+        """Run a client with an observer that calls ``meddle`` for each such event."""
         self.server.__init__(self.clock)  # type: ignore[misc]
         self.server.refusal = Refused() if refusing else None
         self.answered: list[Any] = []
@@ -412,9 +406,7 @@ class MeddlingTests(TelemetryCase):
         return f"{event}: logged {logged}" if logged else ""
 
     def check(self, meddle: Callable[[Any], object]) -> None:
-        """Run a client for each event, with a server that accepts and one that refuses
-        connections.
-        """
+        """Run a client for each event, with a server that accepts and one that refuses."""
         problems = [
             f"{problem} (refusing, and that is handled: {server})"
             for server in ((False, False), (True, False), (True, True))
@@ -443,9 +435,7 @@ class MeddlingTests(TelemetryCase):
         self.check(lambda client: client.abort())
 
     def test_close_when_the_first_attempt_failed(self) -> None:
-        """[T6] ``client.close()`` in the ``wsx.disconnected`` event of a failed first attempt
-        has no effect.
-        """
+        """[T6] ``client.close()`` has no effect after a failed first attempt."""
         self.watch(*LIFE)
         attach(
             self, "meddler", DISCONNECTED, lambda _, __, metadata, ___: metadata["client"].close()
@@ -456,9 +446,7 @@ class MeddlingTests(TelemetryCase):
         self.assertIn("meddler", ids(), "the observer raised")
 
     def test_abort_while_ending(self) -> None:
-        """[T6] An observer can call ``client.abort()`` when the connection of a stopped client
-        has ended.
-        """
+        """[T6] An observer can call ``client.abort()`` at the end of the connection."""
         self.watch(*LIFE)
         attach(
             self, "meddler", DISCONNECTED, lambda _, __, metadata, ___: metadata["client"].abort()
@@ -525,9 +513,7 @@ class MeddlingTests(TelemetryCase):
         self.successResultOf(sent[0])
 
     def test_a_frame_before_the_close(self) -> None:
-        """If an observer closes the client in ``wsx.frame.sent``, that frame precedes the close
-        frame.
-        """
+        """If an observer of a sent frame closes the client, the close frame comes second."""
         attach(self, "meddler", SENT, lambda _, __, metadata, ___: metadata["client"].close())
         client = self.open(Recorder(handle_frame=lambda _, s: wsx.Reply(wsx.Text("reply"), s)))
         self.peer.send(text(""))
@@ -584,9 +570,7 @@ class NothingAttachedTests(MemoryCase):
         self.assertGreater(self.table.count, 0)
 
     def test_frames(self) -> None:
-        """A batch of hundreds of messages reads the table as often as one of two, and does no
-        work.
-        """
+        """A batch of hundreds of messages reads the table as often as one of two."""
         self.open(Recorder())
         few, many = self.reads_for(1), self.reads_for(BATCH_SIZE // 2 - 1)
         self.assertEqual(few, many)

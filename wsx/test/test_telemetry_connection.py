@@ -60,9 +60,7 @@ class ContentTests(TelemetryCase):
         return client
 
     def test_metadata(self) -> None:
-        """[T1] [T2] [T3] [T4] [T5] The metadata of every event has client, name, handler and
-        conn, and the keys of the event.
-        """
+        """[T1] [T2] [T3] [T4] [T5] The metadata have the common keys and those of the event."""
         self.watch()
         self.whole_life()
         for event, _, metadata in self.recorded:
@@ -78,9 +76,7 @@ class ContentTests(TelemetryCase):
             self.assertEqual(set(self.all_of(event, "client")), {client}, event)
 
     def test_name(self) -> None:
-        """``name`` is the name that the client was started with: a str, ``Global``, ``Via``, or
-        None.
-        """
+        """``name`` is the name passed to ``start``: a str, ``Global``, ``Via``, or None."""
         registry = SimpleNamespace(
             register_name=lambda key, client: True,
             unregister_name=lambda key: None,
@@ -158,9 +154,7 @@ class ContentTests(TelemetryCase):
             self.assertEqual(measurements["time"], 1_700_000_000_123_456_789, event)
 
     def test_measurements(self) -> None:
-        """``wsx.callback`` has the measurements ``time`` and ``duration``, the other events
-        ``time`` only.
-        """
+        """``wsx.callback`` also has the measurement ``duration``."""
         self.watch()
         self.whole_life()
         for event, measurements, _ in self.recorded:
@@ -182,9 +176,7 @@ class ConnectTests(TelemetryCase):
         self.assertEqual(self.events(), [CONNECTING, CONNECTED])
 
     def test_before_handle_connect(self) -> None:
-        """[T1] ``wsx.connected`` is emitted before ``handle_connect`` and before the first
-        frame.
-        """
+        """[T1] ``wsx.connected`` precedes ``handle_connect`` and the first frame."""
         handler = Recorder()
         attach(
             self, self, [CONNECTED, RECEIVED], lambda event, *_: handler.calls.append((event, 0, 0))
@@ -264,9 +256,7 @@ class DisconnectTests(TelemetryCase):
     """``wsx.disconnected``: emitted when a connection ends and when an attempt fails."""
 
     def ways(self) -> dict[str, Callable[[Any], object]]:
-        """Return the ways in which an open connection can end with a call of
-        ``handle_disconnect``.
-        """
+        """Return the ways in which an open connection ends with ``handle_disconnect``."""
         return {
             "the peer drops it": lambda client: self.peer.drop(),
             "the peer closes it": lambda client: self.peer.send(close(1000, "bye")),
@@ -281,9 +271,7 @@ class DisconnectTests(TelemetryCase):
         return wsx.Close(state) if message == "close" else wsx.Reply("no frame", state)  # type: ignore[arg-type]
 
     def test_each_way(self) -> None:
-        """[T2] Every end of a connection emits one event, with the reason passed to
-        ``handle_disconnect``.
-        """
+        """[T2] Every end emits one event, with the reason of ``handle_disconnect``."""
         self.watch(DISCONNECTED)
         for what, happen in self.ways().items():
             with case(what):
@@ -308,9 +296,7 @@ class DisconnectTests(TelemetryCase):
         self.assertIsInstance(reason, wsx.DataTimeout)
 
     def test_conn(self) -> None:
-        """[T2] ``conn`` contains the server's response for a connection, and none for a failed
-        attempt.
-        """
+        """[T2] ``conn`` has the server's response, and none for a failed attempt."""
         self.watch(DISCONNECTED)
         self.open(Recorder(handle_disconnect=again))
         self.peer.drop()
@@ -354,9 +340,7 @@ class DisconnectTests(TelemetryCase):
         return started
 
     def test_first_attempt(self) -> None:
-        """[T2] A failed first attempt emits one event, with and without
-        ``handle_initial_conn_failure``.
-        """
+        """[T2] A failed first attempt emits one event, whether the handler is asked or not."""
         self.watch(*LIFE)
         for fail, kind in self.failures():
             for handled in (False, True):
@@ -406,9 +390,7 @@ class DisconnectTests(TelemetryCase):
                     forget(self)
 
     def test_close_while_waiting(self) -> None:
-        """[T2] ``close()`` while waiting to reconnect emits one event with the reason
-        LocalClose.
-        """
+        """[T2] ``close()`` while waiting to reconnect emits an event with LocalClose."""
         self.watch(DISCONNECTED)
         answers = iter([wsx.Reconnect(None, after=60.0), wsx.Ok(None)])
         client = self.open(Recorder(handle_disconnect=lambda *_: next(answers)))

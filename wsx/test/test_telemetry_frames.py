@@ -33,9 +33,7 @@ class ReceivedTests(TelemetryCase):
         return self.all_of(RECEIVED, "frame")
 
     def test_each_kind(self) -> None:
-        """[T3] Each message, ping and pong emits an event, alone in a read or together with
-        others.
-        """
+        """[T3] Each message, ping and pong emits an event, alone or with others in a read."""
         expected = [wsx.Text("t"), wsx.Binary(b"b"), wsx.Ping(b"i"), wsx.Pong(b"o"), wsx.Text("")]
         self.open(self.handler)
         wire = [
@@ -227,9 +225,7 @@ class SentTests(TelemetryCase):
         self.assertEqual(self.frames(), [])
 
     def test_bad_reply(self) -> None:
-        """[T4] If a frame of a reply cannot be encoded, no frame of it is sent and no event is
-        emitted.
-        """
+        """[T4] A reply with a frame that cannot be encoded is not sent and emits no event."""
         bad = wsx.Reply([wsx.Text("good"), wsx.Ping(b"x" * 126)], None)
         self.open(Recorder(handle_frame=bad))
         self.peer.send(text(""))
@@ -355,9 +351,7 @@ class CallbackTests(TelemetryCase):
         self.assertNotIn("handle_frame", self.names())
 
     def test_attached_while_pending(self) -> None:
-        """An observer that is attached while a callback is pending receives the following
-        events.
-        """
+        """An observer attached while a callback is pending receives the next events."""
         forget(self)
         pending: Deferred[Any] = Deferred()
         handler = Recorder(handle_frame=lambda *_: pending)

@@ -55,9 +55,7 @@ class TerminateTests(TelemetryCase):
         self.assertEqual(self.ended(), wsx.LocalClose())
 
     def test_crash(self) -> None:
-        """[T5] [T6] After a crash, ``wsx.disconnected`` and ``wsx.terminate`` have the exception
-        as reason.
-        """
+        """[T5] [T6] After a crash, both events have the exception as reason."""
         for answer in (ZeroDivisionError(), "nonsense"):
             with case(answer):
                 self.recorded.clear()
@@ -98,9 +96,7 @@ class TerminateTests(TelemetryCase):
         self.assertEqual(self.ended(), "why not")
 
     def test_never_initialised(self) -> None:
-        """[T5] [T6] A failed first attempt emits the event, although ``terminate`` is not
-        called.
-        """
+        """[T5] [T6] A failed first attempt emits the event, without ``terminate``."""
         handler = Recorder()
         self.server.refusal = Refused()
         self.failureResultOf(self.start(handler), wsx.ConnError)
@@ -137,9 +133,7 @@ class TerminateTests(TelemetryCase):
 
 
 class EveryStateTests(TelemetryCase):
-    """[T6] In each state of a client, each way to end it emits one event and closes the
-    connection.
-    """
+    """[T6] Every way to end a client in any state emits one event."""
 
     def connecting(self) -> Any:
         self.server.silent = True

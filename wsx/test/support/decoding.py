@@ -171,7 +171,7 @@ class DecoderCase(SynchronousTestCase):
     """Base class for tests of a decoder."""
 
     def assert_decodes(self, data: bytes, *expected: Frame, **options: Any) -> None:
-        """Assert that the bytes are decoded in one read, to these frames and without an error."""
+        """Assert that one read is decoded to these frames without an error."""
         decoder = RecordingDecoder(**options)
         self.assertEqual(decoder.feed(data), list(expected))
         self.assertIsNone(decoder.failure)

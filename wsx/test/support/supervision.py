@@ -153,9 +153,7 @@ class SupervisorCase(MemoryCase):
         backoff: wsx.Backoff | None = None,
         **options: Any,
     ) -> ChildSpec:
-        """Return the specification of a child: a client that is started synchronously by
-        default.
-        """
+        """Return the specification of a client, which by default is started synchronously."""
         own = self.options(id, **options)
         spec = self.handler(id).child_spec(URL, id=id, restart=restart, **own)
         return spec.replace(backoff=backoff)
@@ -219,9 +217,7 @@ class SupervisorCase(MemoryCase):
         self.sites[id].peer.send(close(1000))
 
     def assert_all_down(self, supervisor: Supervisor) -> None:
-        """Assert that no child, connection or timer is left, and that nothing is restarted
-        later.
-        """
+        """Assert that no child, connection or timer is left, and that nothing restarts."""
         self.assertEqual(self.up(supervisor), [])
         self.assertEqual(self.connections(), dict.fromkeys(self.sites, 0))
         self.assertEqual(self.clock.getDelayedCalls(), [], "timers are left")

@@ -286,8 +286,9 @@ class Twistd(ProcessProtocol):
         self._look()
 
     def until(self, condition: Callable[[], bool]) -> Deferred[None]:
-        """Return a Deferred that fires when the condition is true, and fails if the process ends
-        first.
+        """Return a Deferred that fires when the condition is true.
+
+        It fails if the process ends first.
         """
         waiter: Deferred[None] = Deferred()
         self._waiting.append((condition, waiter))

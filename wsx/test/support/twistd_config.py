@@ -100,8 +100,9 @@ def policy(backoff: wsx.Backoff) -> tuple[Any, ...]:
 
 @contextlib.contextmanager
 def guarded_standard_streams() -> Iterator[None]:
-    """Protect the descriptors 0 to 2 from a reader that opens and closes false, true or 1 as a
-    file.
+    """Keep the descriptors 0 to 2 open while a reader may close them.
+
+    A reader that takes false, true or 1 for a file would use that descriptor and close it.
     """
     kept = [os.dup(number) for number in range(3)]
     nothing = os.open(os.devnull, os.O_RDWR)
