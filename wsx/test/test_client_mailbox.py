@@ -396,7 +396,7 @@ class GatheringTests(ClientCase):
         self.assertEqual(len(self.writes), 3)
 
     def test_request(self) -> None:
-        """What the function of a system request sends is written."""
+        """Frames sent by the function of a system request are written."""
         client = self.open_watched()
 
         def send(state: Any) -> Any:
