@@ -1,7 +1,7 @@
-"""Runs wsx through the Autobahn|Testsuite: ``python -m wsx.test.conformance URL [--agent NAME]``.
+"""Run wsx through the Autobahn|Testsuite: ``python -m wsx.test.conformance URL [--agent NAME]``.
 
-The fuzzing server must run already (see ``docs/conformance.md``). It serves one case a connection;
-the client echoes whatever it gets.
+The fuzzing server must be running (see ``docs/conformance.md``). It runs one test case per
+connection; the client echoes every message.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import wsx
 
 
 class Echo(wsx.Handler[None]):
-    """Sends back what it gets."""
+    """Echo each message."""
 
     def handle_frame(self, frame: wsx.Text | wsx.Binary, state: None) -> wsx.Reply[None]:
         return wsx.Reply(frame, state)
 
 
 class Count(wsx.Handler[int]):
-    """Its state is the number that the server says."""
+    """Keep the number that the server sends as state."""
 
     def handle_frame(self, frame: wsx.Text | wsx.Binary, state: int) -> wsx.Ok[int]:
         return wsx.Ok(int(frame.payload))
@@ -35,7 +35,7 @@ class Count(wsx.Handler[int]):
 
 @inlineCallbacks
 def run(url: str, agent: str) -> Generator[Deferred[Any], Any, None]:
-    """Runs all cases, then asks for the report."""
+    """Run all test cases, then request the report."""
     counter = Count()
     client = yield wsx.start(f"{url}/getCaseCount", counter, 0)
     yield client.terminated()
@@ -51,7 +51,7 @@ def run(url: str, agent: str) -> Generator[Deferred[Any], Any, None]:
 
 
 def main(reactor: Any) -> Deferred[None]:
-    """Reads the command line."""
+    """Parse the command line and run the test cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url", help="of the fuzzing server, such as ws://127.0.0.1:9001")
     parser.add_argument("--agent", default="wsx")

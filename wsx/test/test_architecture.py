@@ -1,4 +1,4 @@
-"""Tests of the house: imports go down only, the face is a face, and everything says what it is."""
+"""Tests of the architecture: imports, re-exports, docstrings and the layout of the tests."""
 
 from __future__ import annotations
 
@@ -121,14 +121,14 @@ def belongs(module: str, entries: frozenset[str]) -> bool:
 
 @cache
 def parse(path: Path) -> ast.Module:
-    """Gives a module's syntax tree."""
+    """Return a module's syntax tree."""
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
 def resolve(node: ast.Import | ast.ImportFrom) -> list[str]:
-    """Gives the dotted names that an import statement may stand for.
+    """Return the dotted names that an import statement can refer to.
 
-    ``from a import b`` is a module ``a``, and perhaps a module ``a.b``: both are given.
+    ``from a import b`` imports the module ``a`` and possibly a module ``a.b``; both are returned.
     """
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
@@ -139,19 +139,19 @@ def resolve(node: ast.Import | ast.ImportFrom) -> list[str]:
 
 
 def for_types(node: ast.AST) -> bool:
-    """Says whether this is ``if TYPE_CHECKING:``."""
+    """Return whether a node is ``if TYPE_CHECKING:``."""
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
 
 def imports(
     node: ast.AST, *, typing: bool = False, deep: bool = True
 ) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Gives the imports below a node.
+    """Yield the imports below a node.
 
     Args:
-        node: where to look.
-        typing: those for type checkers alone, and only those.
-        deep: those in functions too, which do not run with the module.
+        node: Where to look.
+        typing: Whether to yield the imports for type checkers instead of the others.
+        deep: Whether to include imports in functions, which do not run with the module.
     """
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (ast.Import, ast.ImportFrom)):
@@ -167,7 +167,7 @@ def imports(
 
 
 def names(tree: ast.AST, **which: bool) -> set[str]:
-    """Gives the dotted names of the imports of a module."""
+    """Return the dotted names of the imports of a module."""
     return {name for node in imports(tree, **which) for name in resolve(node)}
 
 
@@ -184,15 +184,15 @@ def modules_of_wsx(dotted: set[str]) -> set[str]:
 
 
 def foreign(dotted: set[str]) -> set[str]:
-    """Gives the top-level packages among dotted names that are neither wsx nor the library's."""
+    """Return the top-level packages among dotted names, without wsx and the standard library."""
     return {name.partition(".")[0] for name in dotted} - {"wsx"} - set(sys.stdlib_module_names)
 
 
 def layer_of(module: str) -> int:
-    """Return the number of the layer that holds a module, from the bottom up.
+    """Return the number of the layer that holds a module, counted from the bottom up.
 
     Raises:
-        LookupError: It is in no layer, or in several.
+        LookupError: The module is in no layer, or in several.
     """
     layers = [n for n, entries in enumerate(LAYERS.values()) if belongs(module, entries)]
     if len(layers) != 1:
@@ -230,7 +230,7 @@ def expected_test_path(module: str) -> Path:
 
 
 def is_tested(module: str, tests: set[Path]) -> bool:
-    """Return whether a module has a test module, or several: ``test_client_send.py`` and so on."""
+    """Return whether a module has a test module or several, such as ``test_client_send.py``."""
     whole = expected_test_path(module)
     return any(
         path == whole or (path.parent == whole.parent and path.name.startswith(f"{whole.stem}_"))
@@ -255,7 +255,7 @@ def calls_set_up(tree: ast.Module) -> bool:
 
 
 def imports_reactor(dotted: set[str]) -> bool:
-    """Says whether one of these names is the global reactor."""
+    """Return whether one of these names is the global reactor."""
     return any(
         name == "twisted.internet.reactor" or name.startswith("twisted.internet.reactor.")
         for name in dotted
@@ -263,13 +263,13 @@ def imports_reactor(dotted: set[str]) -> bool:
 
 
 def is_public(name: str) -> bool:
-    """Says whether a name is for everybody."""
+    """Return whether a name is public."""
     return not name.startswith("_")
 
 
 def undocumented(module: str, tree: ast.Module) -> list[str]:
-    """Gives the public functions, classes and methods that say nothing of themselves."""
-    silent: list[str] = []
+    """Return the public functions, classes and methods without a docstring."""
+    missing: list[str] = []
 
     def visit(body: list[ast.stmt], owner: str) -> None:
         for node in body:
@@ -278,16 +278,16 @@ def undocumented(module: str, tree: ast.Module) -> list[str]:
                     continue
                 place = f"{owner}.{node.name}" if owner else node.name
                 if not ast.get_docstring(node) and not inherited_docstring(module, place):
-                    silent.append(f"{module}.{place}")
+                    missing.append(f"{module}.{place}")
                 if isinstance(node, ast.ClassDef):
                     visit(node.body, place)
 
     visit(tree.body, "")
-    return silent
+    return missing
 
 
 def is_setter(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Says whether a property's getter documents this function already."""
+    """Return whether a function is a setter or deleter, which the getter documents."""
     return any(
         isinstance(decorator, ast.Attribute) and decorator.attr in ("setter", "deleter")
         for decorator in node.decorator_list
@@ -295,7 +295,7 @@ def is_setter(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bo
 
 
 def inherited_docstring(module: str, place: str) -> str | None:
-    """Gives what the base class says of a method that is overridden; None for all else."""
+    """Return the docstring that a method inherits, or None."""
     cls_name, dot, method = place.rpartition(".")
     if not dot:
         return None
@@ -308,13 +308,13 @@ def inherited_docstring(module: str, place: str) -> str | None:
 
 
 def interfaces(cls: type) -> list[Any]:
-    """Gives the zope interfaces that a class implements."""
+    """Return the zope interfaces that a class implements."""
     implemented = getattr(cls, "__implemented__", None)
     return [] if implemented is None else list(implemented.flattened())
 
 
 def run_python(script: str) -> Any:
-    """Runs a script in a fresh interpreter and gives what it printed as JSON."""
+    """Run a script in a new interpreter and return the JSON that it printed."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -365,17 +365,17 @@ class ImportTests(SynchronousTestCase):
             self.assertEqual(above, set(), f"wsx.{module} may not import these")
 
     def test_no_cycles(self) -> None:
-        """No chain of imports leads back to its beginning."""
+        """No chain of imports is a cycle."""
         self.assertEqual(find_cycle({module: imported(module) for module in sources()}), [])
 
-    def test_nobody_imports_the_package(self) -> None:
-        """No library module imports from ``wsx`` itself; the edges may."""
+    def test_no_module_imports_the_package(self) -> None:
+        """No library module imports from ``wsx`` itself, except for the edges."""
         for module in sources():
             if not belongs(module, LAYERS["edges"]):
                 found = imported(module) | imported(module, typing=True)
                 self.assertNotIn("", found, f"wsx.{module} imports from wsx itself")
 
-    def test_nobody_imports_the_test_kit(self) -> None:
+    def test_no_module_imports_the_test_kit(self) -> None:
         """No library module imports ``wsx.testing`` or ``wsx.test``."""
         for module, path in sources().items():
             found = names(parse(path)) | names(parse(path), typing=True)
@@ -384,21 +384,21 @@ class ImportTests(SynchronousTestCase):
             self.assertNotIn("wsx.test", found, f"wsx.{module} imports the tests")
 
     def test_pure_modules(self) -> None:
-        """Pure modules need nothing but the standard library."""
+        """Pure modules import only the standard library and wsx."""
         for module, path in sources().items():
             if belongs(module, PURE):
                 found = foreign(names(parse(path)))
                 self.assertEqual(found, set(), f"wsx.{module} imports these")
 
     def test_autobahn(self) -> None:
-        """Only ``_transport`` imports Autobahn, and an embedded server on the edges."""
+        """Only ``_transport`` imports Autobahn, and the edges for an embedded server."""
         for module, path in sources().items():
             if not belongs(module, USES_AUTOBAHN | EMBEDS_A_SERVER):
                 found = foreign(names(parse(path)) | names(parse(path), typing=True))
                 self.assertEqual(found & AUTOBAHN, set(), f"wsx.{module} imports these")
 
     def test_autobahn_of_the_edges(self) -> None:
-        """What the edges import of Autobahn is a server, no client."""
+        """The edges import only servers from Autobahn, no clients."""
         for module in sources():
             if not belongs(module, EMBEDS_A_SERVER):
                 continue
@@ -407,7 +407,7 @@ class ImportTests(SynchronousTestCase):
             self.assertEqual(found, set(), f"wsx.{module} imports these")
 
     def test_no_reactor(self) -> None:
-        """No module installs the global reactor by being imported."""
+        """Importing a module does not install the global reactor."""
         plugins = (ROOT / "twisted" / "plugins").glob("wsx*.py")
         for path in [*PACKAGE.rglob("*.py"), *plugins]:
             found = names(parse(path), deep=False)
@@ -415,10 +415,10 @@ class ImportTests(SynchronousTestCase):
 
 
 class CheckTests(SynchronousTestCase):
-    """The checks above see what they look for."""
+    """The checks above detect what they check for."""
 
     def test_finds_each_kind_of_import(self) -> None:
-        """Every way to write an import of the client is one."""
+        """Every form of an import of the client is recognised."""
         for source in (
             "import wsx.client",
             "from wsx import client",
@@ -431,7 +431,7 @@ class CheckTests(SynchronousTestCase):
             self.assertEqual(modules_of_wsx(names(ast.parse(source))), {"client"}, source)
 
     def test_finds_modules_in_folders(self) -> None:
-        """Every way to write an import of a module in a folder is one."""
+        """Every form of an import of a module in a folder is recognised."""
         for source in (
             "from wsx._twistd import console",
             "import wsx._twistd.console",
@@ -441,22 +441,25 @@ class CheckTests(SynchronousTestCase):
             self.assertEqual(found, {"_twistd.console"}, source)
 
     def test_finds_cycles(self) -> None:
-        """A cycle of imports is found; a diamond is none."""
+        """A cycle of imports is found; a diamond is not a cycle."""
         self.assertEqual(find_cycle({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}}), [])
         self.assertEqual(find_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}), ["b", "c"])
 
-    def test_tells_types_apart(self) -> None:
-        """Imports for type checkers are seen apart from the others."""
+    def test_separates_imports_for_types(self) -> None:
+        """Imports for type checkers are kept apart from the others."""
         tree = ast.parse("if TYPE_CHECKING:\n    import wsx.client\nelse:\n    import wsx.conn")
         self.assertEqual(modules_of_wsx(names(tree)), {"conn"})
         self.assertEqual(modules_of_wsx(names(tree, typing=True)), {"client"})
 
-    def test_finds_the_face(self) -> None:
-        """An import from the face is seen."""
+    def test_finds_imports_of_the_package(self) -> None:
+        """An import from the package ``wsx`` itself is recognised."""
         self.assertEqual(modules_of_wsx(names(ast.parse("from wsx import Text"))), {""})
 
     def test_finds_the_reactor(self) -> None:
-        """Every way to import the reactor with a module is seen; one in a function is not."""
+        """Every import of the reactor at module level is recognised.
+
+        One in a function is allowed.
+        """
         for source in (
             "from twisted.internet import reactor",
             "import twisted.internet.reactor",
@@ -470,7 +473,7 @@ class CheckTests(SynchronousTestCase):
         self.assertFalse(imports_reactor(names(inside, deep=False)))
 
     def test_finds_modules_without_tests(self) -> None:
-        """A test module counts for the module it is named after, in the same folder."""
+        """A test module counts for the module that it is named after, in the same folder."""
         tests = {Path("test_client_send.py"), Path("wire/test_buffer.py"), Path("test_system.py")}
         for module in ("client", "_wire.buffer", "system"):
             self.assertTrue(is_tested(module, tests), module)
@@ -478,7 +481,10 @@ class CheckTests(SynchronousTestCase):
             self.assertFalse(is_tested(module, tests), module)
 
     def test_finds_imports_of_tests(self) -> None:
-        """Every way to import from a test module is one; the support package is none."""
+        """Every form of an import of a test module is recognised.
+
+        The support package is not one.
+        """
         for source in (
             "from wsx.test.test_conn import DEFAULTS",
             "import wsx.test.wire.test_buffer",
@@ -489,99 +495,99 @@ class CheckTests(SynchronousTestCase):
             self.assertFalse(modules_of_tests(names(ast.parse(source))), source)
 
     def test_finds_calls_of_set_up(self) -> None:
-        """A call of ``self.setUp()`` is found; one of a base class's is none."""
+        """A call of ``self.setUp()`` is found; ``super().setUp()`` is allowed."""
         self.assertTrue(calls_set_up(ast.parse("for x in y:\n    self.setUp()")))
         self.assertFalse(calls_set_up(ast.parse("super().setUp()")))
 
-    def test_finds_what_says_nothing(self) -> None:
-        """A public function without a docstring is seen; a private one is left alone."""
+    def test_finds_missing_docstrings(self) -> None:
+        """A public function without a docstring is found; private functions are ignored."""
         tree = ast.parse("def f(): pass\ndef _g(): pass\nasync def h():\n    'Says it.'")
         self.assertEqual(undocumented("errors", tree), ["errors.f"])
 
 
 class FreshTests(SynchronousTestCase):
-    """What importing does to a fresh interpreter."""
+    """The effects of imports in a new interpreter."""
 
     def check(self, modules: list[str]) -> None:
-        """Checks an interpreter that imports these."""
+        """Assert that importing these modules has no side effects."""
         seen = run_python(FRESH.format(modules=modules))
         self.assertFalse(seen["reactor"], "the reactor is installed by the import")
         self.assertTrue(seen["random"], "the shared random generator is changed by the import")
         self.assertEqual(seen["test"], [], "the tests are imported")
 
     def test_import_wsx(self) -> None:
-        """``import wsx`` installs no reactor and leaves the shared random generator alone."""
+        """``import wsx`` neither installs a reactor nor changes the shared random generator."""
         self.check(["wsx"])
 
     def test_import_each_module(self) -> None:
-        """Nor does any other module of the library."""
+        """No other module installs a reactor or changes the shared random generator."""
         self.check([f"wsx.{module}" for module in sources()])
 
 
-class FaceTests(SynchronousTestCase):
-    """``wsx/__init__.py`` is a face: re-exports and ``__all__``."""
+class PackageTests(SynchronousTestCase):
+    """``wsx/__init__.py`` contains only re-exports and ``__all__``."""
 
-    def face(self) -> ast.Module:
-        """Its syntax tree."""
+    def package(self) -> ast.Module:
+        """Return the syntax tree of ``wsx/__init__.py``."""
         return parse(PACKAGE / "__init__.py")
 
     def test_nothing_else(self) -> None:
-        """It has a docstring, imports, ``__all__``, and nothing more."""
-        self.assertTrue(ast.get_docstring(self.face()))
-        for node in self.face().body[1:]:
+        """The module has a docstring, imports and ``__all__``, and nothing else."""
+        self.assertTrue(ast.get_docstring(self.package()))
+        for node in self.package().body[1:]:
             is_all = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
             self.assertTrue(
                 is_all or isinstance(node, (ast.Import, ast.ImportFrom)), ast.unparse(node)
             )
 
     def test_imports_no_private_module(self) -> None:
-        """It re-exports public modules' names alone, its version and form apart."""
-        private = {name for name in modules_of_wsx(names(self.face())) if name.startswith("_")}
+        """The module imports from public modules, apart from the version and the form."""
+        private = {name for name in modules_of_wsx(names(self.package())) if name.startswith("_")}
         self.assertEqual(private - {"_compiled", "_version"}, set())
 
     def test_names_exist(self) -> None:
-        """Every name of ``__all__`` is there."""
+        """Every name of ``__all__`` exists."""
         for name in wsx.__all__:
             self.assertTrue(hasattr(wsx, name), name)
 
     def test_names_are_sorted(self) -> None:
-        """``__all__`` is sorted, and names nothing twice."""
+        """``__all__`` is sorted and has no duplicates."""
         self.assertEqual(list(wsx.__all__), sorted(set(wsx.__all__)))
 
     def test_names_are_public(self) -> None:
-        """No private name is re-exported, ``__version__`` apart."""
+        """No private name is re-exported except ``__version__``."""
         private = [name for name in wsx.__all__ if not is_public(name)]
         self.assertEqual(private, ["__version__"])
 
     def test_names_are_no_private_modules(self) -> None:
-        """A module that is re-exported is a public one."""
+        """A module that is re-exported is public."""
         for name in wsx.__all__:
             value = getattr(wsx, name)
             if inspect.ismodule(value):
                 self.assertTrue(is_public(value.__name__.rpartition(".")[2]), name)
 
     def test_everything_imported_is_named(self) -> None:
-        """Whatever the face imports stands in ``__all__``."""
+        """Everything that the package imports is in ``__all__``."""
         imported = {
             alias.asname or alias.name
-            for node in imports(self.face())
+            for node in imports(self.package())
             for alias in node.names
             if getattr(node, "module", "") != "__future__"
         }
         self.assertEqual(imported - set(wsx.__all__), set())
 
     def test_names_have_docstrings(self) -> None:
-        """Every class, function and module of ``__all__`` says what it is, in its own words."""
+        """Every class, function and module of ``__all__`` has a docstring of its own."""
         for name in wsx.__all__:
             value = getattr(wsx, name)
             if inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value):
                 doc = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
                 assert doc, name
-                # what @dataclass writes where nobody did
+                # The @dataclass decorator writes such a docstring if there is none.
                 self.assertFalse(doc.startswith(f"{name}("), name)
 
     def test_names_of_modules_exist(self) -> None:
-        """So with the ``__all__`` of each module that has one: it is sound and public."""
+        """The ``__all__`` of each module lists existing, public names."""
         for module in sources():
             loaded = importlib.import_module(f"wsx.{module}")
             exported = getattr(loaded, "__all__", [])
@@ -603,24 +609,24 @@ class FaceTests(SynchronousTestCase):
 
 
 class DocstringTests(SynchronousTestCase):
-    """Everything says what it is."""
+    """Modules and public names have docstrings."""
 
     def test_modules(self) -> None:
         """Every module has a docstring."""
-        silent = [name for name, path in sources().items() if not ast.get_docstring(parse(path))]
-        self.assertEqual(silent, [])
+        missing = [name for name, path in sources().items() if not ast.get_docstring(parse(path))]
+        self.assertEqual(missing, [])
 
     def test_public_names(self) -> None:
         """Every public function, class and method has a docstring, its own or its base's."""
-        silent = [
+        missing = [
             place
             for module, path in sources().items()
             for place in undocumented(module, parse(path))
         ]
-        self.assertEqual(silent, [])
+        self.assertEqual(missing, [])
 
     def test_long_modules(self) -> None:
-        """A module past 500 lines says in its docstring why it is so long."""
+        """The docstring of a module of more than 500 lines says why it is so long."""
         for module, path in sources().items():
             if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST:
                 doc = ast.get_docstring(parse(path)) or ""
@@ -631,10 +637,10 @@ class DocstringTests(SynchronousTestCase):
 
 
 class TestFileTests(SynchronousTestCase):
-    """The tests mirror the library, and each test has objects of its own."""
+    """The tests mirror the library, and each test has its own fixtures."""
 
     def test_each_module_has_tests(self) -> None:
-        """Each module of the library has a test module at its place."""
+        """Each module of the library has a test module at the corresponding path."""
         tests = set(files_of_tests())
         without = [
             f"wsx.{module}: no wsx/test/{expected_test_path(module)}"
@@ -644,7 +650,7 @@ class TestFileTests(SynchronousTestCase):
         self.assertEqual(without, [])
 
     def test_length(self) -> None:
-        """No test file is over 1,000 lines."""
+        """No test file has more than 1,000 lines."""
         lengths = {
             str(path): len(file.read_text(encoding="utf-8").splitlines())
             for path, file in files_of_tests().items()
@@ -652,11 +658,11 @@ class TestFileTests(SynchronousTestCase):
         self.assertEqual({p: n for p, n in lengths.items() if n > LONGEST_TEST}, {})
 
     def test_no_imports_of_test_modules(self) -> None:
-        """No test module is imported: what several of them share is in ``wsx.test.support``."""
+        """No test module is imported; shared code is in ``wsx.test.support``."""
         found = {str(p): modules_of_tests(names(parse(f))) for p, f in files_of_tests().items()}
         self.assertEqual({path: modules for path, modules in found.items() if modules}, {})
 
     def test_set_up_runs_once(self) -> None:
-        """No test calls ``setUp``: ``support.each`` makes one test per case instead."""
+        """No test calls ``setUp``; ``support.each`` makes one test per case instead."""
         found = [str(path) for path, file in files_of_tests().items() if calls_set_up(parse(file))]
         self.assertEqual(found, [])

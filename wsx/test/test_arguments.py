@@ -12,7 +12,7 @@ from wsx.test.support.each import each
 
 
 class IsNumberTests(SynchronousTestCase):
-    """``is_number`` accepts what can be a duration or a count."""
+    """``is_number`` accepts values that can be a duration or a count."""
 
     @each([0, -1, 10**18, 0.0, -0.5, 1e308])
     def test_number(self, value: object) -> None:
@@ -21,21 +21,21 @@ class IsNumberTests(SynchronousTestCase):
 
     @each([True, False])
     def test_bool(self, value: object) -> None:
-        """A bool is not, although it is an int to Python."""
+        """A bool is not a number, although it is an int in Python."""
         self.assertIs(is_number(value), False)
 
     @each([float("inf"), float("-inf"), float("nan")])
     def test_not_finite(self, value: object) -> None:
-        """Infinity and NaN are not: a timer cannot use them."""
+        """Infinity and NaN are not accepted, because a timer cannot use them."""
         self.assertIs(is_number(value), False)
 
     def test_int_past_the_floats(self) -> None:
-        """An int that is too large for a float is not, and raises nothing."""
+        """An int that is too large for a float is not accepted, and raises nothing."""
         self.assertIs(is_number(10**400), False)
 
     @each(["1", b"1", None, 1j, [1], decimal.Decimal(1), fractions.Fraction(1)])
     def test_other_types(self, value: object) -> None:
-        """Other types are not, however much they look like numbers."""
+        """Other types are not accepted, even if they can be converted."""
         self.assertIs(is_number(value), False)
 
     def test_subclass(self) -> None:
@@ -48,7 +48,7 @@ class IsNumberTests(SynchronousTestCase):
 
 
 class IsHashableTests(SynchronousTestCase):
-    """``is_hashable`` looks into a value, not only at its type."""
+    """``is_hashable`` checks the items of a value, not only its type."""
 
     def test_hashable(self) -> None:
         """A tuple is hashable if its items are."""
@@ -58,7 +58,7 @@ class IsHashableTests(SynchronousTestCase):
 
 
 class AsListTests(SynchronousTestCase):
-    """``as_list`` tells collections from single values."""
+    """``as_list`` distinguishes collections from single values."""
 
     @each(
         [
@@ -69,7 +69,7 @@ class AsListTests(SynchronousTestCase):
         ]
     )
     def test_collection(self, label: str, value: object) -> None:
-        """The items of a collection, in their order."""
+        """The items of a collection are returned in order."""
         self.assertEqual(as_list(value), [1, 2])
 
     def test_copy(self) -> None:
@@ -79,15 +79,15 @@ class AsListTests(SynchronousTestCase):
 
     @each([("str", "ab"), ("bytes", b"ab"), ("mapping", {"a": 1}), ("number", 5), ("none", None)])
     def test_single_value(self, label: str, value: object) -> None:
-        """A str, bytes, a mapping and what cannot be iterated are no collections."""
+        """A str, bytes, a mapping and a value that cannot be iterated are not collections."""
         self.assertIsNone(as_list(value))
 
 
 class RequireTests(SynchronousTestCase):
-    """``require`` raises an error about an argument that is not valid."""
+    """``require`` raises an error about an invalid argument."""
 
     def test_valid(self) -> None:
-        """A valid argument raises nothing, whatever true value says so."""
+        """A valid argument raises nothing, for any true condition."""
         require("yes", "limit", "a number", 5)
 
     @each([("false", False), ("none", None), ("empty", ())])

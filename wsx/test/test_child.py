@@ -22,7 +22,7 @@ S = TypeVar("S")
 
 
 def nothing(_: Any) -> Deferred[Any]:
-    """Starts a child that never comes."""
+    """Return a Deferred that never fires; a start function."""
     return Deferred()
 
 
@@ -31,10 +31,10 @@ class Feed(wsx.Handler[Any]):
 
 
 class ChildSpecTests(SynchronousTestCase):
-    """The value itself."""
+    """The fields of a ChildSpec."""
 
     def test_defaults(self) -> None:
-        """[V1] id and start are enough."""
+        """[V1] Only ``id`` and ``start`` are required."""
         spec = ChildSpec("a", nothing)
         self.assertEqual(
             (spec.id, spec.start, spec.restart, spec.shutdown, spec.type, spec.backoff),
@@ -42,7 +42,7 @@ class ChildSpecTests(SynchronousTestCase):
         )
 
     def test_positions(self) -> None:
-        """[V1] the fields have the order in which they are documented."""
+        """[V1] The fields have their documented order."""
         backoff = wsx.Backoff()
         spec = ChildSpec("a", nothing, "transient", 2, "supervisor", backoff)
         self.assertEqual(
@@ -51,7 +51,7 @@ class ChildSpecTests(SynchronousTestCase):
         )
 
     def test_immutable(self) -> None:
-        """A specification does not change; ``replace`` gives another."""
+        """A specification is immutable; ``replace`` returns another one."""
         spec = ChildSpec("a", nothing)
         self.assertRaises(AttributeError, setattr, spec, "id", "b")
         self.assertRaises(AttributeError, setattr, spec, "shutdown", 1.0)
@@ -60,13 +60,13 @@ class ChildSpecTests(SynchronousTestCase):
         self.assertEqual((spec.id, spec.shutdown), ("a", 5.0))
 
     def test_equal(self) -> None:
-        """Two with the same fields are equal, also as keys."""
+        """Two specifications with the same fields are equal, also as keys."""
         self.assertEqual(ChildSpec("a", nothing), ChildSpec("a", nothing))
         self.assertEqual(len({ChildSpec("a", nothing), ChildSpec("a", nothing)}), 1)
         self.assertNotEqual(ChildSpec("a", nothing), ChildSpec("b", nothing))
 
     def test_right(self) -> None:
-        """Every documented value is taken."""
+        """Every documented value is accepted."""
         right: list[dict[str, Any]] = [
             *({"restart": restart} for restart in ("permanent", "transient", "temporary")),
             *({"shutdown": shutdown} for shutdown in (0, 0.0, 1, 0.5, math.inf)),
@@ -78,7 +78,7 @@ class ChildSpecTests(SynchronousTestCase):
                 self.assertEqual(getattr(ChildSpec("a", nothing, **fields), name), value)
 
     def test_wrong(self) -> None:
-        """Wrong fields are refused at construction and by ``replace``."""
+        """Wrong fields are refused by the constructor and by ``replace``."""
         spec = ChildSpec("a", nothing)
         no_starts: list[Any] = [None, "start", Deferred()]
         no_ids: list[Any] = [[], {}, set()]
@@ -118,13 +118,13 @@ class ChildSpecTests(SynchronousTestCase):
         ]
     )
     def test_message(self, field: str, value: Any, message: str) -> None:
-        """The error names the field, what was expected and the value."""
+        """The error names the field, the value and what was expected."""
         fields: dict[str, Any] = {"id": "a", "start": nothing, field: value}
         error = self.assertRaises((TypeError, ValueError), lambda: ChildSpec(**fields))
         self.assertEqual(str(error), message)
 
     def test_unhashable_field(self) -> None:
-        """A wrong value that cannot be hashed is refused like any other."""
+        """A wrong value that is not hashable is refused like any other."""
         wrong: list[dict[str, Any]] = [{"restart": []}, {"type": {}}, {"shutdown": []}]
         for fields in wrong:
             with case(fields):
@@ -139,7 +139,7 @@ class KeywordTests(SynchronousTestCase):
         return spec.id, spec.restart, spec.shutdown, spec.type
 
     def test_defaults(self) -> None:
-        """[V1] by default a child is permanent, and its id is the class's qualified name."""
+        """[V1] By default a child is permanent, and its id is the class's qualified name."""
 
         class Inner(wsx.Handler[Any]):
             pass
@@ -149,7 +149,7 @@ class KeywordTests(SynchronousTestCase):
         self.assertIn(".", Inner.__qualname__)
 
     def test_keywords(self) -> None:
-        """[V1] class keywords set each of the fields."""
+        """[V1] Class keywords set each of the fields."""
 
         class Own(wsx.Handler[Any], restart="transient", id="feed", shutdown=2, type="supervisor"):
             pass
@@ -157,7 +157,7 @@ class KeywordTests(SynchronousTestCase):
         self.assertEqual(self.fields(Own), ("feed", "transient", 2, "supervisor"))
 
     def test_options(self) -> None:
-        """[V1] options override them, one by one, for this specification only."""
+        """[V1] Options override class keywords individually, for one specification."""
 
         class Own(wsx.Handler[Any], restart="transient", id="feed", shutdown=2):
             pass
@@ -173,7 +173,7 @@ class KeywordTests(SynchronousTestCase):
         self.assertEqual(self.fields(Own), before)
 
     def test_id_of_any_kind(self) -> None:
-        """[V1] an id is anything that can be hashed, also one that is not true."""
+        """[V1] An id can be any hashable value, also a false one."""
         for id in (0, "", None, ("feed", 7)):
             with case(id):
                 own: Any = type("Own", (wsx.Handler,), {}, id=id)
@@ -181,7 +181,7 @@ class KeywordTests(SynchronousTestCase):
                 self.assertEqual(Feed.child_spec(URL, id=id).id, id)
 
     def test_inheritance(self) -> None:
-        """[V1] a subclass inherits them, the id apart, and may change each."""
+        """[V1] A subclass inherits the class keywords except the id, and can override each."""
 
         class Base(wsx.Handler[Any], restart="transient", shutdown=2.0, id="base"):
             pass
@@ -201,7 +201,7 @@ class KeywordTests(SynchronousTestCase):
         self.assertEqual(self.fields(Base), ("base", "transient", 2.0, "worker"))
 
     def test_siblings(self) -> None:
-        """[V1] one class's keywords are nothing to another's."""
+        """[V1] The keywords of a class do not affect its sibling classes."""
 
         class First(wsx.Handler[Any], restart="temporary"):
             pass
@@ -214,7 +214,7 @@ class KeywordTests(SynchronousTestCase):
         self.assertEqual(self.fields(Feed), ("Feed", "permanent", 5.0, "worker"))
 
     def test_mixin(self) -> None:
-        """[V1] keywords come through two bases, as attributes do: the first has precedence."""
+        """[V1] Keywords of two bases follow the method resolution order."""
 
         class Slow(wsx.Handler[Any], shutdown=30.0, restart="transient"):
             pass
@@ -229,7 +229,7 @@ class KeywordTests(SynchronousTestCase):
         self.assertEqual(self.fields(Both)[2], 30.0)
 
     def test_generic(self) -> None:
-        """[V1] they go with a type of state, and with handlers that are generic themselves."""
+        """[V1] Class keywords work with a type of state and with generic handlers."""
 
         class Typed(wsx.Handler[dict[str, int]], restart="transient", id="typed"):
             pass
@@ -245,7 +245,7 @@ class KeywordTests(SynchronousTestCase):
         self.assertEqual(Closed.__parameters__, ())  # type: ignore[attr-defined]
 
     def test_wrong_keywords(self) -> None:
-        """[V1] wrong values and unknown keywords are refused with the class statement."""
+        """[V1] Wrong values and unknown keywords are refused by the class statement."""
         cases: list[tuple[type[Exception], dict[str, Any]]] = [
             (ValueError, {"restart": "always"}),
             (ValueError, {"shutdown": -1}),
@@ -262,7 +262,7 @@ class KeywordTests(SynchronousTestCase):
         return lambda: type("Wrong", (wsx.Handler,), {}, **keywords)
 
     def test_wrong_options(self) -> None:
-        """[V1] so are wrong options and URLs, when the specification is made."""
+        """[V1] Wrong options and URLs are refused when the specification is made."""
         for options in ({"restart": "always"}, {"shutdown": -1}, {"type": "process"}):
             with case(options):
                 self.assertRaises(ValueError, lambda it=options: Feed.child_spec(URL, **it))
@@ -272,7 +272,7 @@ class KeywordTests(SynchronousTestCase):
                 self.assertRaises(wsx.URLError, Feed.child_spec, url)
 
     def test_other_hook(self) -> None:
-        """Keywords for another base of the class get through to it."""
+        """Keywords for another base of the class are passed on to it."""
         seen: list[str] = []
 
         class Plugin:
@@ -287,20 +287,20 @@ class KeywordTests(SynchronousTestCase):
         self.assertEqual(self.fields(Own)[1], "transient")
 
     def test_backoff(self) -> None:
-        """[V1] restarts wait for the ``reconnect`` policy; without one for nothing."""
+        """[V1] Restarts wait for the ``reconnect`` policy; without one, they do not wait."""
         policy = wsx.Backoff()
         self.assertIs(Feed.child_spec(URL, reconnect=policy).backoff, policy)
         self.assertIsNone(Feed.child_spec(URL).backoff)
 
     def test_reactor(self) -> None:
-        """[V1] where the child has its time from is in the specification."""
+        """[V1] The specification has the reactor of the child."""
         clock = object()
         self.assertIs(Feed.child_spec(URL, reactor=clock).reactor, clock)
         self.assertIsNone(Feed.child_spec(URL).reactor)
 
 
 class StartTests(MemoryCase):
-    """What ``start`` does with a parent."""
+    """``start`` with different parents."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -317,14 +317,14 @@ class StartTests(MemoryCase):
         self.step()
 
     def test_nothing_before(self) -> None:
-        """[V1] making a specification starts nothing, and takes no name."""
+        """[V1] Making a specification starts nothing and registers no name."""
         self.spec(name="feed")
         self.step()
         self.assertEqual(self.server.attempts, 0)
         self.assertIsNone(wsx.whereis("feed"))
 
     def test_parents(self) -> None:
-        """[V1][S9] below a MultiService, an Application or a Supervisor, whose end ends it."""
+        """[V1][S9] A child of a MultiService, Application or Supervisor ends with its parent."""
         supervisor = Supervisor([], reactor=self.clock)
         for parent in (MultiService(), Application("test"), supervisor):
             with case(parent):
@@ -344,7 +344,7 @@ class StartTests(MemoryCase):
                 self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_leaves_its_parent(self) -> None:
-        """[S9] a client that ends leaves a MultiService, and is not restarted by one."""
+        """[S9] A client that ends leaves a MultiService, which does not restart it."""
         parent = MultiService()
         self.spec(restart="permanent").start(parent)
         self.answer()
@@ -356,7 +356,7 @@ class StartTests(MemoryCase):
         self.assertEqual(self.server.attempts, 1)
 
     def test_start_fails(self) -> None:
-        """[V1] a start that fails fails the Deferred, and leaves nothing with the parent."""
+        """[V1] A start that fails fails the Deferred, and leaves nothing with the parent."""
         parent = MultiService()
         self.server.refusal = ConnectionRefusedError()
         started = self.spec(name="feed").start(parent)
@@ -366,7 +366,7 @@ class StartTests(MemoryCase):
         self.assertIsNone(wsx.whereis("feed"))
 
     def test_parent_ends_during_the_first_connect(self) -> None:
-        """[V5] the parent's end during the first connect does not call ``terminate``."""
+        """[V5] The parent's end during the first connect does not call ``terminate``."""
         seen: list[str] = []
 
         class Own(Feed):
@@ -384,7 +384,7 @@ class StartTests(MemoryCase):
                 self.assertEqual((error.reason, seen), (Shutdown(), []))
 
     def test_each_its_own(self) -> None:
-        """[V1] one specification starts as many clients as wanted, each with its own handler."""
+        """[V1] One specification can start several clients, each with its own handler."""
         parent = MultiService()
         spec = self.spec(state=7)
         clients = []
@@ -397,7 +397,7 @@ class StartTests(MemoryCase):
         self.assertEqual([client.sys.get_state() for client in clients], [7, 7])
 
     def test_options_are_the_clients(self) -> None:
-        """[V1] options that are no fields are the client's."""
+        """[V1] Options that are not fields are passed to the client."""
         started = self.spec(async_=True, name="feed", id="child", restart="temporary").start(
             MultiService()
         )
@@ -406,28 +406,28 @@ class StartTests(MemoryCase):
         self.assertEqual(client.name, "feed")
 
     def test_unknown_option(self) -> None:
-        """[V1] an unknown option is a TypeError, and leaves nothing with the parent."""
+        """[V1] An unknown option raises TypeError, and leaves nothing with the parent."""
         parent = MultiService()
         started = maybeDeferred(lambda: self.spec(colour="red").start(parent))
         self.failureResultOf(started, TypeError)
         self.assertEqual(list(parent), [])
 
     def test_conn(self) -> None:
-        """[V1] a Conn does instead of a URL."""
+        """[V1] A Conn is accepted in place of a URL."""
         conn = wsx.Conn(URL, endpoint=self.server, ping_interval=None)
         started = Feed.child_spec(conn, "state", reactor=self.clock).start(MultiService())
         self.answer()
         self.assertEqual(self.successResultOf(started).sys.get_state(), "state")
 
     def test_no_parent(self) -> None:
-        """What cannot have children is no parent: a TypeError."""
+        """A parent that cannot have children is a TypeError."""
         for parent in (None, "parent", Service()):
             with case(parent):
                 self.failureResultOf(maybeDeferred(self.spec().start, parent), TypeError)
         self.assertEqual(self.server.attempts, 0)
 
     def test_as_parent(self) -> None:
-        """A Supervisor is a parent of clients itself, other services by an adapter."""
+        """A Supervisor is a parent of clients; other services are adapted."""
         supervisor = Supervisor([])
         self.assertIs(as_parent(supervisor), supervisor)
         for parent in (MultiService(), Application("test")):
@@ -435,7 +435,7 @@ class StartTests(MemoryCase):
                 self.assertTrue(IClientParent.providedBy(as_parent(parent)))
 
     def test_subclass_of_its_class(self) -> None:
-        """[V1] the client's handler is of the class whose ``child_spec`` was asked."""
+        """[V1] The client's handler has the class whose ``child_spec`` was called."""
 
         class Own(Feed):
             pass
@@ -445,7 +445,10 @@ class StartTests(MemoryCase):
         self.assertIs(type(self.successResultOf(started).handler), Own)
 
     def test_running_of_a_supervisor(self) -> None:
-        """[V1] a Supervisor's specification: its own fields, and itself once it is up."""
+        """[V1] A Supervisor's specification has its fields.
+
+        ``start`` fires with it once it is up.
+        """
         inner = Supervisor(
             [self.spec()], id="inner", restart="temporary", shutdown=9, reactor=self.clock
         )
@@ -460,7 +463,7 @@ class StartTests(MemoryCase):
         self.assertIs(self.successResultOf(started), inner)
 
     def test_changed_specification(self) -> None:
-        """[V1] ``replace`` makes a second child of a supervisor out of one specification."""
+        """[V1] ``replace`` makes another child from one specification."""
         spec = self.spec(async_=True)
         self.assertRaises(ChildError, Supervisor, [spec, spec])
         supervisor = Supervisor([spec, spec.replace(id="other")])
@@ -470,7 +473,7 @@ class StartTests(MemoryCase):
         self.assertEqual(self.server.attempts, 2)
 
     def test_nothing_fires_it_twice(self) -> None:
-        """A start function that gives its client at once is as good as any."""
+        """A start function can return a Deferred that has already fired."""
         started = self.start(Feed, async_=True)
         client = self.successResultOf(started)
         supervisor = Supervisor([ChildSpec("a", lambda _: succeed(client), reactor=self.clock)])
@@ -480,10 +483,10 @@ class StartTests(MemoryCase):
 
 
 class CodeChangeTests(SupervisorCase):
-    """What a restart makes of a hot code change."""
+    """Restarts after a hot code change."""
 
     def test_restarts_have_the_new_class(self) -> None:
-        """[Y6] as in OTP, a child that is restarted runs the code that it ended with."""
+        """[Y6] As in OTP, a restarted child runs the code that it ended with."""
         old = self.handler("a")
         new = type("New", (old,), {})
         spec = old.child_spec(URL, id="a", **self.options("a"))
@@ -497,7 +500,7 @@ class CodeChangeTests(SupervisorCase):
         self.assertIs(type(after.handler), new)
 
     def test_failed_change(self) -> None:
-        """[Y6] a change that failed is forgotten."""
+        """[Y6] A restarted child does not use the class of a failed change."""
         old = self.handler("a")
 
         class Refuses(old):  # type: ignore[misc, valid-type]
@@ -512,22 +515,22 @@ class CodeChangeTests(SupervisorCase):
 
 
 class EarlyTests(SynchronousTestCase):
-    """Wrong arguments are refused where they are given."""
+    """Wrong arguments are refused as early as possible."""
 
     def test_options(self) -> None:
-        """Unknown options and wrong values are found out before anything is started."""
+        """Unknown options and wrong values are refused before anything is started."""
         for options in ({"foo": 1}, {"ping_interval": "a"}, {"name": 3}, {"reconnect": 1}):
             with case(options), self.assertRaises((TypeError, ValueError)):
                 wsx.Handler.child_spec(URL, **options)
 
     def test_class_keyword(self) -> None:
-        """A class keyword that is none is named, with those that there are."""
+        """The error of an unknown class keyword names it and the known ones."""
         with self.assertRaisesRegex(
             TypeError, r"unknown class keyword restrat \(expected any of id, restart"
         ):
             type("Q", (wsx.Handler,), {}, restrat="permanent")
 
     def test_one_child_alone(self) -> None:
-        """One child is no list of children."""
+        """A single child in place of a list raises TypeError."""
         with self.assertRaisesRegex(TypeError, "a list"):
             Supervisor(wsx.Handler.child_spec(URL))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Tests of child specifications with a start function of their own, below a supervisor."""
+"""Tests of child specifications with a user-defined start function, below a supervisor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsx.test.support.supervision import STRATEGIES, SupervisorCase, steady
 
 
 class OwnStartTests(SupervisorCase):
-    """Child specifications with a user's own start function."""
+    """Child specifications with a user-defined start function."""
 
     def spec(self, start: Callable[[Any], Any], id: str = "own", **fields: Any) -> ChildSpec:
         return ChildSpec(id, start, reactor=self.clock, **fields)
@@ -24,7 +24,7 @@ class OwnStartTests(SupervisorCase):
         return wsx.start(URL, self.handler(id), **self.options(id, **options))
 
     def test_client(self) -> None:
-        """It may start an unlinked client: that is restarted and stopped like another."""
+        """An unlinked client from a start function is restarted and stopped like any other."""
         spec = self.spec(lambda _: self.start_client("a"))
         supervisor = self.supervise([spec, self.child("b")], "one_for_all")
         self.assertEqual(self.up(supervisor), ["own", "b"])
@@ -36,7 +36,7 @@ class OwnStartTests(SupervisorCase):
             self.stop(supervisor)
 
     def test_gets_the_supervisor(self) -> None:
-        """It is called with the supervisor."""
+        """The start function is called with the supervisor."""
         parents: list[Any] = []
 
         def start(parent: Any) -> Deferred[Any]:
@@ -49,7 +49,7 @@ class OwnStartTests(SupervisorCase):
         self.assertEqual(parents, [supervisor, supervisor])
 
     def test_supervisor(self) -> None:
-        """It may make a Supervisor anew each time, and start it."""
+        """The start function can make and start a new Supervisor each time."""
         made: list[Supervisor] = []
 
         def start(_: Any) -> Deferred[Supervisor]:
@@ -67,7 +67,7 @@ class OwnStartTests(SupervisorCase):
         self.assertEqual(self.successResultOf(made[1].terminated()), Shutdown())
 
     def test_supervisor_stopped_while_it_starts(self) -> None:
-        """A stop while such a Supervisor starts leaves nothing of it behind."""
+        """A stop while an announced Supervisor starts leaves nothing running."""
         self.child("b")
         self.sites["b"].answers = False
 
@@ -82,7 +82,7 @@ class OwnStartTests(SupervisorCase):
         self.stop(outer)
 
     def test_linked(self) -> None:
-        """It may link a client to the supervisor: that is the child, and no other one."""
+        """If the start function links its client to the supervisor, it is still one child."""
 
         def start(parent: Any) -> Deferred[Any]:
             return wsx.start_link(parent, URL, self.handler("a"), **self.options("a"))
@@ -94,7 +94,7 @@ class OwnStartTests(SupervisorCase):
         self.assertEqual(self.listed(supervisor), ["own"])
 
     def test_linked_later(self) -> None:
-        """So it is where it has something to do before, a coroutine for instance."""
+        """A coroutine that links its client later also adds one child only."""
         looked_up: list[Deferred[None]] = []
 
         async def connect(parent: Any) -> Any:
@@ -110,7 +110,7 @@ class OwnStartTests(SupervisorCase):
         self.assertEqual(supervisor.count_children()["active"], 1)
 
     def test_coroutine(self) -> None:
-        """It may be an ``async def``, as callbacks may."""
+        """The start function can be an ``async def``."""
 
         async def start(_: Any) -> Any:
             return await self.start_client("a")
@@ -120,7 +120,7 @@ class OwnStartTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_raises(self) -> None:
-        """One that raises has failed to start."""
+        """A start function that raises is a failed start."""
         supervisor = self.supervise([self.child("a"), self.spec(lambda _: 1 / 0)])
         self.assertIsInstance(self.successResultOf(supervisor.terminated()), ZeroDivisionError)
         self.assertEqual(self.events, ["start a", "up a", "end a"])
@@ -128,7 +128,7 @@ class OwnStartTests(SupervisorCase):
 
     @each(STRATEGIES)
     def test_fails_again_and_again(self, strategy: str) -> None:
-        """[V3] one that fails for ever is given up, at any strategy, without a hot loop."""
+        """[V3] If a start always fails, the supervisor gives up, with any strategy."""
         calls: list[Any] = []
 
         def start(_: Any) -> Any:
@@ -145,7 +145,7 @@ class OwnStartTests(SupervisorCase):
 
     @each((None, 42, succeed(None), "client"))
     def test_nonsense(self, nonsense: Any) -> None:
-        """One that gives what is neither client nor Supervisor has failed to start."""
+        """A start function that returns neither a client nor a Supervisor is a failed start."""
         supervisor = self.supervise([self.child("a"), self.spec(lambda _: nonsense)])
         reason = self.successResultOf(supervisor.terminated())
         self.assertIsInstance(reason, Exception)
@@ -153,7 +153,7 @@ class OwnStartTests(SupervisorCase):
         self.flushLoggedErrors()
 
     def test_ended_already(self) -> None:
-        """[V3] a client that has ended when it is given counts as one that ended then."""
+        """[V3] If the returned client has already ended, that counts as an end at that time."""
         ended = self.successResultOf(self.start_client("a", async_=True))
         ended.stop()
         self.settle()
@@ -163,7 +163,7 @@ class OwnStartTests(SupervisorCase):
 
     @each(("tcp", "handshake", "handle_connect"))
     def test_stopped_while_it_starts(self, phase: str) -> None:
-        """A stop cancels a start that is under way and was not announced."""
+        """A stop cancels a pending start whose child was not announced."""
         self.options("a")
         self.sites["a"].silent = phase == "tcp"
         self.sites["a"].answers = phase != "handshake"
@@ -175,7 +175,7 @@ class OwnStartTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_cannot_be_cancelled(self) -> None:
-        """A start that does not mind being cancelled and succeeds: its client is stopped too."""
+        """If a start function ignores cancellation and returns a client, that client is stopped."""
 
         async def start(_: Any) -> Any:
             client = await self.start_client("a", async_=True)
@@ -194,13 +194,13 @@ class OwnStartTests(SupervisorCase):
 
     @each(STRATEGIES, (False, True), (False, True))
     def test_stops_its_supervisor(self, strategy: str, restarted: bool, is_first: bool) -> None:
-        """It may stop the supervisor that calls it, and what it starts is stopped too."""
+        """The start function can stop its supervisor. The child that it starts is stopped too."""
         supervisor = self.stopping_itself(strategy, restarted, is_first)
         self.assertEqual(self.successResultOf(supervisor.terminated()), Shutdown())
         self.assert_all_down(supervisor)
 
     def stopping_itself(self, strategy: str, restarted: bool, is_first: bool) -> Supervisor:
-        """Gives a supervisor that its child stops at the first start, or at the first restart."""
+        """Return a supervisor that its child stops in its first start or its first restart."""
 
         def start(parent: Any) -> Deferred[Any]:
             if ("start a" in self.events) == restarted:
@@ -215,7 +215,7 @@ class OwnStartTests(SupervisorCase):
         return supervisor
 
     def test_asks_its_supervisor(self) -> None:
-        """It may make requests of the supervisor that calls it: they come after its start."""
+        """Requests made in the start function are served after the start."""
         spec = self.child("b", async_=True)
         results: list[Any] = []
 
@@ -229,7 +229,7 @@ class OwnStartTests(SupervisorCase):
         self.assertIs(results[0], self.client(supervisor, "b"))
 
     def test_no_reactor(self) -> None:
-        """The supervisor's own ``reactor`` is used where the children tell of none."""
+        """The supervisor's own ``reactor`` is used if no child has one."""
         spec = ChildSpec("own", lambda _: self.start_client("a"), backoff=steady(3.0))
         supervisor = self.supervise([spec], reactor=self.clock)
         self.crash("a")

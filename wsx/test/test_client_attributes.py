@@ -14,7 +14,7 @@ from wsx.test.support.clients import ClientCase
 
 
 class LookingTests(ClientCase):
-    """What a client shows of itself."""
+    """The attributes of a client."""
 
     def test_status(self) -> None:
         """``status`` names each state of a client's life."""
@@ -40,13 +40,13 @@ class LookingTests(ClientCase):
         )
 
     def test_conn_before_the_answer(self) -> None:
-        """``conn`` is where the client connects to, before it is open."""
+        """Before the connection is open, ``conn`` says where the client connects to."""
         client = self.successResultOf(self.start(Recorder(), async_=True))
         self.assertEqual(client.conn.url, URL)
         self.assertIsNone(client.conn.resp_status)
 
     def test_latency(self) -> None:
-        """``latency`` is the last keepalive round trip in seconds, None before the first."""
+        """``latency`` is the last keepalive round trip in seconds, or None before the first."""
         recorder = Recorder()
         client = self.open(recorder, ping_interval=10.0)
         self.assertIsNone(client.latency)
@@ -59,7 +59,7 @@ class LookingTests(ClientCase):
         self.assertEqual(recorder.arguments("handle_pong"), [])
 
     def test_repr(self) -> None:
-        """The ``repr`` says what and where, and in which state."""
+        """The ``repr`` shows the name, the URL and the status."""
         client = self.open(Recorder(), url="ws://example.test/feed", name="feed")
         for part in ("feed", "Recorder", "ws://example.test/feed", "open"):
             self.assertIn(part, repr(client))
@@ -67,7 +67,7 @@ class LookingTests(ClientCase):
         self.assertIn("terminated", repr(client))
 
     def test_repr_without_secrets(self) -> None:
-        """The ``repr`` shows neither passwords, nor query values, nor state."""
+        """The ``repr`` shows neither passwords, nor query values, nor the state."""
         client = self.open(
             Recorder(),
             {"key": "state-secret"},
@@ -78,7 +78,7 @@ class LookingTests(ClientCase):
         self.assertNotIn("secret", repr(client.conn))
 
     def test_when_open(self) -> None:
-        """``when_open`` gives the client once ``handle_connect`` has answered."""
+        """``when_open`` fires with the client once ``handle_connect`` has returned."""
         answer: Deferred[Any] = Deferred()
         client = self.successResultOf(
             self.start(Recorder(handle_connect=lambda *_: answer), async_=True)
@@ -93,12 +93,12 @@ class LookingTests(ClientCase):
         self.assertEqual([self.successResultOf(opened) for opened in waiting], [client, client])
 
     def test_when_open_already(self) -> None:
-        """On an open client it fires at once."""
+        """``when_open`` on an open client fires at once."""
         client = self.open(Recorder())
         self.assertIs(self.successResultOf(client.when_open()), client)
 
     def test_when_open_again(self) -> None:
-        """Between two connections it waits for the second."""
+        """``when_open`` between two connections fires when the second is open."""
         client = self.open(Recorder(handle_disconnect=lambda _, s: wsx.Reconnect(s, after=1)))
         self.peer.drop()
         self.step()
@@ -110,7 +110,7 @@ class LookingTests(ClientCase):
         self.assertIs(self.successResultOf(opened), client)
 
     def test_when_open_never(self) -> None:
-        """It fails with the reason once the client has ended, ``ClientEnded`` where need be."""
+        """``when_open`` fails with the reason once the client has ended."""
         self.server.refusal = ConnectionRefusedError()
         client = self.successResultOf(self.start(Recorder(), async_=True))
         early = client.when_open()
@@ -126,7 +126,7 @@ class LookingTests(ClientCase):
         self.assertEqual(error.reason, wsx.Shutdown("enough"))
 
     def test_when_open_cancelled(self) -> None:
-        """Cancelling it harms neither the client nor the others who wait."""
+        """Cancelling a Deferred of ``when_open`` affects neither the client nor the others."""
         client = self.successResultOf(self.start(Recorder(), async_=True))
         first, second = client.when_open(), client.when_open()
         first.cancel()

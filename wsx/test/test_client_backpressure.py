@@ -1,4 +1,4 @@
-"""Tests of full write buffers: many frames that wait, and replies that the server does not read."""
+"""Tests of full write buffers: waiting frames, and replies that the server does not read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def replying(**answers: Any) -> Recorder:
 
 
 class BurstTests(MemoryCase):
-    """``send_frame`` many times without waiting."""
+    """Many calls of ``send_frame`` without waiting."""
 
     def test_one_timer(self) -> None:
         """[N1] Deferreds that wait for the same write buffer share one timer."""
@@ -172,8 +172,8 @@ class ReplyTests(MemoryCase):
         self.assertEqual(self.peer.received(), [(10, b"2")])
 
 
-class DeafServer(Protocol):
-    """Answers the opening handshake, then sends requests and reads nothing."""
+class NonReadingServer(Protocol):
+    """Accept, send requests, and never read."""
 
     transport: Any
 
@@ -195,7 +195,7 @@ class DeafServer(Protocol):
 
 
 class SocketTests(LoopbackCase):
-    """The same on real sockets."""
+    """Backpressure on real sockets."""
 
     async def test_memory_is_bounded(self) -> None:
         """A server that sends 20,000 requests and reads nothing gets a few megabytes of replies."""
@@ -203,7 +203,9 @@ class SocketTests(LoopbackCase):
 
         handler = replying()
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        server = DeafServer()  # held here, because the reactor forgets a paused connection
+        server = (
+            NonReadingServer()
+        )  # Hold a reference, because the reactor forgets a paused connection.
         port = await endpoint.listen(Factory.forProtocol(lambda: server))
         self.addCleanup(port.stopListening)
         url = f"ws://127.0.0.1:{port.getHost().port}/"

@@ -14,10 +14,10 @@ from wsx.test.support.clients import MESSAGE_CALLBACKS, ClientCase, bytes_of
 
 
 class CallbackTests(ClientCase):
-    """Which callback is invoked when, and what it may answer."""
+    """Which callback is called when, and what it may return."""
 
     def test_handle_connect(self) -> None:
-        """[C1] ``handle_connect`` is invoked after the handshake, before any frame."""
+        """[C1] ``handle_connect`` is called after the handshake and before any frame."""
         recorder = Recorder()
         started = self.start(recorder, "state")
         self.assertEqual(recorder.names, [])
@@ -29,7 +29,7 @@ class CallbackTests(ClientCase):
         self.assertEqual((conn.url, conn.resp_status, state), (URL, 101, "state"))
 
     def test_handle_connect_again(self) -> None:
-        """[C1] and after each later handshake, with the new answer."""
+        """[C1] ``handle_connect`` is called after each later handshake, with the new response."""
         recorder = Recorder(handle_disconnect=lambda _, state: wsx.Reconnect(state, after=0))
         self.open(recorder)
         for number in ("2", "3"):
@@ -44,7 +44,7 @@ class CallbackTests(ClientCase):
         self.assertEqual(numbers, [None, "2", "3"])
 
     def test_status_in_handle_connect(self) -> None:
-        """[C1] the client is open when ``handle_connect`` is invoked."""
+        """[C1] The client is open when ``handle_connect`` is called."""
         states: list[str] = []
         recorder: Recorder = Recorder(
             handle_connect=lambda *_: states.append(recorder.client.status)
@@ -55,7 +55,7 @@ class CallbackTests(ClientCase):
     def answered(
         self, callback: str, answer: Callable[[Any, Any], Any]
     ) -> tuple[Recorder, wsx.Client[Any]]:
-        """Gives handler and client after this callback gave this answer, to state 0."""
+        """Return handler and client after this callback returned this result, from state 0."""
         recorder = Recorder(**{callback: answer})
         client = self.open(recorder, 0)
         self.provoke(callback, client)
@@ -64,7 +64,7 @@ class CallbackTests(ClientCase):
         return recorder, client
 
     def test_ok(self) -> None:
-        """[C2] [C3] ``Ok`` goes on with its state, and sends nothing."""
+        """[C2] [C3] ``Ok`` sets the state and sends nothing."""
         for callback in MESSAGE_CALLBACKS:
             with self.given(callback=callback):
                 recorder, client = self.answered(callback, lambda _, state: wsx.Ok(state + 1))
@@ -72,7 +72,7 @@ class CallbackTests(ClientCase):
                 self.assertEqual(self.state_of(recorder, client), 1)
 
     def test_none(self) -> None:
-        """[C2] None goes on with the state unchanged."""
+        """[C2] None keeps the state."""
         for callback in MESSAGE_CALLBACKS:
             with self.given(callback=callback):
                 recorder, client = self.answered(callback, lambda *_: None)
@@ -80,7 +80,7 @@ class CallbackTests(ClientCase):
                 self.assertEqual(self.state_of(recorder, client), 0)
 
     def test_reply(self) -> None:
-        """[C2] ``Reply`` sends a frame and goes on with its state."""
+        """[C2] ``Reply`` sends a frame and sets the state."""
         for callback in MESSAGE_CALLBACKS:
             with self.given(callback=callback):
                 recorder, client = self.answered(
@@ -90,7 +90,7 @@ class CallbackTests(ClientCase):
                 self.assertEqual(self.state_of(recorder, client), 1)
 
     def test_reply_with_each_kind(self) -> None:
-        """[C2] ``Reply`` sends frames of each kind."""
+        """[C2] ``Reply`` can send each kind of frame."""
         frames = [wsx.Text("a"), wsx.Binary(b"b"), wsx.Ping(b"c"), wsx.Pong(b"d")]
         for frame in frames:
             with self.given(frame=frame):
@@ -107,7 +107,7 @@ class CallbackTests(ClientCase):
                 self.assertEqual(self.state_of(recorder, client), 1)
 
     def test_reply_with_an_empty_list(self) -> None:
-        """[C2] ``Reply`` with an empty list sends nothing, and goes on."""
+        """[C2] ``Reply`` with an empty list sends nothing and sets the state."""
         for callback in MESSAGE_CALLBACKS:
             with self.given(callback=callback):
                 recorder, client = self.answered(callback, lambda _, s: wsx.Reply([], s + 1))
@@ -125,7 +125,7 @@ class CallbackTests(ClientCase):
                 self.assertEqual(client.status, "closing")
 
     def test_close_carries_its_state(self) -> None:
-        """[C2] [C3] the state of a ``Close`` is what ``handle_disconnect`` gets."""
+        """[C2] [C3] ``handle_disconnect`` receives the state of a ``Close``."""
         for callback in MESSAGE_CALLBACKS:
             with self.given(callback=callback):
                 recorder, _ = self.answered(callback, lambda _, s: wsx.Close(s + 1))
@@ -135,7 +135,7 @@ class CallbackTests(ClientCase):
                 self.assertEqual([state for _, _, state in recorder.calls[-2:]], [1, 1])
 
     def test_handle_disconnect_ends(self) -> None:
-        """[C2] ``Ok`` and None in ``handle_disconnect`` end the client, with their state."""
+        """[C2] ``Ok`` and None from ``handle_disconnect`` end the client, with their state."""
         for answer, state in ((lambda _, s: wsx.Ok(s + 1), 1), (lambda *_: None, 0)):
             recorder = Recorder(handle_disconnect=answer)
             client = self.open(recorder, 0)
@@ -145,7 +145,7 @@ class CallbackTests(ClientCase):
             self.assertEqual(recorder.calls[-1][2], state)
 
     def test_handle_disconnect_reconnects(self) -> None:
-        """[C2] [C3] ``Reconnect`` in ``handle_disconnect`` goes on with its state."""
+        """[C2] [C3] ``Reconnect`` from ``handle_disconnect`` reconnects, with its state."""
         recorder = Recorder(handle_disconnect=lambda _, s: wsx.Reconnect(s + 1, after=2.0))
         client = self.open(recorder, 0)
         self.provoke("handle_disconnect", client)
@@ -158,7 +158,7 @@ class CallbackTests(ClientCase):
         self.assertEqual(recorder.calls[-1][2], 1)
 
     def test_state_is_carried(self) -> None:
-        """[C3] each callback gets the state that the one before answered with."""
+        """[C3] Each callback receives the state that the previous one returned."""
         recorder = Recorder()
         recorder.answers = {
             name: lambda _, state, n=name: wsx.Ok([*state, n])
@@ -171,7 +171,7 @@ class CallbackTests(ClientCase):
         self.assertEqual(recorder.calls[-1][2], [*MESSAGE_CALLBACKS, "disconnect"])
 
     def test_state_within_one_read(self) -> None:
-        """[C3] also between frames that came in one read."""
+        """[C3] The state is passed on between frames of one read."""
         recorder = Recorder(handle_frame=lambda frame, state: wsx.Ok(state + frame.payload))
         client = self.open(recorder, "")
         self.peer.send(text("a") + text("b") + text("c"))
@@ -179,7 +179,7 @@ class CallbackTests(ClientCase):
         self.assertEqual(self.state_of(recorder, client), "abc")
 
     def test_clients_have_states_of_their_own(self) -> None:
-        """[C3] two clients of one class do not share a state."""
+        """[C3] Two clients of one class do not share their state."""
         counting = {"handle_cast": lambda _, state: wsx.Ok(state + 1)}
         recorders = Recorder(**counting), Recorder(**counting)
         clients = [self.open(recorder, 0) for recorder in recorders]
@@ -189,7 +189,7 @@ class CallbackTests(ClientCase):
         self.assertEqual(states, [1, 0])
 
     def test_asynchronous_answers(self) -> None:
-        """A callback answers with a Deferred, or is an ``async def``, in each place."""
+        """Every callback can return a Deferred or be an ``async def``."""
 
         async def coroutine(result: Any) -> Any:
             return await succeed(result)
@@ -205,7 +205,7 @@ class CallbackTests(ClientCase):
                     self.assertEqual(self.state_of(recorder, client), 1)
 
     def test_late_answers(self) -> None:
-        """A Deferred that fires later is waited for, in each place; nothing comes between."""
+        """While the Deferred of a callback is pending, nothing else is delivered."""
         for callback in MESSAGE_CALLBACKS:
             with self.given(callback=callback):
                 answer: Deferred[Any] = Deferred()
@@ -231,7 +231,7 @@ class CallbackTests(ClientCase):
                 )
 
     def test_late_answer_of_handle_disconnect(self) -> None:
-        """So is the one of ``handle_disconnect``."""
+        """A pending Deferred of ``handle_disconnect`` is awaited."""
         answer: Deferred[Any] = Deferred()
         client = self.open(Recorder(handle_disconnect=lambda *_: answer))
         self.peer.drop()
@@ -244,7 +244,7 @@ class CallbackTests(ClientCase):
         self.assertEqual(self.server.attempts, 2)
 
     def test_pings_and_pongs(self) -> None:
-        """[C11] ``handle_ping`` and ``handle_pong`` get the frame, with and without payload."""
+        """[C11] ``handle_ping`` and ``handle_pong`` receive the frame, with and without payload."""
         recorder = Recorder()
         self.open(recorder)
         for opcode, callback, kind in (
@@ -258,14 +258,14 @@ class CallbackTests(ClientCase):
                     self.assertEqual(recorder.calls[-1], (callback, kind(payload), None))
 
     def test_ping_is_answered_by_the_handler(self) -> None:
-        """[C11] a handler of its own may leave a ping unanswered."""
+        """[C11] A ``handle_ping`` that returns None sends no pong."""
         self.open(Recorder())
         self.peer.send(server_frame(PING, b"payload"))
         self.step()
         self.assertEqual(self.peer.received(), [])
 
     def test_default_ping(self) -> None:
-        """[C11] the default answers a ping with its payload, and takes a pong."""
+        """[C11] By default, a ping is answered with its payload, and a pong is ignored."""
 
         class Silent(wsx.Handler[None]):
             pass
@@ -279,7 +279,7 @@ class CallbackTests(ClientCase):
 
 
 class ReplyCheckTests(ClientCase):
-    """The frames of a reply are checked before the first is sent."""
+    """All frames of a reply are checked before the first is sent."""
 
     BAD: tuple[tuple[Any, type[Exception]], ...] = (
         ("text", wsx.InvalidFrameError),
@@ -289,7 +289,7 @@ class ReplyCheckTests(ClientCase):
     )
 
     def test_list(self) -> None:
-        """[C2] one bad frame in a list, and none of the list is sent: close code 1011."""
+        """[C2] If one frame of a list is bad, none is sent, and the close code is 1011."""
         for bad, kind in self.BAD:
             for frames in ([wsx.Text("good"), bad], [bad, wsx.Text("good")], [bad]):
                 with self.given(frames=frames):
@@ -305,7 +305,7 @@ class ReplyCheckTests(ClientCase):
                     self.assertIsInstance(status.reason, kind)
 
     def test_earlier_replies(self) -> None:
-        """[C2] replies to earlier frames of the same read have gone out before."""
+        """[C2] Replies to earlier frames of the same read are sent before the close frame."""
         answers = {"one": wsx.Text("first"), "two": wsx.Ping(bytes(126))}
         recorder = Recorder(handle_frame=lambda f, s: wsx.Reply(answers[f.payload], s))
         self.open(recorder)
@@ -317,10 +317,10 @@ class ReplyCheckTests(ClientCase):
 
 
 class StepTests(ClientCase):
-    """A callback runs in a step of its own."""
+    """Callbacks run in a later reactor iteration."""
 
     def test_not_inside_cast_or_info(self) -> None:
-        """No callback runs inside the caller of ``cast`` or ``info``."""
+        """No callback runs inside a call of ``cast`` or ``info``."""
         recorder = Recorder()
         client = self.open(recorder)
         client.cast("one")
@@ -330,7 +330,7 @@ class StepTests(ClientCase):
         self.assertEqual(recorder.names, ["handle_connect", "handle_cast", "handle_info"])
 
     def test_not_inside_another(self) -> None:
-        """What a callback casts, and what arrives meanwhile, comes after it."""
+        """What a callback casts and what arrives meanwhile is delivered after the callback."""
         events: list[str] = []
 
         def first(message: str, _: Any) -> None:
@@ -357,7 +357,7 @@ class StepTests(ClientCase):
         self.assertEqual(events, expected)
 
     def test_not_inside_the_callers_of_start(self) -> None:
-        """Nor inside a callback of the Deferred that ``start`` gave, while one is running."""
+        """No callback runs inside a callback of the Deferred of ``start``."""
         recorder = Recorder()
         seen: list[list[str]] = []
 
@@ -374,7 +374,7 @@ class StepTests(ClientCase):
         self.assertEqual(recorder.names, ["handle_connect", "handle_cast", "handle_frame"])
 
     def test_not_inside_send_frame(self) -> None:
-        """Nor inside the caller of ``send_frame``, close or stop."""
+        """No callback runs inside a call of ``send_frame``, ``close`` or ``stop``."""
         recorder = Recorder()
         client = self.open(recorder)
         client.cast("waiting")
@@ -399,7 +399,7 @@ class StepTests(ClientCase):
         )
 
     def test_clients_do_not_wait_for_each_other(self) -> None:
-        """A pending callback of one client holds no other client up."""
+        """A pending callback of one client does not delay another client."""
         pending: Deferred[Any] = Deferred()
         slow = self.open(Recorder(handle_cast=lambda *_: pending))
         recorder = Recorder()

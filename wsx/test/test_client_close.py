@@ -23,7 +23,7 @@ from wsx.test.support.ends import (
 
 
 class CloseFromCallbackTests(EndCase):
-    """A callback answers ``Close`` (design section 4, point 1)."""
+    """A callback returns ``Close`` (design section 4, point 1)."""
 
     def close_from(self, callback: str, result: Close[Any]) -> tuple[wsx.Client[Any], Recorder]:
         handler = Recorder(**{callback: result})
@@ -48,7 +48,7 @@ class CloseFromCallbackTests(EndCase):
 
     @each(("handle_connect", *TRIGGERS))
     def test_close_with_code_and_message_from_each_callback(self, callback: str) -> None:
-        """[C4] [D1] ``Close`` with a code and a message says them to the peer and to us."""
+        """[C4] [D1] The code and message of ``Close`` are sent and appear in the LocalClose."""
         client, handler = self.close_from(callback, Close(1, 4321, "adé"))
         self.assertEqual(close_frames(self.peer), [(4321, "adé")], callback)
         self.lose()
@@ -56,7 +56,7 @@ class CloseFromCallbackTests(EndCase):
         self.assert_ended(client, LocalClose(4321, "adé"))
 
     def test_asynchronous_close(self) -> None:
-        """[C4] ``Close`` may come from a coroutine."""
+        """[C4] A coroutine can return ``Close``."""
         handler = Recorder(handle_frame=answering(Close(1, 4000, "later")))
         self.open(handler)
         self.peer.send(text("x"))
@@ -64,14 +64,14 @@ class CloseFromCallbackTests(EndCase):
 
     @each((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 4999))
     def test_every_code_that_may_be_sent(self, code: int) -> None:
-        """[C4] 1001 and 1011, too, may be sent by a callback."""
+        """[C4] A callback can send every valid close code, including 1001 and 1011."""
         _, handler = self.close_from("handle_cast", Close(1, code))
         self.assertEqual(close_frames(self.peer), [(code, "")], code)
         self.lose()
         self.assertEqual(reasons(handler), [LocalClose(code, "")], code)
 
     def test_message_of_123_bytes(self) -> None:
-        """A close message of exactly 123 bytes is sent whole."""
+        """A close message of exactly 123 bytes is sent completely."""
         self.close_from("handle_cast", Close(1, 1000, "a" * 123))
         self.assertEqual(close_frames(self.peer), [(1000, "a" * 123)])
 
@@ -82,7 +82,7 @@ class CloseFromCallbackTests(EndCase):
         ]
     )
     def test_close_that_cannot_be_encoded(self, code: int, message: str) -> None:
-        """A bad code or message from a callback: close 1011, FrameEncodeError to the handler."""
+        """A bad code or message sends 1011; the handler gets a FrameEncodeError."""
         _, handler = self.close_from("handle_frame", Close(1, code, message))
         [(sent, _)] = close_frames(self.peer)
         self.assertEqual(sent, 1011, (code, message))
@@ -92,7 +92,7 @@ class CloseFromCallbackTests(EndCase):
         self.assertEqual((reason.frame_type, reason.close_code), ("close", code))
 
     def test_replies_before_the_close_go_out_first(self) -> None:
-        """Replies to earlier frames of the same read are sent, and then the close frame."""
+        """Replies to earlier frames of the same read are sent before the close frame."""
         handler = Recorder(
             handle_frame=lambda frame, state: (
                 Close(state) if frame == Text("quit") else Reply(frame, state)
@@ -104,10 +104,10 @@ class CloseFromCallbackTests(EndCase):
 
 
 class CloseTimeoutTests(EndCase):
-    """The closing handshake takes ``close_timeout`` at most."""
+    """The closing handshake takes at most ``close_timeout``."""
 
     def test_close_answered_late(self) -> None:
-        """[D1] a peer that does not answer our close frame in time is cut off: LocalClose."""
+        """[D1] If the server does not answer the close frame in time, TCP is aborted."""
         handler = Recorder()
         client = self.open(handler, close_timeout=3.0)
         closed = client.close(4000, "bye")
@@ -121,7 +121,7 @@ class CloseTimeoutTests(EndCase):
         self.assert_ended(client, LocalClose(4000, "bye"))
 
     def test_close_answered_but_tcp_stays(self) -> None:
-        """[D1] a peer that answers the close frame but keeps TCP open is cut off as well."""
+        """[D1] If the server answers the close frame but keeps TCP open, TCP is aborted."""
         handler = Recorder()
         client = self.open(handler, close_timeout=3.0)
         client.close()
@@ -132,7 +132,7 @@ class CloseTimeoutTests(EndCase):
         self.assertEqual(reasons(handler), [LocalClose(1000, "")])
 
     def test_peer_closes_but_tcp_stays(self) -> None:
-        """[D1] after the peer's close frame, TCP is cut by us once ``close_timeout`` is over."""
+        """[D1] After the server's close frame, TCP is aborted after ``close_timeout``."""
         handler = Recorder()
         client = self.open(handler, close_timeout=3.0)
         self.peer.send(close(1001, "restart"))
@@ -144,7 +144,7 @@ class CloseTimeoutTests(EndCase):
         self.assert_ended(client, RemoteClose(1001, "restart"))
 
     def test_default_is_five_seconds(self) -> None:
-        """``close_timeout`` is 5 seconds unless told otherwise."""
+        """The default ``close_timeout`` is 5 seconds."""
         client = self.open(Recorder())
         client.close()
         self.clock.advance(4.9)
@@ -153,7 +153,7 @@ class CloseTimeoutTests(EndCase):
         self.assertTrue(self.peer.transport.aborted)
 
     def test_timer_does_not_reach_the_next_connection(self) -> None:
-        """The close timer of one connection ends with it."""
+        """The close timer of a connection is cancelled at its end."""
         handler = reconnecting(after=0.0)
         client = self.open(handler, close_timeout=3.0)
         client.close()
@@ -164,7 +164,7 @@ class CloseTimeoutTests(EndCase):
         self.assertFalse(self.peer.transport.aborted)
 
     def test_flood_after_our_close_frame(self) -> None:
-        """A server that goes on sending after our close frame is not heard, and cut in time."""
+        """Data after the client's close frame is discarded, and TCP is aborted in time."""
         handler = Recorder()
         client = self.open(handler, close_timeout=3.0)
         client.close()
@@ -179,7 +179,7 @@ class CloseTimeoutTests(EndCase):
         self.assertEqual(handler.names, ["handle_connect", "handle_disconnect", "terminate"])
 
     def test_nonsense_after_our_close_frame(self) -> None:
-        """What breaks the protocol after our close frame changes nothing."""
+        """A protocol error after the client's close frame has no effect."""
         handler = Recorder()
         client = self.open(handler)
         client.close()
@@ -189,7 +189,7 @@ class CloseTimeoutTests(EndCase):
         self.assertEqual(reasons(handler), [LocalClose(1000, "")])
 
     def test_keepalive_is_silent_while_closing(self) -> None:
-        """After the close frame no keepalive ping is sent, and its time-out is no reason."""
+        """After the close frame no keepalive ping is sent and no keepalive timeout fires."""
         handler = Recorder()
         client = self.open(handler, ping_interval=1.0, ping_timeout=1.0, data_timeout=1.0)
         client.close()
@@ -203,7 +203,7 @@ class ClientCloseTests(EndCase):
     """``client.close()`` in every state."""
 
     def test_open(self) -> None:
-        """On an open connection: as a callback's ``Close``; its Deferred fires at TCP's end."""
+        """On an open connection, the Deferred fires at the end of TCP."""
         handler = Recorder()
         client = self.open(handler)
         closed = client.close(4000, "bye")
@@ -218,7 +218,7 @@ class ClientCloseTests(EndCase):
         self.assert_terminated_once(handler, LocalClose(4000, "bye"))
 
     def test_while_a_callback_is_pending(self) -> None:
-        """``close`` is served at once while a callback is pending; that goes on undisturbed."""
+        """While a callback is pending, the close frame is sent at once. The callback goes on."""
         answer: Deferred[Any] = Deferred()
         handler = Recorder(handle_cast=lambda message, state: answer)
         client = self.open(handler)
@@ -234,7 +234,7 @@ class ClientCloseTests(EndCase):
         self.assertEqual(handler.calls[-1][2], 7)
 
     def test_inside_a_callback(self) -> None:
-        """``close`` inside a callback takes the callback's state, and drops its reply."""
+        """In a callback, the state of the callback's result is used and its reply is dropped."""
         handler: Recorder = Recorder(
             handle_frame=lambda frame, state: (
                 handler.client.close(4000) and Reply(Text("dropped"), state + 1)
@@ -247,7 +247,7 @@ class ClientCloseTests(EndCase):
         self.assertEqual(handler.calls[-1], ("terminate", LocalClose(4000, ""), 1))
 
     def test_awaited_inside_a_callback(self) -> None:
-        """A callback may wait for the end of its own connection."""
+        """A callback can wait for the end of its own connection."""
 
         async def close_now(message: Any, state: Any) -> Any:
             await handler.client.close(4000)
@@ -262,7 +262,7 @@ class ClientCloseTests(EndCase):
 
     @each((True, False))
     def test_connecting_first(self, silent: bool) -> None:
-        """While first connecting: the attempt is given up, and ``start`` fails with LocalClose."""
+        """While first connecting, the attempt is cancelled and ``start`` fails with LocalClose."""
         self.server.silent = silent
         handler = Recorder()
         started = self.start(handler)
@@ -279,7 +279,7 @@ class ClientCloseTests(EndCase):
         self.assert_ended(handler.client, LocalClose(4000, "bye"))
 
     def test_connecting_first_and_handled(self) -> None:
-        """With ``handle_initial_conn_failure`` the given-up attempt goes to the handler."""
+        """With ``handle_initial_conn_failure``, ``handle_disconnect`` gets the LocalClose."""
         handler = reconnecting()
         started = self.start(handler, handle_initial_conn_failure=True)
         handler.client.close(4000, "bye")
@@ -292,7 +292,7 @@ class ClientCloseTests(EndCase):
         self.successResultOf(started)
 
     def test_connecting_asynchronously(self) -> None:
-        """A client started with ``async_`` ends with LocalClose, and ``terminate``."""
+        """A connecting ``async_`` client ends with LocalClose and calls ``terminate``."""
         handler = Recorder()
         client = self.successResultOf(self.start(handler, async_=True))
         client.close()
@@ -300,7 +300,7 @@ class ClientCloseTests(EndCase):
         self.assertEqual(handler.names, ["terminate"])
 
     def test_reconnecting(self) -> None:
-        """While connecting again: the attempt counts as lost with LocalClose."""
+        """While reconnecting, the attempt fails with LocalClose."""
         handler = reconnecting()
         client = self.open(handler)
         self.lose()
@@ -317,7 +317,7 @@ class ClientCloseTests(EndCase):
         self.assertEqual(self.server.attempts, 3)
 
     def test_waiting_to_reconnect(self) -> None:
-        """While waiting for the next attempt: that is given up, with LocalClose."""
+        """While waiting to reconnect, no further attempt is made, with LocalClose as reason."""
         answers = iter([Reconnect(0, after=9.0), Ok(0)])
         handler = Recorder(handle_disconnect=lambda status, state: next(answers))
         client = self.open(handler)
@@ -331,7 +331,7 @@ class ClientCloseTests(EndCase):
         self.assertEqual(self.server.attempts, 1)
 
     def test_second_close(self) -> None:
-        """A second ``close`` sends nothing more; the first reason counts; both Deferreds fire."""
+        """A second ``close`` sends nothing. The first reason counts, and both Deferreds fire."""
         handler = Recorder()
         client = self.open(handler)
         first, second = client.close(4000, "first"), client.close(4001, "second")
@@ -343,7 +343,7 @@ class ClientCloseTests(EndCase):
         self.assertEqual(reasons(handler), [LocalClose(4000, "first")])
 
     def test_after_the_peers_close_frame(self) -> None:
-        """``close`` after the peer's close frame changes nothing, and waits for the end."""
+        """After the server's close frame, ``close`` only waits for the end of the connection."""
         handler = Recorder()
         client = self.open(handler)
         self.peer.send(close(1001))
@@ -355,7 +355,7 @@ class ClientCloseTests(EndCase):
         self.assertEqual(reasons(handler), [RemoteClose(1001, "")])
 
     def test_disconnected(self) -> None:
-        """While ``handle_disconnect`` is pending there is no connection: fired at once."""
+        """While ``handle_disconnect`` is pending, the Deferred fires at once."""
         answer: Deferred[Any] = Deferred()
         handler = Recorder(handle_disconnect=lambda status, state: answer)
         client = self.open(handler)
@@ -368,7 +368,7 @@ class ClientCloseTests(EndCase):
         self.assertIsInstance(self.successResultOf(client.terminated()), ConnectionDropped)
 
     def test_terminated(self) -> None:
-        """On an ended client ``close`` does nothing, and its Deferred has fired."""
+        """On an ended client, ``close`` has no effect and its Deferred fires at once."""
         handler = Recorder()
         client = self.open(handler)
         self.lose()
@@ -379,7 +379,7 @@ class ClientCloseTests(EndCase):
         self.assertEqual(client.status, "terminated")
 
     def test_bad_code_or_message_harms_the_caller_only(self) -> None:
-        """A bad code or message fails the Deferred; the connection stays open."""
+        """A bad code or message fails the Deferred. The connection stays open."""
         bad: list[tuple[Any, Any]] = [
             *((code, "") for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000, "1000", None)),
             *((1000, message) for message in ("a" * 124, "é" * 62, "\ud800", b"bytes", None)),
@@ -392,7 +392,7 @@ class ClientCloseTests(EndCase):
         self.assertEqual(client.status, "open")
 
     def test_cancelling_its_deferred(self) -> None:
-        """Cancelling the Deferred gives up waiting, not closing."""
+        """Cancelling the Deferred does not stop the closing handshake."""
         client = self.open(Recorder())
         closed = client.close()
         closed.cancel()
@@ -401,7 +401,7 @@ class ClientCloseTests(EndCase):
         self.assert_ended(client, LocalClose(1000, ""))
 
     def test_racing_for_the_end(self) -> None:
-        """Whoever is told of the end first may cancel the others, as ``race`` does."""
+        """A callback of one Deferred can cancel the others, as ``race`` does."""
         client = self.open(Recorder())
         closing = race([client.close(), client.close()])
         ending = race([client.terminated(), client.terminated()])

@@ -17,7 +17,7 @@ from wsx.test.support.clients import ClientCase
 
 
 class FailedStartTests(ClientCase):
-    """A synchronous start that fails, fails with the typed error, in time, and leaves nothing."""
+    """A synchronous start that fails has a typed error and leaves nothing."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -28,7 +28,7 @@ class FailedStartTests(ClientCase):
         self.assertEqual(self.recorder.names, [], "a client that never was is told nothing")
 
     def fail_with(self, response: bytes, *kinds: type[BaseException], **options: Any) -> Any:
-        """Gives the error of a start that gets this response; TCP must be given up."""
+        """Return the error of a start that receives this response; TCP must be closed."""
         started = self.start(self.recorder, **options)
         self.peer.send(response)
         error = self.failed_start(started, *kinds)
@@ -37,7 +37,7 @@ class FailedStartTests(ClientCase):
         return error
 
     def fail_handshake(self, options: Mapping[str, Any], **answer: Any) -> wsx.HandshakeError:
-        """Gives the error of a start whose handshake is answered like this."""
+        """Return the error of a start whose handshake is answered like this."""
         started = self.start(self.recorder, **options)
         challenge = handshake.accept_value(self.peer.request[1]["sec-websocket-key"])
         self.peer.answer(**answer)
@@ -47,7 +47,7 @@ class FailedStartTests(ClientCase):
         return error
 
     def test_refused(self) -> None:
-        """[S8] a refused connection is a ConnError with the error underneath."""
+        """[S8] A refused connection is a ConnError with the original error."""
         for refusal in (ConnectionRefusedError(), DNSLookupError("no such host"), OSError(113)):
             with self.given(refusal=refusal):
                 self.server.refusal = refusal
@@ -55,7 +55,7 @@ class FailedStartTests(ClientCase):
                 self.assertIs(error.original, refusal)
 
     def test_connect_timeout(self) -> None:
-        """[S8] [S17] a connection that is not there after 6 seconds is a ConnError."""
+        """[S8] [S17] A connection that takes more than 6 seconds is a ConnError."""
         self.server.silent = True
         started = self.start(self.recorder)
         self.clock.advance(5.5)
@@ -66,7 +66,7 @@ class FailedStartTests(ClientCase):
         self.assertEqual(self.server.cancelled, 1)
 
     def test_connect_timeout_option(self) -> None:
-        """[S17] ``socket_connect_timeout`` says how long."""
+        """[S17] ``socket_connect_timeout`` sets the connect timeout."""
         self.server.silent = True
         started = self.start(self.recorder, socket_connect_timeout=0.5)
         self.clock.advance(0.25)
@@ -76,7 +76,7 @@ class FailedStartTests(ClientCase):
         self.assertIsInstance(error.original, TimeoutError)
 
     def test_response_timeout(self) -> None:
-        """[S8] [S17] a server that says nothing for 5 seconds is a ConnError."""
+        """[S8] [S17] A server that sends nothing for 5 seconds is a ConnError."""
         started = self.start(self.recorder)
         self.clock.advance(4.5)
         self.assertNoResult(started)
@@ -87,7 +87,7 @@ class FailedStartTests(ClientCase):
         self.assertTrue(self.peer.transport.ended)
 
     def test_response_timeout_option(self) -> None:
-        """[S17] ``socket_recv_timeout`` says how long."""
+        """[S17] ``socket_recv_timeout`` sets the response timeout."""
         started = self.start(self.recorder, socket_recv_timeout=12.0)
         self.clock.advance(11.5)
         self.assertNoResult(started)
@@ -96,7 +96,7 @@ class FailedStartTests(ClientCase):
         self.assertIsInstance(error.original, TimeoutError)
 
     def test_dripping_response(self) -> None:
-        """[S8] [S17] the time-out is for the whole response, not for each read."""
+        """[S8] [S17] The timeout applies to the whole response, not to each read."""
         started = self.start(self.recorder)
         for byte in b"HTTP":
             self.clock.advance(1)
@@ -110,7 +110,7 @@ class FailedStartTests(ClientCase):
         self.assertTrue(self.peer.transport.ended)
 
     def test_status(self) -> None:
-        """[S8] another HTTP status is a RequestError with code, message, headers and body."""
+        """[S8] Another HTTP status is a RequestError with code, message, headers and body."""
         error = self.fail_with(
             b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\nSet-Cookie: a=1\r\n"
             b"set-cookie: b=2\r\nContent-Length: 5\r\n\r\nsorry",
@@ -129,7 +129,7 @@ class FailedStartTests(ClientCase):
         self.assertEqual(error.body, b"sorry")
 
     def test_status_text(self) -> None:
-        """[S8] the text of a RequestError names code and message only."""
+        """[S8] The text of a RequestError has code and message only."""
         error = self.fail_with(
             b"HTTP/1.1 401 Unauthorized\r\nSet-Cookie: secret\r\nContent-Length: 4\r\n\r\nbody",
             wsx.RequestError,
@@ -139,7 +139,7 @@ class FailedStartTests(ClientCase):
         self.assertNotIn("body", str(error))
 
     def test_any_status(self) -> None:
-        """[S8] any status but 101 is a RequestError, with or without a message."""
+        """[S8] Any status but 101 is a RequestError, with or without a message."""
         for status in ("200 OK", "204 No Content", "302 Found", "400", "404 Not Found", "500 Oh"):
             with self.given(status=status):
                 response = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
@@ -148,7 +148,7 @@ class FailedStartTests(ClientCase):
                 self.assertEqual(error.body, b"")
 
     def test_status_in_pieces(self) -> None:
-        """[S8] a refusal that comes byte by byte is waited for until it is whole."""
+        """[S8] A refusal that arrives byte by byte is read completely."""
         response = b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone"
         started = self.start(self.recorder)
         for byte in response:
@@ -157,7 +157,7 @@ class FailedStartTests(ClientCase):
         self.assertEqual(self.failed_start(started, wsx.RequestError).body, b"gone")
 
     def test_chunked_body(self) -> None:
-        """[S8] a chunked body is put together."""
+        """[S8] A chunked body is joined."""
         error = self.fail_with(
             b"HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"3\r\nfoo\r\n4;x=y\r\nbars\r\n0\r\n\r\n",
@@ -166,7 +166,7 @@ class FailedStartTests(ClientCase):
         self.assertEqual(error.body, b"foobars")
 
     def test_body_until_the_end(self) -> None:
-        """[S8] without a length the body ends with the connection."""
+        """[S8] A body without a length ends with the connection."""
         started = self.start(self.recorder)
         self.peer.send(b"HTTP/1.1 500 Oh\r\n\r\nthis")
         self.peer.send(b" and that")
@@ -175,7 +175,7 @@ class FailedStartTests(ClientCase):
         self.assertEqual(self.failed_start(started, wsx.RequestError).body, b"this and that")
 
     def test_body_not_in_time(self) -> None:
-        """[S8] [S17] a body that does not come in time is given as far as it came."""
+        """[S8] [S17] If the body does not arrive in time, the received part is in the error."""
         started = self.start(self.recorder)
         self.peer.send(b"HTTP/1.1 500 Oh\r\nContent-Length: 100\r\n\r\npart")
         self.clock.advance(4.5)
@@ -186,7 +186,7 @@ class FailedStartTests(ClientCase):
         self.assertTrue(self.peer.transport.ended)
 
     def test_long_body(self) -> None:
-        """[S8] of a long body the first 64 KiB are kept, and no more is waited for."""
+        """[S8] Only the first 64 KiB of a body are read."""
         for header in (b"", b"Content-Length: 1000000\r\n"):
             with self.given(header=header):
                 response = b"HTTP/1.1 500 Oh\r\n" + header + b"\r\n" + bytes(65536) + b"more"
@@ -194,7 +194,7 @@ class FailedStartTests(ClientCase):
                 self.assertEqual(error.body, bytes(65536))
 
     def test_hang_up(self) -> None:
-        """[S8] a peer that hangs up during the handshake is a ConnError."""
+        """[S8] A server that hangs up during the handshake is a ConnError."""
         for said in (b"", b"HTT", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"):
             with self.given(said=said):
                 started = self.start(self.recorder)
@@ -206,13 +206,13 @@ class FailedStartTests(ClientCase):
                 self.assertIs(error.original, lost)
 
     def test_wrong_accept(self) -> None:
-        """[S8] a wrong accept value is a HandshakeError with what was due and what came."""
+        """[S8] A wrong accept value is a HandshakeError with the expected and received values."""
         error = self.fail_handshake({}, accept="bm90IHRoaXM=")
         self.assertEqual(error.response, "bm90IHRoaXM=")
         self.assertIn("Accept", str(error))
 
     def test_missing_headers(self) -> None:
-        """[S8] a 101 without one of the three headers is a HandshakeError that says which."""
+        """[S8] A 101 without one of the three headers is a HandshakeError that names it."""
         for header in ("Upgrade", "Connection", "Sec-WebSocket-Accept"):
             with self.given(header=header):
                 error = self.fail_handshake({}, **{header.replace("-", "_"): ""})
@@ -220,7 +220,7 @@ class FailedStartTests(ClientCase):
                 self.assertIsNone(error.response)
 
     def test_wrong_headers(self) -> None:
-        """[S8] a 101 with another protocol, or without the upgrade, is a HandshakeError."""
+        """[S8] A 101 with another protocol or without the upgrade is a HandshakeError."""
         for header, value in (("Upgrade", "h2c"), ("Connection", "keep-alive")):
             with self.given(header=header):
                 error = self.fail_handshake({}, **{header: value})
@@ -228,7 +228,7 @@ class FailedStartTests(ClientCase):
                 self.assertEqual(error.response, value)
 
     def test_header_case(self) -> None:
-        """[S8] the values of Upgrade and Connection are compared without their case."""
+        """[S8] The values of Upgrade and Connection are compared case-insensitively."""
         started = self.start(self.recorder)
         self.peer.answer(Upgrade="WebSocket", Connection="keep-alive, UPGRADE")
         self.step()
@@ -237,7 +237,7 @@ class FailedStartTests(ClientCase):
         self.recorder.calls.clear()
 
     def test_subprotocol_not_offered(self) -> None:
-        """[S8] a subprotocol that was not offered fails the handshake."""
+        """[S8] A subprotocol that was not offered fails the handshake."""
         for offered, chosen in (((), "chat"), (("chat",), "Chat"), (("chat", "v2"), "chat, v2")):
             with self.given(offered=offered, chosen=chosen):
                 error = self.fail_handshake(
@@ -247,7 +247,7 @@ class FailedStartTests(ClientCase):
                 self.assertEqual(error.response, chosen)
 
     def test_extension_not_offered(self) -> None:
-        """[S8] an extension that was not offered, or with wrong parameters, fails it too."""
+        """[S8] An extension that was not offered or has wrong parameters fails the handshake."""
         deflate = "permessage-deflate"
         for offered, chosen in (
             (None, deflate),
@@ -265,7 +265,7 @@ class FailedStartTests(ClientCase):
                 self.assertEqual(error.response, chosen)
 
     def test_not_http(self) -> None:
-        """[S8] a response that is not HTTP is a HandshakeError, as soon as that can be seen."""
+        """[S8] A response that is not HTTP is a HandshakeError as soon as this is certain."""
         for said in (b"SSH-2.0-OpenSSH_9.2\r\n", b"\x15\x03\x01\x00\x02", b"HTTP/1.1 abc\r\n\r\n"):
             with self.given(said=said):
                 error = self.fail_with(said, wsx.HandshakeError)
@@ -273,7 +273,7 @@ class FailedStartTests(ClientCase):
                 self.assertIsNotNone(error.response)
 
     def test_header_too_long(self) -> None:
-        """[S8] a response header over ``max_header_size`` is a HandshakeError."""
+        """[S8] A response header longer than ``max_header_size`` is a HandshakeError."""
         start = b"HTTP/1.1 101 Switching Protocols\r\nX-Long: "
         for options, size in (({}, 64 * 1024), ({"max_header_size": 100}, 100)):
             with self.given(options=options):
@@ -282,34 +282,34 @@ class FailedStartTests(ClientCase):
 
 
 class HandshakeTests(ClientCase):
-    """What goes out with the request, and what the handler sees of the response."""
+    """What the request contains, and what the handler sees of the response."""
 
     def request_headers(self, **options: Any) -> dict[str, str]:
-        """Gives the headers of the request of a client with these options."""
+        """Return the request headers of a client with these options."""
         self.start(Recorder(), **options)
         return self.peer.request[1]
 
     def test_extra_headers(self) -> None:
-        """[S15] extra request headers are sent, given as pairs or as a mapping."""
+        """[S15] Extra request headers are sent, from pairs or a mapping."""
         for headers in ([("X-A", "1"), ("X-B", "zwei")], {"X-A": "1", "X-B": "zwei"}):
             with self.given(headers=headers):
                 sent = self.request_headers(extra_headers=headers)
                 self.assertEqual((sent["x-a"], sent["x-b"]), ("1", "zwei"))
 
     def test_repeated_header(self) -> None:
-        """[S15] a header that is given twice is sent twice, in order."""
+        """[S15] A header that occurs twice is sent twice, in order."""
         self.start(Recorder(), extra_headers=[("X-A", "1"), ("X-A", "2")])
         self.assertIn(b"\r\nX-A: 1\r\nX-A: 2\r\n", self.peer.transport.value())
 
     def test_basic_authorization(self) -> None:
-        """[S15] user and password of the URL are percent-decoded, sent as Basic authorization."""
+        """[S15] User and password of the URL are decoded and sent as Basic authorization."""
         sent = self.request_headers(url="ws://us%40er:pass%3Aword@example.test/")
         credentials = base64.b64encode(b"us@er:pass:word").decode()
         self.assertEqual(sent["authorization"], f"Basic {credentials}")
         self.assertEqual(sent["host"], "example.test")
 
     def test_subprotocols_in_order(self) -> None:
-        """[S15] subprotocols are offered in their order."""
+        """[S15] Subprotocols are offered in their order."""
         sent = self.request_headers(subprotocols=["v2", "v1"])
         self.assertEqual(sent["sec-websocket-protocol"], "v2, v1")
 
@@ -328,7 +328,7 @@ class HandshakeTests(ClientCase):
         self.assertEqual(client.conn, conn)
 
     def test_response_headers(self) -> None:
-        """[S16] response headers keep order and duplicates; they are read as ISO-8859-1."""
+        """[S16] Response headers keep order and duplicates; they are decoded as ISO-8859-1."""
         recorder = Recorder()
         started = self.start(recorder)
         self.peer.answer(X_One="a", X_Two="caf\xe9\r\nx-one: b")
@@ -341,7 +341,7 @@ class HandshakeTests(ClientCase):
         )
 
     def test_response_header(self) -> None:
-        """[S16] ``resp_header`` finds a header whatever its case, and None where there is none."""
+        """[S16] ``resp_header`` ignores case, and returns None for a missing header."""
         recorder = Recorder()
         started = self.start(recorder)
         self.peer.answer(X_One="a")
@@ -352,7 +352,7 @@ class HandshakeTests(ClientCase):
         self.assertIsNone(conn.resp_header("X-Two"))
 
     def test_given_conn_is_unchanged(self) -> None:
-        """[S16] the answer is in a copy: the Conn that was given says nothing of it."""
+        """[S16] The response is in a copy; the Conn passed to ``start`` does not change."""
         conn = wsx.Conn(URL, endpoint=self.server, ping_interval=None)
         started = wsx.start(conn, Recorder(), reactor=self.clock)
         self.peer.answer()
@@ -362,7 +362,7 @@ class HandshakeTests(ClientCase):
         self.assertEqual(len(conn.resp_headers), 0)
 
     def test_frames_with_the_response(self) -> None:
-        """[S19] frames that come with the handshake response are delivered, in order."""
+        """[S19] Frames that arrive with the handshake response are delivered in order."""
         recorder = Recorder()
         self.start(recorder)
         self.peer.answer(text("one") + server_frame(PING, b"two") + server_frame(BINARY, b"3"))
@@ -376,7 +376,7 @@ class HandshakeTests(ClientCase):
         )
 
     def test_half_a_frame_with_the_response(self) -> None:
-        """[S19] half a frame that comes with the response is completed by the next read."""
+        """[S19] A partial frame that arrives with the response is completed by the next read."""
         recorder = Recorder()
         self.start(recorder)
         self.peer.answer(text("message")[:4])
@@ -385,7 +385,7 @@ class HandshakeTests(ClientCase):
         self.assertEqual(recorder.arguments("handle_frame"), [wsx.Text("message")])
 
     def test_frames_wait_for_handle_connect(self) -> None:
-        """[S19] they wait until an asynchronous ``handle_connect`` has answered."""
+        """[S19] Early frames wait until an asynchronous ``handle_connect`` has returned."""
         answer: Deferred[Any] = Deferred()
         recorder = Recorder(handle_connect=lambda *_: answer)
         self.start(recorder, "before")

@@ -1,4 +1,4 @@
-"""Tests of callbacks that raise, answer wrongly or raise ``Exit``."""
+"""Tests of callbacks that raise, return an invalid result or raise ``Exit``."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from wsx.test.support.ends import (
 
 
 class Verdict:
-    """A reason that says itself whether it is normal."""
+    """A reason with a ``normal`` attribute."""
 
     def __init__(self, normal: bool) -> None:
         self.normal = normal
 
 
 def raising(error: BaseException) -> Callable[[Any, Any], Any]:
-    """An asynchronous answer that raises."""
+    """Return a coroutine function that raises this error."""
 
     async def answer(argument: Any, state: Any) -> Any:
         raise error
@@ -52,20 +52,20 @@ def raising(error: BaseException) -> Callable[[Any, Any], Any]:
 
 
 def plainly(answer: Any) -> Any:
-    """The answer itself."""
+    """Return the result unchanged."""
     return answer
 
 
 def returning(result: Any) -> Callable[[Any, Any], Any]:
-    """A synchronous answer that gives this."""
+    """Return a function that returns this result."""
     return lambda argument, state: result
 
 
 class CrashTests(EndCase):
-    """A callback raises, answers nonsense, or raises ``Exit`` (design section 4, point 6)."""
+    """A callback raises, returns an invalid result or raises ``Exit`` (design 4, point 6)."""
 
     def crash(self, callback: str, answer: Any) -> tuple[wsx.Client[Any], Recorder, list[Any]]:
-        """Has a callback answer so on a second connection; gives the close codes sent."""
+        """Let a callback fail on a second connection; return client, handler and close codes."""
         answers = {"handle_disconnect": Reconnect("state", after=1.0)}
         handler = Recorder(**answers)
         client = self.open(handler, "state")
@@ -88,7 +88,7 @@ class CrashTests(EndCase):
 
     @each(("handle_connect", *TRIGGERS), (plainly, raising))
     def test_exception(self, callback: str, make: Any) -> None:
-        """[C6] [D2] an exception: close 1011, ``terminate`` once, the client ends with it."""
+        """[C6] [D2] An exception sends 1011, calls ``terminate`` once and ends the client."""
         boom = Boom(callback)
         client, handler, codes = self.crash(callback, make(boom))
         self.assertEqual(codes, [1011], callback)
@@ -98,7 +98,7 @@ class CrashTests(EndCase):
         self.assert_ended(client, boom)
 
     def test_failed_deferred(self) -> None:
-        """[C6] a Deferred that fails is an exception as well."""
+        """[C6] A Deferred that fails counts as an exception."""
         boom = Boom()
         answer: Deferred[Any] = Deferred()
         client = self.open(Recorder(handle_cast=lambda message, state: answer))
@@ -121,7 +121,7 @@ class CrashTests(EndCase):
         (returning, answering),
     )
     def test_bad_result(self, callback: str, result: Any, make: Any) -> None:
-        """[C6] [D2] nonsense: close 1011, ``terminate(BadResponseError)``, the end."""
+        """[C6] [D2] An invalid result sends 1011, and ``terminate`` gets a BadResponseError."""
         client, handler, codes = self.crash(callback, make(result))
         self.assertEqual(codes, [1011], (callback, result))
         [line] = self.error_lines()
@@ -136,7 +136,7 @@ class CrashTests(EndCase):
 
     @each(("handle_connect", *TRIGGERS), (Exit(), raising(Exit())))
     def test_exit(self, callback: str, answer: Any) -> None:
-        """[C6] ``Exit()``: close 1000, the normal reason, no traceback in the log."""
+        """[C6] ``Exit()`` sends 1000, ends the client normally and logs no traceback."""
         client, handler, codes = self.crash(callback, answer)
         self.assertEqual(codes, [1000], callback)
         self.assert_no_second_disconnect(handler)
@@ -149,7 +149,7 @@ class CrashTests(EndCase):
         ("enough", Boom(), Verdict(normal=True), LocalClose(4000, "x"), 0),
     )
     def test_exit_with_a_reason(self, callback: str, reason: Any) -> None:
-        """[C6] ``Exit(reason)``: that reason, whatever it is, and no traceback in the log."""
+        """[C6] ``Exit(reason)`` ends the client with any reason and logs no traceback."""
         client, handler, _ = self.crash(callback, Exit(reason))
         self.assert_no_second_disconnect(handler)
         self.assert_terminated_once(handler, reason)
@@ -157,7 +157,7 @@ class CrashTests(EndCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_peer_does_not_answer(self) -> None:
-        """After a crash the peer has ``close_timeout`` to answer; then the client ends."""
+        """After a crash, the client waits for the server's close frame for ``close_timeout``."""
         handler = Recorder(handle_frame=Boom())
         client = self.open(handler, close_timeout=3.0)
         self.peer.send(text("x"))
@@ -171,7 +171,7 @@ class CrashTests(EndCase):
 
     @each((Boom(), "nonsense", raising(Boom())))
     def test_no_more_frames_are_delivered(self, answer: Any) -> None:
-        """After a crash no frame of the same read, nor of later ones, is delivered."""
+        """After a crash, no frame of the same read or of later reads is delivered."""
         handler = Recorder(handle_frame=answer)
         client = self.open(handler)
         self.peer.send(text("a") + text("b") + server_frame(9))
@@ -182,7 +182,7 @@ class CrashTests(EndCase):
         self.assertEqual(client.status, "terminated")
 
     def test_no_more_messages_are_delivered(self) -> None:
-        """After a crash no cast or info that waited is delivered."""
+        """After a crash, no waiting cast or info is delivered."""
         handler = Recorder(handle_cast=Boom())
         client = self.open(handler)
         client.cast("a")
@@ -194,7 +194,7 @@ class CrashTests(EndCase):
         self.assertEqual(len(self.flushLoggedErrors(Boom)), 1)
 
     def test_stop_after_a_crash(self) -> None:
-        """Stop after a crash: the crash stays the reason, ``terminate`` runs once."""
+        """A stop after a crash does not change the reason. ``terminate`` is called once."""
         boom = Boom()
         handler = Recorder(handle_frame=boom)
         client = self.open(handler)
@@ -206,7 +206,7 @@ class CrashTests(EndCase):
         self.assertEqual(len(self.flushLoggedErrors(Boom)), 1)
 
     def test_state_before_the_crash(self) -> None:
-        """``terminate`` gets the state from before the callback that failed."""
+        """``terminate`` receives the state from before the callback that failed."""
         handler = Recorder(handle_cast=Ok("second"), handle_info=Boom())
         client = self.open(handler, "first")
         client.cast("x")
@@ -218,7 +218,7 @@ class CrashTests(EndCase):
 
 
 class NotInitialisedTests(EndCase):
-    """``terminate`` is not called for a client that never was initialised (point 8)."""
+    """``terminate`` is not called for a client that was never initialised (point 8)."""
 
     def assert_never_was(self, handler: Recorder, reason: object) -> None:
         self.assertNotIn("terminate", handler.names)
@@ -235,7 +235,7 @@ class NotInitialisedTests(EndCase):
         ]
     )
     def test_first_handle_connect_fails(self, answer: Any, kind: Any) -> None:
-        """[C7] [C6] an exception, nonsense or Exit in the first ``handle_connect``."""
+        """[C7] [C6] If the first ``handle_connect`` fails, ``terminate`` is not called."""
         handler = Recorder(handle_connect=answer)
         started = self.start(handler)
         self.accept()
@@ -249,7 +249,7 @@ class NotInitialisedTests(EndCase):
         self.assertEqual(count, logged, answer)
 
     def test_first_connection_fails(self) -> None:
-        """[C7] [D4] a first connection that fails calls nothing; ``start`` fails with it."""
+        """[C7] [D4] If the first connection fails, no callback is called and ``start`` fails."""
         self.server.refusal = ConnectionRefusedError()
         handler = Recorder()
         started = self.start(handler)
@@ -259,7 +259,7 @@ class NotInitialisedTests(EndCase):
         self.assert_never_was(handler, error)
 
     def test_first_failure_is_handled_and_given_up(self) -> None:
-        """[C7] [D4] ``handle_disconnect`` answers ``Ok``: ``start`` fails, no terminate."""
+        """[C7] [D4] If ``handle_disconnect`` returns ``Ok``, ``terminate`` is not called."""
         self.server.refusal = ConnectionRefusedError()
         handler = Recorder()
         started = self.start(handler, handle_initial_conn_failure=True)
@@ -270,7 +270,7 @@ class NotInitialisedTests(EndCase):
         self.assert_never_was(handler, error)
 
     def test_handling_the_first_failure_fails(self) -> None:
-        """[C7] [C8] ``handle_disconnect`` raises: ``start`` fails with that, no terminate."""
+        """[C7] [C8] If ``handle_disconnect`` raises, ``start`` fails without ``terminate``."""
         boom = Boom()
         self.server.refusal = ConnectionRefusedError()
         handler = Recorder(handle_disconnect=boom)
@@ -281,7 +281,7 @@ class NotInitialisedTests(EndCase):
         self.assert_never_was(handler, boom)
 
     def test_stopped_while_waiting(self) -> None:
-        """[C7] stop between the attempts of a first connection: no terminate."""
+        """[C7] A stop between the attempts of a first connection does not call ``terminate``."""
         self.server.refusal = ConnectionRefusedError()
         handler = reconnecting()
         started = self.start(handler, handle_initial_conn_failure=True)
@@ -291,7 +291,7 @@ class NotInitialisedTests(EndCase):
         self.assert_never_was(handler, Shutdown(""))
 
     def test_asynchronously_started(self) -> None:
-        """[C7] a client started with ``async_`` is initialised from the beginning."""
+        """[C7] A client started with ``async_`` counts as initialised from the beginning."""
         self.server.refusal = ConnectionRefusedError()
         handler = Recorder()
         client = self.successResultOf(self.start(handler, async_=True))
@@ -302,7 +302,7 @@ class NotInitialisedTests(EndCase):
         self.assert_ended(client, reason)
 
     def test_asynchronously_started_and_crashed(self) -> None:
-        """[C7] [C6] so ``terminate`` is called when its first ``handle_connect`` raises."""
+        """[C7] [C6] With ``async_``, ``terminate`` is called if ``handle_connect`` raises."""
         boom = Boom()
         handler = Recorder(handle_connect=boom)
         client = self.successResultOf(self.start(handler, async_=True))
@@ -314,11 +314,11 @@ class NotInitialisedTests(EndCase):
 
 
 class HandleDisconnectTests(EndCase):
-    """What ``handle_disconnect`` answers, and what becomes of it (point 7)."""
+    """Results of ``handle_disconnect`` and their effects (point 7)."""
 
     @each((Ok("new"), None), (plainly, answering))
     def test_ok(self, result: Any, make: Any) -> None:
-        """[D5] ``Ok`` or None: ``terminate`` with the reason, the client ends with it."""
+        """[D5] ``Ok`` or None calls ``terminate`` with the reason and ends the client with it."""
         handler = Recorder(handle_disconnect=make(result))
         client = self.open(handler, "old")
         self.peer.send(close(1001, "bye"))
@@ -331,7 +331,7 @@ class HandleDisconnectTests(EndCase):
 
     @each((plainly, raising))
     def test_raises(self, make: Any) -> None:
-        """[C8] an exception in ``handle_disconnect`` ends the client with it."""
+        """[C8] An exception in ``handle_disconnect`` ends the client with it."""
         boom = Boom()
         handler = Recorder(handle_disconnect=make(boom))
         client = self.open(handler)
@@ -353,7 +353,7 @@ class HandleDisconnectTests(EndCase):
         ]
     )
     def test_bad_result(self, result: Any) -> None:
-        """[C8] nonsense in ``handle_disconnect`` ends the client with a BadResponseError."""
+        """[C8] An invalid result of ``handle_disconnect`` ends with a BadResponseError."""
         handler = Recorder(handle_disconnect=result)
         client = self.open(handler)
         self.lose()
@@ -366,7 +366,7 @@ class HandleDisconnectTests(EndCase):
 
     @each([(Exit(), LocalClose(1000, "")), (Exit("enough"), "enough")], (plainly, raising))
     def test_exit(self, error: Any, reason: Any, make: Any) -> None:
-        """[C8] ``Exit`` in ``handle_disconnect``: its reason, no traceback."""
+        """[C8] ``Exit`` in ``handle_disconnect`` ends the client without a traceback."""
         handler = Recorder(handle_disconnect=make(error))
         client = self.open(handler)
         self.lose()
@@ -375,7 +375,7 @@ class HandleDisconnectTests(EndCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_pending(self) -> None:
-        """A pending ``handle_disconnect`` is waited for; nothing else is delivered meanwhile."""
+        """While ``handle_disconnect`` is pending, nothing else is delivered."""
         answer: Deferred[Any] = Deferred()
         handler = Recorder(handle_disconnect=lambda status, state: answer)
         client = self.open(handler, 0)
@@ -392,7 +392,7 @@ class HandleDisconnectTests(EndCase):
         )
 
     def test_status_names_the_connection(self) -> None:
-        """The status has the Conn of the connection that ended, with the server's answer."""
+        """The status has the Conn of the connection that ended, with the server's response."""
         handler = Recorder()
         client = self.open(handler)
         conn = client.conn
@@ -403,7 +403,7 @@ class HandleDisconnectTests(EndCase):
 
 
 class TerminateTests(EndCase):
-    """``terminate`` and what it makes of the end."""
+    """``terminate`` and its effect on the reason."""
 
     @each(
         [
@@ -421,7 +421,7 @@ class TerminateTests(EndCase):
     def test_reason_and_whether_it_is_normal(
         self, end: Callable[[EndCase, wsx.Client[Any]], Any], normal: bool
     ) -> None:
-        """[D5] ``terminate`` gets the reason; normal and abnormal ends are told apart."""
+        """[D5] ``terminate`` receives the reason, whose ``normal`` is right."""
         handler = Recorder()
         client = self.open(handler)
         end(self, client)
@@ -432,7 +432,7 @@ class TerminateTests(EndCase):
 
     @each((Exit(), raising(Exit())))
     def test_exit_makes_an_abnormal_end_normal(self, answer: Any) -> None:
-        """[D6] [C9] ``Exit()`` from ``terminate`` turns a drop into a normal end."""
+        """[D6] [C9] ``Exit()`` in ``terminate`` turns a drop into a normal end."""
         handler = Recorder(terminate=answer)
         client = self.open(handler)
         self.lose()
@@ -441,7 +441,10 @@ class TerminateTests(EndCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_exit_after_a_crash(self) -> None:
-        """[D6] [C9] so it does after a crash, whose traceback is logged all the same."""
+        """[D6] [C9] ``Exit()`` in ``terminate`` makes a crash a normal end.
+
+        Its traceback is logged.
+        """
         handler = Recorder(handle_frame=Boom(), terminate=Exit())
         client = self.open(handler)
         self.peer.send(text("x"))
@@ -450,7 +453,7 @@ class TerminateTests(EndCase):
         self.assertEqual(len(self.flushLoggedErrors(Boom)), 1)
 
     def test_exit_with_a_reason(self) -> None:
-        """[D6] [C9] ``Exit(reason)`` from ``terminate`` replaces the reason."""
+        """[D6] [C9] ``Exit(reason)`` in ``terminate`` replaces the reason."""
         verdict = Verdict(normal=False)
         client = self.open(Recorder(terminate=Exit(verdict)))
         client.close()
@@ -459,7 +462,7 @@ class TerminateTests(EndCase):
 
     @each((plainly, raising))
     def test_raises(self, make: Any) -> None:
-        """[C9] an exception in ``terminate``: called once, logged once, the end's reason."""
+        """[C9] An exception in ``terminate`` is logged once and becomes the reason."""
         boom = Boom()
         handler = Recorder(terminate=make(boom))
         client = self.open(handler)
@@ -472,14 +475,14 @@ class TerminateTests(EndCase):
         ("nonsense", Reconnect(0), Reply(Text("x"), 0), Close(0, 4000), Ok(1)), (plainly, answering)
     )
     def test_result_is_ignored(self, result: Any, make: Any) -> None:
-        """[C9] whatever ``terminate`` answers is ignored."""
+        """[C9] The result of ``terminate`` is ignored."""
         client = self.open(Recorder(terminate=make(result)))
         client.close()
         self.lose()
         self.assert_ended(client, LocalClose(1000, ""))
 
     def test_asynchronous_terminate_is_awaited(self) -> None:
-        """The client ends once an asynchronous ``terminate`` has answered."""
+        """The client ends once an asynchronous ``terminate`` has returned."""
         answer: Deferred[Any] = Deferred()
 
         async def terminate(reason: Any, state: Any) -> None:
@@ -497,7 +500,7 @@ class TerminateTests(EndCase):
         self.assert_ended(client, Shutdown(""))
 
     def test_runs_once_however_many_ends_there_are(self) -> None:
-        """[D5] crash, close, stop and drop at the same time: one ``terminate``."""
+        """[D5] A crash, close, stop and drop at the same time call ``terminate`` once."""
         boom = Boom()
         handler = Recorder(handle_frame=boom)
         client = self.open(handler)
@@ -513,7 +516,7 @@ class TerminateTests(EndCase):
         self.assertEqual(len(self.flushLoggedErrors(Boom)), 1)
 
     def test_each_terminated_is_its_own(self) -> None:
-        """Each call of ``terminated`` gives a Deferred of its own, before and after the end."""
+        """Each call of ``terminated`` returns its own Deferred, before and after the end."""
         client = self.open(Recorder())
         first, second = client.terminated(), client.terminated()
         first.addCallback(lambda reason: "changed")
@@ -523,7 +526,7 @@ class TerminateTests(EndCase):
         self.assertIsInstance(self.successResultOf(client.terminated()), ConnectionDropped)
 
     def test_cancelling_terminated(self) -> None:
-        """Cancelling ``terminated`` harms neither the client nor the others."""
+        """Cancelling a Deferred of ``terminated`` affects neither the client nor the others."""
         client = self.open(Recorder())
         first, second = client.terminated(), client.terminated()
         first.cancel()
@@ -533,7 +536,7 @@ class TerminateTests(EndCase):
         self.assertIsInstance(self.successResultOf(second), ConnectionDropped)
 
     def test_an_exception_is_no_errback(self) -> None:
-        """``terminated`` gives an exception as its result."""
+        """``terminated`` fires with an exception as its result."""
         boom = Boom()
         client = self.open(Recorder(handle_frame=boom))
         ended = client.terminated()

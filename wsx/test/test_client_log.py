@@ -1,4 +1,4 @@
-"""Tests of what a client logs about its ends."""
+"""Tests of what a client logs about connections and its end."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from wsx.test.support.ends import Boom, EndCase, reconnecting
 
 
 class LogTests(EndCase):
-    """What the log says of ends and returns."""
+    """The log lines about ends and reconnects."""
 
     def lines(self, events: Iterable[Any]) -> list[str]:
-        """The lines of wsx in the log, each of which must be one line."""
+        """Return the lines of wsx in the log; assert that each is a single line."""
         lines = [formatEvent(event) for event in events if event["log_namespace"] == "wsx"]
         for line in lines:
             self.assertNotIn("\n", line)
         return lines
 
     def test_back_again(self) -> None:
-        """One line says that the client is back, and why it was gone."""
+        """One line says that the client has reconnected, and why the connection was lost."""
         self.open(reconnecting(), name="feed")
         self.addCleanup(self.stop_named)
         self.peer.send(close(1012, "deploying"))
@@ -48,7 +48,7 @@ class LogTests(EndCase):
         self.lose()
 
     def test_back_after_failures(self) -> None:
-        """After attempts that failed, too, the line names why the connection was lost."""
+        """After failed attempts, the line still names why the connection was lost."""
         self.open(reconnecting())
         self.peer.send(close(1012, "deploying"))
         self.lose()
@@ -64,7 +64,7 @@ class LogTests(EndCase):
         self.assertIn("deploying", line)
 
     def test_second_outage_has_its_own_cause(self) -> None:
-        """The line after a healthy connection's loss names that loss, not an older one."""
+        """The line after the loss of a healthy connection names that loss, not an older one."""
         self.open(reconnecting())
         self.peer.send(close(1012, "deploying"))
         self.come_back()
@@ -79,7 +79,7 @@ class LogTests(EndCase):
         self.assertNotIn("deploying", line)
 
     def test_first_connection(self) -> None:
-        """The first connection is not said to be back."""
+        """The first connection is not logged as a reconnect."""
         with capturedLogs() as events:
             self.open(Recorder())
         [line] = self.lines(events)
@@ -95,7 +95,7 @@ class LogTests(EndCase):
         self.assertIn("deploying", line)
 
     def test_crash_is_logged_once_with_its_traceback(self) -> None:
-        """[C6] a crash is logged once, with its traceback."""
+        """[C6] A crash is logged once, with its traceback."""
         self.open(Recorder(handle_frame=Boom("why")))
         with capturedLogs() as events:
             self.peer.send(text("x"))
@@ -108,7 +108,7 @@ class LogTests(EndCase):
 
     @each((LocalClose(4000, "enough"), Boom("enough"), "enough"))
     def test_exit_is_logged_without_traceback(self, reason: Any) -> None:
-        """[C6] an ``Exit``, normal or not, is logged without a traceback, its reason once."""
+        """[C6] An ``Exit``, normal or not, is logged once, without a traceback."""
         self.open(Recorder(handle_frame=Exit(reason)))
         with capturedLogs() as events:
             self.peer.send(text("x"))
@@ -118,7 +118,7 @@ class LogTests(EndCase):
 
     @each([(1000, LogLevel.info), (4000, LogLevel.warn)])
     def test_levels_of_ends(self, code: int, level: Any) -> None:
-        """[D5] a normal end is an info, an abnormal one a warning."""
+        """[D5] A normal end is logged as info, an abnormal one as warning."""
         client = self.open(Recorder())
         client.close(code)
         with capturedLogs() as events:
@@ -126,7 +126,7 @@ class LogTests(EndCase):
         self.assertEqual(events[-1]["log_level"], level, code)
 
     def test_messages_dropped_at_the_end(self) -> None:
-        """Casts and infos that are dropped at the end are logged, as one line with their number."""
+        """Casts and infos that are dropped at the end are logged as one line with their number."""
         client = self.open(reconnecting())
         self.lose()
         for number in range(7):
@@ -140,7 +140,7 @@ class LogTests(EndCase):
         self.assertNotIn("secret", dropped[0])
 
     def test_nothing_dropped(self) -> None:
-        """Where nothing was dropped, nothing is said of it."""
+        """If nothing was dropped, no such line is logged."""
         client = self.open(Recorder())
         with capturedLogs() as events:
             client.stop()
@@ -148,7 +148,7 @@ class LogTests(EndCase):
         self.assertEqual(len(self.lines(events)), 1)
 
     def test_policy_that_gives_up(self) -> None:
-        """[D3] a policy that gives up says so."""
+        """[D3] The log says that the policy gave up."""
         self.open(wsx.Handler, reconnect=Backoff(max_attempts=0))
         with capturedLogs() as events:
             self.lose()
@@ -163,7 +163,7 @@ class LogTests(EndCase):
         ]
     )
     def test_failed_callback(self, frame: Any, argument: str) -> None:
-        """[C6] a failure names the handler, the callback, and what it was called with."""
+        """[C6] A failure names the handler, the callback, and what it was called with."""
         self.open(Recorder(handle_frame=Boom("why")), name=f"feed-{argument}")
         payload = frame.payload.encode() if isinstance(frame, wsx.Text) else frame.payload
         with capturedLogs() as events:
@@ -176,7 +176,7 @@ class LogTests(EndCase):
         self.assertEqual(len(self.flushLoggedErrors(Boom)), 1)
 
     def test_bad_response(self) -> None:
-        """[C6] an invalid result is one line: what was returned, and what was expected."""
+        """[C6] An invalid result is one line: what was returned, and what was expected."""
         self.open(Recorder(handle_cast=lambda message, state: "nonsense"), name="feed")
         client = wsx.whereis("feed")
         assert client is not None
@@ -191,7 +191,7 @@ class LogTests(EndCase):
         self.assertNotIn("log_failure", events[0])
 
     def test_failed_handle_disconnect(self) -> None:
-        """[C8] a failure of ``handle_disconnect`` names why the connection was lost."""
+        """[C8] A failure of ``handle_disconnect`` names why the connection was lost."""
         self.open(Recorder(handle_disconnect=Boom("why")), name="feed")
         self.peer.send(close(1012, "deploying"))
         with capturedLogs() as events:
@@ -202,7 +202,7 @@ class LogTests(EndCase):
         self.assertEqual(len(self.flushLoggedErrors(Boom)), 1)
 
     def test_default_callbacks_show_the_message(self) -> None:
-        """[C10] the defaults of handle_cast and handle_info show the message without secrets."""
+        """[C10] The defaults of handle_cast and handle_info show the message without secrets."""
         client = self.open(wsx.Handler, name="feed")
         message = {"kind": "login", "api_key": "s3cr3t"}
         with capturedLogs() as events:
@@ -217,7 +217,7 @@ class LogTests(EndCase):
             self.assertNotIn("s3cr3t", text_)
 
     def test_log_file_that_cannot_be_opened(self) -> None:
-        """[Y5] a log file that cannot be opened at start is one line, and the client starts."""
+        """[Y5] If a log file cannot be opened at start, one line says so and the client starts."""
         path = "/nonexistent/folder/feed.log"
         with capturedLogs() as events:
             client = self.open(Recorder(), name="feed", debug=[("log_to_file", path), "statistics"])

@@ -1,4 +1,4 @@
-"""Tests of what waits in a client, and of its backpressure."""
+"""Tests of events that wait in a client, and of its backpressure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class MailboxTests(ClientCase):
     """Casts and infos that cannot be delivered yet wait."""
 
     def connecting(self, recorder: Recorder, **options: Any) -> wsx.Client[Any]:
-        """Gives a client whose handshake is under way."""
+        """Return a client whose opening handshake is not complete."""
         return self.successResultOf(self.start(recorder, async_=True, **options))
 
     def test_before_open(self) -> None:
-        """Casts and infos before the connection come after ``handle_connect``, in order."""
+        """Casts and infos made before the connection are delivered after ``handle_connect``."""
         recorder = Recorder()
         client = self.connecting(recorder)
         client.cast(1)
@@ -38,7 +38,7 @@ class MailboxTests(ClientCase):
         self.assertEqual(recorder.names[0], "handle_connect")
 
     def test_pending_handle_connect(self) -> None:
-        """They wait for the answer of ``handle_connect``, whose state they get."""
+        """Messages wait for a pending ``handle_connect`` and receive its state."""
         answer: Deferred[Any] = Deferred()
         recorder = Recorder(handle_connect=lambda *_: answer)
         client = self.connecting(recorder)
@@ -55,7 +55,7 @@ class MailboxTests(ClientCase):
         )
 
     def test_while_disconnected(self) -> None:
-        """What comes between two connections is delivered on the second, in order."""
+        """Messages between two connections are delivered on the second, in order."""
         recorder = Recorder(handle_disconnect=lambda _, state: wsx.Reconnect(state, after=5))
         client = self.open(recorder)
         self.peer.drop()
@@ -72,7 +72,7 @@ class MailboxTests(ClientCase):
         self.assertEqual([argument for _, argument, _ in recorder.calls[3:]], [1, 2, 3])
 
     def test_while_closing(self) -> None:
-        """What comes while the connection closes waits for the next one."""
+        """Messages made while the connection closes wait for the next connection."""
         recorder = Recorder(handle_disconnect=lambda _, state: wsx.Reconnect(state, after=0))
         client = self.open(recorder)
         client.close()
@@ -88,7 +88,7 @@ class MailboxTests(ClientCase):
         )
 
     def test_limit(self) -> None:
-        """Past ``mailbox_limit`` casts and infos raise, and the ones before are delivered."""
+        """Beyond ``mailbox_limit``, casts and infos raise; earlier ones are delivered."""
         recorder = Recorder()
         client = self.connecting(recorder, mailbox_limit=2)
         client.cast(1)
@@ -112,13 +112,13 @@ class MailboxTests(ClientCase):
         self.assertEqual(error.limit, 10_000)
 
     def test_limit_by_name(self) -> None:
-        """``wsx.cast`` and ``wsx.info`` raise it too."""
+        """``wsx.cast`` and ``wsx.info`` raise MailboxFullError as well."""
         client = self.connecting(Recorder(), mailbox_limit=0)
         self.assertRaises(wsx.MailboxFullError, wsx.cast, client, 1)
         self.assertRaises(wsx.MailboxFullError, wsx.info, client, 1)
 
     def test_ended(self) -> None:
-        """[N2] on an ended client ``cast`` and ``info`` raise NotConnectedError("terminated")."""
+        """[N2] On an ended client, ``cast`` and ``info`` raise NotConnectedError("terminated")."""
         client = self.open(Recorder())
         self.end(client)
         for deliver in (client.cast, client.info):
@@ -126,7 +126,7 @@ class MailboxTests(ClientCase):
             self.assertEqual(error.connection_state, "terminated")
 
     def test_send_after(self) -> None:
-        """``send_after`` delivers an info after that many seconds."""
+        """``send_after`` delivers an info after the given number of seconds."""
         recorder = Recorder()
         client = self.open(recorder)
         call = client.send_after(2.0, "tick")
@@ -139,7 +139,7 @@ class MailboxTests(ClientCase):
         self.assertEqual(recorder.arguments("handle_info"), ["tick"])
 
     def test_send_after_now(self) -> None:
-        """A delay of 0 is a later step all the same."""
+        """With a delay of 0, the info is delivered in a later reactor iteration."""
         recorder = Recorder()
         self.open(recorder).send_after(0, "tick")
         self.assertEqual(recorder.arguments("handle_info"), [])
@@ -147,7 +147,7 @@ class MailboxTests(ClientCase):
         self.assertEqual(recorder.arguments("handle_info"), ["tick"])
 
     def test_send_after_cancelled(self) -> None:
-        """The IDelayedCall that ``send_after`` gives can be cancelled."""
+        """The IDelayedCall that ``send_after`` returns can be cancelled."""
         recorder = Recorder()
         client = self.open(recorder)
         client.send_after(1.0, "one").cancel()
@@ -157,7 +157,7 @@ class MailboxTests(ClientCase):
         self.assertEqual(recorder.arguments("handle_info"), ["two"])
 
     def test_send_after_while_connecting(self) -> None:
-        """A message that is due before the connection waits for it like any other."""
+        """A message that is due before the connection is open waits for it."""
         recorder = Recorder()
         client = self.connecting(recorder)
         client.send_after(1.0, "tick")
@@ -168,7 +168,7 @@ class MailboxTests(ClientCase):
         self.assertEqual(recorder.names, ["handle_connect", "handle_info"])
 
     def test_send_after_dropped(self) -> None:
-        """What is not due when the client ends is dropped."""
+        """A message that is not due when the client ends is dropped."""
         recorder = Recorder()
         client = self.open(recorder)
         call = client.send_after(1000.0, "late")
@@ -177,7 +177,7 @@ class MailboxTests(ClientCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_send_after_due_at_the_end(self) -> None:
-        """What is due while the client ends is dropped, without an error."""
+        """A message that is due while the client ends is dropped without an error."""
         recorder = Recorder()
         client = self.open(recorder)
         client.send_after(1.0, "late")
@@ -190,7 +190,7 @@ class MailboxTests(ClientCase):
         self.assertEqual(recorder.names, ["handle_connect", "terminate"])
 
     def test_send_after_on_an_ended_client(self) -> None:
-        """On an ended client it leaves nothing that fails later, in the reactor."""
+        """On an ended client, ``send_after`` causes no error in the reactor later."""
         recorder = Recorder()
         client = self.open(recorder)
         self.end(client)
@@ -202,7 +202,7 @@ class MailboxTests(ClientCase):
         self.assertEqual(recorder.arguments("handle_info"), [])
 
     def test_send_after_into_a_full_mailbox(self) -> None:
-        """A full mailbox drops it, with a line in the log and no error in the reactor."""
+        """A full mailbox drops the message, with a log line and no error in the reactor."""
         recorder = Recorder()
         client = self.connecting(recorder, mailbox_limit=1)
         client.cast(1)
@@ -222,7 +222,7 @@ class BackpressureTests(ClientCase):
         self.recorder = Recorder(handle_frame=self.wait, handle_cast=self.wait)
 
     def wait(self, *_: Any) -> Deferred[Any]:
-        """An answer that the test gives later."""
+        """Return a Deferred that the test fires later."""
         self.answers.append(Deferred())
         return self.answers[-1]
 
@@ -232,7 +232,7 @@ class BackpressureTests(ClientCase):
         return self.peer.transport.reading_paused
 
     def test_nothing_waits(self) -> None:
-        """A pending callback alone does not pause reading: pings and the end are noticed."""
+        """A pending callback alone does not pause reading."""
         self.open(self.recorder)
         self.peer.send(text("1"))
         self.step()
@@ -240,7 +240,7 @@ class BackpressureTests(ClientCase):
         self.assertFalse(self.paused)
 
     def test_as_soon_as_any_waits(self) -> None:
-        """Reading is paused as soon as a frame waits, and goes on when none does."""
+        """Reading pauses when a frame waits, and resumes when none does."""
         self.open(self.recorder)
         self.peer.send(text("1"))
         self.peer.send(text("2"))
@@ -253,7 +253,7 @@ class BackpressureTests(ClientCase):
         self.assertFalse(self.paused)
 
     def test_in_one_read(self) -> None:
-        """So it is when they came in one read, until the last one's turn."""
+        """Reading pauses while other frames of the same read wait."""
         self.open(self.recorder)
         self.peer.send(text("1") + text("2") + text("3"))
         for turn in (1, 2, 3):
@@ -264,7 +264,7 @@ class BackpressureTests(ClientCase):
         self.assertFalse(self.paused)
 
     def test_one_at_a_time_in_order(self) -> None:
-        """What was read before the pause is delivered one by one, with the state carried."""
+        """Frames read before the pause are delivered one at a time, with the state passed on."""
         self.open(self.recorder, 0)
         self.peer.send(text("1") + text("2"))
         self.peer.send(text("3"))
@@ -278,7 +278,7 @@ class BackpressureTests(ClientCase):
         )
 
     def test_pending_cast(self) -> None:
-        """A pending cast holds frames back just as well."""
+        """A pending cast pauses reading when a frame arrives."""
         client = self.open(self.recorder)
         client.cast("slow")
         self.step()
@@ -290,7 +290,7 @@ class BackpressureTests(ClientCase):
         self.assertFalse(self.paused)
 
     def test_pending_handle_connect(self) -> None:
-        """[S19] frames that came with the response pause reading until their turn."""
+        """[S19] Frames that arrive with the response pause reading until they are delivered."""
         recorder = Recorder(handle_connect=self.wait)
         self.start(recorder)
         self.peer.answer(text("early"))
@@ -303,7 +303,7 @@ class BackpressureTests(ClientCase):
         self.assertEqual(recorder.names, ["handle_connect", "handle_frame"])
 
     def test_fast_handler(self) -> None:
-        """A handler that answers at once is not held up by its own casts."""
+        """Casts do not pause reading for a handler that returns at once."""
         recorder = Recorder()
         client = self.open(recorder)
         client.cast(1)
@@ -313,7 +313,7 @@ class BackpressureTests(ClientCase):
         self.assertEqual(recorder.names[1:], ["handle_cast", "handle_frame"])
 
     def test_state_of_the_next_connection(self) -> None:
-        """A connection that is lost while reading is paused does not pause the next one."""
+        """A connection lost while reading is paused does not pause the next one."""
         self.recorder.answers["handle_disconnect"] = lambda _, s: wsx.Reconnect(s, after=0)
         self.open(self.recorder)
         self.peer.send(text("1") + text("2"))
@@ -331,14 +331,14 @@ class BackpressureTests(ClientCase):
 
 
 class GatheringTests(ClientCase):
-    """What is sent while the handler is at work goes out together, in few writes."""
+    """What is sent while a callback runs is written together."""
 
     def setUp(self) -> None:
         super().setUp()
         self.writes: list[int] = []
 
     def open_watched(self, **answers: Any) -> wsx.Client[Any]:
-        """Opens a client whose writes are noted with their sizes."""
+        """Open a client and record the sizes of its writes."""
         client = self.open(Recorder(**answers))
         transport, write = self.peer.transport, self.peer.transport.write
 
@@ -350,7 +350,7 @@ class GatheringTests(ClientCase):
         return client
 
     def test_one_write(self) -> None:
-        """Sends and replies of all callbacks of a read are one write, in their order."""
+        """Sends and replies of all callbacks of a read are one write, in order."""
 
         def answer(frame: wsx.Text, state: Any) -> Any:
             self.successResultOf(client.send_frame(wsx.Text(frame.payload + "1")))
@@ -364,7 +364,7 @@ class GatheringTests(ClientCase):
         self.assertEqual(sent, ["a1", "a2", "a3", "b1", "b2", "b3"])
 
     def test_coroutine(self) -> None:
-        """So where a coroutine awaits each."""
+        """Sends that a coroutine awaits are one write."""
 
         async def answer(frame: wsx.Text, state: Any) -> None:
             for _ in range(3):
@@ -376,7 +376,7 @@ class GatheringTests(ClientCase):
         self.assertEqual(self.peer.received(), [(TEXT, b"a")] * 3)
 
     def test_much(self) -> None:
-        """A callback that sends much does not gather it all before the transport sees any."""
+        """A callback that sends much is written in several parts before it returns."""
 
         def answer(_: Any, __: Any) -> None:
             for _ in range(4):
@@ -389,14 +389,14 @@ class GatheringTests(ClientCase):
         self.assertEqual(len(self.peer.received()), 4)
 
     def test_outside(self) -> None:
-        """From outside a callback nothing is gathered."""
+        """Outside a callback each send is written at once."""
         client = self.open_watched()
         for _ in range(3):
             client.send_frame(wsx.Text("a"))
         self.assertEqual(len(self.writes), 3)
 
     def test_request(self) -> None:
-        """What a system request sends goes out at once too."""
+        """Frames sent by the function of a system request are written."""
         client = self.open_watched()
 
         def send(state: Any) -> Any:
@@ -407,7 +407,7 @@ class GatheringTests(ClientCase):
         self.assertEqual(self.peer.received(), [(TEXT, b"a")])
 
     def test_before_a_close_frame(self) -> None:
-        """What was sent before ``Close`` was answered goes before the close frame."""
+        """Frames sent before the callback returns ``Close`` precede the close frame."""
 
         def answer(_: Any, state: Any) -> Any:
             client.send_frame(wsx.Text("last words"))

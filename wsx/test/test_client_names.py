@@ -1,4 +1,4 @@
-"""Tests of clients that have a name."""
+"""Tests of clients with names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wsx.test.support.clients import ClientCase
 
 
 class Directory:
-    """A registry of the user's own."""
+    """A user-defined registry."""
 
     def __init__(self) -> None:
         self.clients: dict[Any, wsx.Client[Any]] = {}
@@ -35,12 +35,12 @@ class Directory:
 
 
 def note(_: object, name: Any, seen: list[Any]) -> None:
-    """Notes, as a callback, who has a name."""
+    """Record who has the name; a callback for Deferreds."""
     seen.append(wsx.whereis(name))
 
 
 class NameTests(ClientCase):
-    """Names of clients: a str, and ``Via`` a registry."""
+    """Names of clients: a str, or ``Via`` a registry."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -53,7 +53,7 @@ class NameTests(ClientCase):
             self.assertIsNone(wsx.whereis(name), "a test left its client behind")
 
     def test_name(self) -> None:
-        """[S11] a client has its name, and ``whereis`` finds it."""
+        """[S11] ``whereis`` finds a client by its name."""
         for name in self.names:
             with self.given(name=name):
                 client = self.open(Recorder(), name=name)
@@ -62,14 +62,14 @@ class NameTests(ClientCase):
                 self.end(client)
 
     def test_via_asks_the_registry(self) -> None:
-        """[S11] a ``Via`` name is kept by its registry."""
+        """[S11] A ``Via`` name is kept by its registry."""
         client = self.open(Recorder(), name=self.names[1])
         self.assertEqual(self.directory.clients, {("feed", 1): client})
         self.end(client)
         self.assertEqual(self.directory.clients, {})
 
     def test_name_while_connecting(self) -> None:
-        """[S11] the name is there as soon as the client is."""
+        """[S11] The name is registered as soon as the client exists."""
         for name in self.names:
             started = self.start(Recorder(), name=name)
             self.assertEqual(getattr(wsx.whereis(name), "status", None), "connecting")
@@ -78,11 +78,14 @@ class NameTests(ClientCase):
             self.step()
 
     def test_no_name(self) -> None:
-        """[S11] a client without a name has None."""
+        """[S11] The name of a client without a name is None."""
         self.assertIsNone(self.open(Recorder()).name)
 
     def test_taken(self) -> None:
-        """[S12] a taken name fails the start with the name and its client, which goes on."""
+        """[S12] A taken name fails the start.
+
+        The error has the name and its client, which goes on.
+        """
         for name in self.names:
             with self.given(name=name):
                 client = self.open(Recorder(), name=name)
@@ -98,14 +101,14 @@ class NameTests(ClientCase):
                 self.end(client)
 
     def test_taken_with_async(self) -> None:
-        """[S12] an asynchronous start fails likewise."""
+        """[S12] A taken name fails an asynchronous start."""
         client = self.open(Recorder(), name="feed")
         started = self.start(Recorder(), name="feed", async_=True)
         self.failureResultOf(started, wsx.AlreadyStartedError)
         self.end(client)
 
     def test_registry_that_raises(self) -> None:
-        """[S12] what a registry raises fails the start, and nothing is started."""
+        """[S12] An exception of a registry fails the start, and nothing is started."""
 
         class Broken(Directory):
             def register_name(self, key: Any, client: wsx.Client[Any]) -> bool:
@@ -115,7 +118,7 @@ class NameTests(ClientCase):
         self.assertEqual(self.server.attempts, 0)
 
     def test_cast_and_info(self) -> None:
-        """[S13] ``cast`` and ``info`` take a client or its name."""
+        """[S13] ``cast`` and ``info`` accept a client or its name."""
         for name in self.names:
             recorder = Recorder()
             client = self.open(recorder, name=name)
@@ -131,14 +134,14 @@ class NameTests(ClientCase):
             self.end(client)
 
     def test_info_via_registry(self) -> None:
-        """[S13] ``info`` to a ``Via`` goes through the registry's ``send``."""
+        """[S13] ``info`` to a ``Via`` uses the registry's ``send``."""
         client = self.open(Recorder(), name=self.names[1])
         wsx.info(self.names[1], "hello")
         self.assertEqual(self.directory.sent, [(("feed", 1), "hello")])
         self.end(client)
 
     def test_send_frame(self) -> None:
-        """[S13] ``send_frame`` takes a client or its name."""
+        """[S13] ``send_frame`` accepts a client or its name."""
         for name in self.names:
             client = self.open(Recorder(), name=name)
             for target in (name, client):
@@ -149,7 +152,7 @@ class NameTests(ClientCase):
             self.end(client)
 
     def test_send_frame_timeout(self) -> None:
-        """[S13] ``wsx.send_frame`` takes the time-out as well."""
+        """[S13] ``wsx.send_frame`` accepts a timeout."""
         client = self.open(Recorder(), name="feed")
         self.peer.buffer.pauseProducing()
         sent = wsx.send_frame("feed", wsx.Text("hi"), timeout=1.0)
@@ -158,7 +161,7 @@ class NameTests(ClientCase):
         self.end(client)
 
     def test_unknown(self) -> None:
-        """[S13] an unknown name is an UnknownNameError, also a LookupError."""
+        """[S13] An unknown name is an UnknownNameError, also a LookupError."""
         for name in self.names:
             with self.given(name=name):
                 for talk in (wsx.cast, wsx.info):
@@ -169,7 +172,7 @@ class NameTests(ClientCase):
                 self.assertEqual(self.failureResultOf(sent, wsx.UnknownNameError).value.name, name)
 
     def test_free_after_the_end(self) -> None:
-        """[S14] a name is free once its client has ended, and may be taken again."""
+        """[S14] A name is free once its client has ended, and can be taken again."""
         for name in self.names:
             with self.given(name=name):
                 for _ in range(2):
@@ -178,7 +181,7 @@ class NameTests(ClientCase):
                     self.assertIsNone(wsx.whereis(name))
 
     def test_free_when_terminated_fires(self) -> None:
-        """[S14] whoever hears of the end may take the name at once."""
+        """[S14] A callback of ``terminated`` can take the name at once."""
         for name in self.names:
             client = self.open(Recorder(), name=name)
             seen: list[Any] = []
@@ -187,7 +190,7 @@ class NameTests(ClientCase):
             self.assertEqual(seen, [None])
 
     def test_registry_that_cannot_free(self) -> None:
-        """[S14] what a registry raises at the end is logged; the client has ended all the same."""
+        """[S14] An exception of a registry at the end is logged. The client has ended."""
 
         class Broken(Directory):
             def unregister_name(self, key: Any) -> None:
@@ -202,7 +205,7 @@ class NameTests(ClientCase):
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
     def test_free_after_a_failed_start(self) -> None:
-        """[S14] so it is after a start that failed, when its Deferred fails."""
+        """[S14] The name is free when the Deferred of a failed start fires."""
         self.server.refusal = ConnectionRefusedError()
         for name in self.names:
             with self.given(name=name):

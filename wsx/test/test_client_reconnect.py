@@ -17,16 +17,16 @@ from wsx.test.support.ends import BAD_FRAME, EndCase, attempt_numbers, reasons, 
 
 
 def refuse(peer: Peer, status: int, *headers: str) -> None:
-    """Answers the opening handshake with another status, and with no body."""
+    """Answer the opening handshake with another status and no body."""
     lines = [f"HTTP/1.1 {status} No", *headers, "Content-Length: 0", "", ""]
     peer.send("\r\n".join(lines).encode())
 
 
 class ReconnectTests(EndCase):
-    """``Reconnect``: when, where to, and what is fresh."""
+    """``Reconnect``: when, where to, and what is reset."""
 
     def test_several_times(self) -> None:
-        """[D3] a client reconnects again and again, the attempt number counting."""
+        """[D3] A client reconnects repeatedly, and the attempt number increases."""
         handler = reconnecting()
         client = self.open(handler)
         for number in range(1, 5):
@@ -36,7 +36,7 @@ class ReconnectTests(EndCase):
         self.assertEqual(handler.names.count("handle_connect"), 5)
 
     def test_after(self) -> None:
-        """[D3] the next attempt is made after that many seconds, not before."""
+        """[D3] The next attempt is made after ``after`` seconds, and not before."""
         client = self.open(reconnecting(after=7.5))
         self.lose()
         self.assertEqual(client.status, "disconnected")
@@ -47,13 +47,13 @@ class ReconnectTests(EndCase):
         self.assertEqual(client.status, "connecting")
 
     def test_after_zero(self) -> None:
-        """[D3] ``after=0`` is at once, though in a later step."""
+        """[D3] With ``after=0``, the next attempt is made in a later reactor iteration."""
         self.open(reconnecting(after=0))
         self.lose()
         self.assertEqual(self.server.attempts, 2)
 
     def test_without_after(self) -> None:
-        """[D3] without ``after`` a healthy connection's loss is answered within a second."""
+        """[D3] Without ``after``, a client reconnects within a second after a stable connection."""
         handler = reconnecting(after=None)
         self.open(handler)
         self.clock.advance(10)
@@ -62,7 +62,7 @@ class ReconnectTests(EndCase):
         self.assertEqual(self.server.attempts, 2)
 
     def test_without_after_the_policy_says(self) -> None:
-        """[D3] without ``after`` the client's policy says how long."""
+        """[D3] Without ``after``, the client's policy sets the delay."""
         self.open(reconnecting(after=None), reconnect=Backoff(initial=8.0, jitter=0))
         self.lose()
         self.clock.advance(7.9)
@@ -71,7 +71,7 @@ class ReconnectTests(EndCase):
         self.assertEqual(self.server.attempts, 2)
 
     def count_attempts(self, seconds: float) -> int:
-        """Counts the attempts while a server accepts each of them and drops it at once."""
+        """Return how often the client connects to a server that accepts and drops at once."""
         known = len(self.server.peers)
         self.lose()
         for _ in range(round(seconds * 100)):
@@ -83,7 +83,7 @@ class ReconnectTests(EndCase):
         return self.server.attempts
 
     def test_no_hot_loop_when_the_server_accepts_and_drops(self) -> None:
-        """[D3] a server that accepts and drops at once is not asked all the time."""
+        """[D3] If the server accepts and drops at once, the client makes few attempts."""
         self.open(reconnecting(after=None))
         attempts = self.count_attempts(10)
         self.assertGreaterEqual(attempts, 3)
@@ -93,7 +93,7 @@ class ReconnectTests(EndCase):
     def test_no_hot_loop_of_connections_that_count_as_healthy(
         self, options: dict[str, Any], marked: bool
     ) -> None:
-        """[D3] nor where each handshake makes healthy: a few attempts a second are enough."""
+        """[D3] Connections marked as healthy lead to at most a few attempts a second."""
         handler: Recorder = reconnecting(after=None)
         if marked:
             handler.answers["handle_connect"] = lambda conn, state: handler.client.mark_healthy()
@@ -101,7 +101,7 @@ class ReconnectTests(EndCase):
         self.assertLessEqual(self.count_attempts(5), 100, options)
 
     def test_no_hot_loop_when_the_server_refuses(self) -> None:
-        """[D3] [D4] nor is one that refuses each attempt."""
+        """[D3] [D4] If the server refuses each attempt, the client makes few attempts."""
         self.server.refusal = ConnectionRefusedError()
         self.start(reconnecting(after=None), handle_initial_conn_failure=True)
         self.pass_time(10, step=0.01)
@@ -109,7 +109,7 @@ class ReconnectTests(EndCase):
         self.assertLessEqual(self.server.attempts, 10)
 
     def test_no_hot_loop_when_the_server_closes_and_lingers(self) -> None:
-        """[D3] nor one that closes at once and leaves the end of TCP to our ``close_timeout``."""
+        """[D3] If the server closes at once but keeps TCP open, the client makes few attempts."""
         self.open(reconnecting(after=None))
         known = 0
         for _ in range(1200):
@@ -123,7 +123,7 @@ class ReconnectTests(EndCase):
         self.assertLessEqual(self.server.attempts, 12, "attempts in two minutes")
 
     def test_changed_conn(self) -> None:
-        """[D3] with ``conn`` the next attempt goes there, and so do those after it."""
+        """[D3] ``conn`` is used for the next attempt and for those after it."""
         answers: list[Any] = []
         handler = Recorder(handle_disconnect=lambda status, state: answers.pop(0))
         client = self.open(handler, url="ws://one.test/a")
@@ -145,7 +145,7 @@ class ReconnectTests(EndCase):
         )
 
     def test_failing_attempts(self) -> None:
-        """[D3] attempts that fail go to ``handle_disconnect`` with their reason, counting."""
+        """[D3] Failed attempts call ``handle_disconnect`` with their reason and number."""
         handler = reconnecting()
         self.open(handler)
         self.lose()
@@ -169,7 +169,7 @@ class ReconnectTests(EndCase):
         self.assertEqual(handler.client.status, "open")
 
     def test_attempt_that_times_out(self) -> None:
-        """[D3] an attempt that takes too long is a failed one; the client goes on."""
+        """[D3] An attempt that times out counts as failed, and the client goes on."""
         handler = reconnecting()
         self.open(handler, socket_connect_timeout=6.0)
         self.server.silent = True
@@ -183,7 +183,7 @@ class ReconnectTests(EndCase):
         self.assertEqual(self.server.attempts, 3)
 
     def test_given_up_while_reconnecting(self) -> None:
-        """[D3] [D5] ``Ok`` for a failed attempt: the client ends with that failure."""
+        """[D3] [D5] ``Ok`` for a failed attempt ends the client with that failure."""
         answers = iter([Reconnect(0, after=1.0), Ok(0)])
         handler = Recorder(handle_disconnect=lambda status, state: next(answers))
         client = self.open(handler)
@@ -196,7 +196,7 @@ class ReconnectTests(EndCase):
         self.assert_ended(client, reason)
 
     def test_initial_failure_is_retried(self) -> None:
-        """[D4] with ``handle_initial_conn_failure`` the first connection is retried."""
+        """[D4] ``handle_initial_conn_failure`` retries the first connection."""
         self.server.refusal = ConnectionRefusedError()
         handler = reconnecting()
         started = self.start(handler, handle_initial_conn_failure=True)
@@ -213,7 +213,7 @@ class ReconnectTests(EndCase):
         self.assertEqual(attempt_numbers(handler), [1, 2, 3])
 
     def test_initial_failure_is_retried_elsewhere(self) -> None:
-        """[D4] also with a changed Conn."""
+        """[D4] The first connection can be retried with a changed Conn."""
         other = wsx.Conn("ws://two.test/b", endpoint=self.server, ping_interval=None)
         handler = reconnecting(conn=other)
         started = self.start(handler, handle_initial_conn_failure=True)
@@ -232,7 +232,7 @@ class ReconnectTests(EndCase):
         ]
     )
     def test_initial_failure_of_the_handshake(self, answer: Any, error: Any) -> None:
-        """[D4] without the option each kind of failure fails ``start``, handler not asked."""
+        """[D4] Without the option, each kind of failure fails ``start`` without a callback."""
         handler = reconnecting()
         started = self.start(handler)
         answer(self.peer)
@@ -249,7 +249,7 @@ class ReconnectTests(EndCase):
         )
     )
     def test_fresh_receive_buffer(self, rest: bytes) -> None:
-        """[F14] half a frame, or half a message, of the old connection is forgotten."""
+        """[F14] A partial frame or message of the old connection is discarded."""
         handler = reconnecting()
         self.open(handler)
         self.peer.send(rest)
@@ -260,7 +260,7 @@ class ReconnectTests(EndCase):
 
     @each((BAD_FRAME, close(1000) + b"\x81"))
     def test_fresh_receive_buffer_after_a_protocol_error(self, end: bytes) -> None:
-        """[F14] the same after an error of the protocol, and after a close."""
+        """[F14] The receive buffer is also reset after a protocol error and after a close."""
         handler = reconnecting()
         self.open(handler)
         self.peer.send(end)
@@ -283,10 +283,10 @@ class ReconnectTests(EndCase):
 
 
 class AttemptNumberTests(EndCase):
-    """When the attempt number goes back to 1."""
+    """When the attempt number is reset to 1."""
 
     def test_loss_of_a_connection_that_was_stable(self) -> None:
-        """[D3] after ``stable_after`` seconds the next loss is number 1 again."""
+        """[D3] The loss of a connection older than ``stable_after`` has the number 1."""
         handler = reconnecting()
         self.open(handler, stable_after=5.0)
         self.come_back()
@@ -297,7 +297,7 @@ class AttemptNumberTests(EndCase):
         self.assertEqual(attempt_numbers(handler), [1, 2, 1, 2])
 
     def test_not_quite_stable(self) -> None:
-        """[D3] a handshake alone, or less than ``stable_after``, is not enough."""
+        """[D3] A connection younger than ``stable_after`` does not reset the number."""
         handler = reconnecting()
         self.open(handler)
         for _ in range(3):
@@ -306,7 +306,7 @@ class AttemptNumberTests(EndCase):
         self.assertEqual(attempt_numbers(handler), [1, 2, 3])
 
     def test_closing_is_not_open(self) -> None:
-        """[D3] the time of the closing handshake does not make a connection stable."""
+        """[D3] The time of the closing handshake does not count for ``stable_after``."""
         handler = reconnecting()
         self.open(handler, stable_after=5.0, close_timeout=10.0)
         for _ in range(3):
@@ -316,7 +316,7 @@ class AttemptNumberTests(EndCase):
         self.assertEqual(attempt_numbers(handler), [1, 2, 3])
 
     def test_waiting_does_not_count(self) -> None:
-        """[D3] the time between connections makes nothing stable."""
+        """[D3] The time between connections does not count for ``stable_after``."""
         handler = reconnecting(after=60.0)
         self.open(handler)
         self.come_back(after=60.0)
@@ -324,7 +324,7 @@ class AttemptNumberTests(EndCase):
         self.assertEqual(attempt_numbers(handler), [1, 2])
 
     def test_stable_after_zero(self) -> None:
-        """[D3] with ``stable_after=0`` a handshake is enough, a failed attempt still counts."""
+        """[D3] With ``stable_after=0``, a handshake resets the number; failed attempts count."""
         handler = reconnecting()
         self.open(handler, stable_after=0)
         self.come_back()
@@ -335,7 +335,7 @@ class AttemptNumberTests(EndCase):
         self.assertEqual(attempt_numbers(handler), [1, 1, 2])
 
     def test_mark_healthy(self) -> None:
-        """[D3] ``mark_healthy`` makes the next loss number 1, and only that."""
+        """[D3] ``mark_healthy`` resets the number for the next loss only."""
         handler = reconnecting()
         client = self.open(handler)
         self.come_back()
@@ -345,7 +345,7 @@ class AttemptNumberTests(EndCase):
         self.assertEqual(attempt_numbers(handler), [1, 1, 2])
 
     def test_mark_healthy_in_handle_connect(self) -> None:
-        """[D3] it may be called in ``handle_connect``."""
+        """[D3] ``mark_healthy`` can be called in ``handle_connect``."""
         handler: Recorder = reconnecting(
             handle_connect=lambda conn, state: handler.client.mark_healthy()
         )
@@ -355,7 +355,7 @@ class AttemptNumberTests(EndCase):
         self.assertEqual(attempt_numbers(handler), [1, 1])
 
     def test_mark_healthy_without_a_connection(self) -> None:
-        """[D3] called while there is no connection it says nothing about the next one."""
+        """[D3] ``mark_healthy`` without a connection does not affect the next connection."""
         handler = reconnecting()
         client = self.open(handler)
         self.lose()
@@ -367,7 +367,7 @@ class AttemptNumberTests(EndCase):
         self.assertEqual(attempt_numbers(handler), [1, 2])
 
     def test_mark_healthy_again_while_closing(self) -> None:
-        """[D3] a second ``mark_healthy``, in a frame delivered late, does not undo the first."""
+        """[D3] A second ``mark_healthy`` while closing does not undo the first."""
         handler = reconnecting()
         client = self.open(handler)
         self.come_back()
@@ -378,7 +378,7 @@ class AttemptNumberTests(EndCase):
         self.assertEqual(attempt_numbers(handler), [1, 1])
 
     def test_failed_attempts_after_a_healthy_connection(self) -> None:
-        """[D3] the loss of a healthy connection is 1, each attempt that fails adds one."""
+        """[D3] After a healthy connection, the loss is 1 and each failed attempt adds one."""
         handler = reconnecting()
         self.open(handler)
         self.clock.advance(60)
@@ -397,7 +397,7 @@ class PolicyTests(EndCase):
         return self.open(wsx.Handler, reconnect=Backoff(**{"jitter": 0} | policy))
 
     def assert_next_attempt_after(self, seconds: float, message: object = None) -> None:
-        """There is one more attempt in so many seconds, and not before."""
+        """Assert that the next attempt is made after this number of seconds, and not before."""
         self.step()
         before = self.server.attempts
         self.clock.advance(seconds - 0.1)
@@ -406,13 +406,13 @@ class PolicyTests(EndCase):
         self.assertEqual(self.server.attempts, before + 1, message)
 
     def test_without_a_policy(self) -> None:
-        """[D5] without one the default ``handle_disconnect`` ends the client."""
+        """[D5] Without a policy, the default ``handle_disconnect`` ends the client."""
         client = self.open(wsx.Handler)
         self.peer.drop(error := ConnectionLost())
         self.assert_ended(client, ConnectionDropped(error))
 
     def test_delays(self) -> None:
-        """[D3] the client reconnects with the policy's delays, by attempt number."""
+        """[D3] The client reconnects with the policy's delay for the attempt number."""
         client = self.open_with(initial=2.0, factor=3.0, maximum=10.0)
         for delay in (2.0, 6.0, 10.0, 10.0):
             self.peer.drop()
@@ -425,7 +425,7 @@ class PolicyTests(EndCase):
         self.assertEqual(client.status, "open")
 
     def test_giving_up(self) -> None:
-        """[D3] [D5] past ``max_attempts`` the client ends with the last reason."""
+        """[D3] [D5] Past ``max_attempts``, the client ends with the last reason."""
         client = self.open_with(initial=1.0, max_attempts=2)
         self.lose()
         self.server.refusal = ConnectionRefusedError()
@@ -450,7 +450,7 @@ class PolicyTests(EndCase):
     def test_reasons_that_are_not_retried(
         self, end: Callable[[EndCase, wsx.Client[Any]], Any]
     ) -> None:
-        """[D5] a LocalClose and the peer's hopeless close codes end the client."""
+        """[D5] A LocalClose and some close codes of the server end the client."""
         client = self.open_with()
         end(self, client)
         self.lose()
@@ -470,7 +470,7 @@ class PolicyTests(EndCase):
         ]
     )
     def test_reasons_that_are_retried(self, end: Callable[[Peer], Any]) -> None:
-        """[D3] everything else is retried."""
+        """[D3] Every other reason is retried."""
         client = self.open_with()
         end(self.peer)
         self.lose()
@@ -479,7 +479,7 @@ class PolicyTests(EndCase):
 
     @each((200, 302, 400, 401, 403, 404, 405, 407, 410, 426, 501, 505))
     def test_refusals_that_are_not_retried(self, status: Any) -> None:
-        """[D4] statuses that another attempt cannot change end a client that reconnects."""
+        """[D4] Statuses that another attempt cannot change end the client."""
         client = self.open_with()
         self.lose()
         self.clock.advance(1)
@@ -491,7 +491,7 @@ class PolicyTests(EndCase):
 
     @each((402, 408, 429, 500, 502, 503, 504))
     def test_refusals_that_are_retried(self, status: Any) -> None:
-        """[D4] other statuses, and refused connections, are retried."""
+        """[D4] Other statuses and refused connections are retried."""
         client = self.open_with()
         self.lose()
         self.clock.advance(1)
@@ -500,7 +500,7 @@ class PolicyTests(EndCase):
         self.assertEqual(client.status, "connecting")
 
     def test_certificate_that_does_not_verify(self) -> None:
-        """[D4] a certificate that does not verify ends the client."""
+        """[D4] A certificate that does not verify ends the client."""
         client = self.open_with()
         self.lose()
         self.server.refusal = SSL.Error(
@@ -512,7 +512,7 @@ class PolicyTests(EndCase):
         self.assertIsInstance(self.successResultOf(client.terminated()), wsx.ConnError)
 
     def test_initial_failure(self) -> None:
-        """[D4] with ``handle_initial_conn_failure`` the policy retries the first connection."""
+        """[D4] With ``handle_initial_conn_failure``, the policy retries the first connection."""
         self.server.refusal = ConnectionRefusedError()
         started = self.start(
             wsx.Handler, handle_initial_conn_failure=True, reconnect=Backoff(jitter=0)
@@ -526,7 +526,7 @@ class PolicyTests(EndCase):
         self.assertEqual(self.successResultOf(started).status, "open")
 
     def test_initial_failure_without_the_option(self) -> None:
-        """[D4] a policy alone does not retry the first connection."""
+        """[D4] A policy alone does not retry the first connection."""
         self.server.refusal = ConnectionRefusedError()
         started = self.start(wsx.Handler, reconnect=Backoff())
         self.failureResultOf(started, wsx.ConnError)
@@ -546,7 +546,7 @@ class PolicyTests(EndCase):
         }.items()
     )
     def test_retry_after(self, value: Any, delay: float) -> None:
-        """[D4] ``Retry-After`` is a floor, past the maximum too, and at most an hour."""
+        """[D4] ``Retry-After`` is a lower bound, even past the maximum, of at most an hour."""
         self.open_with(maximum=60.0)
         self.lose()
         self.clock.advance(1)
@@ -554,7 +554,7 @@ class PolicyTests(EndCase):
         self.assert_next_attempt_after(delay, value)
 
     def test_retry_after_does_not_revive_a_hopeless_refusal(self) -> None:
-        """[D4] ``Retry-After`` with a status that is not retried changes nothing."""
+        """[D4] ``Retry-After`` has no effect for a status that is not retried."""
         client = self.open_with()
         self.lose()
         self.clock.advance(1)

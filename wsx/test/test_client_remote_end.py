@@ -24,11 +24,11 @@ from wsx.test.support.ends import (
 
 
 class RemoteEndTests(EndCase):
-    """The peer or the network ends the connection (design section 4, points 2 to 4)."""
+    """The server or the network ends the connection (design section 4, points 2 to 4)."""
 
     @each([(1000, ""), (1001, "away"), (1011, "é"), (3000, ""), (4999, "x")])
     def test_remote_close(self, code: int, message: str) -> None:
-        """[D1] the peer's close frame is answered with its code and told to the handler."""
+        """[D1] The server's close frame is answered with its code and passed to the handler."""
         handler = Recorder()
         client = self.open(handler)
         self.peer.send(close(code, message))
@@ -42,7 +42,7 @@ class RemoteEndTests(EndCase):
         self.assert_ended(client, RemoteClose(code, message))
 
     def test_remote_close_without_payload(self) -> None:
-        """[D1] a close frame without a code is answered likewise, and is a 1005 here."""
+        """[D1] A close frame without a code is answered without a code; the reason has 1005."""
         handler = Recorder()
         client = self.open(handler)
         self.peer.send(close())
@@ -53,7 +53,7 @@ class RemoteEndTests(EndCase):
 
     @each((ConnectionDone(), ConnectionLost()))
     def test_drop(self, error: Any) -> None:
-        """[D1] TCP ends without a close frame: ConnectionDropped, with the original."""
+        """[D1] A TCP end without a close frame is ConnectionDropped with the original error."""
         handler = Recorder()
         client = self.open(handler, "state")
         self.peer.drop(error)
@@ -64,7 +64,7 @@ class RemoteEndTests(EndCase):
         self.assert_ended(client, ConnectionDropped(error))
 
     def test_drop_while_closing(self) -> None:
-        """[D1] TCP that ends during the closing handshake does not change the reason."""
+        """[D1] A TCP end during the client's closing handshake does not change the reason."""
         handler = Recorder()
         client = self.open(handler)
         client.close(4000, "bye")
@@ -73,7 +73,7 @@ class RemoteEndTests(EndCase):
         self.assertEqual(reasons(handler), [LocalClose(4000, "bye")])
 
     def test_drop_while_answering_a_close(self) -> None:
-        """[D1] nor where the peer began the closing handshake."""
+        """[D1] A TCP end during the server's closing handshake does not change the reason."""
         handler = Recorder()
         self.open(handler)
         self.peer.send(close(4001))
@@ -82,7 +82,7 @@ class RemoteEndTests(EndCase):
         self.assertEqual(reasons(handler), [RemoteClose(4001, "")])
 
     def test_both_sides_close(self) -> None:
-        """[D1] a peer's close frame that crosses ours does not change the reason."""
+        """[D1] A close frame that crosses the client's does not change the reason."""
         handler = Recorder()
         client = self.open(handler)
         client.close(4000)
@@ -99,7 +99,7 @@ class RemoteEndTests(EndCase):
         }.items()
     )
     def test_protocol_errors(self, data: bytes, code: int) -> None:
-        """A frame that breaks the protocol: close 1002, 1007 or 1009, then FrameError."""
+        """A protocol error sends 1002, 1007 or 1009, with a FrameError as reason."""
         handler = Recorder()
         client = self.open(handler, max_message_size=100)
         self.peer.send(data)
@@ -112,7 +112,7 @@ class RemoteEndTests(EndCase):
         self.assert_ended(client, reason)
 
     def test_peer_stays_after_protocol_error(self) -> None:
-        """After a protocol error, too, TCP is cut once ``close_timeout`` is over."""
+        """After a protocol error, TCP is aborted after ``close_timeout``."""
         handler = Recorder()
         self.open(handler, close_timeout=3.0)
         self.peer.send(BAD_FRAME)
@@ -131,7 +131,7 @@ class RemoteEndTests(EndCase):
         ]
     )
     def test_replies_that_cannot_be_encoded(self, reply: Any, error: Any) -> None:
-        """A ``Reply`` that cannot be encoded: close 1011, and the error to the handler."""
+        """A ``Reply`` that cannot be encoded sends 1011; ``handle_disconnect`` gets the error."""
         handler = Recorder(handle_frame=Reply(reply, 1))
         client = self.open(handler, 0)
         self.peer.send(text("x"))
@@ -145,7 +145,7 @@ class RemoteEndTests(EndCase):
 
     @each(("handle_connect", *TRIGGERS))
     def test_unencodable_reply_of_each_callback(self, callback: str) -> None:
-        """A bad ``Reply`` is told to ``handle_disconnect`` whichever callback gave it."""
+        """``handle_disconnect`` gets the error of a bad ``Reply`` of each callback."""
         handler = Recorder(**{callback: Reply(Ping(b"x" * 126), 1)})
         client = self.open(handler, 0)
         if callback in TRIGGERS:
@@ -156,7 +156,10 @@ class RemoteEndTests(EndCase):
 
     @each(TRIGGERS.items())
     def test_reply_to_a_dead_connection(self, callback: str, trigger: Any) -> None:
-        """[C5] a reply that finds its connection gone leads to ``handle_disconnect``, no crash."""
+        """[C5] A reply after the connection has ended is dropped.
+
+        ``handle_disconnect`` is called.
+        """
         answer: Deferred[Any] = Deferred()
         handler = Recorder(**{callback: lambda argument, state, d=answer: d})
         client = self.open(handler, 0)
@@ -173,7 +176,7 @@ class RemoteEndTests(EndCase):
         self.assert_ended(client, status.reason)
 
     def test_connection_lost_while_handle_connect_is_pending(self) -> None:
-        """``handle_connect`` answers before ``handle_disconnect`` of the same connection."""
+        """A pending ``handle_connect`` completes before ``handle_disconnect`` is called."""
         answer: Deferred[Any] = Deferred()
         handler = Recorder(handle_connect=lambda conn, state: answer)
         started = self.start(handler, 0)
@@ -191,30 +194,30 @@ End = Callable[[EndCase, wsx.Client[Any]], None]
 
 
 def drop(test: EndCase, client: wsx.Client[Any]) -> None:
-    """Ends TCP."""
+    """End TCP."""
     test.peer.drop()
 
 
 def close_and_drop(test: EndCase, client: wsx.Client[Any]) -> None:
-    """Closes, and ends TCP before the peer has answered."""
+    """Close, and end TCP before the server has answered."""
     client.close()
     test.peer.drop()
 
 
-# name, how it ends, what is received last, the kind of reason
+# Name, function that ends the connection, bytes received last, class of the reason.
 ENDS: list[tuple[str, End, bytes, type]] = [
     ("drop", drop, b"", ConnectionDropped),
-    ("peer's close", drop, close(1001), RemoteClose),
+    ("server's close", drop, close(1001), RemoteClose),
     ("bad frame", drop, BAD_FRAME, wsx.FrameError),
-    ("our close", close_and_drop, b"", LocalClose),
+    ("client's close", close_and_drop, b"", LocalClose),
 ]
 
 
 class LastFramesTests(EndCase):
-    """Frames that arrived whole before the end are delivered before ``handle_disconnect``."""
+    """Complete frames that arrived before the end precede ``handle_disconnect``."""
 
     def frames_then(self, end: bytes, **options: Any) -> Recorder:
-        """Sends two messages and more in one read, then drops TCP."""
+        """Send two messages and more bytes in one read, then drop TCP."""
         handler = Recorder(handle_frame=lambda frame, state: Reply(frame, [*state, frame]))
         self.open(handler, [], **options)
         self.peer.send(text("a") + text("b") + end)
@@ -223,14 +226,14 @@ class LastFramesTests(EndCase):
 
     @each((b"", close(1000), BAD_FRAME, server_frame(1, b"\xff"), text("c")[:2]))
     def test_frames_before_the_end_of_the_same_read(self, end: bytes) -> None:
-        """Messages of the read that ends the connection are delivered first, with their state."""
+        """Messages of the read that ends the connection are delivered, with their state."""
         handler = self.frames_then(end)
         self.assertEqual(handler.arguments("handle_frame"), [Text("a"), Text("b")], end)
         self.assertEqual(handler.names[3:], ["handle_disconnect", "terminate"], end)
         self.assertEqual(handler.calls[-1][2], [Text("a"), Text("b")], end)
 
     def end_with_frames_waiting(self, end: End, wire: bytes) -> Any:
-        """Ends the connection while one message is being handled and another waits."""
+        """End the connection while one message is being handled and another waits."""
         self.answer: Deferred[Any] = Deferred()
         handler = Recorder(
             handle_frame=lambda frame, state: (
@@ -248,7 +251,7 @@ class LastFramesTests(EndCase):
     def test_frames_waiting_for_a_pending_callback(
         self, name: str, end: End, wire: bytes, kind: type
     ) -> None:
-        """Waiting messages are delivered before ``handle_disconnect``; states are kept."""
+        """Waiting messages are delivered before ``handle_disconnect``, with their state."""
         handler = self.end_with_frames_waiting(end, wire)
         self.answer.callback(Ok(10))
         self.step()
@@ -262,7 +265,7 @@ class LastFramesTests(EndCase):
     def test_late_answers_of_other_kinds(
         self, result: Any, name: str, end: End, wire: bytes, kind: type
     ) -> None:
-        """A ``Close`` or a bad ``Reply`` that comes after the end does not change the reason."""
+        """A ``Close`` or bad ``Reply`` returned after the end does not change the reason."""
         handler = self.end_with_frames_waiting(end, wire)
         self.answer.callback(result)
         self.step()
@@ -271,7 +274,7 @@ class LastFramesTests(EndCase):
         self.assertEqual(handler.calls[-1][2], 11, (name, result))
 
     def test_waiting_frames_while_still_closing(self) -> None:
-        """Waiting messages are delivered while the closing handshake is still under way."""
+        """Waiting messages are delivered during the closing handshake."""
         handler = self.end_with_frames_waiting(lambda test, client: None, close(1001))
         self.answer.callback(Ok(10))
         self.step()
@@ -281,7 +284,7 @@ class LastFramesTests(EndCase):
 
     @each(ENDS)
     def test_crash_in_a_waiting_frame(self, name: str, end: End, wire: bytes, _: type) -> None:
-        """A callback that raises after the end ends the client, without ``handle_disconnect``."""
+        """If a callback raises after the end, ``handle_disconnect`` is not called."""
         handler = self.end_with_frames_waiting(end, wire)
         boom = Boom(name)
         self.answer.errback(boom)
@@ -293,7 +296,7 @@ class LastFramesTests(EndCase):
         self.assert_ended(handler.client, boom)
 
     def test_frames_behind_a_close_in_the_same_read(self) -> None:
-        """Messages that had arrived when a callback answered ``Close`` are still delivered."""
+        """Messages that arrived before a callback returned ``Close`` are delivered."""
         handler = Recorder(
             handle_frame=lambda frame, state: (
                 Close(state + 1) if frame == Text("a") else Reply(Text("lost"), state + 1)
@@ -301,14 +304,14 @@ class LastFramesTests(EndCase):
         )
         self.open(handler, 0)
         self.peer.send(text("a") + text("b"))
-        self.peer.send(text("after our close frame"))
+        self.peer.send(text("after the close frame"))
         self.lose()
         self.assertEqual(handler.arguments("handle_frame"), [Text("a"), Text("b")])
         self.assertEqual(handler.calls[-1][2], 2)
         self.assertEqual(close_frames(self.peer), [(1000, "")])
 
     def test_frames_behind_the_handshake_that_is_answered_with_close(self) -> None:
-        """[C4] so are those that came with the response, where ``handle_connect`` closes."""
+        """[C4] Messages that arrived with the response are delivered after a ``Close``."""
         handler = Recorder(handle_connect=Close(1))
         self.start(handler, 0)
         self.peer.answer(text("a"))
@@ -319,7 +322,7 @@ class LastFramesTests(EndCase):
 
     @each((text("x"), server_frame(9, b"p"), server_frame(10, b"p"), BAD_FRAME))
     def test_nothing_after_our_close_frame(self, data: bytes) -> None:
-        """Nothing that arrives once our close frame is out is delivered, nor answered."""
+        """What arrives after the client's close frame is neither delivered nor answered."""
         handler = Recorder()
         client = self.open(handler)
         client.close()
@@ -329,7 +332,7 @@ class LastFramesTests(EndCase):
         self.assertEqual(close_frames(self.peer), [(1000, "")])
 
     def test_nothing_after_the_answer_to_the_peers_close_frame(self) -> None:
-        """Data behind the peer's own close frame is thrown away."""
+        """Data after the server's close frame is discarded."""
         handler = Recorder()
         self.open(handler)
         self.peer.send(close(1000) + text("same read"))
@@ -338,14 +341,14 @@ class LastFramesTests(EndCase):
         self.assertEqual(handler.names, ["handle_connect", "handle_disconnect", "terminate"])
 
     def test_reading_goes_on_while_closing(self) -> None:
-        """A connection whose reading was paused reads again, so that its end is noticed."""
+        """Paused reading resumes while closing, so that the end is noticed."""
         handler = self.end_with_frames_waiting(lambda test, client: None, b"")
         self.assertTrue(self.peer.transport.reading_paused)
         handler.client.close()
         self.assertFalse(self.peer.transport.reading_paused)
 
     def test_messages_wait_for_the_next_connection(self) -> None:
-        """Casts that wait when the connection ends are delivered on the next one, in order."""
+        """Casts that wait at the end are delivered on the next connection, in order."""
         handler = reconnecting()
         client = self.open(handler)
         client.cast(1)
@@ -362,7 +365,7 @@ class LastFramesTests(EndCase):
         )
 
     def test_reconnect_after_close_while_frames_wait(self) -> None:
-        """Frames of the old connection come before its end, and none on the next one."""
+        """Frames of the old connection are delivered before its end, none on the next one."""
         answer: Deferred[Any] = Deferred()
         handler = reconnecting(
             handle_frame=lambda frame, state: answer if frame == Text("a") else Reply(frame, 1)

@@ -14,10 +14,10 @@ from wsx.test.support.clients import MESSAGE_CALLBACKS, ClientCase, bytes_of
 
 
 class SendFrameTests(ClientCase):
-    """``send_frame``: frames from outside, and from within callbacks."""
+    """``send_frame``, called from outside and inside of callbacks."""
 
     def test_each_kind(self) -> None:
-        """[N1] each kind of frame is sent, empty ones too, and the Deferred gives None."""
+        """[N1] Each kind of frame is sent, including empty ones; the Deferred fires with None."""
         client = self.open(Recorder())
         for frame, opcode in (
             (wsx.Text("h\xe4"), TEXT),
@@ -35,14 +35,14 @@ class SendFrameTests(ClientCase):
                 self.assertEqual(self.peer.received(), [(opcode, bytes_of(frame))])
 
     def test_order(self) -> None:
-        """[N1] frames are sent in the order of the calls."""
+        """[N1] Frames are sent in the order of the calls."""
         client = self.open(Recorder())
         for word in ("one", "two", "three"):
             client.send_frame(wsx.Text(word))
         self.assertEqual(self.peer.received(), [(TEXT, b"one"), (TEXT, b"two"), (TEXT, b"three")])
 
     def test_at_once(self) -> None:
-        """[N1] also while a callback is pending."""
+        """[N1] Frames are sent at once while a callback is pending."""
         client = self.open(Recorder(handle_cast=lambda *_: Deferred()))
         client.cast("slow")
         self.step()
@@ -55,14 +55,14 @@ class SendFrameTests(ClientCase):
         self.assertEqual(error.connection_state, state)
 
     def test_while_opening(self) -> None:
-        """[N2] while connecting it fails with NotConnectedError("opening")."""
+        """[N2] While first connecting, it fails with NotConnectedError("opening")."""
         for silent in (True, False):
             self.server.silent = silent
             client = self.successResultOf(self.start(Recorder(), async_=True))
             self.assert_not_connected(client, "opening")
 
     def test_while_reopening(self) -> None:
-        """[N2] while connecting again likewise."""
+        """[N2] While reconnecting, it fails with NotConnectedError("opening")."""
         client = self.open(Recorder(handle_disconnect=lambda _, s: wsx.Reconnect(s, after=0)))
         self.peer.drop()
         self.step()
@@ -70,7 +70,7 @@ class SendFrameTests(ClientCase):
         self.assert_not_connected(client, "opening")
 
     def test_while_closing(self) -> None:
-        """[N2] while closing, from either side, it fails with NotConnectedError("closing")."""
+        """[N2] While closing, from either side, it fails with NotConnectedError("closing")."""
         client = self.open(Recorder())
         client.close()
         self.assert_not_connected(client, "closing")
@@ -83,27 +83,27 @@ class SendFrameTests(ClientCase):
         self.assert_not_connected(client, "closing")
 
     def test_while_disconnected(self) -> None:
-        """[N2] while waiting to reconnect it fails with NotConnectedError("disconnected")."""
+        """[N2] While waiting to reconnect, it fails with NotConnectedError("disconnected")."""
         client = self.open(Recorder(handle_disconnect=lambda _, s: wsx.Reconnect(s, after=9)))
         self.peer.drop()
         self.step()
         self.assert_not_connected(client, "disconnected")
 
     def test_in_handle_disconnect(self) -> None:
-        """[N2] so it does while ``handle_disconnect`` is asked."""
+        """[N2] In ``handle_disconnect``, it fails with NotConnectedError("disconnected")."""
         client = self.open(Recorder(handle_disconnect=lambda *_: Deferred()))
         self.peer.drop()
         self.step()
         self.assert_not_connected(client, "disconnected")
 
     def test_ended(self) -> None:
-        """[N2] on an ended client it fails with NotConnectedError("terminated")."""
+        """[N2] On an ended client, it fails with NotConnectedError("terminated")."""
         client = self.open(Recorder())
         self.end(client)
         self.assert_not_connected(client, "terminated")
 
     def test_no_frames(self) -> None:
-        """[N3] what is no frame fails with InvalidFrameError, and the client goes on."""
+        """[N3] A value that is not a frame fails with InvalidFrameError. The client goes on."""
         client = self.open(Recorder())
         wrong: tuple[Any, ...] = (
             None,
@@ -127,7 +127,7 @@ class SendFrameTests(ClientCase):
         self.assert_unharmed(client)
 
     def test_frames_that_cannot_be_encoded(self) -> None:
-        """[N3] what RFC 6455 forbids fails with FrameEncodeError, and the client goes on."""
+        """[N3] A frame that cannot be encoded fails with FrameEncodeError. The client goes on."""
         client = self.open(Recorder())
         for frame, kind in (
             (wsx.Ping(bytes(126)), "ping"),
@@ -144,7 +144,7 @@ class SendFrameTests(ClientCase):
         self.assert_unharmed(client)
 
     def assert_unharmed(self, client: wsx.Client[Any]) -> None:
-        """The client is open, has sent nothing, and can send."""
+        """Assert that the client is open, has sent nothing, and can send."""
         self.step()
         self.assertEqual(client.status, "open")
         self.assertEqual(self.peer.received(), [])
@@ -152,7 +152,7 @@ class SendFrameTests(ClientCase):
         self.assertEqual(self.peer.received(), [(TEXT, b"good")])
 
     def test_dead_connection(self) -> None:
-        """[N4] a connection that has just died fails the caller, and leads to the handler."""
+        """[N4] On a dead connection, it fails and ``handle_disconnect`` is called."""
         recorder = Recorder()
         client = self.open(recorder)
         self.peer.drop()
@@ -164,7 +164,7 @@ class SendFrameTests(ClientCase):
         self.assertIsInstance(status.reason, wsx.ConnectionDropped)
 
     def test_in_an_async_callback(self) -> None:
-        """[N5] it can be awaited inside a callback, and does not deadlock."""
+        """[N5] A callback can await it without a deadlock."""
         recorder = Recorder()
 
         async def answer(_: Any, state: Any) -> Any:
@@ -182,7 +182,7 @@ class SendFrameTests(ClientCase):
                 self.assertEqual(self.state_of(recorder, client), [None])
 
     def test_in_a_plain_callback(self) -> None:
-        """[N5] it can be called inside a callback that does not wait for it."""
+        """[N5] A callback can call it without waiting."""
         results: list[Any] = []
 
         def answer(_: Any, state: Any) -> Any:
@@ -200,7 +200,7 @@ class SendFrameTests(ClientCase):
         )
 
     def test_full_buffer_in_a_callback(self) -> None:
-        """[N5] with the write buffer full the callback waits, and what follows waits for it."""
+        """[N5] If the write buffer is full, a callback that awaits it delays later events."""
 
         async def answer(_: Any, state: Any) -> Any:
             await recorder.client.send_frame(wsx.Text("inside"), timeout=None)
@@ -218,7 +218,7 @@ class SendFrameTests(ClientCase):
         self.assertFalse(self.peer.transport.reading_paused)
 
     def test_error_in_a_callback(self) -> None:
-        """[N5] an error of it is the callback's to catch."""
+        """[N5] A callback can catch its error."""
 
         async def answer(_: Any, state: Any) -> Any:
             try:
@@ -234,7 +234,7 @@ class SendFrameTests(ClientCase):
 
 
 class FullBufferTests(ClientCase):
-    """``send_frame`` waits while the transport's write buffer is above its high-water mark."""
+    """``send_frame`` waits while the write buffer is above its high-water mark."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -242,14 +242,14 @@ class FullBufferTests(ClientCase):
         self.peer.buffer.pauseProducing()
 
     def test_with_the_transport_at_once(self) -> None:
-        """The frame itself is with the transport at once."""
+        """The frame itself is passed to the transport at once."""
         sent = self.client.send_frame(wsx.Text("hi"))
         self.assertNoResult(sent)
         self.assertEqual(self.peer.received(), [(TEXT, b"hi")])
         sent.addErrback(lambda _: None)
 
     def test_until_there_is_room(self) -> None:
-        """The Deferred fires once the buffer is below its mark, all that wait with it."""
+        """All waiting Deferreds fire once the buffer is below its mark."""
         senders = [self.client.send_frame(wsx.Text("hi")) for _ in range(3)]
         self.clock.advance(4)
         for sent in senders:
@@ -259,12 +259,12 @@ class FullBufferTests(ClientCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_room_again(self) -> None:
-        """Once there is room again, nobody waits."""
+        """Below the mark, ``send_frame`` does not wait."""
         self.peer.buffer.resumeProducing()
         self.assertIsNone(self.successResultOf(self.client.send_frame(wsx.Text("hi"))))
 
     def test_timeout(self) -> None:
-        """After 5 seconds it fails with SendTimeout, which harms the client not at all."""
+        """After 5 seconds, it fails with SendTimeout. The client goes on."""
         sent = self.client.send_frame(wsx.Text("hi"))
         self.clock.advance(4.5)
         self.assertNoResult(sent)
@@ -275,7 +275,7 @@ class FullBufferTests(ClientCase):
         self.successResultOf(self.client.send_frame(wsx.Text("more")))
 
     def test_timeout_argument(self) -> None:
-        """``timeout`` says how long; None waits for ever."""
+        """``timeout`` sets the limit; None means no limit."""
         short = self.client.send_frame(wsx.Text("hi"), timeout=0.5)
         endless = self.client.send_frame(wsx.Text("hi"), timeout=None)
         self.clock.advance(0.5)
@@ -286,7 +286,7 @@ class FullBufferTests(ClientCase):
         self.assertIsNone(self.successResultOf(endless))
 
     def test_connection_lost(self) -> None:
-        """[N4] a connection that is lost meanwhile fails it with ConnError."""
+        """[N4] If the connection is lost meanwhile, it fails with ConnError."""
         sent = self.client.send_frame(wsx.Text("hi"))
         lost = ConnectionLost()
         self.peer.drop(lost)
@@ -296,7 +296,7 @@ class FullBufferTests(ClientCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_stopped(self) -> None:
-        """[N4] so does the end of the client."""
+        """[N4] If the client ends meanwhile, it fails with ConnError."""
         sent = self.client.send_frame(wsx.Text("hi"), timeout=None)
         self.client.stop()
         self.clock.advance(5)
@@ -305,7 +305,7 @@ class FullBufferTests(ClientCase):
         self.assertEqual(self.client.status, "terminated")
 
     def test_cancelled(self) -> None:
-        """Cancelling it ends the waiting, nothing else."""
+        """Cancelling the Deferred only ends the waiting."""
         sent, other = (self.client.send_frame(wsx.Text("hi")) for _ in range(2))
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
@@ -316,11 +316,11 @@ class FullBufferTests(ClientCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_bad_frame(self) -> None:
-        """[N3] a bad frame fails at once, without waiting."""
+        """[N3] A bad frame fails at once."""
         self.failureResultOf(self.client.send_frame(wsx.Ping(bytes(126))), wsx.FrameEncodeError)
 
     def test_next_connection(self) -> None:
-        """A full buffer is forgotten with its connection."""
+        """A full buffer does not affect the next connection."""
         client = self.open(Recorder(handle_disconnect=lambda _, s: wsx.Reconnect(s, after=0)))
         self.peer.buffer.pauseProducing()
         self.peer.drop()

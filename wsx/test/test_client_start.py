@@ -16,23 +16,23 @@ from wsx.test.support.clients import ClientCase
 
 
 class StartTests(ClientCase):
-    """What ``start`` takes, and when its Deferred fires."""
+    """Arguments of ``start``, and when its Deferred fires."""
 
     def test_url(self) -> None:
-        """[S1] a client is started with a URL, and is open once the handshake is done."""
+        """[S1] A client started with a URL is open once the handshake is complete."""
         client = self.open(Recorder(), url="ws://example.test/a/b?c=d")
         self.assertEqual(client.status, "open")
         self.assertEqual(client.conn.url, "ws://example.test/a/b?c=d")
 
     def test_request_target(self) -> None:
-        """[S1] path and query of the URL are asked for, at its host."""
+        """[S1] The request has path, query and host of the URL."""
         self.start(Recorder(), url="ws://example.test:8080/a/b?c=d").addErrback(lambda _: None)
         line, headers = self.peer.request
         self.assertEqual(line, "GET /a/b?c=d HTTP/1.1")
         self.assertEqual(headers["host"], "example.test:8080")
 
     def test_conn(self) -> None:
-        """[S2] a client is started with a Conn, whose options count."""
+        """[S2] A client can be started with a Conn, whose options are used."""
         conn = wsx.Conn(URL, endpoint=self.server, ping_interval=None, subprotocols=["chat"])
         started = wsx.start(conn, Recorder(), reactor=self.clock)
         self.assertEqual(self.peer.request[1]["sec-websocket-protocol"], "chat")
@@ -41,7 +41,7 @@ class StartTests(ClientCase):
         self.assertEqual(self.successResultOf(started).conn.url, URL)
 
     def test_bad_url(self) -> None:
-        """[S3] a bad URL fails the Deferred with URLError, and nothing is started."""
+        """[S3] A bad URL fails the Deferred with URLError, and nothing is started."""
         for url in ("", "example.test", "ftp://example.test/", "ws://", "ws://a/#b", "ws://a:b/"):
             with self.given(url=url):
                 error = self.failed_start(self.start(Recorder(), url=url), wsx.URLError)
@@ -50,7 +50,7 @@ class StartTests(ClientCase):
                 self.assertEqual(self.server.attempts, 0)
 
     def test_default_ports(self) -> None:
-        """[S4] [S5] each scheme has its default port, with http and https as synonyms."""
+        """[S4] [S5] Each scheme has its default port; http and https are synonyms."""
         ports = {"ws": 80, "http": 80, "wss": 443, "https": 443}
         for scheme, port in ports.items():
             with self.given(scheme=scheme):
@@ -61,7 +61,7 @@ class StartTests(ClientCase):
                 self.failureResultOf(started, CancelledError)
 
     def test_port_of_the_url(self) -> None:
-        """[S4] a port in the URL takes the place of the default."""
+        """[S4] A port in the URL replaces the default."""
         reactor = MemoryReactorClock()
         started = wsx.start("ws://127.0.0.1:8080/", Recorder(), reactor=reactor)
         self.assertEqual([call[:2] for call in reactor.tcpClients], [("127.0.0.1", 8080)])
@@ -69,7 +69,7 @@ class StartTests(ClientCase):
         self.failureResultOf(started, CancelledError)
 
     def test_default_path(self) -> None:
-        """[S4] no path means ``/``."""
+        """[S4] An empty path means ``/``."""
         for url, line in (
             ("ws://example.test", "GET / HTTP/1.1"),
             ("ws://example.test?a=b", "GET /?a=b HTTP/1.1"),
@@ -79,7 +79,7 @@ class StartTests(ClientCase):
                 self.assertEqual(self.peer.request[0], line)
 
     def test_http_is_ws(self) -> None:
-        """[S5] an http URL is a ws URL."""
+        """[S5] An http URL is a ws URL."""
         client = self.open(Recorder(), url="http://example.test/feed")
         self.assertEqual(client.status, "open")
 
@@ -93,7 +93,7 @@ class StartTests(ClientCase):
         self.assertEqual(self.successResultOf(started).status, "open")
 
     def test_not_before_handle_connect_answered(self) -> None:
-        """The Deferred fires once ``handle_connect`` has been answered, and not before."""
+        """The Deferred fires once ``handle_connect`` has returned, and not before."""
         answer: Deferred[Any] = Deferred()
         started = self.start(Recorder(handle_connect=lambda *_: answer))
         self.peer.answer()
@@ -104,7 +104,7 @@ class StartTests(ClientCase):
         self.successResultOf(started)
 
     def test_answered_after_the_loss(self) -> None:
-        """It fires, too, where the connection is lost before the answer is there."""
+        """It also fires if the connection is lost before ``handle_connect`` returns."""
         answer: Deferred[Any] = Deferred()
         recorder = Recorder(handle_connect=lambda *_: answer)
         started = self.start(recorder)
@@ -119,7 +119,7 @@ class StartTests(ClientCase):
         self.assertEqual(recorder.names, ["handle_connect", "handle_disconnect", "terminate"])
 
     def test_handle_connect_raises(self) -> None:
-        """The Deferred fails with what ``handle_connect`` raised."""
+        """The Deferred fails with the exception of ``handle_connect``."""
         started = self.start(Recorder(handle_connect=KeyError("no")))
         self.peer.answer()
         self.peer.drop()
@@ -128,7 +128,7 @@ class StartTests(ClientCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_reason_that_is_no_exception(self) -> None:
-        """A reason that is no exception fails the Deferred as ``ClientEnded(reason)``."""
+        """A reason that is not an exception fails the Deferred as ``ClientEnded(reason)``."""
         started = self.start(Recorder(handle_connect=wsx.Exit("enough")))
         self.peer.answer()
         self.peer.drop()
@@ -136,7 +136,7 @@ class StartTests(ClientCase):
         self.assertEqual(error.reason, "enough")
 
     def test_exit_without_a_reason(self) -> None:
-        """A normal exit in the first ``handle_connect`` is ``ClientEnded(LocalClose(1000))``."""
+        """``Exit()`` in the first ``handle_connect`` is ``ClientEnded(LocalClose(1000))``."""
         started = self.start(Recorder(handle_connect=wsx.Exit()))
         self.peer.answer()
         self.peer.drop()
@@ -144,20 +144,20 @@ class StartTests(ClientCase):
         self.assertEqual(error.reason, wsx.LocalClose(1000, ""))
 
     def test_close_is_an_answer_too(self) -> None:
-        """A first ``handle_connect`` that answers ``Close`` was answered: the Deferred fires."""
+        """If the first ``handle_connect`` returns ``Close``, the Deferred fires."""
         started = self.start(Recorder(handle_connect=lambda _, state: wsx.Close(state)))
         self.peer.answer()
         self.step()
         self.assertEqual(self.successResultOf(started).status, "closing")
 
     def test_async(self) -> None:
-        """[S6] with ``async_`` the Deferred fires before there is a connection."""
+        """[S6] With ``async_``, the Deferred fires before there is a connection."""
         self.server.silent = True
         client = self.successResultOf(self.start(Recorder(), async_=True))
         self.assertEqual(client.status, "connecting")
 
     def test_async_opens(self) -> None:
-        """[S6] a client started with ``async_`` connects like any other."""
+        """[S6] A client started with ``async_`` connects like any other."""
         recorder = Recorder()
         client = self.successResultOf(self.start(recorder, async_=True))
         self.peer.answer()
@@ -166,7 +166,7 @@ class StartTests(ClientCase):
         self.assertEqual(recorder.names, ["handle_connect"])
 
     def test_async_failure(self) -> None:
-        """[S7] a failure after an asynchronous start ends the client; the caller is not harmed."""
+        """[S7] A failure after an asynchronous start ends the client, not the caller."""
         for delayed in (False, True):
             with self.given(delayed=delayed):
                 server = MemoryServer(self.clock)
@@ -183,7 +183,7 @@ class StartTests(ClientCase):
                 self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_handler_class(self) -> None:
-        """A handler class is instantiated without arguments, for each client anew."""
+        """A handler class is instantiated without arguments for each client."""
         first, second = self.open(Recorder), self.open(Recorder)
         self.assertIs(type(first.handler), Recorder)
         self.assertIsNot(first.handler, second.handler)
@@ -194,7 +194,7 @@ class StartTests(ClientCase):
         self.assertIs(self.open(recorder).handler, recorder)
 
     def test_handler_client(self) -> None:
-        """``handler.client`` is the handler's own client, set before the first callback."""
+        """``handler.client`` is the handler's client, set before the first callback."""
 
         class Handler(Recorder):
             def handle_connect(self, conn: Any, state: Any) -> Any:
@@ -207,14 +207,14 @@ class StartTests(ClientCase):
                 self.assertIs(client.handler.client, client)
 
     def test_default_state(self) -> None:
-        """The state is the third argument, and None where there is none."""
+        """The initial state is the third argument, by default None."""
         for arguments, state in (((), None), (([1],), [1])):
             recorder = Recorder()
             self.open(recorder, *arguments)
             self.assertEqual(recorder.calls[0][2], state)
 
     def test_never_inside_start(self) -> None:
-        """No callback runs inside the caller of ``start``, however fast the server is."""
+        """No callback runs inside the call of ``start``, even if the server is fast."""
 
         class Fast(MemoryServer):
             def connect(self, factory: Any) -> Deferred[Any]:
@@ -230,7 +230,7 @@ class StartTests(ClientCase):
         self.assertEqual(recorder.names, ["handle_connect", "handle_frame"])
 
     def test_refusal_never_inside_start(self) -> None:
-        """Nor when the attempt fails at once, and the handler is to be told."""
+        """No callback runs inside the call of ``start`` if the attempt fails at once."""
         self.server.refusal = ConnectionRefusedError()
         for option, callback in (
             ("handle_initial_conn_failure", "handle_disconnect"),
@@ -246,7 +246,7 @@ class StartTests(ClientCase):
 
 
 class WrongArgumentTests(ClientCase):
-    """A wrong argument fails the Deferred; nothing is raised, and nothing started."""
+    """A wrong argument fails the Deferred and starts nothing."""
 
     def assert_refused(self, handler: Any, *kinds: type[BaseException], **options: Any) -> None:
         started = self.start(handler, **options)
@@ -283,13 +283,13 @@ class WrongArgumentTests(ClientCase):
                 self.assert_refused(Recorder(), TypeError, ValueError, **options)
 
     def test_handler(self) -> None:
-        """What is neither a Handler subclass nor an instance is a TypeError."""
+        """A value that is neither a Handler subclass nor an instance is a TypeError."""
         for handler in (None, object(), object, "Echo", lambda frame, state: None):
             with self.given(handler=handler):
                 self.assert_refused(handler, TypeError)
 
     def test_handler_that_cannot_be_made(self) -> None:
-        """A class whose instantiation fails, fails the Deferred with that error."""
+        """An exception of the handler's constructor fails the Deferred."""
 
         class NeedsArguments(Recorder):
             def __init__(self, argument: object) -> None:
@@ -304,20 +304,20 @@ class WrongArgumentTests(ClientCase):
         self.assertIsNone(wsx.whereis("no handler"))
 
     def test_url_is_no_str(self) -> None:
-        """What is neither a URL nor a Conn fails the Deferred."""
+        """A value that is neither a URL nor a Conn fails the Deferred."""
         for url in (None, 42, b"ws://example.test/"):
             with self.given(url=url):
                 self.assert_refused(Recorder(), wsx.URLError, TypeError, url=url)
 
     def test_conn_and_options_of_a_conn(self) -> None:
-        """Options of ``Conn`` belong to a URL; a Conn has its own."""
+        """Options of ``Conn`` beside a Conn fail the Deferred."""
         conn = wsx.Conn(URL, endpoint=self.server)
         started = wsx.start(conn, Recorder(), reactor=self.clock, close_timeout=1.0)
         self.failed_start(started, TypeError)
         self.assertEqual(self.server.attempts, 0)
 
     def test_endpoint_that_cannot_be_used(self) -> None:
-        """An endpoint that is none fails the Deferred; its name and its timers are free."""
+        """An invalid endpoint fails the Deferred. The name is free and no timer is left."""
         for endpoint in ("nonsense", "tcp:", "tcp:example.test:http", 42):
             with self.given(endpoint=endpoint):
                 name = f"at {endpoint}"
@@ -326,7 +326,7 @@ class WrongArgumentTests(ClientCase):
                 self.assertIsNone(wsx.whereis(name))
 
     def test_endpoint_that_raises(self) -> None:
-        """An endpoint whose ``connect`` raises is a failed attempt, and leaves nothing behind."""
+        """An endpoint whose ``connect`` raises is a failed attempt, and leaves nothing."""
 
         class Broken(MemoryServer):
             def connect(self, factory: Any) -> Deferred[Any]:
@@ -339,16 +339,16 @@ class WrongArgumentTests(ClientCase):
 
 
 class CancelTests(ClientCase):
-    """Cancelling the Deferred of ``start`` stops the attempt, in whatever phase."""
+    """Cancelling the Deferred of ``start`` stops the attempt, in every phase."""
 
     def assert_cancelled(self, started: Deferred[Any], recorder: Recorder, *names: str) -> None:
-        """It failed, nothing is left, and a client that never was is not terminated."""
+        """Assert that the start failed, nothing is left, and these callbacks were called."""
         self.failed_start(started, CancelledError)
         self.assertEqual(recorder.names, list(names))
         self.assertIsNone(wsx.whereis("feed"))
 
     def test_while_connecting(self) -> None:
-        """While TCP is being made, that is given up."""
+        """While TCP is being connected, the attempt is cancelled."""
         self.server.silent = True
         recorder = Recorder()
         started = self.start(recorder, name="feed")
@@ -357,7 +357,7 @@ class CancelTests(ClientCase):
         self.assertEqual(self.server.cancelled, 1)
 
     def test_during_the_handshake(self) -> None:
-        """While the response is waited for, TCP is dropped."""
+        """While the response is pending, TCP is aborted."""
         for said in (b"", b"HTTP/1.1 101 Swi", b"HTTP/1.1 500 Oh\r\n\r\nbody"):
             with self.given(said=said):
                 recorder = Recorder()
@@ -369,7 +369,7 @@ class CancelTests(ClientCase):
                 self.assert_cancelled(started, recorder)
 
     def test_late_response(self) -> None:
-        """A response that is delivered after that, with or without a frame, does no harm."""
+        """A response that arrives after the cancellation has no effect."""
         for rest in (b"", text("late")):
             with self.given(rest=rest):
                 recorder = Recorder()
@@ -379,7 +379,7 @@ class CancelTests(ClientCase):
                 self.assert_cancelled(started, recorder)
 
     def test_in_handle_connect(self) -> None:
-        """While ``handle_connect`` is pending, it is cancelled and the connection is closed."""
+        """A pending ``handle_connect`` is cancelled and the connection is closed."""
         cancelled: list[object] = []
         recorder = Recorder(handle_connect=lambda *_: Deferred(cancelled.append))
         started = self.start(recorder, name="feed")
@@ -397,7 +397,7 @@ class CancelTests(ClientCase):
         self.assertIsNone(wsx.whereis("feed"))
 
     def test_in_handle_connect_with_a_silent_peer(self) -> None:
-        """A peer that does not answer the close frame is cut off after ``close_timeout``."""
+        """A server that does not answer the close frame is aborted after ``close_timeout``."""
         started = self.start(Recorder(handle_connect=lambda *_: Deferred()), name="feed")
         self.peer.answer()
         self.step()
@@ -410,7 +410,7 @@ class CancelTests(ClientCase):
         self.assertIsNone(wsx.whereis("feed"))
 
     def test_between_two_attempts(self) -> None:
-        """While the next of several first attempts is waited for, there is none."""
+        """Between two attempts, no further attempt is made."""
         self.server.refusal = ConnectionRefusedError()
         recorder = Recorder(handle_disconnect=lambda _, state: wsx.Reconnect(state, after=3.0))
         started = self.start(recorder, name="feed", handle_initial_conn_failure=True)
@@ -421,7 +421,7 @@ class CancelTests(ClientCase):
         self.assertEqual(self.server.attempts, 1)
 
     def test_in_handle_disconnect(self) -> None:
-        """While the ``handle_disconnect`` of a first attempt is pending, it is cancelled."""
+        """The pending ``handle_disconnect`` of a first attempt is cancelled."""
         self.server.refusal = ConnectionRefusedError()
         cancelled: list[object] = []
         recorder = Recorder(handle_disconnect=lambda *_: Deferred(cancelled.append))
@@ -432,7 +432,7 @@ class CancelTests(ClientCase):
         self.assertEqual(len(cancelled), 1)
 
     def test_too_late(self) -> None:
-        """Once it has fired, cancelling it does nothing."""
+        """Cancelling has no effect once the Deferred has fired."""
         started = self.start(Recorder())
         self.peer.answer()
         self.step()
@@ -450,7 +450,7 @@ class LinkTests(ClientCase):
         self.parent.startService()
 
     def link(self, parent: Any, handler: Any, **options: Any) -> Deferred[wsx.Client[Any]]:
-        """Starts a linked client."""
+        """Start a linked client."""
         options = {
             "reactor": self.clock,
             "endpoint": self.server,
@@ -459,14 +459,14 @@ class LinkTests(ClientCase):
         return wsx.start_link(parent, options.pop("url", URL), handler, **options)
 
     def open_link(self, parent: Any, handler: Any) -> wsx.Client[Any]:
-        """Starts a linked client and completes its handshake."""
+        """Start a linked client and complete its opening handshake."""
         started = self.link(parent, handler)
         self.peer.answer()
         self.step()
         return self.successResultOf(started)
 
     def assert_ends_with(self, parent: Any) -> None:
-        """Stopping the parent ends the client gracefully, and waits for that."""
+        """Assert that the stop of the parent stops the client and waits for it."""
         recorder = Recorder()
         client = self.open_link(parent, recorder)
         service = IService(parent)
@@ -483,17 +483,17 @@ class LinkTests(ClientCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_multi_service(self) -> None:
-        """[S9] the end of a MultiService ends its client."""
+        """[S9] The end of a MultiService stops its client."""
         self.assert_ends_with(self.parent)
 
     def test_application(self) -> None:
-        """[S9] so does the end of an Application."""
+        """[S9] The end of an Application stops its client."""
         application = Application("test")
         IService(application).startService()
         self.assert_ends_with(application)
 
     def test_parent_that_runs_later(self) -> None:
-        """[S9] a parent that is started after the client stops it all the same."""
+        """[S9] A parent that is started after the client stops it."""
         parent = MultiService()
         client = self.open_link(parent, Recorder())
         parent.startService()
@@ -502,7 +502,7 @@ class LinkTests(ClientCase):
         self.assertEqual(client.status, "closing")
 
     def test_parent_that_stops_first(self) -> None:
-        """[S9] [V5] a parent that stops during the first attempt fails the Deferred."""
+        """[S9] [V5] A parent that stops during the first attempt fails the Deferred."""
         recorder = Recorder()
         self.server.silent = True
         started = self.link(self.parent, recorder, name="feed")
@@ -515,7 +515,7 @@ class LinkTests(ClientCase):
         self.assertIsNone(wsx.whereis("feed"))
 
     def test_client_that_ends_first(self) -> None:
-        """[S9] a client that has ended leaves its parent, which goes on."""
+        """[S9] A client that has ended leaves its parent, which goes on."""
         client = self.open_link(self.parent, Recorder())
         self.assertEqual(len(list(self.parent)), 1)
         self.end(client)
@@ -523,7 +523,7 @@ class LinkTests(ClientCase):
         self.assertTrue(self.parent.running)
 
     def test_start_that_fails(self) -> None:
-        """[S8] [S9] a start that fails leaves nothing with the parent."""
+        """[S8] [S9] A start that fails leaves nothing with the parent."""
         self.server.refusal = ConnectionRefusedError()
         self.failed_start(self.link(self.parent, Recorder()), wsx.ConnError)
         self.assertEqual(list(self.parent), [])
@@ -534,7 +534,7 @@ class LinkTests(ClientCase):
         self.assertEqual(list(self.parent), [])
 
     def test_cancelled(self) -> None:
-        """[S9] so does one that is cancelled."""
+        """[S9] A start that is cancelled leaves nothing with the parent."""
         self.server.silent = True
         started = self.link(self.parent, Recorder())
         started.cancel()
@@ -542,7 +542,7 @@ class LinkTests(ClientCase):
         self.assertEqual(list(self.parent), [])
 
     def test_wrong_arguments(self) -> None:
-        """[S9] wrong arguments fail the Deferred, and neither parent nor server hears of it."""
+        """[S9] Wrong arguments fail the Deferred and affect neither the parent nor the server."""
         wrong: list[tuple[Any, Any, dict[str, Any]]] = [
             (None, Recorder(), {}),
             (object(), Recorder(), {}),
@@ -557,14 +557,14 @@ class LinkTests(ClientCase):
                 self.assertEqual(self.server.attempts, 0)
 
     def test_taken_name(self) -> None:
-        """[S9] [S12] a taken name fails the Deferred, and the parent has no child of it."""
+        """[S9] [S12] A taken name fails the Deferred, and the parent gets no child."""
         client = self.open(Recorder(), name="feed")
         self.failed_start(self.link(self.parent, Recorder(), name="feed"), wsx.AlreadyStartedError)
         self.assertEqual(list(self.parent), [])
         self.end(client)
 
     def test_unlinked(self) -> None:
-        """[S10] a client started with ``start`` outlives the services around it."""
+        """[S10] A client started with ``start`` outlives the services around it."""
         linked = self.open_link(self.parent, Recorder())
         recorder = Recorder()
         client = self.open(recorder)

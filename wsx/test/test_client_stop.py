@@ -18,7 +18,7 @@ class StopTests(EndCase):
     """``client.stop()`` in every state."""
 
     def test_open(self) -> None:
-        """Stop: close frame 1001, the peer's answer, ``terminate``, no ``handle_disconnect``."""
+        """On an open client: close frame 1001, ``terminate``, no ``handle_disconnect``."""
         handler = Recorder()
         client = self.open(handler, "state")
         stopped = client.stop("maintenance")
@@ -33,7 +33,7 @@ class StopTests(EndCase):
         self.assert_ended(client, Shutdown("maintenance"))
 
     def test_peer_does_not_answer(self) -> None:
-        """Stop waits for the peer ``close_timeout`` at most."""
+        """``stop`` waits for the server's close frame for at most ``close_timeout``."""
         handler = Recorder()
         client = self.open(handler, close_timeout=3.0)
         client.stop()
@@ -45,7 +45,7 @@ class StopTests(EndCase):
         self.assert_ended(client, Shutdown(""))
 
     def test_nothing_is_delivered_any_more(self) -> None:
-        """After stop no frame, cast or info is delivered, also none that waited."""
+        """After ``stop``, no frame, cast or info is delivered, even if it already waited."""
         handler = Recorder()
         client = self.open(handler)
         client.cast("waiting")
@@ -58,7 +58,7 @@ class StopTests(EndCase):
 
     @each((True, False))
     def test_connecting_first(self, silent: bool) -> None:
-        """While first connecting: ``start`` fails, TCP is given up, nothing is called."""
+        """While first connecting, ``start`` fails, TCP is aborted, no callback is called."""
         self.server.silent = silent
         handler = Recorder()
         started = self.start(handler)
@@ -75,7 +75,7 @@ class StopTests(EndCase):
         self.assert_ended(handler.client, Shutdown("x"))
 
     def test_connecting_asynchronously(self) -> None:
-        """While first connecting with ``async_``: ``terminate`` is called."""
+        """While first connecting with ``async_``, ``terminate`` is called."""
         handler = Recorder()
         client = self.successResultOf(self.start(handler, async_=True))
         client.stop()
@@ -83,7 +83,7 @@ class StopTests(EndCase):
         self.assertEqual(handler.names, ["terminate"])
 
     def test_reconnecting(self) -> None:
-        """While connecting again: the attempt is given up, ``terminate`` is called."""
+        """While reconnecting, the attempt is cancelled and ``terminate`` is called."""
         handler = reconnecting()
         client = self.open(handler)
         self.lose()
@@ -96,7 +96,7 @@ class StopTests(EndCase):
         self.assert_terminated_once(handler, Shutdown(""))
 
     def test_waiting_to_reconnect(self) -> None:
-        """While waiting for the next attempt: there is none."""
+        """While waiting for the next attempt, no attempt is made."""
         handler = reconnecting(after=9.0)
         client = self.open(handler)
         self.lose()
@@ -112,7 +112,7 @@ class StopTests(EndCase):
         )
     )
     def test_closing(self, begin: Any) -> None:
-        """While closing: no second close frame, no ``handle_disconnect``; the timer goes on."""
+        """While closing: no second close frame, no ``handle_disconnect``, the same timer."""
         handler = Recorder()
         client = self.open(handler, close_timeout=3.0)
         begin(self, client)
@@ -126,7 +126,7 @@ class StopTests(EndCase):
         self.assert_ended(client, Shutdown(""))
 
     def test_closing_with_a_pending_callback(self) -> None:
-        """While closing, too, a pending callback is cancelled, and what waits is dropped."""
+        """While closing, a pending callback is cancelled and waiting events are dropped."""
         answer: Deferred[Any] = Deferred()
         handler = Recorder(handle_frame=lambda frame, state: answer)
         client = self.open(handler)
@@ -139,7 +139,7 @@ class StopTests(EndCase):
         self.assert_ended(client, Shutdown(""))
 
     def test_before_handle_disconnect(self) -> None:
-        """Between the loss and ``handle_disconnect``: that is not called any more."""
+        """Between the loss and ``handle_disconnect``, that callback is not called."""
         handler = Recorder()
         client = self.open(handler)
         self.peer.drop()
@@ -159,7 +159,7 @@ class StopTests(EndCase):
         self.assert_terminated_once(handler, Shutdown(""))
 
     def test_while_terminate_is_pending(self) -> None:
-        """While ``terminate`` is pending: it is waited for, the first reason counts."""
+        """A pending ``terminate`` is awaited, and the first reason counts."""
         answer: Deferred[Any] = Deferred()
         handler = Recorder(terminate=lambda reason, state: answer)
         client = self.open(handler)
@@ -174,7 +174,7 @@ class StopTests(EndCase):
         self.assert_terminated_once(handler, LocalClose(1000, ""))
 
     def test_terminated(self) -> None:
-        """On an ended client: its reason, at once."""
+        """On an ended client, it fires with the reason at once."""
         handler = Recorder()
         client = self.open(handler)
         client.close(4000)
@@ -184,7 +184,7 @@ class StopTests(EndCase):
         self.assert_terminated_once(handler, LocalClose(4000, ""))
 
     def test_second_stop(self) -> None:
-        """A second stop sends nothing more; both Deferreds fire, with the first's reason."""
+        """A second ``stop`` sends nothing. Both Deferreds fire with the first reason."""
         handler = Recorder()
         client = self.open(handler)
         first, second = client.stop("first"), client.stop("second")
@@ -195,7 +195,7 @@ class StopTests(EndCase):
         self.assert_terminated_once(handler, Shutdown("first"))
 
     def test_close_after_stop(self) -> None:
-        """``close`` after ``stop`` changes nothing, and waits for the connection's end."""
+        """``close`` after ``stop`` only waits for the end of the connection."""
         handler = Recorder()
         client = self.open(handler)
         client.stop()
@@ -209,7 +209,7 @@ class StopTests(EndCase):
 
     @each(TRIGGERS.items())
     def test_pending_callback_is_cancelled(self, callback: str, trigger: Any) -> None:
-        """A pending callback, Deferred or coroutine, is cancelled; its answer counts no more."""
+        """A pending callback, Deferred or coroutine, is cancelled and its result ignored."""
         waiting: Deferred[Any] = Deferred()
         cancelled: list[str] = []
 
@@ -240,7 +240,7 @@ class StopTests(EndCase):
         self.assert_ended(client, Shutdown(""))
 
     def test_cancelled_deferred(self) -> None:
-        """A callback's plain Deferred is cancelled, and that is no error in the log."""
+        """The plain Deferred of a callback is cancelled without an error in the log."""
         answer: Deferred[Any] = Deferred()
         handler = Recorder(handle_cast=lambda message, state: answer)
         client = self.open(handler)
@@ -254,7 +254,7 @@ class StopTests(EndCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_callback_that_does_not_let_itself_be_cancelled(self) -> None:
-        """A callback that swallows its cancellation and waits on does not hold up the end."""
+        """A callback that catches its cancellation and waits on does not delay the end."""
         forever: Deferred[Any] = Deferred()
 
         async def stubborn(message: Any, state: Any) -> Any:
@@ -276,7 +276,7 @@ class StopTests(EndCase):
         self.assert_terminated_once(handler, Shutdown(""))
 
     def test_pending_first_handle_connect(self) -> None:
-        """Stop while the first ``handle_connect`` is pending: ``start`` fails, no terminate."""
+        """If the first ``handle_connect`` is pending, ``start`` fails without ``terminate``."""
         answer: Deferred[Any] = Deferred()
         handler = Recorder(handle_connect=lambda conn, state: answer)
         started = self.start(handler)
@@ -292,7 +292,7 @@ class StopTests(EndCase):
         self.assert_ended(handler.client, Shutdown("x"))
 
     def stop_inside(self, callback: str, result: Any) -> Recorder:
-        """Has a callback stop its client and answer with this, then drops TCP."""
+        """Let a callback stop its client and return this result, then drop TCP."""
 
         def stop(argument: Any, state: Any) -> Any:
             handler.client.stop("enough")
@@ -310,7 +310,7 @@ class StopTests(EndCase):
         return handler
 
     def test_inside_a_callback_with_more_frames_of_the_same_read(self) -> None:
-        """Stop inside a callback: the frames behind it, in the same read, are not delivered."""
+        """In a callback, ``stop`` drops the remaining frames of the same read."""
         handler: Recorder = Recorder(
             handle_frame=lambda frame, state: handler.client.stop() and None
         )
@@ -321,18 +321,18 @@ class StopTests(EndCase):
 
     @each(TRIGGERS, (None, Reply(Text("dropped"), "new"), Close("new", 4000)))
     def test_inside_each_callback(self, callback: str, result: Any) -> None:
-        """Stop inside a callback that answers None, or asks for something: that is dropped."""
+        """If a callback calls ``stop``, its ``Reply`` or ``Close`` is dropped."""
         handler = self.stop_inside(callback, result)
         self.assert_terminated_once(handler, Shutdown("enough"))
 
     @each(TRIGGERS, (Ok("new"), Reply(Text("dropped"), "new")))
     def test_state_of_a_callback_that_stops(self, callback: str, result: Any) -> None:
-        """[C3] the state with which such a callback answers reaches ``terminate``."""
+        """[C3] If a callback calls ``stop``, ``terminate`` receives its state."""
         handler = self.stop_inside(callback, result)
         self.assertEqual(handler.calls[-1][2], "new", (callback, result))
 
     def test_inside_handle_connect(self) -> None:
-        """Stop inside the first ``handle_connect``: ``start`` fails, no ``terminate``."""
+        """In the first ``handle_connect``, ``stop`` fails ``start`` without ``terminate``."""
         handler: Recorder = Recorder(
             handle_connect=lambda conn, state: handler.client.stop("x") and None
         )
@@ -346,7 +346,7 @@ class StopTests(EndCase):
         self.assert_ended(handler.client, Shutdown("x"))
 
     def test_inside_handle_disconnect(self) -> None:
-        """Stop inside ``handle_disconnect`` wins over its ``Reconnect``."""
+        """In ``handle_disconnect``, ``stop`` takes precedence over its ``Reconnect``."""
         handler: Recorder = Recorder(
             handle_disconnect=lambda status, state: handler.client.stop() and Reconnect(1, after=0)
         )
@@ -357,7 +357,7 @@ class StopTests(EndCase):
         self.assertEqual(self.server.attempts, 1)
 
     def test_inside_terminate(self) -> None:
-        """Stop inside ``terminate`` changes nothing."""
+        """In ``terminate``, ``stop`` has no effect."""
         handler: Recorder = Recorder(terminate=lambda reason, state: handler.client.stop() and None)
         client = self.open(handler)
         client.close()
@@ -366,7 +366,7 @@ class StopTests(EndCase):
         self.assert_terminated_once(handler, LocalClose(1000, ""))
 
     def await_stop_inside(self, first: Deferred[Any]) -> None:
-        """Has a coroutine wait for ``first``, and then for its own client's end."""
+        """Let a coroutine wait for ``first``, and then for its own client's end."""
         outcome: list[BaseException] = []
 
         async def stop(message: Any, state: Any) -> None:
@@ -392,11 +392,11 @@ class StopTests(EndCase):
 
     @each([lambda: succeed(None), Deferred])
     def test_awaited_inside_a_coroutine(self, first: Callable[[], Deferred[Any]]) -> None:
-        """A callback that awaits its own client's end is cancelled, and nothing hangs."""
+        """A callback that awaits its own client's end is cancelled."""
         self.await_stop_inside(first())
 
     def test_cancelling_its_deferred(self) -> None:
-        """Cancelling the Deferred gives up waiting, not stopping."""
+        """Cancelling the Deferred does not stop the client from ending."""
         client = self.open(Recorder())
         stopped = client.stop()
         stopped.cancel()
@@ -405,7 +405,7 @@ class StopTests(EndCase):
         self.assert_ended(client, Shutdown(""))
 
     def test_send_after_ends_with_the_client(self) -> None:
-        """What ``send_after`` was to deliver is dropped, and its timer with it."""
+        """Infos of ``send_after`` are dropped and their timers cancelled."""
         handler = Recorder()
         client = self.open(handler)
         call = client.send_after(60, "late")
@@ -421,7 +421,7 @@ class StopTests(EndCase):
         )
     )
     def test_send_after_that_is_due_while_ending(self, begin: Any) -> None:
-        """What is due while the closing handshake is under way is dropped as well."""
+        """Infos of ``send_after`` that are due during the closing handshake are dropped."""
         handler = Recorder(handle_frame=Exit())
         client = self.open(handler)
         client.send_after(1, "late")

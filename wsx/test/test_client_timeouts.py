@@ -15,13 +15,13 @@ from wsx.test.support.ends import BAD_FRAME, EndCase, reasons, reconnecting
 
 
 class TimeoutTests(EndCase):
-    """``PingTimeout`` and ``DataTimeout`` disconnects."""
+    """The reasons ``PingTimeout`` and ``DataTimeout``."""
 
     def pings(self) -> int:
         return [opcode for opcode, _ in self.peer.received()].count(9)
 
     def test_ping_timeout(self) -> None:
-        """A peer that gives no sign of life after a ping is dropped: PingTimeout."""
+        """A server that sends nothing after a ping is dropped with PingTimeout."""
         handler = Recorder()
         client = self.open(handler, ping_interval=10.0, ping_timeout=4.0)
         self.pass_time(9.5)
@@ -37,7 +37,7 @@ class TimeoutTests(EndCase):
         self.assert_ended(client, reason)
 
     def test_defaults(self) -> None:
-        """The keepalive is on by default: a ping after 20 seconds, and 20 to answer."""
+        """By default, a ping is sent after 20 seconds, and the timeout is 20 seconds."""
         handler = Recorder()
         started = wsx.start("ws://x.test", handler, reactor=self.clock, endpoint=self.server)
         self.accept()
@@ -53,7 +53,7 @@ class TimeoutTests(EndCase):
 
     @each((text("x"), server_frame(9), server_frame(10, b"other"), text("x")[:1]))
     def test_any_bytes_are_life(self, life: bytes) -> None:
-        """A message, a ping, a pong, or half a frame after the ping is a sign of life."""
+        """Any bytes after the ping reset the timeout: a message, ping, pong, partial frame."""
         handler = Recorder()
         client = self.open(handler, ping_interval=10.0, ping_timeout=4.0)
         self.pass_time(12)
@@ -62,7 +62,7 @@ class TimeoutTests(EndCase):
         self.assertEqual(client.status, "open", life)
 
     def test_silence_after_life(self) -> None:
-        """Life before the ping is none after it."""
+        """Bytes received before the ping do not count."""
         handler = Recorder()
         self.open(handler, ping_interval=10.0, ping_timeout=4.0)
         self.pass_time(9.5)
@@ -71,21 +71,21 @@ class TimeoutTests(EndCase):
         self.assertIsInstance(reasons(handler)[0], wsx.PingTimeout)
 
     def test_keepalive_off(self) -> None:
-        """``ping_interval=None``: no pings, no time-out."""
+        """With ``ping_interval=None``, there are no pings and no timeout."""
         client = self.open(Recorder(), ping_interval=None, ping_timeout=4.0)
         self.pass_time(200)
         self.assertEqual(client.status, "open")
         self.assertEqual(self.pings(), 0)
 
     def test_ping_timeout_off(self) -> None:
-        """``ping_timeout=None``: pings, no time-out."""
+        """With ``ping_timeout=None``, there are pings but no timeout."""
         client = self.open(Recorder(), ping_interval=10.0, ping_timeout=None)
         self.pass_time(200)
         self.assertEqual(client.status, "open")
         self.assertEqual(self.pings(), 20)
 
     def pause(self, **options: Any) -> tuple[Recorder, Deferred[Any]]:
-        """Opens a client that has paused reading: a callback is pending and a frame waits."""
+        """Open a client that has paused reading: a callback is pending and a frame waits."""
         answer: Deferred[Any] = Deferred()
         handler = Recorder(handle_frame=lambda frame, state: answer if frame == Text("a") else None)
         self.open(handler, **options)
@@ -94,7 +94,7 @@ class TimeoutTests(EndCase):
         return handler, answer
 
     def test_ping_timeout_while_reading_is_paused(self) -> None:
-        """While we have paused reading no time-out runs; afterwards it runs anew."""
+        """While the client has paused reading, no ping timeout runs. It restarts afterwards."""
         handler, answer = self.pause(ping_interval=10.0, ping_timeout=4.0)
         self.pass_time(101)
         self.assertEqual(handler.client.status, "open")
@@ -107,7 +107,7 @@ class TimeoutTests(EndCase):
         self.assertIsInstance(reasons(handler)[0], wsx.PingTimeout)
 
     def test_data_timeout(self) -> None:
-        """No message for ``data_timeout`` seconds: DataTimeout; pings and pongs do not help."""
+        """Without messages for ``data_timeout`` seconds: DataTimeout. Pings do not count."""
         handler = Recorder()
         client = self.open(handler, data_timeout=10.0, close_timeout=3.0)
         for _ in range(2):
@@ -121,14 +121,14 @@ class TimeoutTests(EndCase):
         self.assertEqual(client.status, "closing")
         self.pass_time(0.5)
         self.assertFalse(self.peer.transport.aborted)
-        self.pass_time(0.5)  # a silent server gets a second to answer, not close_timeout
+        self.pass_time(0.5)  # A silent server has one second to answer, not close_timeout.
         self.assertTrue(self.peer.transport.aborted)
         [reason] = reasons(handler)
         self.assertIsInstance(reason, wsx.DataTimeout)
         self.assert_ended(client, reason)
 
     def test_binary_is_data(self) -> None:
-        """A Binary message counts as a Text does."""
+        """A Binary message counts like a Text message."""
         client = self.open(Recorder(), data_timeout=10.0)
         for _ in range(3):
             self.pass_time(9)
@@ -136,13 +136,13 @@ class TimeoutTests(EndCase):
         self.assertEqual(client.status, "open")
 
     def test_no_data_timeout_by_default(self) -> None:
-        """Without ``data_timeout`` a silent server is left alone."""
+        """Without ``data_timeout``, a silent server is never closed."""
         client = self.open(Recorder())
         self.pass_time(500)
         self.assertEqual(client.status, "open")
 
     def test_data_timeout_while_reading_is_paused(self) -> None:
-        """While we have paused reading it does not run; afterwards it runs anew."""
+        """While the client has paused reading, no data timeout runs. It restarts afterwards."""
         handler, answer = self.pause(data_timeout=10.0)
         self.pass_time(101)
         self.assertEqual(handler.client.status, "open")
@@ -156,7 +156,7 @@ class TimeoutTests(EndCase):
 
     @each(({"ping_interval": 10.0, "ping_timeout": 4.0}, {"data_timeout": 14.0}))
     def test_timers_are_the_connections_own(self, options: dict[str, Any]) -> None:
-        """The next connection begins with time-outs of its own: those of the last are over."""
+        """The next connection has its own timeouts."""
         handler = reconnecting(after=1.0)
         client = self.open(handler, **options)
         self.pass_time(11)
@@ -177,7 +177,7 @@ class TimeoutTests(EndCase):
     def test_timers_end_with_the_connection(
         self, end: Callable[[EndCase, wsx.Client[Any]], Any]
     ) -> None:
-        """However a connection ends, no timer of its keepalive is left."""
+        """However a connection ends, no keepalive timer is left."""
         client = self.open(Recorder(), ping_interval=10.0, ping_timeout=4.0, data_timeout=100.0)
         self.pass_time(11)
         ended = client.terminated()
@@ -187,7 +187,7 @@ class TimeoutTests(EndCase):
 
     @each(({"ping_interval": 10.0, "ping_timeout": 4.0}, {"data_timeout": 14.0}))
     def test_time_outs_are_retried(self, options: dict[str, Any]) -> None:
-        """[D3] PingTimeout and DataTimeout are reasons to reconnect."""
+        """[D3] PingTimeout and DataTimeout are retried."""
         client = self.open(wsx.Handler, reconnect=Backoff(jitter=0), **options)
         self.pass_time(14)
         self.lose()

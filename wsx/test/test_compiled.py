@@ -1,4 +1,4 @@
-"""Tests of wsx._compiled: the two forms of the fast path, each in a process of its own."""
+"""Tests of wsx._compiled: the compiled and the pure form, each in its own process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ print(wsx.compiled, *sorted({file.rpartition(".")[2] for file in files}))
 
 
 def run(pure: str | None) -> str:
-    """Runs the script with ``WSX_PURE`` set to that; gives what it printed."""
+    """Run the script with this value of ``WSX_PURE`` and return its output."""
     environment = {name: value for name, value in os.environ.items() if name != "WSX_PURE"}
     environment["PYTHONPATH"] = FOLDER
     if pure is not None:
@@ -38,20 +38,20 @@ def run(pure: str | None) -> str:
 
 
 class FormTests(SynchronousTestCase):
-    """Which form runs, and that it is one form."""
+    """Which form runs, and that all modules use the same form."""
 
     def test_pure(self) -> None:
-        """``WSX_PURE=1`` gives pure Python, whatever is installed."""
+        """With ``WSX_PURE=1``, the pure form runs."""
         self.assertEqual(run("1"), "False py")
 
     def test_as_installed(self) -> None:
-        """Without it, or where it is empty or 0, the compiled form runs if it is there."""
+        """Without ``WSX_PURE``, or if it is empty or 0, the compiled form runs if installed."""
         expected = run(None)
         self.assertIn(expected, ("True so", "False py"))
         for value in ("", "0"):
             self.assertEqual(run(value), expected)
 
     def test_compiled(self) -> None:
-        """``wsx.compiled`` says which one runs, here too."""
+        """``wsx.compiled`` says which form runs."""
         for module in (frames, buffer, encoder, decoder):
             self.assertEqual(str(module.__file__).endswith(".py"), not wsx.compiled)

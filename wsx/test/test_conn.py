@@ -1,4 +1,4 @@
-"""Tests of wsx.conn: the rules for URLs, headers and options, and what a Conn is sent as."""
+"""Tests of wsx.conn: the rules for URLs, headers and options, and the request of a Conn."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ MAY_BE_NONE = ("max_message_size", "ping_interval", "ping_timeout", "data_timeou
 
 
 def request_of(conn: wsx.Conn) -> tuple[str, list[tuple[str, str]]]:
-    """Gives the request line and the headers with which a Conn would open its connection."""
+    """Return the request line and the headers of a Conn's opening request."""
     head = handshake.format_opening_request(conn, "a key", None, "an agent").decode("latin-1")
     line, *fields = head.removesuffix("\r\n\r\n").split("\r\n")
     return line, [(name, value) for name, _, value in (f.partition(": ") for f in fields)]
 
 
 def header_of(conn: wsx.Conn, wanted: str) -> list[str]:
-    """Gives the values of one header of the request."""
+    """Return the values of one header of the request."""
     return [value for name, value in request_of(conn)[1] if name.lower() == wanted.lower()]
 
 
 def target_of(url: str) -> str:
-    """Gives the request target that a URL leads to."""
+    """Return the request target for a URL."""
     return request_of(wsx.Conn(url))[0].removeprefix("GET ").removesuffix(" HTTP/1.1")
 
 
 def credentials_of(url: str) -> list[bytes]:
-    """Gives what the Basic Authorization headers of the request say."""
+    """Return the decoded values of the Basic Authorization headers of the request."""
     values = header_of(wsx.Conn(url), "authorization")
     return [base64.b64decode(value.removeprefix("Basic ")) for value in values]
 
 
 class URLCase(SynchronousTestCase):
-    """What both kinds of URL tests need."""
+    """Base class for tests of URLs."""
 
     def assert_bad(self, *urls: Any) -> None:
-        """Each of these is a URLError that has the URL, however it comes to us."""
+        """Assert that each of these raises a URLError that has the URL."""
         for url in urls:
             with case(url):
                 error = self.assertRaises(wsx.URLError, wsx.Conn.parse_url, url)
@@ -68,7 +68,7 @@ class URLCase(SynchronousTestCase):
                 self.assertRaises(wsx.URLError, wsx.Conn, url)
 
     def assert_place(self, cases: dict[str, tuple[str, int]]) -> None:
-        """Each URL leads to this host and port."""
+        """Assert that each URL leads to this host and port."""
         for url, place in cases.items():
             with case(url):
                 parsed = wsx.Conn(url).parsed
@@ -76,39 +76,39 @@ class URLCase(SynchronousTestCase):
 
 
 class BadURLTests(URLCase):
-    """[S3] what is no WebSocket URL is a URLError."""
+    """[S3] Values that are not WebSocket URLs raise URLError."""
 
     def test_unknown_scheme(self) -> None:
-        """[S3] schemes are ws, wss, http and https."""
+        """[S3] The scheme must be ws, wss, http or https."""
         self.assert_bad("ftp://h", "wsss://h", "file:///h", "mailto:h", "ws+unix://h", "s://h")
 
     def test_no_scheme(self) -> None:
-        """[S3] a URL has a scheme."""
+        """[S3] A URL must have a scheme."""
         self.assert_bad("", "h.test", "h.test/path", "//h.test", "/path", "h.test:80", "://h")
 
     def test_no_host(self) -> None:
-        """[S3] a URL has a host."""
+        """[S3] A URL must have a host."""
         self.assert_bad("ws://", "ws:///path", "ws://:80/", "ws://u:p@/", "ws://?q", "ws:h", "ws:")
 
     def test_fragment(self) -> None:
-        """[S3] a URL has no fragment, not even an empty one."""
+        """[S3] A fragment is refused, even an empty one."""
         self.assert_bad("ws://h/#a", "ws://h#a", "ws://h/#", "ws://h#", "ws://h/?q#", "ws://h/?q#a")
 
     def test_port_out_of_range(self) -> None:
-        """[S3] ports are from 1 to 65535."""
+        """[S3] A port must be from 1 to 65535."""
         self.assert_bad("ws://h:0", "ws://h:65536", "ws://h:99999/", "ws://[::1]:0", "wss://h:00/")
 
     def test_port_that_is_no_number(self) -> None:
-        """[S3] ports are decimal."""
+        """[S3] A port must be decimal."""
         self.assert_bad("ws://h:abc", "ws://h:-1", "ws://h:+80", "ws://h:8 0", "ws://h:0x50")
         self.assert_bad("ws://h:80:80", "ws://h:\u0663", "ws://h:8_0")
 
     def test_spaces(self) -> None:
-        """[S3] a URL has no spaces, also none around it."""
+        """[S3] Spaces are refused, also around the URL."""
         self.assert_bad("ws://h/a b", "ws://h t/", " ws://h", "ws://h ", "ws://h/?a b", "ws: //h")
 
     def test_control_characters(self) -> None:
-        """[S3] a URL has no control characters, wherever they stand."""
+        """[S3] Control characters are refused in every position."""
         for character in [*map(chr, range(0x20)), "\x7f"]:
             self.assert_bad(
                 f"ws://h{character}",
@@ -118,46 +118,46 @@ class BadURLTests(URLCase):
             )
 
     def test_header_injection(self) -> None:
-        """[S3] CR and LF in path or query do not get through."""
+        """[S3] CR and LF in path or query are refused."""
         self.assert_bad("ws://h/\r\nX: y", "ws://h/?\r\n\r\n", "ws://h\r\nX:y/")
 
     def test_bad_host(self) -> None:
-        """[S3] characters that no host name has."""
+        """[S3] Characters that are not allowed in a host name are refused."""
         self.assert_bad(
             "ws://a%20b/", "ws://a<b/", "ws://a,b/", "ws://h%2e/", "ws://a|b", "ws://%68/"
         )
 
     def test_bad_international_name(self) -> None:
-        """[S3] a name that IDNA does not allow."""
+        """[S3] A name that IDNA does not allow is refused."""
         self.assert_bad(
             "ws://\u00ad/", "ws://a\u200b\u2028b/", f"ws://{'ä' * 64}.test/", "ws://\ud800/"
         )
 
     def test_bad_ipv6(self) -> None:
-        """[S3] in brackets stands an IPv6 address and nothing else."""
+        """[S3] Brackets must contain an IPv6 address and nothing else."""
         self.assert_bad(
             "ws://[::1", "ws://::1]/", "ws://::1/", "ws://[]/", "ws://[1:2]/", "ws://[h]/"
         )
         self.assert_bad("ws://[127.0.0.1]/", "ws://[v1.a]/", "ws://[::g]/", "ws://[::1%25]/")
 
     def test_rest_around_brackets(self) -> None:
-        """[S3] before the brackets stands nothing, after them a port or nothing."""
+        """[S3] Only a port may follow the brackets, and nothing may precede them."""
         self.assert_bad("ws://[::1]x/", "ws://x[::1]/", "ws://[::1]80/", "ws://[::1][::2]/")
 
     def test_not_a_str(self) -> None:
-        """[S3] a URL is a str."""
+        """[S3] A URL must be a str."""
         self.assert_bad(None, 5, b"ws://h", ["ws://h"], object())
 
     def test_lone_surrogates(self) -> None:
-        """[S3] what is no Unicode text is a bad URL in path and query as well."""
+        """[S3] A lone surrogate in path or query is refused."""
         self.assert_bad("ws://h/\ud800", "ws://h/?\udfff")
 
     def test_lone_surrogates_in_credentials(self) -> None:
-        """[S3] nor can user name or password be without Unicode text."""
+        """[S3] A lone surrogate in user name or password is refused."""
         self.assert_bad("ws://u\ud800@h/", "ws://u:\ud800@h/")
 
     def test_text_hides_a_misplaced_password(self) -> None:
-        """A password with characters that must be encoded is not in the error's text either."""
+        """The error's text never contains the password, even if that needs encoding."""
         for url in (
             f"ws://u:{SECRET}/x@h/",
             f"ws://u:{SECRET}?x@h/",
@@ -175,15 +175,15 @@ class BadURLTests(URLCase):
                 self.assertNotIn(SECRET, str(error))
 
     def test_also_a_value_error(self) -> None:
-        """[S3] who catches ValueError catches it."""
+        """[S3] A URLError is a ValueError."""
         self.assertRaises(ValueError, wsx.Conn, "nonsense")
 
 
 class BadURLStartTests(MemoryCase):
-    """[S3] nothing is started with a bad URL."""
+    """[S3] Nothing is started with a bad URL."""
 
     def test_nothing_started(self) -> None:
-        """[S3] the Deferred fails with URLError; no attempt, no callback, no name."""
+        """[S3] The Deferred fails with URLError; no attempt is made and no name is registered."""
         handler = Recorder()
         started = self.start(handler, url="ws://h/#fragment", name="conn-s3")
         self.step()
@@ -195,10 +195,10 @@ class BadURLStartTests(MemoryCase):
 
 
 class GoodURLTests(URLCase):
-    """Where URLs lead to."""
+    """Host, port, path and scheme of valid URLs."""
 
     def test_default_ports(self) -> None:
-        """[S4] ws means port 80, wss port 443, also with an empty port."""
+        """[S4] The default port is 80 for ws and 443 for wss, also if the port is empty."""
         self.assert_place(
             {
                 "ws://h": ("h", 80),
@@ -210,7 +210,7 @@ class GoodURLTests(URLCase):
         )
 
     def test_given_ports(self) -> None:
-        """Ports that are not the default, up to the last one."""
+        """Any port up to 65535 can be given."""
         self.assert_place(
             {
                 "ws://h:1": ("h", 1),
@@ -222,14 +222,14 @@ class GoodURLTests(URLCase):
         )
 
     def test_default_path(self) -> None:
-        """[S4] no path means ``/``."""
+        """[S4] An empty path means ``/``."""
         cases = {"ws://h": "/", "ws://h/": "/", "ws://h?a=b": "/?a=b", "ws://h:81": "/"}
         for url, target in cases.items():
             with case(url):
                 self.assertEqual(target_of(url), target)
 
     def test_synonyms(self) -> None:
-        """[S5] http is ws, https is wss: ports and TLS."""
+        """[S5] http is ws and https is wss, for ports and TLS."""
         cases = {
             "ws://h/p": (False, 80, "h"),
             "http://h/p": (False, 80, "h"),
@@ -246,12 +246,12 @@ class GoodURLTests(URLCase):
                 self.assertEqual(target_of(url), "/p")
 
     def test_case(self) -> None:
-        """Scheme and host may be in capitals; path and query keep theirs."""
+        """Scheme and host are case-insensitive; path and query keep their case."""
         self.assert_place({"WSS://EXAMPLE.Test/": ("example.test", 443), "Http://H": ("h", 80)})
         self.assertEqual(target_of("WS://H/Path?Query"), "/Path?Query")
 
     def test_ipv4(self) -> None:
-        """IPv4 literals."""
+        """IPv4 literals are accepted."""
         self.assert_place(
             {"ws://127.0.0.1/": ("127.0.0.1", 80), "ws://10.0.0.1:81": ("10.0.0.1", 81)}
         )
@@ -268,7 +268,7 @@ class GoodURLTests(URLCase):
         )
 
     def test_ipv6_zone(self) -> None:
-        """A zone stays with the address, percent-encoded (RFC 6874) or plain, in its own case."""
+        """A zone, percent-encoded (RFC 6874) or plain, is kept in its own case."""
         self.assert_place(
             {
                 "ws://[fe80::1%25eth0]/": ("fe80::1%eth0", 80),
@@ -278,7 +278,7 @@ class GoodURLTests(URLCase):
         )
 
     def test_international_name(self) -> None:
-        """International names are connected to in their ASCII form."""
+        """International names are converted to their ASCII form."""
         self.assert_place(
             {
                 "ws://bücher.example/": ("xn--bcher-kva.example", 80),
@@ -289,7 +289,7 @@ class GoodURLTests(URLCase):
         )
 
     def test_other_names(self) -> None:
-        """Names that are common without being DNS names by the letter."""
+        """Names that are common although DNS does not allow them are accepted."""
         self.assert_place(
             {
                 "ws://localhost:81": ("localhost", 81),
@@ -301,21 +301,21 @@ class GoodURLTests(URLCase):
 
 
 class HostHeaderTests(SynchronousTestCase):
-    """The Host header is right in each case."""
+    """The Host header."""
 
     def assert_host(self, cases: dict[str, str]) -> None:
-        """Each URL gives one Host header with this value."""
+        """Assert that each URL leads to one Host header with this value."""
         for url, value in cases.items():
             with case(url):
                 self.assertEqual(header_of(wsx.Conn(url), "host"), [value])
 
     def test_default_port_is_left_out(self) -> None:
-        """The scheme's own port is not in it, given or not."""
+        """The scheme's default port is left out, even if it was given."""
         self.assert_host({"ws://h": "h", "ws://h:80": "h", "wss://h": "h", "wss://h:443": "h"})
         self.assert_host({"http://h:80": "h", "https://h:443": "h", "ws://h:": "h"})
 
     def test_other_port(self) -> None:
-        """Any other port is, the other scheme's default too."""
+        """Any other port is included, also the default port of the other scheme."""
         self.assert_host({"ws://h:81": "h:81", "ws://h:443": "h:443", "wss://h:80": "h:80"})
 
     def test_ipv6(self) -> None:
@@ -324,17 +324,17 @@ class HostHeaderTests(SynchronousTestCase):
         self.assert_host({"ws://[::1]:81": "[::1]:81", "wss://[2001:db8::7]": "[2001:db8::7]"})
 
     def test_ipv6_zone(self) -> None:
-        """A zone means nothing to the server (RFC 6874 section 4)."""
+        """A zone is left out: it means nothing to the server (RFC 6874 section 4)."""
         self.assert_host({"ws://[fe80::1%25eth0]": "[fe80::1]"})
         self.assert_host({"ws://[fe80::1%eth0]:81": "[fe80::1]:81"})
 
     def test_international_name(self) -> None:
-        """An international name is in its ASCII form."""
+        """An international name has its ASCII form."""
         self.assert_host({"ws://bücher.example": "xn--bcher-kva.example"})
         self.assert_host({"ws://bücher.example:81": "xn--bcher-kva.example:81"})
 
     def test_no_credentials(self) -> None:
-        """User name and password are not in it."""
+        """User name and password are left out."""
         self.assert_host({"ws://u:p@h/": "h", "ws://u@h:81/": "h:81", "ws://u:p@[::1]": "[::1]"})
 
 
@@ -349,11 +349,11 @@ class CredentialsTests(SynchronousTestCase):
         self.assertNotIn(SECRET, line + repr(headers))
 
     def test_none(self) -> None:
-        """A URL without them sends none."""
+        """A URL without them sends no Authorization header."""
         self.assertEqual(header_of(wsx.Conn(URL), "authorization"), [])
 
     def test_percent_decoded(self) -> None:
-        """Characters that have a meaning in URLs are percent-decoded, once."""
+        """Percent-encoded characters are decoded once."""
         cases = {
             "ws://us%40er:p%3Aw@h/": b"us@er:p:w",
             "ws://u:a%2Fb%3Fc%23d@h/": b"u:a/b?c#d",
@@ -367,7 +367,7 @@ class CredentialsTests(SynchronousTestCase):
                 self.assertEqual(credentials_of(url), [expected])
 
     def test_special_characters(self) -> None:
-        """Characters that need no encoding there stay as they are."""
+        """Characters that need no encoding are kept."""
         cases = {
             "ws://u:a+b@h/": b"u:a+b",
             "ws://u:a:b:c@h/": b"u:a:b:c",
@@ -380,14 +380,14 @@ class CredentialsTests(SynchronousTestCase):
                 self.assertEqual(credentials_of(url), [expected])
 
     def test_parts_left_out(self) -> None:
-        """A name without a password, an empty password, a password without a name."""
+        """The password can be missing or empty, and the name can be empty."""
         cases = {"ws://u@h/": b"u:", "ws://u:@h/": b"u:", "ws://:p@h/": b":p"}
         for url, expected in cases.items():
             with case(url):
                 self.assertEqual(credentials_of(url), [expected])
 
     def test_bytes_outside_utf8(self) -> None:
-        """A percent-encoded byte that is no UTF-8 is sent, or refused, but never replaced."""
+        """A percent-encoded byte that is not UTF-8 is sent or refused, but never replaced."""
         try:
             sent = credentials_of("ws://u:%FF@h/")
         except wsx.URLError:
@@ -395,22 +395,22 @@ class CredentialsTests(SynchronousTestCase):
         self.assertEqual(sent, [b"u:\xff"])
 
     def test_own_authorization_wins(self) -> None:
-        """With an Authorization header of the user's own, there is only that one."""
+        """An Authorization header in ``extra_headers`` replaces the credentials of the URL."""
         conn = wsx.Conn("ws://u:p@h/", extra_headers={"authorization": "Bearer x"})
         self.assertEqual(header_of(conn, "authorization"), ["Bearer x"])
 
 
 class RequestTargetTests(SynchronousTestCase):
-    """Path and query as they are asked for."""
+    """The request target: path and query."""
 
     def assert_targets(self, cases: dict[str, str]) -> None:
-        """Each URL gives this request target."""
+        """Assert that each URL leads to this request target."""
         for url, target in cases.items():
             with case(url):
                 self.assertEqual(target_of(url), target)
 
     def test_kept(self) -> None:
-        """What is encoded already, or needs it not, is not touched."""
+        """Characters that are encoded already or need no encoding are kept."""
         for target in (
             "/a/b.c",
             "/a%2Fb%20c",
@@ -433,15 +433,15 @@ class RequestTargetTests(SynchronousTestCase):
         )
 
     def test_not_allowed_in_a_request_line(self) -> None:
-        """Characters that may not stand there are percent-encoded."""
+        """Characters that are not allowed in a request line are percent-encoded."""
         self.assert_targets({'ws://h/"<>{}|\\^`': "/%22%3C%3E%7B%7D%7C%5C%5E%60"})
 
     def test_empty_query(self) -> None:
-        """An empty query is none (RFC 6455 section 3)."""
+        """An empty query is left out (RFC 6455 section 3)."""
         self.assert_targets({"ws://h/p?": "/p", "ws://h?": "/"})
 
     def test_request_is_ascii(self) -> None:
-        """A request line is ASCII and has exactly two spaces, whatever the URL."""
+        """For any URL, the request line is ASCII and has exactly two spaces."""
         line = request_of(wsx.Conn("ws://bücher.example/ü%20€?ß=\u2028"))[0]
         self.assertTrue(line.isascii())
         self.assertEqual(line.count(" "), 2)
@@ -451,7 +451,7 @@ class HeaderTests(SynchronousTestCase):
     """``extra_headers``."""
 
     def test_forms(self) -> None:
-        """Pairs, a mapping, an iterator and bytes come to the same."""
+        """Pairs, a mapping, an iterator and bytes lead to the same headers."""
         pairs = [("X-A", "1"), ("X-B", "2")]
         forms: list[Any] = [
             pairs,
@@ -468,23 +468,23 @@ class HeaderTests(SynchronousTestCase):
                 self.assertEqual([pair for pair in sent if pair[0].startswith("X-")], pairs)
 
     def test_default(self) -> None:
-        """Without any, none is added."""
+        """By default, no header is added."""
         self.assertEqual(wsx.Conn(URL).extra_headers, ())
 
     def test_duplicates(self) -> None:
-        """A header may be given twice; both are sent, in order."""
+        """A header can be given twice; both are sent, in order."""
         conn = wsx.Conn(URL, extra_headers=[("X-A", "1"), ("X-B", "2"), ("X-A", "3")])
         self.assertEqual(header_of(conn, "x-a"), ["1", "3"])
 
     def test_latin_1(self) -> None:
-        """Bytes and characters of ISO-8859-1 are sent as they are."""
+        """Bytes and characters of ISO-8859-1 are sent unchanged."""
         conn = wsx.Conn(URL, extra_headers=[("X-A", "é"), ("X-B", b"\xe9")])
         head = handshake.format_opening_request(conn, "a key", None, "an agent")
         self.assertIn(b"X-A: \xe9\r\n", head)
         self.assertIn(b"X-B: \xe9\r\n", head)
 
     def test_injection(self) -> None:
-        """A name or value with CR, LF or NUL is a ValueError, as str and as bytes."""
+        """CR, LF and NUL in a name or value raise ValueError, in str and bytes."""
         for character in ("\r", "\n", "\0", "\r\n", "\r\nX-B: y"):
             for text in (f"a{character}b", f"{character}b", f"a{character}"):
                 for pair in (
@@ -498,23 +498,23 @@ class HeaderTests(SynchronousTestCase):
                         self.assertRaises(ValueError, wsx.Conn, URL, extra_headers=dict([pair]))
 
     def test_bad_names(self) -> None:
-        """A name is a token (RFC 9110 section 5.1)."""
+        """A name must be a token (RFC 9110 section 5.1)."""
         for name in ("", "a b", "a:", "é", " a", "a\t", "(a)", "a,b", b"\xe9"):
             with case(name):
                 self.assertRaises(ValueError, wsx.Conn, URL, extra_headers=[(name, "v")])
 
     def test_bad_types(self) -> None:
-        """Names and values are str or bytes."""
+        """Names and values must be str or bytes."""
         for pair in (("a", 1), ("a", None), (1, "a"), ("a", ["b"])):
             with case(pair):
                 self.assertRaises(ValueError, wsx.Conn, URL, extra_headers=[pair])
 
     def test_outside_latin_1(self) -> None:
-        """A value that ISO-8859-1 cannot say is a ValueError at construction, not later."""
+        """A value that is not ISO-8859-1 raises ValueError at construction."""
         self.assertRaises(ValueError, wsx.Conn, URL, extra_headers={"X-A": "€"})
 
     def test_error_hides_the_value(self) -> None:
-        """The error for a bad value names the header and not the value."""
+        """The error for a bad value names the header and does not show the value."""
         for value in (f"{SECRET}\r\n", f"{SECRET}€", f"{SECRET}\0"):
             with case(value):
                 error = self.assertRaises(
@@ -525,21 +525,21 @@ class HeaderTests(SynchronousTestCase):
 
 
 class OptionTests(SynchronousTestCase):
-    """The options' defaults and what they refuse."""
+    """The options' defaults, and which values are refused."""
 
     def assert_refused(self, **option: Any) -> None:
-        """A ValueError at construction and by replace()."""
+        """Assert that construction and ``replace`` raise ValueError."""
         with case(option):
             self.assertRaises(ValueError, wsx.Conn, URL, **option)
             self.assertRaises(ValueError, wsx.Conn(URL).replace, **option)
 
     def test_defaults(self) -> None:
-        """Every option of the design, with its default."""
+        """Every option of the design has its default."""
         conn = wsx.Conn(URL)
         self.assertEqual({name: getattr(conn, name) for name in DEFAULTS}, DEFAULTS)
 
     def test_accepted(self) -> None:
-        """Every option takes what the design says."""
+        """Every option accepts the values in the design."""
         creator = optionsForClientTLS("h.test")
         values: dict[str, list[Any]] = {
             "subprotocols": [["a", "b"], ("a",), ["v1.json+x"]],
@@ -565,19 +565,19 @@ class OptionTests(SynchronousTestCase):
                     self.assertEqual(found, tuple(value) if name == "subprotocols" else value)
 
     def test_bad_numbers(self) -> None:
-        """Times and sizes are finite numbers above 0."""
+        """Times and sizes must be finite numbers above 0."""
         for name in NUMBERS:
             for value in (-1, -0.5, float("nan"), float("inf"), "5", True, [5], b"5"):
                 self.assert_refused(**{name: value})
 
     def test_zero(self) -> None:
-        """No time at all makes no sense where something is waited for or limited."""
+        """Zero is refused for timeouts and limits."""
         for name in NUMBERS:
             if name != "close_timeout":
                 self.assert_refused(**{name: 0})
 
     def test_none(self) -> None:
-        """None is for the options that can be off."""
+        """Only options that can be switched off accept None."""
         for name in NUMBERS:
             with case(name):
                 if name in MAY_BE_NONE:
@@ -587,17 +587,17 @@ class OptionTests(SynchronousTestCase):
                     self.assertRaises(ValueError, wsx.Conn, URL, **{name: None})
 
     def test_unknown_option(self) -> None:
-        """An option that there is not is a TypeError."""
+        """An unknown option raises TypeError."""
         self.assertRaises(TypeError, wsx.Conn, URL, timeout=5)
 
     def test_bad_subprotocols(self) -> None:
-        """Subprotocols are distinct tokens (RFC 6455 section 4.1)."""
+        """Subprotocols must be distinct tokens (RFC 6455 section 4.1)."""
         for value in ("chat", [""], ["a b"], ["a,b"], ["a\r\nX: y"], ["é"], [b"a"], [1]):
             self.assert_refused(subprotocols=value)
         self.assert_refused(subprotocols=["a", "b", "a"])
 
     def test_subprotocols_in_order(self) -> None:
-        """They are offered in the order given."""
+        """Subprotocols are offered in the given order."""
         conn = wsx.Conn(URL, subprotocols=["b", "a"])
         self.assertEqual(header_of(conn, "sec-websocket-protocol"), ["b, a"])
 
@@ -607,7 +607,7 @@ class OptionTests(SynchronousTestCase):
             self.assert_refused(compression=value)
 
     def test_ssl_options(self) -> None:
-        """The keys of the design, together."""
+        """All keys of the design can be used together."""
         options = {
             "certificate": "/cert.pem",
             "private_key": b"PEM",
@@ -619,7 +619,7 @@ class OptionTests(SynchronousTestCase):
         wsx.Conn(URL, ssl_options={"minimum_version": "TLSv1.2"})
 
     def test_bad_ssl_options(self) -> None:
-        """An unknown key, another version, a key without its certificate."""
+        """An unknown key, another TLS version, and a key without a certificate are refused."""
         for value in (
             {"verify": False},
             {"server_name": "x", "cert": "y"},
@@ -631,13 +631,13 @@ class OptionTests(SynchronousTestCase):
             self.assert_refused(ssl_options=value)
 
     def test_ssl_options_of_another_type(self) -> None:
-        """What is neither a mapping nor a connection creator is refused at once."""
+        """A value that is neither a mapping nor a connection creator is refused at construction."""
         for value in (5, "TLSv1.3", ["server_name"], object()):
             with case(value):
                 self.assertRaises((TypeError, ValueError), wsx.Conn, URL, ssl_options=value)
 
     def test_bad_proxy(self) -> None:
-        """A proxy is ``http://[user:password@]host:port``."""
+        """A proxy must have the form ``http://[user:password@]host:port``."""
         for value in (
             "p:3128",
             "https://p:1",
@@ -658,7 +658,7 @@ class OptionTests(SynchronousTestCase):
                 self.assertEqual(error.url, value)
 
     def test_proxy_parts(self) -> None:
-        """A proxy's parts are read like those of a URL."""
+        """A proxy's parts are parsed like those of a URL."""
         parsed = parse_proxy("http://us%40er:p%3Aw@[::1]:3128")
         self.assertEqual((parsed.host, parsed.port), ("::1", 3128))
         self.assertEqual((parsed.username, parsed.password), ("us@er", "p:w"))
@@ -668,7 +668,7 @@ PEM = "PEM as bytes or a path"
 
 
 class MessageTests(SynchronousTestCase):
-    """The error for a wrong option names it, what was expected, and the value or its type."""
+    """The error for a wrong option names it, the expectation, and the value or its type."""
 
     @each(
         [
@@ -727,7 +727,7 @@ class MessageTests(SynchronousTestCase):
         ]
     )
     def test_cacerts(self, label: str, value: Any, message: str) -> None:
-        """Of PEM only the type is shown."""
+        """For PEM data only the type is shown."""
         error = self.assertRaises(ValueError, wsx.Conn, URL, cacerts=value)
         self.assertEqual(str(error), message)
 
@@ -764,7 +764,7 @@ class MessageTests(SynchronousTestCase):
         ]
     )
     def test_ssl_options(self, label: str, value: Any, message: str) -> None:
-        """The entry of the mapping is named; what may be a key is not shown."""
+        """The key of the mapping is named; a value that may be a secret is not shown."""
         error = self.assertRaises(ValueError, wsx.Conn, URL, ssl_options=value)
         self.assertEqual(str(error), message)
 
@@ -814,20 +814,21 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(str(error), message.format(name=name))
 
     def test_replace_parsed(self) -> None:
-        """What is derived from the URL cannot be replaced."""
+        """Attributes that are derived from the URL cannot be replaced."""
         error = self.assertRaises(TypeError, wsx.Conn(URL).replace, parsed=None)
         message = "parsed: cannot be replaced, because it is derived from url"
         self.assertEqual(str(error), message)
 
 
 class ImmutabilityTests(SynchronousTestCase):
-    """A Conn never changes."""
+    """A Conn is immutable."""
 
     def test_fields(self) -> None:
-        """No field can be set or deleted, nor a new one added."""
+        """No field can be set or deleted, and none can be added."""
         conn = wsx.Conn(URL)
         names = [f.name for f in dataclasses.fields(conn)]
-        with self.assertRaises((AttributeError, TypeError)):  # CPython 3.11 gives the latter
+        # CPython 3.11 raises a TypeError for the last one.
+        with self.assertRaises((AttributeError, TypeError)):
             conn.other = "x"  # type: ignore[attr-defined]
         for name in names:
             with case(name):
@@ -837,7 +838,7 @@ class ImmutabilityTests(SynchronousTestCase):
                 self.assertRaises(AttributeError, delattr, conn, name)
 
     def test_sequences_are_copied(self) -> None:
-        """Changing the headers or subprotocols afterwards changes nothing."""
+        """Changing the headers or subprotocols afterwards has no effect."""
         headers, mapping, names = [("X-A", "1")], {"X-A": "1"}, ["a"]
         conns = [
             wsx.Conn(URL, extra_headers=headers, subprotocols=names),
@@ -851,21 +852,21 @@ class ImmutabilityTests(SynchronousTestCase):
             self.assertEqual(tuple(conn.subprotocols), ("a",))
 
     def test_ssl_options_are_copied(self) -> None:
-        """Changing the ``ssl_options`` afterwards changes nothing."""
+        """Changing the ``ssl_options`` afterwards has no effect."""
         options = {"server_name": "a.test"}
         conn = wsx.Conn(URL, ssl_options=options)
         options["server_name"] = "b.test"
         self.assertEqual(conn.ssl_options["server_name"], "a.test")
 
     def test_cacerts_are_copied(self) -> None:
-        """Changing the list of ``cacerts`` afterwards changes nothing."""
+        """Changing the list of ``cacerts`` afterwards has no effect."""
         cacerts = [b"PEM"]
         conn = wsx.Conn(URL, cacerts=cacerts)
         cacerts.clear()
         self.assertEqual(list(conn.cacerts), [b"PEM"])
 
     def test_replace(self) -> None:
-        """``replace`` gives a changed copy and leaves the original."""
+        """``replace`` returns a changed copy and keeps the original."""
         conn = wsx.Conn(URL, ping_interval=7.0, extra_headers={"X-A": "1"})
         changed = conn.replace(url="wss://other.test:81/x", close_timeout=1.0)
         self.assertIsNot(changed, conn)
@@ -874,7 +875,7 @@ class ImmutabilityTests(SynchronousTestCase):
         self.assertEqual((conn.url, conn.close_timeout), (URL, 5.0))
 
     def test_replace_reads_the_new_url(self) -> None:
-        """Everything that follows from the URL follows from the new one."""
+        """Everything that is derived from the URL is derived from the new one."""
         changed = wsx.Conn("ws://u:p@a.test/x").replace(url="wss://b.test:81/y")
         self.assertEqual((changed.parsed.host, changed.parsed.port), ("b.test", 81))
         self.assertEqual(header_of(changed, "host"), ["b.test:81"])
@@ -887,7 +888,7 @@ class ImmutabilityTests(SynchronousTestCase):
         self.assertNotEqual(conn.replace(compression=None), conn)
 
     def test_replace_checks(self) -> None:
-        """``replace`` refuses what construction refuses."""
+        """``replace`` refuses what the constructor refuses."""
         conn = wsx.Conn(URL)
         self.assertRaises(wsx.URLError, conn.replace, url="nonsense")
         self.assertRaises(ValueError, conn.replace, extra_headers={"X": "\r\n"})
@@ -895,18 +896,18 @@ class ImmutabilityTests(SynchronousTestCase):
 
 
 class AnswerTests(SynchronousTestCase):
-    """What a Conn knows of the server's answer."""
+    """The server's response in a Conn."""
 
     HEADERS = (("Set-Cookie", "a"), ("X-A", "é"), ("set-cookie", "b"))
 
     def test_nothing_before_the_handshake(self) -> None:
-        """A new Conn knows of no answer."""
+        """A new Conn has no response."""
         conn = wsx.Conn(URL)
         known = (conn.resp_headers, conn.resp_status, conn.subprotocol, conn.extensions, conn.peer)
         self.assertEqual(known, ((), None, None, (), None))
 
     def test_resp_header(self) -> None:
-        """Headers are found whatever their case; one that is not there is None."""
+        """Header names are case-insensitive; a missing header is None."""
         conn = wsx.Conn(URL).replace(resp_headers=self.HEADERS, resp_status=101)
         for name in ("x-a", "X-A", "x-A"):
             self.assertEqual(conn.resp_header(name), "é")
@@ -914,12 +915,12 @@ class AnswerTests(SynchronousTestCase):
         self.assertIsNone(conn.resp_header("X-B"))
 
     def test_resp_headers(self) -> None:
-        """Order and duplicates are kept."""
+        """Order and duplicates of the headers are kept."""
         conn = wsx.Conn(URL).replace(resp_headers=self.HEADERS, resp_status=101)
         self.assertEqual(tuple(conn.resp_headers), self.HEADERS)
 
     def test_without_answer(self) -> None:
-        """The Conn for the next attempt knows nothing of the last answer."""
+        """The Conn for the next attempt has no response."""
         conn = wsx.Conn(URL, ping_interval=7.0)
         answered = conn.replace(
             resp_headers=self.HEADERS, resp_status=101, subprotocol="a", extensions=("x",), peer="p"

@@ -1,4 +1,4 @@
-"""Tests of what a Conn shows of its secrets."""
+"""Tests of how a Conn hides its secrets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = "s3cr3t"
 
 
 def reachable(value: Any) -> list[Any]:
-    """Gives a value and all that its attributes and items lead to."""
+    """Return a value and everything that can be reached through attributes and items."""
     found: list[Any] = []
     waiting = [value]
     while waiting:
@@ -36,10 +36,10 @@ def reachable(value: Any) -> list[Any]:
 
 
 class RedactedTests(SynchronousTestCase):
-    """What ``redacted`` gives: a copy without secrets, to be looked at."""
+    """``redacted`` returns a copy without secrets."""
 
     def assert_clean(self, conn: wsx.Conn, *secrets: str) -> wsx.Conn:
-        """No secret is in the copy's attributes, and each is in the Conn itself; gives the copy."""
+        """Assert that the secrets are in the Conn and not in its copy; return the copy."""
         own = [str(value) for value in reachable(conn)]
         copy = conn.redacted()
         for secret in secrets or (SECRET,):
@@ -50,14 +50,14 @@ class RedactedTests(SynchronousTestCase):
         return copy
 
     def test_walk(self) -> None:
-        """The walk over attributes finds what is deep in a Conn."""
+        """The traversal of attributes finds values deep inside a Conn."""
         options = {"certificate": "/c", "private_key": b"deep"}
         conn = wsx.Conn("ws://h.test/?a=b", extra_headers={"X-A": "header"}, ssl_options=options)
         for value in ("ws://h.test/?a=b", "/?a=b", "X-A", "header", "private_key", b"deep"):
             self.assertIn(value, reachable(conn))
 
     def test_password(self) -> None:
-        """The URL's password is gone, also where it was percent-encoded; the rest is there."""
+        """The URL's password is hidden, also a percent-encoded one; the rest is kept."""
         copy = self.assert_clean(wsx.Conn(f"wss://user:{SECRET}@h.test:81/path"))
         parsed = copy.parsed
         self.assertEqual((parsed.username, parsed.host, parsed.port), ("user", "h.test", 81))
@@ -65,14 +65,14 @@ class RedactedTests(SynchronousTestCase):
         self.assert_clean(wsx.Conn("ws://user:%73ecret%40@h.test/"), "%73ecret%40", "secret@")
 
     def test_odd_users(self) -> None:
-        """Whatever user name goes with a password, the copy can be made."""
+        """A copy can be made for any user name that accompanies a password."""
         for user in ("", "a%40b", "a%3Ab", "%C3%A9", "%25"):
             with case(user):
                 conn = wsx.Conn(f"ws://{user}:{SECRET}@h.test/")
                 self.assertEqual(self.assert_clean(conn).parsed.username, conn.parsed.username)
 
     def test_query_values(self) -> None:
-        """Query values are gone, and what is no list of pairs is a value; names are there."""
+        """Query values are hidden, and so is a query without names; names are kept."""
         for query in (f"token={SECRET}", SECRET, f"a&{SECRET}", f"a=b;c={SECRET}", f"?{SECRET}"):
             with case(query):
                 self.assert_clean(wsx.Conn(f"ws://h.test/p?{query}"))
@@ -81,7 +81,7 @@ class RedactedTests(SynchronousTestCase):
         self.assertIn("user=", copy.parsed.resource)
 
     def test_hosts(self) -> None:
-        """The copy has the same host and port, of whatever kind they are."""
+        """The copy has the same host and port, of any kind."""
         for host in ("h.test", "h.test:81", "1.2.3.4", "[::1]", "[::1]:81", "bücher.test"):
             with case(host):
                 conn = wsx.Conn(f"ws://user:{SECRET}@{host}/?t={SECRET}")
@@ -89,7 +89,10 @@ class RedactedTests(SynchronousTestCase):
                 self.assertEqual(copy.parsed.authority, conn.parsed.authority)
 
     def test_secret_headers(self) -> None:
-        """Values of secret headers are gone, in any case, each time; names and others stay."""
+        """Values of secret headers are hidden, whatever their case.
+
+        Names and other headers are kept.
+        """
         for name in ("Authorization", "Cookie", "Proxy-Authorization", "Set-Cookie"):
             for spelling in (name, name.lower(), name.upper()):
                 with case(spelling):
@@ -100,7 +103,7 @@ class RedactedTests(SynchronousTestCase):
                     self.assertIn(("X-A", "shown"), copy.extra_headers)
 
     def test_response_headers(self) -> None:
-        """So are those of the server's answer; the answer itself stays."""
+        """Secret response headers are hidden; the rest of the response is kept."""
         headers = (("Set-Cookie", SECRET), ("Server", "shown"), ("set-cookie", f"a={SECRET}"))
         answer = {"resp_status": 101, "subprotocol": "chat", "extensions": ("x",), "peer": "1:2"}
         conn = wsx.Conn(URL).replace(resp_headers=headers, **answer)
@@ -109,7 +112,7 @@ class RedactedTests(SynchronousTestCase):
         self.assertEqual({name: getattr(copy, name) for name in answer}, answer)
 
     def test_proxy_password(self) -> None:
-        """The proxy's password is gone; its user, host and port are there."""
+        """The proxy's password is hidden; its user, host and port are kept."""
         for proxy in ("p.test:3128", "p.test", "[::1]:3128"):
             with case(proxy):
                 copy = self.assert_clean(wsx.Conn(URL, proxy=f"http://user:{SECRET}@{proxy}"))
@@ -120,7 +123,7 @@ class RedactedTests(SynchronousTestCase):
                 )
 
     def test_private_key(self) -> None:
-        """Key and certificate (which may have a key in it) are gone; other options are there."""
+        """Key and certificate, which may include a key, are hidden; other options are kept."""
         for certificate in (f"cert {SECRET}".encode(), f"/{SECRET}.pem"):
             options = {
                 "certificate": certificate,
@@ -133,13 +136,13 @@ class RedactedTests(SynchronousTestCase):
             self.assertEqual(set(copy.ssl_options), set(options))
 
     def test_private_key_in_cacerts(self) -> None:
-        """So are the trusted certificates: people put keys into such files."""
+        """Trusted certificates are hidden, because such files may include a key."""
         for cacerts in (SECRET.encode(), [b"a", SECRET.encode()]):
             with case(cacerts):
                 self.assert_clean(wsx.Conn(URL, cacerts=cacerts))
 
     def test_everything_at_once(self) -> None:
-        """A Conn with each kind of secret; those of the original are untouched."""
+        """A Conn with each kind of secret is redacted completely and itself unchanged."""
         conn = wsx.Conn(
             "wss://user:url-password@h.test/p?token=query-value",
             extra_headers=[("Authorization", "auth-value"), ("cookie", "cookie-value")],
@@ -160,7 +163,7 @@ class RedactedTests(SynchronousTestCase):
         self.assertEqual((copy.compression, copy.resp_status), ("deflate", 101))
 
     def test_repr(self) -> None:
-        """The copy's ``repr`` is the original's."""
+        """The copy and the original have the same ``repr``."""
         for conn in (
             wsx.Conn(f"ws://u:{SECRET}@h.test/?a={SECRET}", extra_headers={"Cookie": SECRET}),
             wsx.Conn(URL, proxy=f"http://u:{SECRET}@p.test:1", cacerts=b"pem", ping_timeout=1.0),
@@ -170,12 +173,12 @@ class RedactedTests(SynchronousTestCase):
                 self.assertEqual(repr(conn.redacted()), repr(conn))
 
     def test_twice(self) -> None:
-        """A redacted copy redacted is the same."""
+        """Redacting a redacted copy does not change it."""
         copy = wsx.Conn(f"ws://u:{SECRET}@h.test/?a={SECRET}", cacerts=b"pem").redacted()
         self.assertEqual(copy.redacted(), copy)
 
     def test_nothing_to_hide(self) -> None:
-        """Without a secret it is the Conn itself."""
+        """Without a secret, ``redacted`` returns the Conn itself."""
         for conn in (
             wsx.Conn(URL),
             wsx.Conn("ws://user@h.test/p", extra_headers={"X-A": "b"}, proxy="http://p.test:1"),
@@ -186,17 +189,17 @@ class RedactedTests(SynchronousTestCase):
 
 
 class ReprTests(SynchronousTestCase):
-    """What ``repr`` shows, and what it never does."""
+    """What ``repr`` shows, and what it hides."""
 
     def assert_hidden(self, conn: wsx.Conn, *shown: str) -> None:
-        """The secret is in no text of the Conn; the other parts are."""
+        """Assert that no text of the Conn has the secret, and that its ``repr`` has the parts."""
         for text in (repr(conn), str(conn), f"{conn}", f"{conn!r:>5}"):
             self.assertNotIn(SECRET, text)
             for part in shown:
                 self.assertIn(part, text)
 
     def test_password(self) -> None:
-        """The URL's password is hidden, the rest of it is shown."""
+        """The URL's password is hidden; the rest of the URL is shown."""
         self.assert_hidden(
             wsx.Conn(f"wss://user:{SECRET}@h.test:81/path"), "user", "h.test:81/path"
         )
@@ -208,18 +211,18 @@ class ReprTests(SynchronousTestCase):
             self.assertNotIn(part, text)
 
     def test_query_values(self) -> None:
-        """Query values are hidden, their names are shown."""
+        """Query values are hidden; their names are shown."""
         conn = wsx.Conn(f"ws://h.test/p?token={SECRET}&user={SECRET}={SECRET}&x=")
         self.assert_hidden(conn, "h.test/p", "token", "user")
 
     def test_query_without_names(self) -> None:
-        """A query that is no list of pairs is a value."""
+        """A query without names is hidden."""
         for query in (SECRET, f"a&{SECRET}", f"a=b;c={SECRET}", f"={SECRET}", f"?{SECRET}"):
             with case(query):
                 self.assert_hidden(wsx.Conn(f"ws://h.test/?{query}"), "h.test")
 
     def test_secret_headers(self) -> None:
-        """Authorization, Cookie and Proxy-Authorization, in any case, as str and as bytes."""
+        """Authorization, Cookie and Proxy-Authorization are hidden, as str and as bytes."""
         for name in ("Authorization", "Cookie", "Proxy-Authorization"):
             for spelling in (name, name.lower(), name.upper(), name.encode()):
                 for headers in ({spelling: f"Bearer {SECRET}"}, [(spelling, SECRET.encode())]):
@@ -228,7 +231,7 @@ class ReprTests(SynchronousTestCase):
 
     @each(["X-Api-Key", "X-CSRF-Token", "Client-Secret", "X-Password", "X-Hub-Signature-256"])
     def test_headers_that_are_secret_by_rule(self, name: str) -> None:
-        """So is each header whose name has one of the words that Conn documents."""
+        """Headers with one of the words that Conn documents in their name are hidden."""
         self.assert_hidden(wsx.Conn(URL, extra_headers={name: SECRET}), name)
         headers = ((name, SECRET), ("Sec-WebSocket-Accept", "shown"), ("Keep-Alive", "shown too"))
         conn = wsx.Conn(URL).replace(resp_headers=headers, resp_status=101)
@@ -239,7 +242,7 @@ class ReprTests(SynchronousTestCase):
         self.assertIn("visible", repr(wsx.Conn(URL, extra_headers={"X-A": "visible"})))
 
     def test_response_cookies(self) -> None:
-        """The server's cookies are hidden in the copy that ``handle_connect`` gets."""
+        """The server's cookies are hidden in the copy that ``handle_connect`` receives."""
         headers = (("Set-Cookie", SECRET), ("Server", "visible"))
         conn = wsx.Conn(URL).replace(resp_headers=headers, resp_status=101)
         self.assert_hidden(conn, "visible")
@@ -250,22 +253,22 @@ class ReprTests(SynchronousTestCase):
         self.assert_hidden(conn, "user:", "p.test:3128")
 
     def test_private_key(self) -> None:
-        """The private key is hidden, the name is shown."""
+        """The private key is hidden; the name of the option is shown."""
         options = {"certificate": "/c.pem", "private_key": SECRET.encode(), "server_name": "x.test"}
         self.assert_hidden(wsx.Conn(URL, ssl_options=options), "x.test")
 
     def test_private_key_in_the_certificate(self) -> None:
-        """One PEM with certificate and key is hidden as well."""
+        """A PEM value with certificate and key is hidden."""
         pem = f"-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n{SECRET}".encode()
         self.assert_hidden(wsx.Conn(URL, ssl_options={"certificate": pem}), "h.test")
 
     def test_parsed_url(self) -> None:
-        """What ``parse_url`` gives hides the same."""
+        """The result of ``parse_url`` hides the same parts."""
         parsed = wsx.Conn.parse_url(f"ws://user:{SECRET}@h.test/?token={SECRET}")
         self.assertNotIn(SECRET, repr(parsed))
 
     def test_options(self) -> None:
-        """Options that are not at their default are shown, the others are not."""
+        """Options that differ from their default are shown, others are not."""
         text = repr(wsx.Conn(URL, ping_interval=7.5, compression="deflate"))
         self.assertIn("ping_interval=7.5", text)
         self.assertIn("compression='deflate'", text)

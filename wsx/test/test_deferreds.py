@@ -9,13 +9,13 @@ from wsx._deferreds import Waiters
 
 
 class WaitersTests(SynchronousTestCase):
-    """Waiters: asked for one by one, fired together."""
+    """Waiters: Deferreds that are requested individually and fired together."""
 
     def setUp(self) -> None:
         self.waiters: Waiters[str] = Waiters()
 
     def test_succeed(self) -> None:
-        """All fire with the result, in the order of asking."""
+        """All fire with the result, in the order in which they were requested."""
         order: list[int] = []
         for number in range(3):
             self.waiters.add().addCallback(lambda _, number: order.append(number), number)
@@ -31,7 +31,7 @@ class WaitersTests(SynchronousTestCase):
             self.failureResultOf(waiter, ValueError)
 
     def test_cancelled(self) -> None:
-        """A cancelled one is forgotten, and fired by nobody else."""
+        """A cancelled Deferred is removed and not fired again."""
         waiter = self.waiters.add()
         waiter.cancel()
         self.failureResultOf(waiter, CancelledError)
@@ -39,7 +39,7 @@ class WaitersTests(SynchronousTestCase):
         self.waiters.succeed("late")
 
     def test_cancelled_by_the_one_before(self) -> None:
-        """A callback may cancel the next: it is not fired twice."""
+        """A callback can cancel the next Deferred, which is then not fired again."""
         first: Deferred[str] = self.waiters.add()
         second = self.waiters.add()
         first.addCallback(lambda _: second.cancel())
@@ -47,7 +47,7 @@ class WaitersTests(SynchronousTestCase):
         self.failureResultOf(second, CancelledError)
 
     def test_asked_while_firing(self) -> None:
-        """Who asks in a callback waits for the next time."""
+        """A Deferred that is requested in a callback waits for the next call."""
         later: list[Deferred[str]] = []
         self.waiters.add().addCallback(lambda _: later.append(self.waiters.add()))
         self.waiters.succeed("one")

@@ -1,4 +1,4 @@
-"""Tests of wsx._error_texts: refusals, causes and wrong results in words."""
+"""Tests of wsx._error_texts: texts of refusals, causes and invalid results."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SECRET = "s3cr3t"
 
 
 class RefusalTests(SynchronousTestCase):
-    """``refusal`` tells who answered with which status, and where a redirect leads."""
+    """``refusal`` describes who refused, with which status, and where a redirect leads."""
 
     def test_status(self) -> None:
-        """Who, code and phrase."""
+        """The text says who refused, with the code and the phrase."""
         self.assertEqual(refusal("the server", 503, "Busy", ()), "the server answered 503 Busy")
         self.assertEqual(refusal("the proxy", 407, "No", ()), "the proxy answered 407 No")
 
@@ -45,7 +45,7 @@ class RefusalTests(SynchronousTestCase):
 
     @each([200, 201, 401, 503])
     def test_location_of_another_status(self, code: int) -> None:
-        """A Location that is not a redirect is left out."""
+        """A Location header of a status that is not a redirect is left out."""
         text = refusal("the server", code, "No", [("Location", "/elsewhere")])
         self.assertEqual(text, f"the server answered {code} No")
 
@@ -54,7 +54,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(refusal("the server", 302, "", ()), "the server answered 302")
 
     def test_foreign_text(self) -> None:
-        """Phrase and target are on one line, escaped and cut."""
+        """Phrase and target are on one line, escaped and truncated."""
         hostile = "\x1b[31m\x07\x9b2J\u202e\u2028\r\n" + "x" * 60_000
         text = refusal("the server", 302, hostile, [("Location", "https://h/" + hostile)])
         self.assertTrue(text.isprintable(), text)
@@ -63,14 +63,14 @@ class RefusalTests(SynchronousTestCase):
 
 
 class RefusalDetailsTests(SynchronousTestCase):
-    """``refusal_details`` adds what a log shows."""
+    """``refusal_details`` returns what a log shows in addition."""
 
     def test_none(self) -> None:
-        """Without these headers and a body there are none."""
+        """Without these headers and a body there are no details."""
         self.assertEqual(refusal_details([("Set-Cookie", SECRET), ("X-Auth", SECRET)], b""), [])
 
     def test_headers(self) -> None:
-        """Challenges and Retry-After, in any case; several values are joined."""
+        """Challenges and Retry-After are shown, in any case; several values are joined."""
         headers = [
             ("retry-after", "30"),
             ("www-authenticate", 'Basic realm="x"'),
@@ -98,7 +98,7 @@ class RefusalDetailsTests(SynchronousTestCase):
         ]
     )
     def test_body(self, label: str, kind: str | None, body: bytes, shown: str) -> None:
-        """Of a text body the first line that is not blank is shown."""
+        """The first line of a text body that is not blank is shown."""
         headers = [] if kind is None else [("Content-Type", kind)]
         self.assertEqual(refusal_details(headers, body), [f'body: "{shown}"'])
 
@@ -110,11 +110,11 @@ class RefusalDetailsTests(SynchronousTestCase):
         ]
     )
     def test_no_text(self, label: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Any other body is not shown."""
+        """A body that is not text is not shown."""
         self.assertEqual(refusal_details(headers, body), [])
 
     def test_foreign_text(self) -> None:
-        """Headers and body are on one line, escaped and cut."""
+        """Headers and body are on one line, escaped and truncated."""
         hostile = "\x1b[31m\u2028" + "x" * 60_000
         headers = [("WWW-Authenticate", hostile), ("Retry-After", hostile)]
         for detail in refusal_details(headers, b"\x1b[31m" + b"x" * 60_000):
@@ -124,7 +124,7 @@ class RefusalDetailsTests(SynchronousTestCase):
 
 
 class CauseTests(SynchronousTestCase):
-    """``cause`` tells what a connection failed with."""
+    """``cause`` describes why a connection failed."""
 
     @each(
         [
@@ -144,23 +144,23 @@ class CauseTests(SynchronousTestCase):
         ]
     )
     def test_cause(self, label: str, error: Exception, text: str) -> None:
-        """Certificates and clean closes have words of their own."""
+        """Certificate errors and clean closes have texts of their own."""
         self.assertEqual(cause(error), text)
         self.assertEqual(cause(error, detailed=True), text)
 
     def test_detailed(self) -> None:
-        """Details of an exception of wsx are shown if they are asked for."""
+        """Details of wsx exceptions are shown on request."""
         error = wsx.RequestError(407, "No", [("Proxy-Authenticate", "Basic")], b"", "the proxy")
         self.assertEqual(cause(error), "the proxy answered 407 No")
         shown = "the proxy answered 407 No; Proxy-Authenticate: Basic"
         self.assertEqual(cause(error, detailed=True), shown)
 
     def test_certificate_problem_of_another_error(self) -> None:
-        """An error that is not about a certificate has none."""
+        """An error that is not about a certificate has no certificate problem."""
         self.assertIsNone(certificate_problem(OSError("Connection refused")))
 
     def test_is_clean_close(self) -> None:
-        """ConnectionDone and its subclasses are clean; everything else is not."""
+        """ConnectionDone and its subclasses are clean; every other exception is not."""
 
         class Own(ConnectionDone):
             pass
@@ -175,7 +175,7 @@ MOST = "Ok, Reply, Close or None"
 
 
 class WrongResultTests(SynchronousTestCase):
-    """``wrong_result`` tells what a callback returned and what it may return."""
+    """``wrong_result`` describes what a callback returned and what it may return."""
 
     @each(
         [
@@ -190,7 +190,7 @@ class WrongResultTests(SynchronousTestCase):
         ]
     )
     def test_allowed(self, callback: str, allowed: str) -> None:
-        """The allowed results follow from the callback's name."""
+        """The allowed results depend on the callback."""
         text = wrong_result(callback, "abc")
         self.assertEqual(text, f"{callback} returned 'abc' (expected {allowed})")
 
@@ -203,7 +203,7 @@ class WrongResultTests(SynchronousTestCase):
         ]
     )
     def test_hides_the_state(self, name: str, result: object) -> None:
-        """A result is shown by its name, without the state in it."""
+        """A result is shown by its name, without its state."""
         text = wrong_result("code_change", result)
         self.assertEqual(text, f"code_change returned {name}(...) (expected Ok or None)")
 
@@ -218,7 +218,7 @@ class WrongResultTests(SynchronousTestCase):
         ]
     )
     def test_wrong_reconnect(self, label: str, result: Any, shown: str) -> None:
-        """Of a Reconnect with a wrong value, both values are shown, and what they may be."""
+        """For a Reconnect with a wrong value, the value and the expectation are shown."""
         allowed = "conn: a Conn or None; after: a number of at least 0 or None"
         text = wrong_result("handle_disconnect", result)
         self.assertEqual(
@@ -226,7 +226,7 @@ class WrongResultTests(SynchronousTestCase):
         )
 
     def test_long(self) -> None:
-        """A long result is cut, and one whose ``repr`` fails harms nothing."""
+        """A long result is truncated, and a ``repr`` that fails is handled."""
 
         class Broken:
             def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Tests of wsx.errors: the family, what each member knows, and what its text keeps to itself."""
+"""Tests of wsx.errors: the hierarchy, the attributes, and the texts without secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wsx.test.support.each import each
 
 SECRET = "s3cr3t"
 
-# Every class of design section 6: its arguments, in order, as attribute names and values.
+# Every class of design section 6, with the names and values of its arguments, in order.
 FAMILY: list[tuple[type[wsx.WsxError], dict[str, Any]]] = [
     (wsx.URLError, {"url": "nonsense"}),
     (wsx.ConnError, {"original": OSError("refused")}),
@@ -57,7 +57,7 @@ class Feed(wsx.Handler[Any]):
 
 
 def make(kind: type[wsx.WsxError], values: dict[str, Any]) -> wsx.WsxError:
-    """Makes an error of positional arguments, as the design writes them."""
+    """Make an error from positional arguments, as in the design."""
     return kind(*values.values())
 
 
@@ -67,12 +67,12 @@ def classes() -> list[str]:
 
 
 def comparable(values: dict[str, Any]) -> dict[str, Any]:
-    """Exceptions are equal only to themselves: compare them by their repr."""
+    """Return a value to compare errors by: exceptions are equal only to themselves."""
     return {k: repr(v) if isinstance(v, Exception) else v for k, v in values.items()}
 
 
 class FamilyTests(SynchronousTestCase):
-    """The tree of design section 6."""
+    """The exception hierarchy of design section 6."""
 
     def test_all_derive_from_wsx_error(self) -> None:
         """Every exception of the module derives from WsxError, which is an Exception."""
@@ -82,14 +82,14 @@ class FamilyTests(SynchronousTestCase):
                 self.assertTrue(issubclass(getattr(errors, name), wsx.WsxError))
 
     def test_all_are_public(self) -> None:
-        """Every exception is a name of the package."""
+        """Every exception is exported by the package."""
         for name in classes():
             with case(name):
                 self.assertIn(name, wsx.__all__)
                 self.assertIs(getattr(wsx, name), getattr(errors, name))
 
     def test_family_is_complete(self) -> None:
-        """The module has the classes that the design lists, and their base."""
+        """The module has the classes of the design, and their base class."""
         listed = {kind.__name__ for kind, _ in FAMILY} | {"WsxError"}
         self.assertEqual(set(classes()), listed)
 
@@ -102,7 +102,7 @@ class FamilyTests(SynchronousTestCase):
         self.assertTrue(issubclass(wsx.UnknownNameError, LookupError))
 
     def test_none_is_another(self) -> None:
-        """No class of the family catches another one."""
+        """No class of the hierarchy catches another one."""
         for kind, values in FAMILY:
             error = make(kind, values)
             caught = [other.__name__ for other, _ in FAMILY if isinstance(error, other)]
@@ -110,24 +110,24 @@ class FamilyTests(SynchronousTestCase):
 
 
 class AttributeTests(SynchronousTestCase):
-    """Errors carry values."""
+    """Errors carry values as attributes."""
 
     def test_attributes(self) -> None:
-        """Each argument is an attribute of the name that the design gives it."""
+        """Each argument is an attribute with the name in the design."""
         for kind, values in FAMILY:
             with case(kind.__name__):
                 error = make(kind, values)
                 self.assertEqual({name: getattr(error, name) for name in values}, values)
 
     def test_keywords(self) -> None:
-        """The arguments may be given by name."""
+        """The arguments can be given by name."""
         for kind, values in FAMILY:
             with case(kind.__name__):
                 error = kind(**values)
                 self.assertEqual({name: getattr(error, name) for name in values}, values)
 
     def test_pickle(self) -> None:
-        """An error survives pickling with all that it knows."""
+        """An error can be pickled with all its attributes."""
         for kind, values in FAMILY:
             with case(kind.__name__):
                 error = make(kind, values)
@@ -137,7 +137,7 @@ class AttributeTests(SynchronousTestCase):
                 self.assertEqual(str(again), str(error))
 
     def test_copy(self) -> None:
-        """An error survives copying, shallow and deep."""
+        """An error can be copied, shallowly and deeply."""
         for kind, values in FAMILY:
             for duplicate in (copy.copy, copy.deepcopy):
                 with case((kind.__name__, duplicate.__name__)):
@@ -160,10 +160,10 @@ class AttributeTests(SynchronousTestCase):
 
 
 class TextTests(SynchronousTestCase):
-    """What ``str()`` says, and what it never says."""
+    """What ``str()`` shows, and what it hides."""
 
     def test_text_is_one_line(self) -> None:
-        """Every error says something, in one line."""
+        """The text of every error is one line that is not empty."""
         for kind, values in FAMILY:
             with case(kind.__name__):
                 text = str(make(kind, values))
@@ -171,65 +171,65 @@ class TextTests(SynchronousTestCase):
                 self.assertEqual(len(text.splitlines()), 1, text)
 
     def test_request_error(self) -> None:
-        """A refusal's text names code and message."""
+        """The text of a refusal has its code and message."""
         self.assertIn("503 Busy", str(wsx.RequestError(503, "Busy", (), b"")))
 
     def test_request_error_hides_headers_and_body(self) -> None:
-        """A refusal's text has neither header values nor the body."""
+        """The text of a refusal has neither header values nor the body."""
         error = wsx.RequestError(401, "No", [("Set-Cookie", SECRET)], SECRET.encode())
         self.assertNotIn(SECRET, str(error))
         self.assertNotIn("Set-Cookie", str(error))
 
     def test_handshake_error_says_which_check(self) -> None:
-        """A wrong handshake's text says which check failed, and not what the header had."""
+        """The text of a HandshakeError names the check that failed, without the header's value."""
         error = wsx.HandshakeError("due", SECRET, "the Upgrade header is missing")
         self.assertIn("the Upgrade header is missing", str(error))
         self.assertNotIn(SECRET, str(error))
 
     def test_frame_encode_error_hides_the_payload(self) -> None:
-        """The text of a frame that cannot be sent does not have its payload."""
+        """The text of a FrameEncodeError does not show the payload."""
         error = wsx.FrameEncodeError("over 125 bytes", "ping", SECRET.encode(), None)
         self.assertIn("over 125 bytes", str(error))
         self.assertIn("ping", str(error))
         self.assertNotIn(SECRET, str(error))
 
     def test_url_error_hides_the_url(self) -> None:
-        """A URL may have a password: the text does not repeat it."""
+        """The text of a URLError does not show a password of the URL."""
         self.assertNotIn(SECRET, str(wsx.URLError(f"ws://user:{SECRET}@h:0")))
 
     def test_invalid_frame_error_hides_the_payload(self) -> None:
-        """What is no frame is told by its beginning and end only."""
+        """The text of an InvalidFrameError shows only the beginning and the end of the value."""
         error = wsx.InvalidFrameError("a" * 100 + SECRET + "a" * 100)
         self.assertNotIn(SECRET, str(error))
         self.assertLess(len(str(error)), 150)
 
     def test_bad_response_error_hides_the_arguments(self) -> None:
-        """A bad answer's text tells callback and answer, not what the callback got."""
+        """The text of a BadResponseError has callback and result, but not the arguments."""
         error = wsx.BadResponseError(7, wsx.Handler(), "handle_frame", (wsx.Text(SECRET), SECRET))
         self.assertIn("handle_frame", str(error))
         self.assertIn("7", str(error))
         self.assertNotIn(SECRET, str(error))
 
     def test_bad_response_error_cuts_the_answer(self) -> None:
-        """A long answer is cut."""
+        """A long result is truncated."""
         error = wsx.BadResponseError("x" * 10_000, wsx.Handler(), "handle_frame", ())
         self.assertLess(len(str(error)), 200)
 
     def test_conn_error_names_its_original(self) -> None:
-        """The text of a ConnError tells what was underneath, also where that says nothing."""
+        """The text of a ConnError names the original error, even if that has no text."""
         self.assertIn("OSError: refused", str(wsx.ConnError(OSError("refused"))))
         self.assertIn("TimeoutError", str(wsx.ConnError(TimeoutError())))
 
     def test_invalid_frame_error_of_a_frame_without_payload(self) -> None:
-        """The text can be had of anything that is no frame, a bare ``Frame`` too."""
+        """An InvalidFrameError of any value has a text, also of a bare ``Frame``."""
         self.assertTrue(str(wsx.InvalidFrameError(wsx.Frame.__new__(wsx.Frame))))
 
 
 class HelperTests(SynchronousTestCase):
-    """What the other modules use to end with a reason."""
+    """Helpers of other modules."""
 
     def test_as_exception(self) -> None:
-        """An exception is itself; any other reason comes as ClientEnded."""
+        """``as_exception`` returns an exception itself, and any other reason in a ClientEnded."""
         error = OSError()
         self.assertIs(as_exception(error), error)
         wrapped = as_exception(wsx.Shutdown("x"))
@@ -238,7 +238,7 @@ class HelperTests(SynchronousTestCase):
 
 
 class ExplanationTests(SynchronousTestCase):
-    """What a ConnError says of its cause."""
+    """The explanation in a ConnError."""
 
     def test_certificate(self) -> None:
         """[S18] A certificate that fails verification is reported as such, for chain and name."""
@@ -249,7 +249,7 @@ class ExplanationTests(SynchronousTestCase):
         self.assertEqual(str(wsx.ConnError(VerificationError(errors=[]))), text)
 
     def test_explanation(self) -> None:
-        """An explanation takes the place of the cause's own text."""
+        """An explanation replaces the text of the cause."""
         cause = Exception([("SSL routines", "", "certificate verify failed")])
         error = wsx.ConnError(cause, "the server's certificate has expired")
         self.assertEqual(str(error), "connection failed: the server's certificate has expired")
@@ -258,7 +258,7 @@ class ExplanationTests(SynchronousTestCase):
         self.assertEqual(error.explanation, "the server's certificate has expired")
 
     def test_no_explanation(self) -> None:
-        """There is none by default."""
+        """By default there is no explanation."""
         self.assertIsNone(wsx.ConnError(OSError()).explanation)
 
     def test_explanation_survives_pickling(self) -> None:
@@ -267,31 +267,31 @@ class ExplanationTests(SynchronousTestCase):
         self.assertEqual(again.explanation, "no TLS on this port")
 
     def test_explanation_is_escaped(self) -> None:
-        """An explanation may quote a server: it is on one line, escaped and cut."""
+        """An explanation that quotes a server is one line, escaped and truncated."""
         text = str(wsx.ConnError(OSError(), "\x1b[2J\n" + "x" * 10_000))
         self.assertTrue(text.isprintable(), text)
         self.assertLess(len(text), 400)
 
     def test_clean_close(self) -> None:
-        """A clean end of TCP does not read like a contradiction."""
+        """The text of a clean TCP close does not contradict itself."""
         text = "connection failed: the server closed the TCP connection"
         self.assertEqual(str(wsx.ConnError(ConnectionDone())), text)
 
 
 class RefusalTests(SynchronousTestCase):
-    """What a RequestError says, in short and in long."""
+    """The short and long texts of a RequestError."""
 
     HEADERS = (("WWW-Authenticate", "Basic"), ("Set-Cookie", SECRET), ("Retry-After", "30"))
 
     def test_who(self) -> None:
-        """The server is the default; a proxy says that it is one."""
+        """The text names the server by default, or the proxy."""
         error = wsx.RequestError(407, "No", who="the proxy")
         self.assertEqual(error.who, "the proxy")
         self.assertEqual(str(error), "the proxy answered 407 No")
         self.assertEqual(wsx.RequestError(503, "Busy").who, "the server")
 
     def test_who_survives_pickling(self) -> None:
-        """It is pickled with the error."""
+        """The name of who refused is pickled."""
         again = pickle.loads(pickle.dumps(wsx.RequestError(407, "No", who="the proxy")))
         self.assertEqual(str(again), "the proxy answered 407 No")
 
@@ -312,7 +312,7 @@ class RefusalTests(SynchronousTestCase):
         )
 
     def test_summary_of_a_proxy(self) -> None:
-        """The summary of a ConnError has that of the proxy's refusal in it."""
+        """The summary of a ConnError includes that of the proxy's refusal."""
         error = wsx.ConnError(wsx.RequestError(401, "No", self.HEADERS, b"", "the proxy"))
         self.assertEqual(str(error), "connection failed: the proxy answered 401 No")
         self.assertEqual(
@@ -330,7 +330,7 @@ class RefusalTests(SynchronousTestCase):
                     self.assertEqual(error.summary, str(error))
 
     def test_describe_detailed(self) -> None:
-        """``describe`` shows the summary if it is asked for details."""
+        """``describe`` shows the summary on request."""
         error = wsx.RequestError(401, "No", self.HEADERS)
         self.assertEqual(describe(error), str(error))
         self.assertEqual(describe(error, detailed=True), error.summary)
@@ -348,7 +348,7 @@ class RefusalTests(SynchronousTestCase):
 
 
 class MessageTests(SynchronousTestCase):
-    """The texts of the other errors: what happened, which value, what is expected or follows."""
+    """The texts of the other errors: what happened, which value, what was expected."""
 
     @each(
         [
@@ -423,7 +423,7 @@ class MessageTests(SynchronousTestCase):
         ]
     )
     def test_message(self, label: str, error: wsx.WsxError, text: str) -> None:
-        """The whole text."""
+        """The text is complete."""
         self.assertEqual(str(error), text)
 
     @each([wsx.SendTimeout, wsx.PingTimeout, wsx.DataTimeout])
@@ -434,13 +434,13 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(kind(1.5).timeout, 1.5)
 
     def test_nested_restarts(self) -> None:
-        """The last reason is that of the supervisor at the bottom."""
+        """The reason shown is that of the innermost supervisor."""
         inner = wsx.MaxRestartsExceeded(1, 2.0, wsx.PingTimeout())
         text = str(wsx.MaxRestartsExceeded(3, 5.0, inner))
         self.assertTrue(text.endswith(f"last reason: {wsx.PingTimeout()}"), text)
 
     def test_foreign_reason(self) -> None:
-        """What a server sent is escaped in the text of a handshake's error."""
+        """Text from a server is escaped in a HandshakeError."""
         text = str(wsx.HandshakeError("due", None, "unknown extension \x1b[2J\n" + "x" * 60_000))
         self.assertTrue(text.isprintable(), text)
         self.assertLess(len(text), 400)

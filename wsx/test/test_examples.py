@@ -1,4 +1,4 @@
-"""Tests of docs/examples: each is run as its reader would run it, and looked into by import."""
+"""Tests of docs/examples: each is run as a reader would run it, and its module is tested."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 
-# For the whole module: the installed package has the tests, but not the examples.
+# For the whole module: the installed package includes the tests, but not the examples.
 skip = None if EXAMPLES.is_dir() else "docs/examples is not here; run the tests in a checkout"
 
 GREETING = "Yo Homies!"
@@ -43,7 +43,7 @@ TOKEN = "Bearer s3cret"
 
 @cache
 def load(name: str) -> Any:
-    """Imports an example; it runs nothing by that."""
+    """Import an example, which does not run it."""
     spec = importlib.util.spec_from_file_location(f"wsx_{name}", EXAMPLES / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -52,10 +52,10 @@ def load(name: str) -> Any:
 
 
 class ScriptCase(TwistdCase):
-    """Tests with examples in processes of their own."""
+    """Base class for tests that run examples as processes."""
 
     def script(self, name: str, *arguments: str, **environment: str) -> Twistd:
-        """Runs an example; without an authorization unless one is given."""
+        """Run an example, by default without an authorization."""
         ours = {k: v for k, v in os.environ.items() if k != "AUTHORIZATION"}
         path = os.pathsep.join(filter(None, [str(REPOSITORY), ours.get("PYTHONPATH")]))
         process = Twistd()
@@ -70,16 +70,16 @@ class ScriptCase(TwistdCase):
         return process
 
     async def assert_complains(self, process: Twistd, line: str) -> None:
-        """It ends with status 1 and one such line on standard error."""
+        """Assert that the process ends with status 1 and one such line on standard error."""
         self.assertEqual(await process.ended(), 1, process.errors)
         self.assertRegex(process.errors, rf"\A[^\n]*{line}[^\n]*\n\Z")
 
 
 class FolderTests(SynchronousTestCase):
-    """The folder as a whole."""
+    """The folder of examples."""
 
     def test_readme(self) -> None:
-        """The page about the examples says how to run each of them, and has no dead links."""
+        """The README shows how to run each example, and has no dead links."""
         page = (EXAMPLES / "README.md").read_text()
         scripts = {path.name for path in EXAMPLES.glob("*.py")}
         self.assertEqual(set(re.findall(r"python docs/examples/(\w+\.py)", page)), scripts)
@@ -91,7 +91,7 @@ class FolderTests(SynchronousTestCase):
 
 
 class Mute(WebsocketsServer):
-    """A server that listens politely."""
+    """A server that never sends a message."""
 
     async def _serve(self, connection: Any) -> None:
         await connection.wait_closed()
@@ -99,10 +99,10 @@ class Mute(WebsocketsServer):
 
 
 class EchoTests(MemoryCase):
-    """What the echo client's handler answers."""
+    """The handler of the echo client."""
 
     def test_conversation(self) -> None:
-        """It greets, sends what is cast, answers the question, and closes after its last words."""
+        """The handler greets, sends casts, replies to the question, and closes at the end."""
         self.patch(sys, "stdout", StringIO())
         client = self.open(load("echo_client").EchoClient)
         self.assertEqual(self.peer.received(), [(1, GREETING.encode())])
@@ -124,7 +124,7 @@ class EchoScriptTests(ScriptCase):
     """The echo client as a script."""
 
     async def test_conversation(self) -> None:
-        """Everything it said comes back, in order; then it closes with 1000 and status 0."""
+        """Every message is echoed in order; then the script closes with 1000 and status 0."""
         server = self.serve()
         process = self.script("echo_client", server.url())
         self.assertEqual(await process.ended(), 0, process.errors)
@@ -137,7 +137,7 @@ class EchoScriptTests(ScriptCase):
         self.assertEqual(await server.closes.get(), 1000)
 
     async def test_failures(self) -> None:
-        """A server that is not there is one line; no URL is the usage; both are status 1."""
+        """A refused connection is one line, a missing URL prints the usage; both have status 1."""
         refused = self.script("echo_client", f"ws://{HOST}:{self.unused_port()}/")
         usage = self.script("echo_client")
         await self.assert_complains(refused, "No conversation: connection failed: .*refused")
@@ -145,7 +145,7 @@ class EchoScriptTests(ScriptCase):
         self.assertIn("python echo_client.py ws://", usage.errors)
 
     async def test_silence(self) -> None:
-        """A server that says nothing is given up in the end."""
+        """The script gives up if the server sends nothing."""
         server = self.serve(Mute)
         self.patch(sys, "stdout", StringIO())
         with self.assertRaises(SystemExit) as caught:
@@ -154,7 +154,7 @@ class EchoScriptTests(ScriptCase):
         self.assertEqual(await server.closes.get(), 1001)
 
     async def test_twistd(self) -> None:
-        """Under twistd, from its own folder, it greets and stays until it is told to end."""
+        """Under twistd, in its own folder, the handler greets and runs until SIGTERM."""
         shutil.copy(EXAMPLES / "echo_client.py", self.directory)
         server = self.serve()
         process = self.twistd("--url", server.url(), "--handler", "echo_client.EchoClient")
@@ -168,7 +168,7 @@ class EchoScriptTests(ScriptCase):
 
 
 class Guard(WebsocketsServer):
-    """A server that greets those who are authorized; ``/short`` sends them home at once."""
+    """A server that greets authorized clients; it closes ``/short`` at once."""
 
     def _refuse(self, connection: Any, request: Any) -> Any:
         if request.headers.get("Authorization") == TOKEN:
@@ -186,10 +186,10 @@ class Guard(WebsocketsServer):
 
 
 class AuthorizationTests(MemoryCase):
-    """What goes on the wire."""
+    """The Authorization header on the wire."""
 
     def test_header(self) -> None:
-        """The environment's value is sent as it is, and never printed."""
+        """The value from the environment is sent unchanged and never printed."""
         self.patch(os, "environ", {"AUTHORIZATION": TOKEN})
         conn: Conn = load("authorization_header").authorized("ws://example.test/feed")
         self.assertNotIn("s3cret", repr(conn))
@@ -199,12 +199,12 @@ class AuthorizationTests(MemoryCase):
 
 
 class AuthorizationScriptTests(ScriptCase):
-    """The Authorization header as a script."""
+    """The Authorization example as a script."""
 
     name = "authorization_header"
 
     async def test_accepted(self) -> None:
-        """It prints what it gets, and why it ended, but never the secret."""
+        """The script prints messages and the reason of the end, but not the secret."""
         server = self.serve(Guard)
         process = self.script(self.name, server.url("/short"), AUTHORIZATION=TOKEN)
         self.assertEqual(await process.ended(), 0, process.errors)
@@ -214,7 +214,7 @@ class AuthorizationScriptTests(ScriptCase):
         self.assertEqual(process.errors, "")
 
     async def test_ctrl_c(self) -> None:
-        """Ctrl-C says goodbye to the server before the process ends."""
+        """On Ctrl-C, the script closes the connection before it ends."""
         server = self.serve(Guard)
         process = self.script(self.name, server.url(), AUTHORIZATION=TOKEN)
         await process.says("Received Text('welcome')")
@@ -225,14 +225,14 @@ class AuthorizationScriptTests(ScriptCase):
         self.assertNotIn("Traceback", process.errors)
 
     async def test_refused(self) -> None:
-        """A 401 is one line that says what the server asks for, without the secret; status 1."""
+        """A 401 is one line with the server's challenge and without the secret; status 1."""
         server = self.serve(Guard)
         process = self.script(self.name, server.url(), AUTHORIZATION="Bearer wr0ng")
         await self.assert_complains(process, r"401: .*Bearer realm=\"feed\"")
         self.assertNotIn("wr0ng", process.output + process.errors)
 
     async def test_failures(self) -> None:
-        """No authorization, and no server, are one line each, and status 1."""
+        """A missing authorization and a missing server are one line each, and status 1."""
         url = f"ws://{HOST}:{self.unused_port()}/"
         unset = self.script(self.name, url)
         refused = self.script(self.name, url, AUTHORIZATION=TOKEN)
@@ -244,7 +244,7 @@ class AuthorizationScriptTests(ScriptCase):
 
 
 class DevToolsTests(MemoryCase):
-    """The DevTools handler, against a browser that the test plays."""
+    """The DevTools handler; the test plays the browser."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -253,16 +253,16 @@ class DevToolsTests(MemoryCase):
         self.client = self.open(self.page)
 
     def commands(self) -> list[dict[str, Any]]:
-        """The commands that came since the last call."""
+        """Return the commands received since the last call."""
         return [json.loads(payload) for _, payload in self.peer.received()]
 
     def say(self, *messages: dict[str, Any]) -> None:
-        """The browser says these, in one read."""
+        """Send these messages from the browser in one read."""
         self.peer.send(b"".join(text(json.dumps(message)) for message in messages))
         self.step()
 
     def test_commands(self) -> None:
-        """A command is its number, method and parameters; even one named ``method``."""
+        """A command has a number, a method and parameters; a parameter can be named ``method``."""
         self.page.call("Page.enable")
         self.page.call("Fetch.continueRequest", method="PUT")
         self.assertEqual(
@@ -274,7 +274,7 @@ class DevToolsTests(MemoryCase):
         )
 
     def test_answers_out_of_order(self) -> None:
-        """Each answer reaches the command with its number, whatever the order."""
+        """Each result is matched to its command by number, in any order."""
         answers = [self.page.call(f"Some.{word}") for word in ("first", "second", "third")]
         for number in (3, 1):
             self.say({"id": number, "result": {"of": number}})
@@ -285,7 +285,7 @@ class DevToolsTests(MemoryCase):
         self.assertEqual(self.successResultOf(answers[1]), {})
 
     def test_refused_command(self) -> None:
-        """An error of the protocol fails its command alone, with the browser's words."""
+        """An error fails only its command, with the browser's message."""
         wrong, right = self.page.call("Nonsense.do"), self.page.call("Page.enable")
         self.say(
             {"id": 1, "error": {"code": -32601, "message": "'Nonsense.do' wasn't found"}},
@@ -296,7 +296,7 @@ class DevToolsTests(MemoryCase):
         self.assertEqual(self.successResultOf(right), {})
 
     def test_events(self) -> None:
-        """An event reaches its listeners each time, who wait for it once, and nobody else."""
+        """An event calls its listeners each time, and fires each waiting Deferred once."""
         heard: list[Any] = []
         self.page.on("Page.frameNavigated", heard.append)
         waiters = [self.page.next_event("Page.frameNavigated") for _ in range(2)]
@@ -308,7 +308,7 @@ class DevToolsTests(MemoryCase):
         self.assertNoResult(other)
 
     def test_unknown_messages(self) -> None:
-        """What nobody asked for is passed over: the next answer still arrives."""
+        """Unknown messages are ignored; the next result is still matched."""
         answer = self.page.call("Page.enable")
         self.say({"id": 99, "result": {}}, {"method": "New.event", "params": {}}, {"new": "kind"})
         self.assertNoResult(answer)
@@ -316,7 +316,7 @@ class DevToolsTests(MemoryCase):
         self.assertEqual(self.successResultOf(answer), {})
 
     def test_time_out(self) -> None:
-        """A command may be given a time-out; its late answer harms nobody."""
+        """A command can have a timeout; a late result is ignored."""
         answer = self.page.call("Runtime.evaluate").addTimeout(5, self.clock)
         self.clock.advance(5)
         self.failureResultOf(answer, TimeoutError)
@@ -324,18 +324,18 @@ class DevToolsTests(MemoryCase):
         self.assertEqual(self.client.status, "open")
 
     def assert_all_fail(self, outstanding: list[Deferred[Any]], reason: str) -> None:
-        """Each fails with a ConnectionError that tells the reason."""
+        """Assert that each Deferred fails with a ConnectionError that has the reason."""
         for deferred in outstanding:
             error = self.failureResultOf(deferred, ConnectionError).value
             self.assertIn(reason, str(error))
 
     def outstanding(self) -> list[Deferred[Any]]:
-        """Two commands and an event that are waited for."""
+        """Return the Deferreds of two commands and an event."""
         commands = [self.page.call("Page.enable"), self.page.call("Page.reload")]
         return [*commands, self.page.next_event("Page.loadEventFired")]
 
     def test_drop(self) -> None:
-        """When the connection drops, what is outstanding fails, and so does what comes after."""
+        """When the connection drops, pending and later calls fail."""
         outstanding = self.outstanding()
         self.peer.drop()
         self.step()
@@ -345,7 +345,7 @@ class DevToolsTests(MemoryCase):
             self.assertEqual(error.connection_state, "terminated")
 
     def test_close(self) -> None:
-        """When the browser closes, what is outstanding fails with its words."""
+        """When the browser closes, pending calls fail with its close message."""
         outstanding = self.outstanding()
         self.peer.send(close(1001, "target closed"))
         self.peer.drop()
@@ -353,7 +353,7 @@ class DevToolsTests(MemoryCase):
         self.assert_all_fail(outstanding, 'closed by server: 1001 "target closed"')
 
     def test_crash(self) -> None:
-        """When a listener raises, the client ends, and what is outstanding fails with it."""
+        """When a listener raises, the client ends and pending calls fail with that error."""
         outstanding = self.outstanding()
         self.page.on("Page.frameNavigated", lambda event: event["nothing"])
         self.say({"method": "Page.frameNavigated", "params": {}})
@@ -363,7 +363,7 @@ class DevToolsTests(MemoryCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_reconnect(self) -> None:
-        """After a reconnect, commands have numbers of their own: old answers do not fit them."""
+        """After a reconnect, numbers are not reused, so that old results do not match."""
         self.page = self.chrome.Page()
         self.open(self.page, reconnect=wsx.Backoff(initial=1, jitter=0))
         lost = self.page.call("Page.enable")
@@ -379,7 +379,7 @@ class DevToolsTests(MemoryCase):
         self.assertEqual(self.successResultOf(again), {"old": False})
 
     def test_navigate(self) -> None:
-        """Navigating waits for the load event, also when that comes before the answer."""
+        """``navigate`` waits for the load event, which may precede the result."""
         loaded = {"method": "Page.loadEventFired", "params": {"timestamp": 1}}
         for number, order in [(2, (0, 1)), (4, (1, 0))]:
             going = ensureDeferred(self.page.navigate("http://example.test/"))
@@ -392,7 +392,7 @@ class DevToolsTests(MemoryCase):
         self.assertEqual(self.commands()[-1]["params"], {"url": "http://example.test/"})
 
     def test_navigate_in_vain(self) -> None:
-        """A page that cannot be had, and a drop on the way, fail once and leave nothing behind."""
+        """``navigate`` fails once if the page cannot be loaded or the connection drops."""
         vain = ensureDeferred(self.page.navigate("http://nowhere.test/"))
         self.say({"id": 1, "result": {}})
         self.say({"id": 2, "result": {"errorText": "net::ERR_NAME_NOT_RESOLVED"}})
@@ -405,13 +405,13 @@ class DevToolsTests(MemoryCase):
         self.failureResultOf(cut, ConnectionError)
 
     def evaluate(self, number: int, result: dict[str, Any]) -> Deferred[Any]:
-        """Evaluates something that the browser answers so."""
+        """Evaluate an expression for which the browser returns this result."""
         value = ensureDeferred(self.page.evaluate("document.title"))
         self.say({"id": number, "result": result})
         return value
 
     def test_evaluate(self) -> None:
-        """A value is given as it is, ``undefined`` as None; what raises is a DevToolsError."""
+        """A value is returned unchanged, ``undefined`` as None; an exception is a DevToolsError."""
         value = self.evaluate(1, {"result": {"type": "string", "value": "wsx"}})
         nothing = self.evaluate(2, {"result": {"type": "undefined"}})
         thrown = self.evaluate(
@@ -431,9 +431,9 @@ class DevToolsTests(MemoryCase):
 
 
 class Browser(Server):
-    """A browser with a service worker and one page, that knows three commands.
+    """A browser with a service worker and one page, which supports three commands.
 
-    The page's load event comes before the answer to the navigation.
+    The page's load event precedes the result of the navigation.
     """
 
     async def listen(self) -> int:
@@ -480,10 +480,10 @@ class NoPage(Browser):
 
 
 class ChromeScriptTests(ScriptCase):
-    """The Chrome script, without a Chrome."""
+    """The Chrome script with a fake browser."""
 
     async def test_run(self) -> None:
-        """It finds the page, goes where it is told, prints the expression, closes with 1000."""
+        """The script finds the page, navigates, prints the expression and closes with 1000."""
         browser = self.serve(Browser)
         process = self.script(
             *("chrome", "--port", str(browser.port)),
@@ -498,7 +498,7 @@ class ChromeScriptTests(ScriptCase):
         self.assertEqual(await browser.closes.get(), 1000)
 
     async def test_failures(self) -> None:
-        """Nobody at that port, no browser, and one without a page: one line each, and status 1."""
+        """No server, no browser and no page are one line each, and status 1."""
         nobody = self.script("chrome", "--port", str(self.unused_port()))
         empty = self.script("chrome", "--port", str(self.serve(NoPage).port))
         other = self.script("chrome", "--port", str(self.serve(Guard).port))
@@ -530,11 +530,12 @@ class ChromiumTests(ScriptCase):
     )
 
     async def browse(self) -> tuple[Twistd, int]:
-        """Starts a browser with a new profile; gives it and its debugging port."""
+        """Start a browser with a new profile; return its process and its debugging port."""
         assert BROWSER is not None
         process = Twistd()
         profile = self.directory / "profile"
-        sockets = tempfile.mkdtemp()  # it leaves them there; their paths must be short
+        # The browser leaves its sockets there, and their paths must be short.
+        sockets = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, sockets)
         global_reactor().spawnProcess(
             process,
@@ -551,23 +552,23 @@ class ChromiumTests(ScriptCase):
         return process, int(found[1])
 
     def quit(self, process: Twistd) -> Deferred[Any]:
-        """Ends a browser politely; and if that does not help, otherwise."""
+        """Terminate a browser, and kill it if it does not end."""
         with contextlib.suppress(ProcessExitedAlready):
             process.transport.signalProcess("TERM")
         ended = process.ended().addTimeout(5, global_reactor())
         return ended.addErrback(lambda _: process.kill())
 
     async def open(self, port: int) -> tuple[Any, wsx.Client[None]]:
-        """Connects to the browser's page."""
+        """Connect to the browser's page."""
         chrome = load("chrome")
         page = chrome.Page()
         client = await wsx.start(await chrome.find_page(global_reactor(), port), page)
         self.addCleanup(client.stop)
-        self.flushWarnings()  # readBody's own, twisted/twisted#8227
+        self.flushWarnings()  # Discard the warning of readBody, twisted/twisted#8227.
         return page, client
 
     async def test_script(self) -> None:
-        """The script prints a page's title, and leaves the browser running."""
+        """The script prints a page's title and leaves the browser running."""
         browser, port = await self.browse()
         process = self.script("chrome", "--port", str(port))
         self.assertEqual(await process.ended(), 0, process.errors)
@@ -601,7 +602,7 @@ class ChromiumTests(ScriptCase):
         self.assertEqual(await client.terminated(), LocalClose(1000))
 
     async def test_death(self) -> None:
-        """When the browser dies, what is outstanding fails, and the client ends as dropped."""
+        """When the browser is killed, pending calls fail and the client ends as dropped."""
         browser, port = await self.browse()
         page, client = await self.open(port)
         await page.navigate("data:text/html,<title>still here</title>")

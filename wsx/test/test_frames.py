@@ -1,4 +1,4 @@
-"""Tests of wsx.frames: frame values, close codes, and what may be sent."""
+"""Tests of wsx.frames: frame values, close codes, and what can be sent."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ UNSENDABLE = (-1, 0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2000, 2999, 500
 
 
 class FrameValueTests(SynchronousTestCase):
-    """Frames are values."""
+    """Frames as values."""
 
     def test_payload(self) -> None:
-        """A frame's one attribute is its payload."""
+        """The only attribute of a frame is its payload."""
         for kind, payload in KINDS:
             with case(kind):
                 self.assertEqual(kind(payload).payload, payload)
@@ -50,12 +50,12 @@ class FrameValueTests(SynchronousTestCase):
             self.assertEqual(kind().payload, b"")
 
     def test_messages_have_no_default(self) -> None:
-        """``Text()`` and ``Binary()`` are mistakes."""
+        """``Text()`` and ``Binary()`` raise TypeError."""
         for kind in (wsx.Text, wsx.Binary):
             self.assertRaises(TypeError, kind)
 
     def test_bytes_like(self) -> None:
-        """Binary, Ping and Pong take any bytes-like object, and have bytes."""
+        """Binary, Ping and Pong accept any bytes-like object, and store bytes."""
         numbers = array("H", [1, 2])
         likes: list[tuple[Any, bytes]] = [
             (bytearray(b"abc"), b"abc"),
@@ -78,7 +78,7 @@ class FrameValueTests(SynchronousTestCase):
         self.assertEqual(frame.payload, b"abc")
 
     def test_equality(self) -> None:
-        """Frames of the same type and payload are equal, and hash alike."""
+        """Frames of the same type and payload are equal and have the same hash."""
         for kind, payload in KINDS:
             with case(kind):
                 self.assertEqual(kind(payload), kind(payload))
@@ -86,12 +86,12 @@ class FrameValueTests(SynchronousTestCase):
                 self.assertNotEqual(kind(payload), kind(payload + payload))
 
     def test_bytes_like_equality(self) -> None:
-        """A frame made of a bytearray is equal to the one made of bytes, and hashable."""
+        """A frame made from a bytearray equals the one made from bytes, and is hashable."""
         self.assertEqual(wsx.Binary(bytearray(b"a")), wsx.Binary(b"a"))
         self.assertEqual(hash(wsx.Binary(bytearray(b"a"))), hash(wsx.Binary(b"a")))
 
     def test_types_differ(self) -> None:
-        """Frames of different types are never equal, nor is a frame its payload."""
+        """Frames of different types are never equal, and a frame never equals its payload."""
         for kind, payload in KINDS:
             for other, other_payload in KINDS:
                 if kind is not other:
@@ -99,12 +99,12 @@ class FrameValueTests(SynchronousTestCase):
             self.assertNotEqual(kind(payload), payload)
 
     def test_set_of_frames(self) -> None:
-        """Frames may be members of sets and keys."""
+        """Frames can be members of sets and keys."""
         frames = {wsx.Ping(b"a"), wsx.Ping(b"a"), wsx.Pong(b"a"), wsx.Binary(b"a")}
         self.assertEqual(len(frames), 3)
 
     def test_match(self) -> None:
-        """Frames are matched by position."""
+        """Frames can be matched by position."""
         for kind, payload in KINDS:
             match kind(payload):
                 case wsx.Text(found) | wsx.Binary(found) | wsx.Ping(found) | wsx.Pong(found):
@@ -122,7 +122,7 @@ class FrameValueTests(SynchronousTestCase):
                 self.fail("the payload is not matched")
 
     def test_no_other_attributes(self) -> None:
-        """A frame takes no attribute but its payload."""
+        """A frame has no attribute other than its payload."""
         for kind, payload in KINDS:
             with self.assertRaises(AttributeError):
                 kind(payload).extra = 1
@@ -144,7 +144,7 @@ class FrameReprTests(SynchronousTestCase):
             self.assertEqual(repr(frame), expected)
 
     def test_boundary(self) -> None:
-        """A repr of 75 characters is whole, a longer one is cut to 75."""
+        """A repr of 75 characters is complete; a longer one is truncated to 75."""
         fits = "x" * (75 - len("Text('')"))
         self.assertEqual(repr(wsx.Text(fits)), f"Text('{fits}')")
         cut = repr(wsx.Text(fits + "x"))
@@ -152,7 +152,7 @@ class FrameReprTests(SynchronousTestCase):
         self.assertIn("...", cut)
 
     def test_cut_in_the_middle(self) -> None:
-        """A long payload, of whatever length, is seen by its beginning and its end."""
+        """The repr of a long payload shows its beginning and its end."""
         for length in (80, 149, 150, 151, 1000, 1_000_000):
             for frame in (
                 wsx.Text("begin" + "x" * length + "end"),
@@ -165,24 +165,24 @@ class FrameReprTests(SynchronousTestCase):
 
 
 class WirePayloadTests(SynchronousTestCase):
-    """[F13] what may be sent, and what not."""
+    """[F13] What can be sent, and what is refused."""
 
     def test_text(self) -> None:
-        """Text goes out as UTF-8."""
+        """Text is sent as UTF-8."""
         self.assertEqual(wire_payload(wsx.Text("grüße €")), "grüße €".encode())
 
     def test_bytes(self) -> None:
-        """Binary, Ping and Pong go out as they are."""
+        """Binary, Ping and Pong are sent unchanged."""
         for kind in BYTES_KINDS:
             self.assertEqual(wire_payload(kind(b"\x00\xff")), b"\x00\xff")
 
     def test_empty(self) -> None:
-        """Every kind may be empty."""
+        """Every kind of frame can be empty."""
         for kind, payload in KINDS:
             self.assertEqual(wire_payload(kind(payload[:0])), b"")
 
     def test_subclass(self) -> None:
-        """A user's subclass of a frame is a frame."""
+        """An instance of a subclass is a frame."""
 
         class Note(wsx.Text):
             pass
@@ -190,7 +190,10 @@ class WirePayloadTests(SynchronousTestCase):
         self.assertEqual(wire_payload(Note("x")), b"x")
 
     def test_control_payload_limit(self) -> None:
-        """[F13] a control frame of 125 bytes goes out, one of 126 is a FrameEncodeError."""
+        """[F13] A control frame of 125 bytes can be sent.
+
+        One of 126 bytes is a FrameEncodeError.
+        """
         for kind, name in ((wsx.Ping, "ping"), (wsx.Pong, "pong")):
             with case(kind):
                 self.assertEqual(wire_payload(kind(b"x" * 125)), b"x" * 125)
@@ -210,23 +213,23 @@ class WirePayloadTests(SynchronousTestCase):
         ]
     )
     def test_message(self, kind: str, frame: wsx.Frame, reason: str) -> None:
-        """The error names the frame, what was expected, and the size."""
+        """The error names the frame, the limit and the size."""
         error = self.assertRaises(wsx.FrameEncodeError, wire_payload, frame)
         self.assertEqual(str(error), f"cannot send {kind} frame: {reason}")
 
     def test_messages_have_no_such_limit(self) -> None:
-        """[F13] the limit of control frames is not one of messages."""
+        """[F13] The limit of control frames does not apply to messages."""
         self.assertEqual(len(wire_payload(wsx.Binary(b"x" * 70_000))), 70_000)
         self.assertEqual(len(wire_payload(wsx.Text("x" * 70_000))), 70_000)
 
     def test_lone_surrogate(self) -> None:
-        """[F13] text that is no Unicode text is a FrameEncodeError."""
+        """[F13] Text with a lone surrogate is a FrameEncodeError."""
         error = self.assertRaises(wsx.FrameEncodeError, wire_payload, wsx.Text("a\ud800"))
         self.assertEqual(error.frame_type, "text")
         self.assertEqual(error.frame_payload, "a\ud800")
 
     def test_not_a_frame(self) -> None:
-        """[F13] what is not a frame is an InvalidFrameError that has it."""
+        """[F13] A value that is not a frame is an InvalidFrameError with that value."""
         things: list[Any] = [None, "text", b"bytes", 5, ("text", "hi"), [wsx.Text("a")], object()]
         things += [wsx.Text, wsx.Frame("x"), wsx.LocalClose(), wsx.Ok(None)]
         for thing in things:
@@ -235,7 +238,7 @@ class WirePayloadTests(SynchronousTestCase):
                 self.assertIs(error.frame, thing)
 
     def test_wrong_payload_type(self) -> None:
-        """[F13] a payload of the wrong type is an InvalidFrameError that has the frame."""
+        """[F13] A payload of the wrong type is an InvalidFrameError with the frame."""
         wrong: list[tuple[type[Any], list[Any]]] = [
             (wsx.Text, [b"bytes", bytearray(b"x"), None, 5, ["x"]]),
             (wsx.Binary, ["text", None, 5, [1, 2]]),
@@ -252,17 +255,17 @@ class WirePayloadTests(SynchronousTestCase):
 
 
 class ClosePayloadTests(SynchronousTestCase):
-    """[F13] what may stand in a close frame."""
+    """[F13] What can be in a close frame."""
 
     def test_codes_that_may_be_sent(self) -> None:
-        """[F13] each close code that RFC 6455 and IANA allow goes out."""
+        """[F13] Each close code that RFC 6455 and IANA allow can be sent."""
         for code in SENDABLE:
             with case(code):
                 self.assertTrue(is_wire_close_code(code))
                 self.assertEqual(close_payload(code, "bye"), code.to_bytes(2, "big") + b"bye")
 
     def test_codes_that_may_not(self) -> None:
-        """[F13] a close code out of range is a FrameEncodeError that has it."""
+        """[F13] A close code out of range is a FrameEncodeError with that code."""
         for code in UNSENDABLE:
             with case(code):
                 self.assertFalse(is_wire_close_code(code))
@@ -272,7 +275,7 @@ class ClosePayloadTests(SynchronousTestCase):
                 self.assertEqual(error.frame_payload, "bye")
 
     def test_code_of_another_type(self) -> None:
-        """[F13] a close code is an int."""
+        """[F13] A close code must be an int."""
         for code in ("1000", 1000.0, None, True, b"\x03\xe8"):
             with case(code):
                 self.assertRaises(wsx.FrameEncodeError, close_payload, code, "")
@@ -296,31 +299,31 @@ class ClosePayloadTests(SynchronousTestCase):
         ]
     )
     def test_text(self, label: str, code: int, message: object, reason: str) -> None:
-        """The error names what was expected, and the value, its size or its type."""
+        """The error names the expectation and the value, its size or its type."""
         error = self.assertRaises(wsx.FrameEncodeError, close_payload, code, message)
         self.assertEqual(str(error), f"cannot send close frame: {reason}")
 
     def test_empty_message(self) -> None:
-        """A close frame needs no message."""
+        """The message of a close frame can be empty."""
         self.assertEqual(close_payload(1000, ""), b"\x03\xe8")
 
     def test_message_limit(self) -> None:
-        """[F13] a message of 123 bytes goes out, one of 124 is a FrameEncodeError."""
+        """[F13] A message of 123 bytes can be sent; one of 124 bytes is a FrameEncodeError."""
         self.assertEqual(len(close_payload(1000, "x" * 123)), 125)
         error = self.assertRaises(wsx.FrameEncodeError, close_payload, 1000, "x" * 124)
         self.assertEqual((error.frame_type, error.close_code), ("close", 1000))
 
     def test_message_limit_is_in_bytes(self) -> None:
-        """[F13] the message is counted in bytes of UTF-8, not in characters."""
+        """[F13] The limit counts bytes of UTF-8, not characters."""
         self.assertEqual(len(close_payload(1000, "€" * 41)), 125)
         self.assertRaises(wsx.FrameEncodeError, close_payload, 1000, "€" * 41 + "x")
 
     def test_message_of_another_type(self) -> None:
-        """[F13] a message is a str."""
+        """[F13] A message must be a str."""
         for message in (b"bye", None, 5):
             with case(message):
                 self.assertRaises(wsx.FrameEncodeError, close_payload, 1000, message)
 
     def test_message_with_lone_surrogate(self) -> None:
-        """[F13] a message that is no Unicode text is a FrameEncodeError."""
+        """[F13] A message with a lone surrogate is a FrameEncodeError."""
         self.assertRaises(wsx.FrameEncodeError, close_payload, 1000, "\udfff")

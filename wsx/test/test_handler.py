@@ -1,4 +1,4 @@
-"""Tests of the handler's defaults, of the results, and of the one function that judges them."""
+"""Tests of wsx.handler: the default callbacks, the results, and the validation of results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REPLYING = (
     "handle_pong",
 )
 
-# Design section 1, the table of results: what each callback may answer with.
+# Design section 1, table of results: what each callback can return.
 FITS: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(
         REPLYING,
@@ -52,7 +52,7 @@ FITS: dict[str, tuple[object, ...]] = {
     "code_change": (None, Ok(1)),
 }
 
-# ... and what it may not, beyond nonsense.
+# Results that a callback cannot return, in addition to NONSENSE.
 MISFITS: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(REPLYING, (Reconnect(1), Reconnect(1, CONN, 1.0))),
     "handle_disconnect": (
@@ -86,35 +86,35 @@ NONSENSE: tuple[object, ...] = (
 
 
 class Plain(Handler[Any]):
-    """A handler with all the defaults."""
+    """A handler with the default callbacks."""
 
 
 class DefaultTests(MemoryCase):
-    """[C10] What a callback does that nobody wrote."""
+    """[C10] The default callbacks."""
 
     def setUp(self) -> None:
         super().setUp()
         self.handler = Plain()
 
     def test_handle_connect(self) -> None:
-        """[C10] handle_connect goes on."""
+        """[C10] handle_connect keeps the state."""
         self.assertEqual(self.handler.handle_connect(CONN, "s"), Ok("s"))
 
     def test_handle_frame(self) -> None:
-        """[C10] handle_frame raises: there is no clause for this frame."""
+        """[C10] handle_frame raises NotImplementedError."""
         for frame in (Text("hi"), Binary(b"hi")):
             error = self.assertRaises(NotImplementedError, self.handler.handle_frame, frame, "s")
             self.assertIn("handle_frame", str(error))
             self.assertIn("Plain", str(error))
 
     def test_handle_cast(self) -> None:
-        """[C10] handle_cast raises likewise."""
+        """[C10] handle_cast raises NotImplementedError."""
         error = self.assertRaises(NotImplementedError, self.handler.handle_cast, "hi", "s")
         self.assertIn("handle_cast", str(error))
         self.assertIn("Plain", str(error))
 
     def test_handle_info(self) -> None:
-        """[C10] handle_info logs an error, and goes on."""
+        """[C10] handle_info logs an error and keeps the state."""
         with capturedLogs() as events:
             self.assertEqual(self.handler.handle_info("hi", "s"), Ok("s"))
         [event] = events
@@ -122,13 +122,13 @@ class DefaultTests(MemoryCase):
         self.assertEqual(event["handler"], "Plain")
 
     def test_handle_ping(self) -> None:
-        """[C10, C11] handle_ping answers with a pong of the same payload, or of none."""
+        """[C10] [C11] handle_ping replies with a pong of the same payload."""
         for payload in (b"", b"payload", b"x" * 125):
             answer = self.handler.handle_ping(Ping(payload), "s")
             self.assertEqual(answer, Reply(Pong(payload), "s"))
 
     def test_handle_pong(self) -> None:
-        """[C10, C11] handle_pong goes on, with a payload or without."""
+        """[C10] [C11] handle_pong keeps the state, with and without payload."""
         for payload in (b"", b"payload"):
             self.assertEqual(self.handler.handle_pong(Pong(payload), "s"), Ok("s"))
 
@@ -137,26 +137,26 @@ class DefaultTests(MemoryCase):
         self.assertIsNone(self.handler.terminate(LocalClose(), "s"))
 
     def test_code_change(self) -> None:
-        """code_change goes on with the state."""
+        """code_change keeps the state."""
         self.assertEqual(self.handler.code_change(None, "s", None), Ok("s"))
 
     def test_format_status(self) -> None:
-        """format_status leaves the status as it is."""
+        """format_status returns the status unchanged."""
         status = {"name": None, "state": "s"}
         self.assertIs(self.handler.format_status(status), status)
         self.assertEqual(status, {"name": None, "state": "s"})
 
     def test_version(self) -> None:
-        """The class has no version unless it says so."""
+        """The default version is None."""
         self.assertIsNone(Plain.version)
 
     def test_handle_disconnect(self) -> None:
-        """[C10] handle_disconnect ends the client where there is no policy."""
+        """[C10] Without a policy, handle_disconnect ends the client."""
         self.open(self.handler, "s")
         self.assertEqual(self.handler.handle_disconnect(STATUS, "s"), Ok("s"))
 
     def test_handle_disconnect_with_a_policy(self) -> None:
-        """[C10] handle_disconnect reconnects with the delays of the ``reconnect`` policy."""
+        """[C10] With a policy, handle_disconnect reconnects after the policy's delay."""
         policy = Backoff(initial=3.0, jitter=0.0, max_attempts=2)
         self.open(self.handler, "s", reconnect=policy)
         for attempt, after in ((1, 3.0), (2, 6.0)):
@@ -165,7 +165,7 @@ class DefaultTests(MemoryCase):
             self.assertEqual(answer, Reconnect("s", None, after))
 
     def test_handle_disconnect_gives_up(self) -> None:
-        """[C10] handle_disconnect ends the client where the policy gives up."""
+        """[C10] If the policy gives up, handle_disconnect ends the client."""
         policy = Backoff(max_attempts=2)
         self.open(self.handler, "s", reconnect=policy)
         refused = RequestError(403, "Forbidden", (), b"")
@@ -174,7 +174,7 @@ class DefaultTests(MemoryCase):
             self.assertEqual(answer, Ok("s"), (reason, attempt))
 
     def test_each_default_fits(self) -> None:
-        """[C10] No default answers with what its callback may not."""
+        """[C10] Every default returns a result that is valid for its callback."""
         self.open(self.handler, "s")
         arguments = (CONN, None, None, "info", Ping(), Pong())
         for callback, argument in zip(REPLYING, arguments, strict=True):
@@ -184,7 +184,7 @@ class DefaultTests(MemoryCase):
                 validate_result(self.handler, callback, (argument, "s"), response)
 
     def test_client_before_the_first_callback(self) -> None:
-        """``handler.client`` is the handler's own client, set before the first callback."""
+        """``handler.client`` is the handler's client, set before the first callback."""
         seen: list[object] = []
 
         class Curious(Handler[Any]):
@@ -195,7 +195,7 @@ class DefaultTests(MemoryCase):
         self.assertEqual(seen, [client])
 
     def test_generic(self) -> None:
-        """``Handler`` is generic in its state, also at run time."""
+        """``Handler`` is generic in its state at run time."""
 
         class Counting(Handler[int]):
             pass
@@ -203,21 +203,21 @@ class DefaultTests(MemoryCase):
         self.assertIsInstance(Counting(), Handler)
 
 
-class JudgeTests(SynchronousTestCase):
-    """The table of results, design section 1."""
+class ValidateTests(SynchronousTestCase):
+    """``validate_result``; the table of results is in design section 1."""
 
     def setUp(self) -> None:
         self.handler = Plain()
 
     def test_accepts(self) -> None:
-        """[C2] What a callback may answer with comes back as it is."""
+        """[C2] A valid result is returned unchanged."""
         for callback, responses in FITS.items():
             for response in responses:
                 judged = validate_result(self.handler, callback, ("argument", "s"), response)
                 self.assertIs(judged, response, (callback, response))
 
     def refuse(self, callback: str, response: object) -> None:
-        """Checks that this response is refused, and what the error knows."""
+        """Assert that this result is refused, and check the attributes of the error."""
         arguments = ("argument", "s")
         try:
             validate_result(self.handler, callback, arguments, response)
@@ -230,24 +230,24 @@ class JudgeTests(SynchronousTestCase):
             self.fail(f"{callback} may answer with {response!r}")
 
     def test_refuses_nonsense(self) -> None:
-        """[C6] What is no result is a BadResponseError everywhere."""
+        """[C6] A value that is not a result is a BadResponseError in every callback."""
         for callback in FITS:
             for response in NONSENSE:
                 self.refuse(callback, response)
 
     def test_refuses_results_of_other_callbacks(self) -> None:
-        """[C6] handle_disconnect neither replies nor closes, and only it reconnects."""
+        """[C6] Only handle_disconnect can reconnect, and it can neither reply nor close."""
         for callback in (*REPLYING, "handle_disconnect"):
             for response in MISFITS[callback]:
                 self.refuse(callback, response)
 
     def test_refuses_results_of_other_callbacks_in_code_change(self) -> None:
-        """code_change answers with Ok or None alone."""
+        """code_change can return only Ok or None."""
         for response in MISFITS["code_change"]:
             self.refuse("code_change", response)
 
     def test_error_names_the_place(self) -> None:
-        """The error's text says which callback of which handler answered what."""
+        """The text of the error names the handler, the callback and the result."""
         error = self.assertRaises(
             BadResponseError, validate_result, self.handler, "handle_cast", (), "nonsense"
         )
@@ -259,7 +259,7 @@ class ResultTests(SynchronousTestCase):
     """The results as values."""
 
     def test_ok_by_position(self) -> None:
-        """Ok is matched by position."""
+        """Ok is matched by position: state."""
         match Ok("s"):
             case Ok("s"):
                 pass
@@ -267,7 +267,7 @@ class ResultTests(SynchronousTestCase):
                 self.fail("no match")
 
     def test_reply_by_position(self) -> None:
-        """Reply is matched as frame and state."""
+        """Reply is matched by position: frame and state."""
         match Reply(Text("hi"), "s"):
             case Reply(Text(payload), state):
                 self.assertEqual((payload, state), ("hi", "s"))
@@ -275,7 +275,7 @@ class ResultTests(SynchronousTestCase):
                 self.fail("no match")
 
     def test_close_by_position(self) -> None:
-        """Close is matched as state, code and message."""
+        """Close is matched by position: state, code and message."""
         match Close("s", 4000, "bye"):
             case Close(state, code, message):
                 self.assertEqual((state, code, message), ("s", 4000, "bye"))
@@ -283,7 +283,7 @@ class ResultTests(SynchronousTestCase):
                 self.fail("no match")
 
     def test_reconnect_by_position(self) -> None:
-        """Reconnect is matched as state, conn and after."""
+        """Reconnect is matched by position: state, conn and after."""
         match Reconnect("s", CONN, 2.0):
             case Reconnect(state, conn, after):
                 self.assertEqual((state, conn, after), ("s", CONN, 2.0))
@@ -291,35 +291,35 @@ class ResultTests(SynchronousTestCase):
                 self.fail("no match")
 
     def test_close_defaults(self) -> None:
-        """[C4] Close without more is code 1000 without a message."""
+        """[C4] The default Close has code 1000 and no message."""
         result = Close("s")
         self.assertEqual((result.code, result.message), (1000, ""))
 
     def test_reconnect_defaults(self) -> None:
-        """Reconnect without more goes to the same place."""
+        """The default Reconnect keeps the Conn."""
         result = Reconnect("s")
         self.assertEqual((result.conn, result.after), (None, None))
 
     def test_keywords(self) -> None:
-        """The names of the design work as keywords."""
+        """The names in the design work as keywords."""
         self.assertEqual(Ok(state=1), Ok(1))
         self.assertEqual(Close(state=1, code=4000, message="bye"), Close(1, 4000, "bye"))
         self.assertEqual(Reconnect(state=1, conn=CONN, after=1.0), Reconnect(1, CONN, 1.0))
 
     def test_state_may_be_anything(self) -> None:
-        """A result carries its state as it is."""
+        """A result can carry any state."""
         for state in (None, [], {}, object(), Ok(1)):
             for result in (Ok(state), Reply([], state), Close(state), Reconnect(state)):
                 self.assertIs(result.state, state)
 
     def test_frames_of_a_reply(self) -> None:
-        """A reply has one frame, or each of a list in order."""
+        """A reply has one frame, or the frames of a list in order."""
         self.assertEqual(frames_of(Reply(Text("a"), 1)), [Text("a")])
         self.assertEqual(frames_of(Reply([Text("a"), Ping()], 1)), [Text("a"), Ping()])
         self.assertEqual(frames_of(Reply([], 1)), [])
 
     def test_frames_of_a_reply_with_none(self) -> None:
-        """What is no frame is left for the encoder to refuse, not lost."""
+        """A value that is not a frame stays in the reply for the encoder to refuse."""
         for wrong in (None, "text", b"bytes", 1):
             self.assertEqual(frames_of(Reply(wrong, 1)), [wrong])  # type: ignore[arg-type]
 
@@ -332,10 +332,10 @@ class ExitTests(SynchronousTestCase):
         self.assertEqual(Exit().reason, LocalClose(1000, ""))
 
     def test_reason(self) -> None:
-        """[C6] It carries any reason as it is."""
+        """[C6] It carries any reason unchanged."""
         for reason in ("enough", ValueError("x"), LocalClose(4000, "bye"), 0, False, ""):
             self.assertIs(Exit(reason).reason, reason)
 
     def test_is_an_exception(self) -> None:
-        """It is raised, and is no error of wsx's family: nothing failed."""
+        """It is an exception, but not a WsxError."""
         self.assertIsInstance(Exit(), Exception)

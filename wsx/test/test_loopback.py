@@ -1,4 +1,4 @@
-"""Tests over real loopback sockets, against servers that nobody here wrote."""
+"""Tests over real loopback sockets, with servers of other libraries."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from wsx.test.support.wire import text
 
 
 class ServerTests:
-    """What must work with every server, plain and by TLS; mixed into a case for each server."""
+    """Tests for every server, plain and with TLS; mixed into a test case for each server."""
 
     kind: type[Server]
     tls: bool
@@ -54,14 +54,14 @@ class ServerTests:
     async def open(
         self: Any, path: str = "/", **options: Any
     ) -> tuple[wsx.Client[Any], Probe, Server]:
-        """Starts a server and a client that is connected to it."""
+        """Start a server and a client that is connected to it."""
         server = self.serve(self.kind, self.server_context() if self.tls else None)
         probe = options.pop("handler", None) or Probe()
         client = await self.start(server.url(path), probe, **options)
         return client, probe, server
 
     async def test_echo(self: Any) -> None:
-        """[S1][F1][N1] Text, binary, empty and large messages come back as they were sent."""
+        """[S1][F1][N1] Text, binary, empty and large messages are echoed unchanged."""
         client, probe, _ = await self.open()
         large = bytes(range(256)) * 4000
         sent = [Text("h\xe9llo \U0001f600"), Binary(b"\x00\xff"), Text(""), Binary(large)]
@@ -72,7 +72,7 @@ class ServerTests:
             self.assertTrue(got == frame, f"{got!r} is not {frame!r}")
 
     async def test_large(self: Any) -> None:
-        """Large messages arrive whole; without TLS they are read to where they belong."""
+        """Large messages arrive complete; without TLS they are read into their own buffer."""
         client, probe, _ = await self.open()
         buffer_updated, filled = Connection.buffer_updated, []
 
@@ -88,13 +88,13 @@ class ServerTests:
         self.assertEqual(bool(filled), not self.tls)
 
     async def test_ping(self: Any) -> None:
-        """[N1][C11] A ping of ours is answered with its payload."""
+        """[N1][C11] A ping of the client is answered with its payload."""
         client, probe, _ = await self.open()
         await client.send_frame(Ping(b"are you there?"))
         self.assertEqual(await probe.frames.get(), Pong(b"are you there?"))
 
     async def test_deflate(self: Any) -> None:
-        """``compression="deflate"`` is agreed upon; messages of all sizes survive it."""
+        """``compression="deflate"`` is negotiated, and messages of all sizes are echoed."""
         client, probe, _ = await self.open(compression="deflate")
         self.assertIn("permessage-deflate", client.conn.extensions[0])
         for frame in (Text("abc" * 70_000), Text(""), Text("abc" * 10), Binary(bytes(1_000_000))):
@@ -102,12 +102,15 @@ class ServerTests:
             self.assertTrue(await probe.frames.get() == frame, repr(frame))
 
     async def test_subprotocol(self: Any) -> None:
-        """A subprotocol that both know is chosen; the first of the client's choice is offered."""
+        """The subprotocol that both sides support is chosen."""
         client, _, _ = await self.open(subprotocols=["unknown", "chat"])
         self.assertEqual(client.conn.subprotocol, "chat")
 
     async def test_headers(self: Any) -> None:
-        """[S15][S16] Request headers arrive, response headers are seen; so is the peer."""
+        """[S15][S16] The server sees request headers.
+
+        The client sees response headers and the peer address.
+        """
         client, probe, server = await self.open(extra_headers={"X-Token": "s3cret"})
         await client.send_frame(Text("header X-Token"))
         self.assertEqual(await probe.frames.get(), Text("s3cret"))
@@ -127,21 +130,21 @@ class ServerTests:
         self.assertEqual(probe.names, ["handle_connect", "handle_disconnect", "terminate"])
 
     async def test_client_closes(self: Any) -> None:
-        """[D1] Our close code reaches the server, and our reason is LocalClose."""
+        """[D1] The client's close code reaches the server, and the reason is LocalClose."""
         client, probe, server = await self.open()
         await client.close(4000, "done")
         self.assertEqual((await probe.lost.get()).reason, LocalClose(4000, "done"))
         self.assertEqual(await server.closes.get(), 4000)
 
     async def test_stop(self: Any) -> None:
-        """``stop`` closes with 1001, without ``handle_disconnect``."""
+        """``stop`` closes with 1001 and does not call ``handle_disconnect``."""
         client, probe, server = await self.open()
         self.assertEqual(await client.stop("bye"), Shutdown("bye"))
         self.assertEqual(await server.closes.get(), 1001)
         self.assertEqual(probe.names, ["handle_connect", "terminate"])
 
     async def test_drop_and_reconnect(self: Any) -> None:
-        """[D1][D3] A server that drops TCP is ConnectionDropped; then the client reconnects."""
+        """[D1][D3] If the server drops TCP (ConnectionDropped), the client reconnects."""
         client, probe, _ = await self.open(handler=Probe(again=True))
         for _ in range(2):
             await probe.connected.get()
@@ -155,9 +158,10 @@ class ServerTests:
         self.assertEqual(await probe.frames.get(), Text("back again"))
 
     async def test_found_dead_while_sending(self: Any) -> None:
-        """[N4] Sending on a connection that is dead already leads to ``handle_disconnect``."""
+        """[N4] Sending on a dead connection leads to ``handle_disconnect``."""
         client, probe, server = await self.open()
-        server.run(server.drop_all())  # the reactor waits for it, so the client knows nothing yet
+        # The blocked reactor keeps the client from noticing the end of the connection.
+        server.run(server.drop_all())
         sent = client.send_frame(Text("into the void"))
         sent.addErrback(lambda failure: failure.trap(ConnError))
         self.assertIsInstance((await probe.lost.get()).reason, ConnectionDropped)
@@ -171,7 +175,7 @@ class ServerTests:
             self.fail("a frame was sent by an ended client")
 
     async def test_refused(self: Any) -> None:
-        """[S8] HTTP 404 and 503 are RequestErrors with their headers and bodies."""
+        """[S8] HTTP 404 and 503 are RequestErrors with headers and body."""
         server = self.serve(self.kind, self.server_context() if self.tls else None)
         for status, retryable in [(404, False), (503, True)]:
             error = await self.failure(server.url(f"/{status}"))
@@ -183,38 +187,38 @@ class ServerTests:
 
 
 class WebsocketsTests(ServerTests, SocketCase):
-    """The ``websockets`` library."""
+    """Tests with the ``websockets`` library."""
 
     kind = WebsocketsServer
     tls = False
 
 
 class WebsocketsTLSTests(ServerTests, SocketCase):
-    """The ``websockets`` library, by TLS."""
+    """Tests with the ``websockets`` library and TLS."""
 
     kind = WebsocketsServer
     tls = True
 
 
 class AiohttpTests(ServerTests, SocketCase):
-    """aiohttp."""
+    """Tests with aiohttp."""
 
     kind = AiohttpServer
     tls = False
 
 
 class AiohttpTLSTests(ServerTests, SocketCase):
-    """aiohttp, by TLS."""
+    """Tests with aiohttp and TLS."""
 
     kind = AiohttpServer
     tls = True
 
 
 class FailureTests(SocketCase):
-    """[S8] Connections that cannot be made."""
+    """[S8] Connections that fail."""
 
     async def test_refused_port(self) -> None:
-        """[S8] A port where nobody listens."""
+        """[S8] No server listens on the port."""
         with socket.socket() as unused:
             unused.bind((HOST, 0))
             port = unused.getsockname()[1]
@@ -225,13 +229,13 @@ class FailureTests(SocketCase):
             self.assertTrue(is_retryable(error))
 
     async def test_unknown_host(self) -> None:
-        """[S8] A host that does not exist."""
+        """[S8] The host does not exist."""
         error = await self.failure("ws://no-such-host.invalid/")
         self.assertIsInstance(error, ConnError)
         self.assertIsInstance(error.original, DNSLookupError)
 
     async def test_hang_up(self) -> None:
-        """[S8] A server that hangs up at once."""
+        """[S8] The server hangs up at once."""
 
         class Rude(Protocol):
             def connectionMade(self) -> None:
@@ -242,7 +246,10 @@ class FailureTests(SocketCase):
         self.assertIsInstance(error, ConnError)
 
     async def test_silence(self) -> None:
-        """[S8][S17] A server that says nothing: plain it is the response, by TLS the handshake."""
+        """[S8][S17] The server is silent: plain, the response times out.
+
+        With TLS, the TLS handshake.
+        """
         port = self.listen(Protocol)
         for url, options in [
             (f"ws://{HOST}:{port}/", {"socket_recv_timeout": 0.1}),
@@ -253,7 +260,7 @@ class FailureTests(SocketCase):
             self.assertIsInstance(error.original, TimeoutError, url)
 
     async def test_wrong_scheme(self) -> None:
-        """[S8] TLS to a plain server, and no TLS to one that wants it, fail."""
+        """[S8] TLS to a plain server and plain TCP to a TLS server fail."""
         plain, secure = self.serve(), self.serve(tls=self.server_context())
         self.assertIsInstance(await self.failure(f"wss://{HOST}:{plain.port}/"), ConnError)
         error = await self.failure(f"ws://{HOST}:{secure.port}/")
@@ -261,45 +268,45 @@ class FailureTests(SocketCase):
 
 
 class TrustTests(SocketCase):
-    """[S18] Whom a client trusts."""
+    """[S18] Which certificates a client trusts."""
 
     def secure(self, leaf: trustme.LeafCert | None = None) -> str:
-        """Starts a TLS server; gives its URL."""
+        """Start a TLS server and return its URL."""
         return self.serve(tls=self.server_context(leaf)).url()
 
     async def refuse(self, url: str, **options: Any) -> None:
-        """The server's certificate is refused, for good."""
+        """Assert that the server's certificate is refused and not retried."""
         error = await self.failure(url, **options)
         self.assertIsInstance(error, ConnError)
         self.assertNotIsInstance(error.original, TimeoutError)
         self.assertFalse(is_retryable(error), repr(error))
 
     async def test_custom_ca(self) -> None:
-        """[S18] A CA of the user's own is trusted, for a name and for an address."""
+        """[S18] A user-defined CA is trusted, for a name and for an address."""
         url = self.secure()
         for host in (HOST, "localhost"):
             await self.start(url.replace(HOST, host), endpoint=f"tcp:{url[6:-1]}")
 
     async def test_unknown_ca(self) -> None:
-        """[S18] Another CA, or only the platform's, is not enough."""
+        """[S18] Another CA and the platform's CAs are refused."""
         url = self.secure()
         await self.refuse(url, cacerts=trustme.CA().cert_pem.bytes())
         await self.refuse(url, cacerts=None)
 
     async def test_wrong_host(self) -> None:
-        """[S18] A certificate for another host, name or address, is refused."""
+        """[S18] A certificate for another name or address is refused."""
         await self.refuse(self.secure(self.ca.issue_cert("other.test", "127.0.0.2")))
         url = self.secure()
         address = url[6:-1]
         await self.refuse(url.replace(HOST, "other.test"), endpoint=f"tcp:{address}")
 
     async def test_expired(self) -> None:
-        """[S18] A certificate of yesterday is refused."""
+        """[S18] An expired certificate is refused."""
         yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
         await self.refuse(self.secure(self.ca.issue_cert(HOST, not_after=yesterday)))
 
     async def test_insecure(self) -> None:
-        """[S18] ``insecure=True`` connects to each of them."""
+        """[S18] ``insecure=True`` accepts each of them."""
         yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
         for leaf in (
             trustme.CA().issue_cert(HOST),
@@ -310,7 +317,7 @@ class TrustTests(SocketCase):
             self.assertEqual(client.status, "open")
 
     async def test_client_certificate(self) -> None:
-        """[S18] A server that wants our certificate gets it; without one it fails."""
+        """[S18] A server that requires a client certificate accepts only a client with one."""
         context = self.server_context()
         context.verify_mode = ssl.CERT_REQUIRED
         self.ca.configure_trust(context)
@@ -322,7 +329,7 @@ class TrustTests(SocketCase):
 
 
 class Greeter(Protocol):
-    """A WebSocket server that greets in the same write as its 101, and then reads no more."""
+    """A WebSocket server that sends messages in the same write as its 101."""
 
     greeting = text("one") + text("two")
     paused = False
@@ -353,7 +360,7 @@ class Greeter(Protocol):
         self.gone.callback(None)
 
 
-class Deaf(Greeter):
+class NonReader(Greeter):
     """A WebSocket server that never reads a frame."""
 
     greeting = b""
@@ -362,15 +369,15 @@ class Deaf(Greeter):
 
 
 class OneWriteTests(SocketCase):
-    """Servers whose timing matters."""
+    """Servers that need exact control of their writes and reads."""
 
     def tearDown(self) -> Any:
         super().tearDown()
         Greeter.made.clear()
-        Deaf.made.clear()
+        NonReader.made.clear()
 
     def greet(self, kind: type[Greeter], tls: bool = False) -> int:
-        """Starts a server whose connections are cut at the end of the test."""
+        """Start a server whose connections are aborted at the end of the test."""
         port = self.listen(kind, tls)
         made = kind.made
 
@@ -384,7 +391,7 @@ class OneWriteTests(SocketCase):
         return port
 
     async def test_frames_with_the_response(self) -> None:
-        """[S19] Frames written with the 101 come after ``handle_connect``; plain and by TLS."""
+        """[S19] Frames written with the 101 are delivered after ``handle_connect``."""
         for tls in (False, True):
             probe = Probe()
             scheme = "wss" if tls else "ws"
@@ -398,12 +405,12 @@ class OneWriteTests(SocketCase):
         """[N4] A frame that waits for the write buffer fails with ConnError when TCP ends."""
         for tls in (False, True):
             probe = Probe()
-            port = self.greet(Deaf, tls)
+            port = self.greet(NonReader, tls)
             scheme = "wss" if tls else "ws"
             client = await self.start(f"{scheme}://{HOST}:{port}/", probe)
             sending = client.send_frame(Binary(bytes(16 * 1024 * 1024)))
             self.assertNoResult(sending)
-            Deaf.made[-1].transport.abortConnection()  # type: ignore[union-attr]
+            NonReader.made[-1].transport.abortConnection()  # type: ignore[union-attr]
             try:
                 await sending
             except ConnError:
@@ -413,8 +420,8 @@ class OneWriteTests(SocketCase):
             self.assertIsInstance((await probe.lost.get()).reason, ConnectionDropped)
 
     async def test_send_timeout(self) -> None:
-        """[N4] A peer that does not read: ``send_frame`` fails with SendTimeout in its time."""
-        client = await self.start(f"ws://{HOST}:{self.greet(Deaf)}/", close_timeout=0.1)
+        """[N4] If the server does not read, ``send_frame`` fails with SendTimeout."""
+        client = await self.start(f"ws://{HOST}:{self.greet(NonReader)}/", close_timeout=0.1)
         try:
             await client.send_frame(Binary(bytes(16 * 1024 * 1024)), timeout=0.1)
         except SendTimeout:
@@ -425,7 +432,7 @@ class OneWriteTests(SocketCase):
 
 
 class ConnectProxy(Protocol):
-    """An HTTP proxy that knows CONNECT alone."""
+    """An HTTP proxy that supports CONNECT only."""
 
     def __init__(self, case: ProxyTests) -> None:
         self._case = case
@@ -452,12 +459,12 @@ class ConnectProxy(Protocol):
         host, _, port = lines[0].split()[1].rpartition(":")
         assert host == HOST
         transport.pauseProducing()
-        other = Far(self._case, self)
+        other = Outbound(self._case, self)
         endpoint = TCP4ClientEndpoint(global_reactor(), host, int(port))
         endpoint.connect(Factory.forProtocol(lambda: other))
 
-    def pipe(self, other: Far) -> None:
-        """The server is there."""
+    def pipe(self, other: Outbound) -> None:
+        """Begin to forward bytes; called when the server is connected."""
         transport: Any = self.transport
         self._other = other
         transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -469,7 +476,7 @@ class ConnectProxy(Protocol):
             self._other.transport.loseConnection()
 
 
-class Far(Protocol):
+class Outbound(Protocol):
     """The proxy's connection to the server."""
 
     def __init__(self, case: ProxyTests, near: ConnectProxy) -> None:
@@ -491,23 +498,23 @@ class Far(Protocol):
 
 
 class ProxyTests(SocketCase):
-    """Through an HTTP proxy.
+    """Connections through an HTTP proxy.
 
     Attributes:
-        credentials: the header line that the proxy insists on; the empty line is always there.
-        requests: what the proxy was asked.
-        ends: its connections, to clients and to servers.
+        credentials: The header line that the proxy requires; "" accepts every request.
+        requests: The requests that the proxy received.
+        ends: The proxy's connections to clients and servers.
     """
 
     def setUp(self) -> None:
         self.credentials = ""
         self.requests: list[str] = []
-        self.ends: list[ConnectProxy | Far] = []
+        self.ends: list[ConnectProxy | Outbound] = []
         self.addCleanup(lambda: DeferredList([end.gone for end in self.ends]))
         self.proxy = f"{HOST}:{self.listen(lambda: ConnectProxy(self))}"
 
     async def assert_tunnel(self, server: Server, proxy: str) -> None:
-        """A client reaches the server through the proxy, and ends in order."""
+        """Assert that a client reaches the server through the proxy and can close."""
         probe = Probe()
         client = await self.start(server.url(), probe, proxy=proxy)
         for frame in (Text("through the tunnel"), Binary(bytes(300_000))):
@@ -518,18 +525,18 @@ class ProxyTests(SocketCase):
         self.assertEqual(await server.closes.get(), 4000)
 
     async def test_plain_and_tls(self) -> None:
-        """``ws`` and ``wss`` go through a proxy by CONNECT."""
+        """``ws`` and ``wss`` use CONNECT."""
         for tls in (None, self.server_context()):
             await self.assert_tunnel(self.serve(tls=tls), f"http://{self.proxy}")
 
     async def test_credentials(self) -> None:
-        """A proxy that wants credentials gets them, for ``ws`` and ``wss``."""
+        """The credentials of the proxy are sent, for ``ws`` and ``wss``."""
         self.credentials = "Proxy-Authorization: Basic bWU6cEBzcw=="
         for tls in (None, self.server_context()):
             await self.assert_tunnel(self.serve(tls=tls), f"http://me:p%40ss@{self.proxy}")
 
     async def test_refused(self) -> None:
-        """[S8] A proxy that refuses is a ConnError with the refusal and its body."""
+        """[S8] A refusal of the proxy is a ConnError with the RequestError and its body."""
         self.credentials = "Proxy-Authorization: Basic bWU6cEBzcw=="
         error = await self.failure(f"ws://{HOST}:1/", proxy=f"http://{self.proxy}")
         self.assertIsInstance(error, ConnError)
@@ -537,14 +544,14 @@ class ProxyTests(SocketCase):
         self.assertEqual((error.original.code, error.original.body), (407, b"log in"))
 
     async def test_certificate_behind_the_proxy(self) -> None:
-        """[S18] It is the server's certificate that is verified, not the proxy's word."""
+        """[S18] The server's certificate is verified behind the proxy."""
         server = self.serve(tls=self.server_context(trustme.CA().issue_cert(HOST)))
         error = await self.failure(server.url(), proxy=f"http://{self.proxy}")
         self.assertIsInstance(error, ConnError)
         self.assertFalse(is_retryable(error), repr(error))
 
     async def test_drop(self) -> None:
-        """[D1] A server that drops TCP behind the proxy is ConnectionDropped."""
+        """[D1] If the server behind the proxy drops TCP, the reason is ConnectionDropped."""
         server = self.serve()
         probe = Probe()
         client = await self.start(server.url(), probe, proxy=f"http://{self.proxy}")

@@ -1,4 +1,4 @@
-"""Tests of the options of ``start``: which there are, what they default to, what is refused."""
+"""Tests of the options of ``start``: names, defaults, and refused values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wsx.test.support import URL
 from wsx.test.support.each import each
 from wsx.test.support.options import DEFAULTS as OF_CONN
 
-# Design, section 4; the reactor's default is the global one, and has tests of its own.
+# Design section 4. The reactor is not in the table, because its default is global.
 DEFAULTS: dict[str, Any] = {
     "async_": False,
     "handle_initial_conn_failure": False,
@@ -27,23 +27,23 @@ DEFAULTS: dict[str, Any] = {
 
 
 class NamesTests(SynchronousTestCase):
-    """Which options there are."""
+    """The names of the options."""
 
     def test_of_start(self) -> None:
-        """Those that the design lists."""
+        """The options of ``start`` are those of the design."""
         self.assertEqual(START_OPTIONS, {*DEFAULTS, "reactor"})
 
     def test_of_conn(self) -> None:
-        """Every option of a Conn, and nothing that only a server's answer gives."""
+        """The options of Conn are its arguments, without the server's response."""
         self.assertEqual(CONN_OPTIONS, set(OF_CONN))
 
     def test_disjoint(self) -> None:
-        """None belongs to both."""
+        """No option belongs to both."""
         self.assertEqual(START_OPTIONS & CONN_OPTIONS, frozenset())
 
 
 class SplitTests(SynchronousTestCase):
-    """Which option goes where."""
+    """Which option belongs to a Conn, and which to the client."""
 
     def test_defaults(self) -> None:
         """Without options, all have their defaults."""
@@ -53,7 +53,7 @@ class SplitTests(SynchronousTestCase):
         self.assertEqual(conn.url, URL)
 
     def test_given(self) -> None:
-        """A given one is taken as it is, and no other changes."""
+        """A given option is used unchanged, and the others keep their defaults."""
         policy, name, clock = wsx.Backoff(), wsx.Via(object(), "key"), Clock()  # type: ignore[arg-type]
         given: dict[str, Any] = {
             "async_": True,
@@ -70,7 +70,7 @@ class SplitTests(SynchronousTestCase):
             self.assertEqual({key: getattr(options, key) for key in expected}, expected, option)
 
     def test_of_both_kinds(self) -> None:
-        """Each goes to its owner."""
+        """Options of both kinds are separated."""
         conn, options = split_options(
             URL, {"close_timeout": 1.5, "name": "feed", "ping_interval": None, "async_": True}
         )
@@ -78,20 +78,20 @@ class SplitTests(SynchronousTestCase):
         self.assertEqual((options.name, options.async_), ("feed", True))
 
     def test_arguments_are_left_alone(self) -> None:
-        """The mapping of the caller is not changed."""
+        """The caller's mapping is not changed."""
         given = {"close_timeout": 1.5, "name": "feed"}
         split_options(URL, given)
         self.assertEqual(given, {"close_timeout": 1.5, "name": "feed"})
 
     def test_conn(self) -> None:
-        """A Conn is taken as it is, with options of ``start`` beside it."""
+        """A Conn is used unchanged, with options of ``start`` beside it."""
         given = wsx.Conn(URL, close_timeout=1.5)
         conn, options = split_options(given, {"name": "feed"})
         self.assertEqual(conn, given)
         self.assertEqual(options.name, "feed")
 
     def test_conn_with_an_answer(self) -> None:
-        """What a server answered an earlier connection is not taken over."""
+        """The server's response in a Conn is not kept."""
         answered = wsx.Conn(URL, close_timeout=1.5).replace(
             resp_headers=[("Set-Cookie", "a=b")], resp_status=101, subprotocol="chat"
         )
@@ -100,7 +100,7 @@ class SplitTests(SynchronousTestCase):
         self.assertEqual((conn.resp_status, conn.resp_headers, conn.subprotocol), (None, (), None))
 
     def test_reactor(self) -> None:
-        """The reactor is the global one, where none is given."""
+        """The default reactor is the global one."""
         from twisted.internet import reactor
 
         clock = Clock()
@@ -112,15 +112,15 @@ class SplitTests(SynchronousTestCase):
             self.assertIs(with_reactor(split_options(URL, options)[1]).reactor, found)
 
     def test_reactor_is_not_looked_for(self) -> None:
-        """That is only done when a client begins, as looking for it installs it."""
+        """The global reactor is not imported before a client starts."""
         self.assertIsNone(split_options(URL, {})[1].reactor)
 
 
 class RefusedTests(SynchronousTestCase):
-    """What is refused, and how it is said."""
+    """Refused options and their messages."""
 
     def test_unknown(self) -> None:
-        """Unknown options are a TypeError that names them all, in order, and only them."""
+        """Unknown options raise a TypeError that names exactly them, in order."""
         for target in (URL, wsx.Conn(URL)):
             error = self.assertRaises(
                 TypeError, split_options, target, {"size": 1, "name": "feed", "colour": 2}
@@ -129,35 +129,35 @@ class RefusedTests(SynchronousTestCase):
             self.assertNotIn("name", str(error))
 
     def test_answers_are_no_options(self) -> None:
-        """What only a server's answer gives is no option."""
+        """Attributes of the server's response are not options."""
         for name in ("resp_headers", "resp_status", "subprotocol", "extensions", "peer", "url"):
             error = self.assertRaises(TypeError, split_options, URL, {name: None})
             self.assertIn(name, str(error))
 
     def test_options_of_conn_beside_a_conn(self) -> None:
-        """A Conn has its own: each option of it beside one is a TypeError that names it."""
+        """An option of Conn beside a Conn raises a TypeError that names it."""
         for name, value in OF_CONN.items():
             error = self.assertRaises(TypeError, split_options, wsx.Conn(URL), {name: value})
             self.assertIn(name, str(error))
 
     def test_url(self) -> None:
-        """A bad URL is a URLError, and neither a Conn nor a str is one too."""
+        """A bad URL is a URLError; so is a value that is neither a Conn nor a str."""
         for url in ("", "example.test", "ftp://example.test", b"ws://example.test", None, 5):
             self.assertRaises(wsx.URLError, split_options, url, {})
 
     def test_value_of_conn(self) -> None:
-        """A bad value of an option of Conn is refused as Conn does."""
+        """A bad value of an option of Conn raises the error of Conn."""
         for name, value in (("close_timeout", -1), ("compression", "gzip"), ("proxy", "nonsense")):
             self.assertRaises((ValueError, TypeError), split_options, URL, {name: value})
 
     def test_reconnect(self) -> None:
-        """A policy that is no Backoff is a TypeError."""
+        """A policy that is not a Backoff raises TypeError."""
         for value in (True, 1.0, wsx.Backoff, lambda n: 1.0, "always"):
             error = self.assertRaises(TypeError, Options, reconnect=value)
             self.assertIn("Backoff", str(error))
 
     def test_stable_after(self) -> None:
-        """stable_after is a number of seconds, from 0 on."""
+        """stable_after must be a number of seconds, 0 or more."""
         for value in (-1, -0.001, float("inf"), float("nan")):
             error = self.assertRaises(ValueError, Options, stable_after=value)
             self.assertIn("stable_after", str(error))
@@ -166,7 +166,7 @@ class RefusedTests(SynchronousTestCase):
             self.assertRaises((TypeError, ValueError), Options, stable_after=odd)
 
     def test_mailbox_limit(self) -> None:
-        """mailbox_limit is a number from 0 on."""
+        """mailbox_limit must be a number, 0 or more."""
         for value in (-1, -10_000):
             error = self.assertRaises(ValueError, Options, mailbox_limit=value)
             self.assertIn("mailbox_limit", str(error))
@@ -175,7 +175,7 @@ class RefusedTests(SynchronousTestCase):
             self.assertRaises((TypeError, ValueError), Options, mailbox_limit=odd)
 
     def test_name(self) -> None:
-        """A name is a str that is not empty, or a Via."""
+        """A name must be a str that is not empty, a Global or a Via."""
         self.assertRaises(ValueError, Options, name="")
         for value in (b"feed", 5, ("feed",), object()):
             self.assertRaises(TypeError, Options, name=value)
@@ -190,7 +190,7 @@ class RefusedTests(SynchronousTestCase):
         ]
     )
     def test_message(self, name: str, value: Any, kind: type[Exception], message: str) -> None:
-        """The error names the option, what was expected and the value."""
+        """The error names the option, the value and what was expected."""
         error = self.assertRaises(kind, Options, **{name: value})
         self.assertEqual(str(error), message.format(number="a number of at least 0"))
 
@@ -201,6 +201,6 @@ class RefusedTests(SynchronousTestCase):
         self.assertEqual(str(error), message)
 
     def test_frozen(self) -> None:
-        """Options do not change once they are made."""
+        """Options are immutable."""
         with self.assertRaises(AttributeError):
             Options().async_ = True  # type: ignore[misc]

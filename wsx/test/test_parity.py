@@ -1,4 +1,4 @@
-"""Tests that every row of WebSockex's behaviour has a test, and that the documentation says so."""
+"""Tests that every row of ``docs/parity.md`` has a test, and that the page is up to date."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class ParityTests(SynchronousTestCase):
     """The table of docs/parity.md."""
 
     def test_every_row_has_a_test(self) -> None:
-        """A row that no test names is not done."""
+        """Every row has at least one test."""
         found = parity.tests_by_row()
         self.assertEqual([row for row in parity.ROWS if not found[row]], [])
 
     def test_the_page_is_fresh(self) -> None:
-        """The page is what the tests say today."""
+        """The page is what ``parity.page`` generates."""
         if not PAGE.exists():
             raise SkipTest("wsx is installed without its documentation")
         self.assertEqual(PAGE.read_text(), parity.page())
 
     def test_differences_have_rows(self) -> None:
-        """What is said of a difference belongs to a row."""
+        """Every difference belongs to a row."""
         self.assertEqual(set(parity.DIFFERENCES) - set(parity.ROWS), set())

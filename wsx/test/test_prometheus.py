@@ -1,4 +1,4 @@
-"""Tests of wsx.prometheus: what is counted, what is dropped, and what a scrape gets."""
+"""Tests of wsx.prometheus: what is counted, what is dropped, and what a scrape returns."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ print(json.dumps([name for name in sys.modules if "prometheus" in name]))
 
 
 def again(status: Any, state: Any) -> Any:
-    """A ``handle_disconnect`` that always connects again, after a second."""
+    """Reconnect after one second; a ``handle_disconnect`` callback."""
     return wsx.Reconnect(state, after=1.0)
 
 
 class ImportTests(SynchronousTestCase):
-    """The extra is optional."""
+    """prometheus-client is an optional dependency."""
 
     def test_without_prometheus_client(self) -> None:
-        """Without prometheus-client, importing the module says what to install."""
+        """Without prometheus-client, the import error says what to install."""
         hidden = {name: None for name in sys.modules if name.startswith("prometheus_client")}
         with mock.patch.dict(sys.modules, hidden | {"prometheus_client": None}):
             sys.modules.pop("wsx.prometheus", None)
@@ -65,7 +65,7 @@ class ImportTests(SynchronousTestCase):
         self.assertIn("pip install prometheus-client", str(error))
 
     def test_wsx_does_not_import_it(self) -> None:
-        """``import wsx`` and the twistd plugin leave it alone until it is asked for."""
+        """``import wsx`` and the twistd plugin do not import prometheus-client."""
         done = subprocess.run(
             [sys.executable, "-c", FRESH],
             env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
@@ -78,7 +78,7 @@ class ImportTests(SynchronousTestCase):
 
 
 class ExporterCase(MemoryCase):
-    """An attached exporter with a registry of its own."""
+    """Base class: an attached exporter with its own registry."""
 
     skip = MISSING
 
@@ -90,17 +90,17 @@ class ExporterCase(MemoryCase):
         self.addCleanup(self.leave)
 
     def leave(self) -> None:
-        """Detaches the exporter, if it is attached."""
+        """Detach the exporter if it is attached."""
         if self.exporter in (observer.handler_id for observer in telemetry.list_handlers()):
             self.exporter.detach()
 
     def value(self, name: str, client: str = NAME, **labels: str) -> float | None:
-        """Gives a value of a metric, or None where there is none."""
+        """Return the value of a metric, or None if there is no sample."""
         value: float | None = self.registry.get_sample_value(name, {"client": client, **labels})
         return value
 
     def labels(self, name: str, label: str = "client") -> list[str]:
-        """Gives the values of a label of a metric's samples."""
+        """Return the values of a label in a metric's samples."""
         return [
             sample.labels[label]
             for metric in self.registry.collect()
@@ -109,23 +109,23 @@ class ExporterCase(MemoryCase):
         ]
 
     def named(self, handler: Any = None, **options: Any) -> Any:
-        """Opens a client with a name, which ends with the test."""
+        """Open a client with a name; it is stopped at the end of the test."""
         client = self.open(handler or Recorder(), **({"name": NAME} | options))
         self.addCleanup(self.end, client)
         return client
 
     def end(self, client: Any) -> None:
-        """Brings a client to its end."""
+        """Stop a client and wait for its end."""
         client.stop()
         self.clock.advance(10)
         self.step()
 
 
 class ConnectionTests(ExporterCase):
-    """Connections: open now, made, tried again, lost, failed."""
+    """Connections: open, made, retried, lost, failed."""
 
     def test_life(self) -> None:
-        """A connection is made and open, and then it is open no more."""
+        """The gauge of open connections falls when a connection ends; the counter stays."""
         self.named(Recorder(handle_disconnect=again))
         self.assertEqual(self.value("wsx_connections_open"), 1)
         self.assertEqual(self.value("wsx_connections_made_total"), 1)
@@ -135,7 +135,7 @@ class ConnectionTests(ExporterCase):
         self.assertEqual(self.value("wsx_connections_made_total"), 1)
 
     def test_from_zero(self) -> None:
-        """While the first connection is being made, the values are there, and 0."""
+        """While the first connection is being made, the values are 0."""
         client = self.successResultOf(self.start(Recorder(), name=NAME, async_=True))
         for name in (
             "wsx_connections_open",
@@ -146,7 +146,7 @@ class ConnectionTests(ExporterCase):
         self.end(client)
 
     def test_reconnects(self) -> None:
-        """Attempts after the first are counted, whether they succeed or not."""
+        """Attempts after the first are counted, successful or not."""
         self.named(Recorder(handle_disconnect=again))
         self.assertEqual(self.value("wsx_reconnect_attempts_total"), 0)
         self.peer.drop()
@@ -163,7 +163,7 @@ class ConnectionTests(ExporterCase):
         self.assertEqual(self.value("wsx_connections_open"), 1)
 
     def test_lost_and_failed(self) -> None:
-        """Connections that ended are told apart from attempts that failed, each by its reason."""
+        """Ended connections and failed attempts are counted separately, by reason."""
         self.named(Recorder(handle_disconnect=again))
         self.peer.drop()
         self.server.refusal = Refused()
@@ -176,7 +176,7 @@ class ConnectionTests(ExporterCase):
         self.assertEqual(self.labels("wsx_failed_attempts_total", "kind"), ["ConnError"])
 
     def test_first_attempt_fails(self) -> None:
-        """A first attempt that fails is a failed attempt, and the client's abnormal end."""
+        """A failed first attempt counts as a failed attempt and as an abnormal end."""
         self.server.refusal = Refused()
         self.failureResultOf(self.start(Recorder(), name=NAME))
         self.assertEqual(self.value("wsx_failed_attempts_total", kind="ConnError"), 1)
@@ -184,7 +184,7 @@ class ConnectionTests(ExporterCase):
         self.assertEqual(self.labels("wsx_disconnects_total"), [])
 
     def test_kinds(self) -> None:
-        """The kind is the name of the reason's class, and never what the reason says."""
+        """The kind is the name of the reason's class, without its message."""
         ways: list[tuple[Any, str]] = [
             (lambda client: client.close(3000, SECRET), "LocalClose"),
             (lambda client: self.peer.send(close(1000, SECRET)), "RemoteClose"),
@@ -201,7 +201,7 @@ class ConnectionTests(ExporterCase):
                 self.assertEqual(self.value("wsx_disconnects_total", kind=kind), 1)
 
     def test_stop_while_closing(self) -> None:
-        """A connection that is closing is open until it ends."""
+        """A closing connection counts as open until it ends."""
         client = self.named()
         client.stop()
         self.assertEqual(self.value("wsx_connections_open"), 1)
@@ -209,7 +209,7 @@ class ConnectionTests(ExporterCase):
         self.assertEqual(self.value("wsx_connections_open"), 0)
 
     def test_several_with_one_label(self) -> None:
-        """Clients without a name share the label of their handler's class: they are added up."""
+        """Clients without a name share the label of their handler's class."""
 
         class Feed(Recorder):
             pass
@@ -224,7 +224,7 @@ class ConnectionTests(ExporterCase):
             self.end(client)
 
     def test_attached_later(self) -> None:
-        """Attached while a client is open, the exporter counts what follows and does not break."""
+        """An exporter attached while a client is open counts the following events."""
         self.exporter.detach()
         self.named(Recorder(handle_disconnect=again))
         self.exporter.attach()
@@ -239,10 +239,10 @@ class ConnectionTests(ExporterCase):
 
 
 class FrameTests(ExporterCase):
-    """Frames and their bytes, by type and direction."""
+    """Frames and their sizes, by type and direction."""
 
     def test_received(self) -> None:
-        """Messages, pings and pongs received, and their payload."""
+        """Received messages, pings and pongs are counted with their payload."""
         self.named()
         self.peer.send(text("abc") * 2 + server_frame(2, b"1234"))
         self.peer.send(server_frame(9, b"12") + server_frame(10, b"1"))
@@ -258,7 +258,7 @@ class FrameTests(ExporterCase):
         self.assertEqual(self.labels("wsx_frames_sent_total"), [])
 
     def test_sent(self) -> None:
-        """Those sent, replies and keepalive pings included."""
+        """Sent frames are counted, including replies and keepalive pings."""
         handler = Recorder(handle_ping=lambda ping, s: wsx.Reply(wsx.Pong(ping.payload), s))
         client = self.named(handler, ping_interval=5.0)
         client.send_frame(wsx.Text("abc"))
@@ -271,7 +271,7 @@ class FrameTests(ExporterCase):
                 self.assertEqual(self.value("wsx_payload_sent_bytes_total", type=kind), size)
 
     def test_bytes_of_text(self) -> None:
-        """The bytes of text are those of its UTF-8."""
+        """The size of text is that of its UTF-8."""
         client = self.named()
         for payload in ("", "ascii", "\x00\x7f", "é", "€uro", "𝄞", "a" * 70_000 + "ß"):
             with case(payload[:9]):
@@ -281,7 +281,7 @@ class FrameTests(ExporterCase):
                 self.assertEqual(sent, before + len(payload.encode()))
 
     def test_ascii_is_not_encoded(self) -> None:
-        """ASCII text is measured without encoding it once more."""
+        """The size of ASCII text is determined without encoding it again."""
 
         class Watched(str):
             def encode(self, *_: Any, **__: Any) -> bytes:
@@ -302,10 +302,10 @@ class FrameTests(ExporterCase):
 
 
 class CallbackTests(ExporterCase):
-    """How long callbacks take."""
+    """The duration of callbacks."""
 
     def test_seconds(self) -> None:
-        """Each callback's seconds are summed and counted under its name."""
+        """The durations of each callback are added and counted under its name."""
         pending: Deferred[Any] = Deferred()
         self.named(Recorder(handle_frame=lambda *_: pending))
         self.peer.send(text("x"))
@@ -319,7 +319,7 @@ class CallbackTests(ExporterCase):
         self.assertEqual(self.value(f"{name}_bucket", callback="handle_frame", le="0.5"), 1)
 
     def test_buckets(self) -> None:
-        """Buckets go from 10 microseconds to seconds, in order."""
+        """The buckets range from 10 microseconds to seconds, in order."""
         self.named()
         bounds = [float(le) for le in self.labels("wsx_callback_duration_seconds_bucket", "le")]
         self.assertEqual(bounds, sorted(bounds))
@@ -327,7 +327,7 @@ class CallbackTests(ExporterCase):
         self.assertTrue(1 <= bounds[-2] <= 60)
 
     def test_clock_that_is_set_back(self) -> None:
-        """A clock that is set back while a callback is pending takes nothing off the sum."""
+        """If the clock is set back during a callback, the sum does not decrease."""
         pending: Deferred[Any] = Deferred()
         self.named(Recorder(handle_frame=lambda *_: pending))
         self.peer.send(text("x"))
@@ -338,10 +338,10 @@ class CallbackTests(ExporterCase):
 
 
 class LatencyTests(ExporterCase):
-    """The latency of open connections, read when somebody asks."""
+    """The latency of open connections."""
 
     def ping(self, seconds: float) -> None:
-        """Has the last connection answer its keepalive ping after so many seconds."""
+        """Let the server answer the keepalive ping after this number of seconds."""
         self.peer.received()
         self.clock.advance(5)
         [(_, payload)] = self.peer.received()
@@ -355,7 +355,7 @@ class LatencyTests(ExporterCase):
         connection.keepalive.latency = seconds
 
     def test_latency(self) -> None:
-        """It is not there before the first answer, then it is, and with the connection it goes."""
+        """The sample exists from the first pong until the connection ends."""
         self.named(ping_interval=5.0)
         self.assertEqual(self.value("wsx_latency_seconds"), None)
         self.ping(0.25)
@@ -365,7 +365,7 @@ class LatencyTests(ExporterCase):
         self.assertEqual(self.value("wsx_latency_seconds"), None)
 
     def test_read_when_asked(self) -> None:
-        """It is the client's latency at the moment of asking."""
+        """The value is the client's latency at the time of the scrape."""
         client = self.named()
         self.set_latency(client, 3.0)
         self.assertEqual(self.value("wsx_latency_seconds"), 3.0)
@@ -373,7 +373,7 @@ class LatencyTests(ExporterCase):
         self.assertEqual(self.value("wsx_latency_seconds"), 4.0)
 
     def test_slowest(self) -> None:
-        """Of several with one label it is the slowest one's, and one sample only."""
+        """Of several clients with one label, the highest latency is shown, in one sample."""
         clients = [self.open(Recorder()) for _ in range(3)]
         for client, latency in zip(clients, (1.0, 3.0, 2.0), strict=True):
             self.set_latency(client, latency)
@@ -387,7 +387,7 @@ class EndTests(ExporterCase):
     """Clients that end, and what is dropped then."""
 
     def test_normal_and_abnormal(self) -> None:
-        """Clients that ended are counted by how they did."""
+        """Ended clients are counted by normal and abnormal end."""
         self.end(self.named())
         self.named(Recorder(handle_frame=ZeroDivisionError()))
         self.peer.send(text("x"))
@@ -398,7 +398,7 @@ class EndTests(ExporterCase):
         self.flushLoggedErrors(ZeroDivisionError)
 
     def test_gauges_are_dropped(self) -> None:
-        """With the last client of a label its gauges go; its counters stay."""
+        """With the last client of a label its gauges are dropped; its counters are kept."""
         first = self.open(Recorder())
         second = self.open(Recorder())
         self.end(first)
@@ -409,7 +409,7 @@ class EndTests(ExporterCase):
         self.assertEqual(self.value("wsx_connections_made_total", "Recorder"), 2)
 
     def test_the_name_comes_back(self) -> None:
-        """The next client of the same name counts on, and its first attempt is a first one."""
+        """The next client of the same name continues the counters."""
         self.end(self.named())
         self.named()
         self.assertEqual(self.value("wsx_connections_made_total"), 2)
@@ -417,7 +417,7 @@ class EndTests(ExporterCase):
         self.assertEqual(self.value("wsx_reconnect_attempts_total"), 0)
 
     def test_clients_are_not_held(self) -> None:
-        """A client is held while it is open only; one that ended leaves nothing behind."""
+        """The exporter holds a client only while it is open."""
         for way in ("ended", "lost"):
             with case(way):
                 handler = Recorder(handle_disconnect=lambda *_: Deferred())
@@ -437,13 +437,13 @@ class EndTests(ExporterCase):
                 self.assertIsNone(gone())
 
     def holds(self, client: Any) -> bool:
-        """Says whether an attribute of the exporter holds the client strongly."""
+        """Return whether an attribute of the exporter refers to the client."""
         return any(
             type(value) is dict and client in value for value in vars(self.exporter).values()
         )
 
     def test_many_clients(self) -> None:
-        """A thousand clients of one class leave as many series as one does."""
+        """A thousand clients of one class lead to as many series as one."""
 
         def series() -> int:
             return sum(len(metric.samples) for metric in self.registry.collect())
@@ -460,7 +460,7 @@ class EndTests(ExporterCase):
         self.assertEqual((self.exporter._open, self.exporter._running), ({}, {}))
 
     def test_stopped_by_an_observer_before(self) -> None:
-        """A client that another observer stopped before the exporter was told leaves nothing."""
+        """A client that an earlier observer stops leaves nothing in the exporter."""
         self.exporter.detach()
         for event in telemetry.EVENTS:
             with case(event):
@@ -483,10 +483,10 @@ class EndTests(ExporterCase):
 
 
 class LabelTests(ExporterCase):
-    """What the label ``client`` says."""
+    """The label ``client``."""
 
     def test_names(self) -> None:
-        """A name is the label; of ``Global`` and ``Via`` it is the key."""
+        """The label is the name; for ``Global`` and ``Via`` it is the key."""
 
         class Registry:
             def register_name(self, key: Any, client: Any) -> bool:
@@ -515,7 +515,7 @@ class LabelTests(ExporterCase):
                 self.end(client)
 
     def test_odd_names(self) -> None:
-        """Whatever a name or a class is called, the exporter goes on and a scrape works."""
+        """Any name of a client or class can be exported and scraped."""
 
         class Bad:
             def __repr__(self) -> str:
@@ -554,7 +554,7 @@ class LabelTests(ExporterCase):
         self.assertEqual(self.labels("wsx_connections_open"), [])
 
     def test_bounded(self) -> None:
-        """No URL, payload, header, close message or address is in any label."""
+        """No label contains a URL, payload, header, close message or address."""
         client = self.named(
             url=f"ws://user:{SECRET}@example.test/{SECRET}?t={SECRET}",
             extra_headers={"X-A": SECRET},
@@ -570,10 +570,10 @@ class LabelTests(ExporterCase):
 
 
 class RegistryTests(ExporterCase):
-    """The exporter in its registry."""
+    """The exporter and its registry."""
 
     def test_names(self) -> None:
-        """Names are as Prometheus wants them: a prefix, base units, ``_total`` for counters."""
+        """Names have a prefix, base units, and ``_total`` for counters."""
         self.named(ping_interval=5.0)
         self.peer.send(text("x"))
         for metric in self.registry.collect():
@@ -590,7 +590,7 @@ class RegistryTests(ExporterCase):
                     self.assertFalse(metric.name.endswith("_total"))
 
     def test_one_sample_each(self) -> None:
-        """No series is there twice: Prometheus would refuse the scrape."""
+        """No series occurs twice, which Prometheus would refuse."""
         for _ in range(2):
             self.open(Recorder(), ping_interval=5.0)
         series = [
@@ -601,7 +601,7 @@ class RegistryTests(ExporterCase):
         self.assertEqual(len(series), len(set(series)))
 
     def test_both_formats(self) -> None:
-        """Both formats can be written, and the plain one be read back."""
+        """Both formats can be written, and the text format can be parsed."""
         self.named()
         self.peer.send(text("x"))
         page = prometheus_client.generate_latest(self.registry).decode()
@@ -611,7 +611,7 @@ class RegistryTests(ExporterCase):
         self.assertTrue(openmetrics.endswith(b"# EOF\n"))
 
     def test_detach(self) -> None:
-        """Detached, it hears nothing, is in no registry, and holds no client."""
+        """A detached exporter is in no registry, observes nothing and holds no client."""
         self.named()
         self.exporter.detach()
         self.assertEqual(telemetry.list_handlers(), [])
@@ -619,7 +619,7 @@ class RegistryTests(ExporterCase):
         self.assertEqual((self.exporter._open, self.exporter._running), ({}, {}))
 
     def test_attach_again(self) -> None:
-        """Attached again, it counts on, and leaves out what happened meanwhile."""
+        """An exporter attached again continues its counters."""
         self.end(self.named())
         self.exporter.detach()
         self.end(self.named())
@@ -628,26 +628,26 @@ class RegistryTests(ExporterCase):
         self.assertEqual(self.value("wsx_connections_made_total"), 2)
 
     def test_attach_twice(self) -> None:
-        """Attaching what is attached is a ValueError, and changes nothing."""
+        """Attaching an attached exporter raises ValueError and changes nothing."""
         self.assertRaises(ValueError, self.exporter.attach)
         self.named()
         self.assertEqual(self.value("wsx_connections_made_total"), 1)
 
     def test_detach_twice(self) -> None:
-        """Detaching what is not attached is a LookupError."""
+        """Detaching an exporter that is not attached raises LookupError."""
         self.exporter.detach()
         self.assertRaises(LookupError, self.exporter.detach)
         self.assertRaises(LookupError, Exporter(self.registry).detach)
 
     def test_two_in_one_registry(self) -> None:
-        """A second one in the same registry is a ValueError, and leaves nothing attached."""
+        """A second exporter in one registry raises ValueError and stays detached."""
         other = Exporter(self.registry)
         self.assertRaises(ValueError, other.attach)
         self.assertEqual({o.handler_id for o in telemetry.list_handlers()}, {self.exporter})
         self.assertRaises(LookupError, other.detach)
 
     def test_two_registries(self) -> None:
-        """Two exporters with a registry each count both, and go one by one."""
+        """Two exporters with their own registries both count, and detach independently."""
         registry = prometheus_client.CollectorRegistry()
         other = Exporter(registry)
         other.attach()
@@ -660,13 +660,13 @@ class RegistryTests(ExporterCase):
         self.assertEqual(self.value("wsx_frames_received_total", type="text"), 1)
 
     def test_detached_by_telemetry(self) -> None:
-        """Should telemetry have thrown it out, it can leave its registry all the same."""
+        """An exporter that telemetry has detached can still leave its registry."""
         telemetry.detach(self.exporter)
         self.exporter.detach()
         self.assertEqual(list(self.registry.collect()), [])
 
     def test_default_registry(self) -> None:
-        """Without an argument it is ``prometheus_client.REGISTRY``; nothing is there before."""
+        """The default registry is ``prometheus_client.REGISTRY``, used from attach to detach."""
         exporter = Exporter()
         name = "wsx_connections_made_total"
         self.named()
@@ -695,19 +695,19 @@ class RegistryTests(ExporterCase):
 
 
 class SiteTests(LoopbackCase):
-    """``metrics_site``, over a real connection."""
+    """``metrics_site`` over a real connection."""
 
     skip = MISSING
 
     async def get(self, path: bytes, accept: str | None = None, method: bytes = b"GET") -> Any:
-        """Makes a request; gives the response and its body."""
+        """Make a request and return the response and its body."""
         url = b"http://127.0.0.1:%d%s" % (self.port, path)
         headers = Headers({} if accept is None else {"accept": [accept]})
         response: IResponse = await self.agent.request(method, url, headers)
         return response, await readBody(response)
 
     async def listen(self) -> None:
-        """Serves a registry with one counter and an exporter in it."""
+        """Serve a registry with one counter and an exporter."""
         from twisted.internet import reactor
 
         self.agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
@@ -722,7 +722,7 @@ class SiteTests(LoopbackCase):
         self.port = port.getHost().port
 
     async def test_metrics(self) -> None:
-        """A plain GET of /metrics gives the registry's metrics as text."""
+        """GET /metrics returns the registry's metrics as text."""
         await self.listen()
         response, body = await self.get(b"/metrics")
         self.assertEqual(response.code, 200)
@@ -734,7 +734,7 @@ class SiteTests(LoopbackCase):
         self.assertIn(b"other_things_total 7.0", body)
 
     async def test_openmetrics(self) -> None:
-        """A scraper that accepts OpenMetrics, as Prometheus does, gets that."""
+        """A scraper that accepts OpenMetrics receives OpenMetrics."""
         await self.listen()
         accept = (
             "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*"
@@ -745,14 +745,14 @@ class SiteTests(LoopbackCase):
         self.assertTrue(body.endswith(b"# EOF\n"))
 
     async def test_elsewhere(self) -> None:
-        """Everything else is a 404."""
+        """Every other path is a 404."""
         await self.listen()
         for path in (b"/", b"/other", b"/metrics/", b"/metrics/more", b"/other/metrics"):
             response, _ = await self.get(path)
             self.assertEqual(response.code, 404, path)
 
     async def test_methods(self) -> None:
-        """HEAD has no body; other methods are refused."""
+        """The response to HEAD has no body; other methods are refused."""
         await self.listen()
         response, body = await self.get(b"/metrics", method=b"HEAD")
         self.assertEqual((response.code, body), (200, b""))
@@ -760,14 +760,14 @@ class SiteTests(LoopbackCase):
         self.assertEqual(response.code, 405)
 
     async def test_query(self) -> None:
-        """A query changes nothing."""
+        """A query is ignored."""
         await self.listen()
         response, body = await self.get(b"/metrics?a=b")
         self.assertEqual(response.code, 200)
         self.assertIn(b"other_things_total", body)
 
     async def test_log(self) -> None:
-        """Scrapes leave no lines in the log."""
+        """Scrapes are not logged."""
         await self.listen()
         with capturedLogs() as logged:
             await self.get(b"/metrics")

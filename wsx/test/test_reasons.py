@@ -17,19 +17,19 @@ class ReasonTests(SynchronousTestCase):
     """Close reasons, and which of them are normal."""
 
     def test_defaults(self) -> None:
-        """The defaults are the normal close, the code for none, and no detail."""
+        """The defaults are the normal code, 1005 for a close without a code, and no detail."""
         self.assertEqual(wsx.LocalClose(), wsx.LocalClose(1000, ""))
         self.assertEqual(wsx.RemoteClose(), wsx.RemoteClose(1005, ""))
         self.assertEqual(wsx.Shutdown(), wsx.Shutdown(""))
 
     def test_values(self) -> None:
-        """Reasons of the same kind and values are equal, others are not."""
+        """Reasons of the same class with the same values are equal, others are not."""
         self.assertEqual(wsx.RemoteClose(1001, "x"), wsx.RemoteClose(1001, "x"))
         self.assertNotEqual(wsx.RemoteClose(1001, "x"), wsx.RemoteClose(1001, "y"))
         self.assertNotEqual(wsx.RemoteClose(1000, ""), wsx.LocalClose(1000, ""))
 
     def test_immutable(self) -> None:
-        """Reasons and statuses cannot be changed."""
+        """Reasons and statuses are immutable."""
         with self.assertRaises(AttributeError):
             wsx.LocalClose().code = 1001  # type: ignore[misc]
         with self.assertRaises(AttributeError):
@@ -47,7 +47,7 @@ class ReasonTests(SynchronousTestCase):
                 self.assertTrue(is_normal(reason))
 
     def test_abnormal(self) -> None:
-        """Any other code, and a dropped connection, are not; 1005 is no code of ours."""
+        """Any other code and a dropped connection are abnormal, and so is LocalClose(1005)."""
         abnormal: list[Any] = [wsx.LocalClose(1001), wsx.LocalClose(4000, "x")]
         abnormal += [wsx.LocalClose(1005), wsx.RemoteClose(1001), wsx.RemoteClose(3000)]
         abnormal += [wsx.ConnectionDropped(None), wsx.ConnectionDropped(OSError())]
@@ -57,13 +57,13 @@ class ReasonTests(SynchronousTestCase):
                 self.assertFalse(is_normal(reason))
 
     def test_reason_without_normal_is_abnormal(self) -> None:
-        """Errors, and reasons of the user's own without ``normal``, are abnormal."""
+        """Errors, and user-defined reasons without ``normal``, are abnormal."""
         for reason in (None, "crash", ValueError(), wsx.PingTimeout(), wsx.ConnError(OSError())):
             with case(reason):
                 self.assertFalse(is_normal(reason))
 
     def test_own_reason_may_be_normal(self) -> None:
-        """A reason of the user's own is normal where its ``normal`` is true."""
+        """A user-defined reason is normal if its ``normal`` is true."""
 
         class Done:
             normal = True
@@ -75,7 +75,7 @@ class ReasonTests(SynchronousTestCase):
         self.assertFalse(is_normal(Not()))
 
     def test_dropped_has_its_original(self) -> None:
-        """ConnectionDropped tells how the transport put it."""
+        """ConnectionDropped has the transport's original error."""
         error = OSError()
         self.assertIs(wsx.ConnectionDropped(error).original, error)
 
@@ -119,11 +119,11 @@ class TextTests(SynchronousTestCase):
         ]
     )
     def test_text(self, label: str, reason: object, text: str) -> None:
-        """Who ended the connection, the close code, and the message in quotes."""
+        """The text says who ended the connection, with the close code and the quoted message."""
         self.assertEqual(str(reason), text)
 
     def test_message_is_escaped(self) -> None:
-        """A message with control characters is escaped; one that RFC 6455 allows is not cut."""
+        """Control characters in a message are escaped; a message of valid length is complete."""
         text = str(wsx.RemoteClose(4000, "\x1b[2J\n\u202e" + "x" * 117))
         self.assertTrue(text.isprintable(), text)
         self.assertEqual(

@@ -1,4 +1,4 @@
-"""Tests of wsx._redaction: secret header names, and what is shown of a URL."""
+"""Tests of wsx._redaction: secret header names, and the visible parts of a URL."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SecretNameTests(SynchronousTestCase):
         ["Sec-WebSocket-Accept", "Keep-Alive", "Host", "Server", "Location", "Retry-After", "X-A"]
     )
     def test_visible(self, name: str) -> None:
-        """Any other name is not."""
+        """Any other name is not secret."""
         for spelling in (name, name.lower(), name.upper()):
             self.assertIs(is_secret_name(spelling), False, spelling)
 
@@ -60,12 +60,12 @@ class QueryTests(SynchronousTestCase):
         ]
     )
     def test_redact_query(self, label: str, query: str, shown: str) -> None:
-        """Names stay; a part without an equals sign is a value."""
+        """Names are kept; a part without an equals sign is a value."""
         self.assertEqual(redact_query(query), shown)
 
 
 class URLTests(SynchronousTestCase):
-    """``redact_url`` shows what is surely not secret."""
+    """``redact_url`` shows only what cannot be a secret."""
 
     @each(
         [
@@ -118,5 +118,5 @@ class URLTests(SynchronousTestCase):
         ]
     )
     def test_misplaced_password(self, label: str, url: str, shown: str) -> None:
-        """What may be a password in the wrong place is not shown."""
+        """What may be a misplaced password is hidden."""
         self.assertEqual(redact_url(url), shown)

@@ -1,4 +1,4 @@
-"""Tests of wsx.registry: names of clients, kept here or by a registry of the user's own."""
+"""Tests of wsx.registry: names of clients, local, global and in user-defined registries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = "wsx.test.test_registry"
 
 
 class Directory:
-    """A registry of the user's own, as ``Via`` asks for it."""
+    """A user-defined registry for ``Via``."""
 
     def __init__(self) -> None:
         self.clients: dict[Any, Any] = {}
@@ -43,7 +43,7 @@ class Directory:
 
 
 class NamesCase(MemoryCase):
-    """Clients with names, which are free again after the test."""
+    """Base class: clients with names, which are free again after the test."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -59,13 +59,13 @@ class NamesCase(MemoryCase):
         super().tearDown()
 
     def start(self, handler: Any, state: Any = None, **options: Any) -> Deferred[Any]:
-        """Starts a client as MemoryCase does, and remembers its name."""
+        """Start a client like MemoryCase, and remember its name."""
         if isinstance(options.get("name"), (str, wsx.Global, wsx.Via)):
             self.used.append(options["name"])
         return super().start(handler, state, **options)
 
     def stopped(self, client: Any) -> Any:
-        """Stops a client whose peer answers as it should; gives the reason."""
+        """Stop a client, wait until it has ended, and return the reason."""
         ending = client.stop()
         self.step()
         self.clock.advance(client.conn.close_timeout)
@@ -74,25 +74,25 @@ class NamesCase(MemoryCase):
 
 
 class AnyNameTests(NamesCase):
-    """What holds for a name of each kind; the subclasses give the kind."""
+    """Tests for each kind of name; subclasses define ``name``."""
 
     def name(self, key: str = NAME) -> Any:
-        """Gives a name, the same for the same key."""
+        """Return a name; the same key leads to the same name."""
         return key
 
     def test_whereis(self) -> None:
-        """[S11] a client is found by its name, and knows it."""
+        """[S11] ``whereis`` finds a client by its name."""
         client = self.open(Recorder(), name=self.name())
         self.assertIs(wsx.whereis(self.name()), client)
         self.assertEqual(client.name, self.name())
 
     def test_whereis_unknown(self) -> None:
-        """[S11] a name that nobody has leads to None."""
+        """[S11] ``whereis`` returns None for an unknown name."""
         self.open(Recorder(), name=self.name())
         self.assertIsNone(wsx.whereis(self.name("nobody")))
 
     def test_whereis_while_connecting(self) -> None:
-        """[S11] a client has its name from the start."""
+        """[S11] A client has its name from the start."""
         self.server.silent = True
         self.start(Recorder(), name=self.name(), async_=True)
         client = wsx.whereis(self.name())
@@ -100,14 +100,14 @@ class AnyNameTests(NamesCase):
         self.assertEqual(client.status, "connecting")
 
     def test_two_names(self) -> None:
-        """[S11] clients with different names do not meet."""
+        """[S11] Clients can have different names."""
         one = self.open(Recorder(), name=self.name("one"))
         two = self.open(Recorder(), name=self.name("two"))
         self.assertIs(wsx.whereis(self.name("one")), one)
         self.assertIs(wsx.whereis(self.name("two")), two)
 
     def test_taken(self) -> None:
-        """[S12] a taken name fails the start with the name and the client that has it."""
+        """[S12] A taken name fails the start; the error has the name and its client."""
         first = self.open(Recorder(), name=self.name())
         handler = Recorder()
         second = self.start(handler, name=self.name())
@@ -118,7 +118,7 @@ class AnyNameTests(NamesCase):
         self.assertEqual(handler.names, [])
 
     def test_taken_starts_nothing(self) -> None:
-        """[S12] the second client makes no attempt, and the first keeps name and connection."""
+        """[S12] The second client makes no attempt; the first keeps its name and connection."""
         first = self.open(Recorder(), name=self.name())
         second = self.start(Recorder(), name=self.name())
         self.clock.advance(100)
@@ -128,14 +128,14 @@ class AnyNameTests(NamesCase):
         self.assertEqual(first.status, "open")
 
     def test_taken_while_connecting(self) -> None:
-        """[S12] a client that is not connected yet has its name already."""
+        """[S12] A client that is still connecting already has its name."""
         self.server.silent = True
         self.start(Recorder(), name=self.name(), async_=True)
         second = self.start(Recorder(), name=self.name(), async_=True)
         self.failureResultOf(second, wsx.AlreadyStartedError)
 
     def test_cast(self) -> None:
-        """[S13] a cast by name reaches ``handle_cast``."""
+        """[S13] A cast by name is delivered to ``handle_cast``."""
         handler = Recorder()
         self.open(handler, name=self.name())
         wsx.cast(self.name(), "message")
@@ -143,7 +143,7 @@ class AnyNameTests(NamesCase):
         self.assertEqual(handler.arguments("handle_cast"), ["message"])
 
     def test_info(self) -> None:
-        """[S13] an info by name reaches ``handle_info``."""
+        """[S13] An info by name is delivered to ``handle_info``."""
         handler = Recorder()
         self.open(handler, name=self.name())
         wsx.info(self.name(), "message")
@@ -151,14 +151,14 @@ class AnyNameTests(NamesCase):
         self.assertEqual(handler.arguments("handle_info"), ["message"])
 
     def test_send_frame(self) -> None:
-        """[S13] a frame sent by name reaches the peer."""
+        """[S13] A frame sent by name reaches the server."""
         self.open(Recorder(), name=self.name())
         sent = wsx.send_frame(self.name(), wsx.Text("frame"))
         self.assertIsNone(self.successResultOf(sent))
         self.assertEqual(self.peer.received(), [(1, b"frame")])
 
     def test_unknown(self) -> None:
-        """[S13] an unknown name is an UnknownNameError that has it."""
+        """[S13] An unknown name is an UnknownNameError with that name."""
         name = self.name("nobody")
         for function in (wsx.cast, wsx.info):
             with case(function):
@@ -168,7 +168,7 @@ class AnyNameTests(NamesCase):
         self.assertEqual(failure.value.name, name)
 
     def test_free_after_stop(self) -> None:
-        """[S14] a name is free again after ``stop``, and can be taken."""
+        """[S14] A name is free after ``stop``."""
         client = self.open(Recorder(), name=self.name())
         self.stopped(client)
         self.assertIsNone(wsx.whereis(self.name()))
@@ -176,7 +176,7 @@ class AnyNameTests(NamesCase):
         self.assertIs(self.open(Recorder(), name=self.name()), wsx.whereis(self.name()))
 
     def test_free_after_a_crash(self) -> None:
-        """[S14] a name is free again after a callback raised."""
+        """[S14] A name is free after a callback raised."""
         client = self.open(Recorder(handle_cast=RuntimeError("on purpose")), name=self.name())
         client.cast("crash")
         self.step()
@@ -187,7 +187,7 @@ class AnyNameTests(NamesCase):
         self.assertIsNone(wsx.whereis(self.name()))
 
     def test_free_after_a_failed_start(self) -> None:
-        """[S14] a name is free again after a first connection that failed."""
+        """[S14] A name is free after a failed first connection."""
         self.server.refusal = OSError("refused")
         started = self.start(Recorder(), name=self.name())
         self.step()
@@ -195,7 +195,7 @@ class AnyNameTests(NamesCase):
         self.assertIsNone(wsx.whereis(self.name()))
 
     def test_free_after_a_cancelled_start(self) -> None:
-        """[S14] a name is free again after the start was cancelled."""
+        """[S14] A name is free after a cancelled start."""
         self.server.silent = True
         started = self.start(Recorder(), name=self.name())
         started.addErrback(lambda failure: None)
@@ -204,7 +204,7 @@ class AnyNameTests(NamesCase):
         self.assertIsNone(wsx.whereis(self.name()))
 
     def test_free_when_the_end_is_told(self) -> None:
-        """[S14] who hears of the end may start the next client under the same name at once."""
+        """[S14] A callback of ``terminated`` finds the name free."""
         client = self.open(Recorder(), name=self.name())
         seen: list[Any] = []
         client.terminated().addCallback(lambda _: seen.append(wsx.whereis(self.name())))
@@ -212,7 +212,7 @@ class AnyNameTests(NamesCase):
         self.assertEqual(seen, [None])
 
     def test_kept_while_reconnecting(self) -> None:
-        """[S14] between two connections the client keeps its name."""
+        """[S14] A client keeps its name while it reconnects."""
 
         def again(status: Any, state: Any) -> Any:
             return wsx.Reconnect(state, after=5.0)
@@ -224,7 +224,7 @@ class AnyNameTests(NamesCase):
         self.assertIs(wsx.whereis(self.name()), client)
 
     def test_old_end_leaves_the_new_name(self) -> None:
-        """[S14] an ended client's name belongs to the next one, whatever the old one still does."""
+        """[S14] Stopping an ended client does not free the name of its successor."""
         old = self.open(Recorder(), name=self.name())
         self.stopped(old)
         new = self.open(Recorder(), name=self.name())
@@ -236,18 +236,18 @@ class GlobalTests(AnyNameTests):
     """Names that are any key: ``Global(key)``."""
 
     def name(self, key: str = NAME) -> Any:
-        """A key that is no str."""
+        """Return a name whose key is not a str."""
         return wsx.Global((key, 7))
 
     def test_keys(self) -> None:
-        """[S11] a key is whatever can be hashed, and equal keys are the same name."""
+        """[S11] A key is any hashable value, and equal keys are the same name."""
         one, two = (NAME, frozenset({1}), None), (NAME, frozenset({2}), None)
         client = self.open(Recorder(), name=wsx.Global(one))
         self.assertIs(wsx.whereis(wsx.Global((NAME, frozenset({1}), None))), client)
         self.assertIsNone(wsx.whereis(wsx.Global(two)))
 
     def test_not_local(self) -> None:
-        """[S11] a global name is neither the str that is its key nor a Via with that key."""
+        """[S11] A global name differs from a local name and a ``Via`` with the same key."""
         directory = Directory()
         local = self.open(Recorder(), name=NAME)
         everywhere = self.open(Recorder(), name=wsx.Global(NAME))
@@ -259,24 +259,24 @@ class GlobalTests(AnyNameTests):
         self.assertIs(wsx.whereis(wsx.Global(NAME)), everywhere)
 
     def test_empty_key(self) -> None:
-        """[S11] a key may be empty, or None: it is only a key."""
+        """[S11] A key can be empty or None."""
         for key in ("", None, ()):
             with case(key):
                 client = self.open(Recorder(), name=wsx.Global(key))
                 self.assertIs(wsx.whereis(wsx.Global(key)), client)
 
     def test_cannot_be_hashed(self) -> None:
-        """[S11] a key that cannot be hashed fails the start with a TypeError."""
+        """[S11] A key that is not hashable fails the start with a TypeError."""
         key: Any
         for key in ([], {}, (1, [])):
             with case(key):
                 started = self.start(Recorder(), name=wsx.Global(key))
                 self.failureResultOf(started, TypeError)
-                self.used.clear()  # tearDown could not look it up
+                self.used.clear()  # tearDown cannot look up this name.
         self.assertEqual(self.server.attempts, 0)
 
     def test_value(self) -> None:
-        """Two Globals of equal keys are equal and hash alike; they do not change."""
+        """Two Globals with equal keys are equal, have the same hash, and are immutable."""
         self.assertEqual(wsx.Global((1, 2)), wsx.Global((1, 2)))
         self.assertEqual(hash(wsx.Global((1, 2))), hash(wsx.Global((1, 2))))
         self.assertNotEqual(wsx.Global(1), wsx.Global(2))
@@ -284,55 +284,55 @@ class GlobalTests(AnyNameTests):
         self.assertRaises(AttributeError, setattr, wsx.Global(1), "key", 2)
 
     def test_shown(self) -> None:
-        """[S11] the client's repr has the name."""
+        """[S11] The client's repr shows the name."""
         name = wsx.Global(NAME)
         self.assertIn(repr(name), repr(self.open(Recorder(), name=name)))
 
     def test_in_the_status(self) -> None:
-        """[S11] so has its status."""
+        """[S11] The client's status has the name."""
         client = self.open(Recorder(), name=self.name())
         self.assertEqual(client.sys.get_status()["name"], self.name())
 
 
 class ViaTests(AnyNameTests):
-    """Names that a registry of the user's own keeps: ``Via(registry, key)``."""
+    """Names in a user-defined registry: ``Via(registry, key)``."""
 
     def setUp(self) -> None:
         super().setUp()
         self.directory = Directory()
 
     def name(self, key: str = NAME) -> Any:
-        """A name in the test's own directory."""
+        """Return a name in the test's own directory."""
         return wsx.Via(self.directory, key)
 
     def test_registry_is_asked(self) -> None:
-        """[S11] the registry has the client under the key, once, until its end."""
+        """[S11] The registry has the client under the key, until its end."""
         client = self.open(Recorder(), name=self.name())
         self.assertEqual(self.directory.clients, {NAME: client})
         self.stopped(client)
         self.assertEqual(self.directory.calls, [("register", NAME), ("unregister", NAME)])
 
     def test_info_by_send(self) -> None:
-        """[S13] an info goes through the registry's ``send``."""
+        """[S13] An info is sent with the registry's ``send``."""
         self.open(Recorder(), name=self.name())
         wsx.info(self.name(), "message")
         self.assertIn(("send", NAME), self.directory.calls)
 
     def test_any_key(self) -> None:
-        """[S11] a key is whatever the registry takes."""
+        """[S11] A key is any value that the registry accepts."""
         name = wsx.Via(self.directory, ("feed", 7))
         client = self.open(Recorder(), name=name)
         self.assertIs(wsx.whereis(wsx.Via(self.directory, ("feed", 7))), client)
 
     def test_taken_by_nobody_to_be_found(self) -> None:
-        """[S12] a registry that refuses, and cannot say for whom, is a taken name too."""
+        """[S12] A registry that refuses without having a client counts as a taken name."""
         self.directory.register_name = lambda key, client: False  # type: ignore[method-assign]
         started = self.start(Recorder(), name=self.name())
         error = self.failureResultOf(started, wsx.AlreadyStartedError).value
         self.assertEqual((error.name, error.client), (self.name(), None))
 
     def test_registry_that_fails_to_register(self) -> None:
-        """[S11] a registry that raises fails the start, and nothing is started."""
+        """[S11] An exception of ``register_name`` fails the start, and nothing is started."""
 
         def fail(key: Any, client: Any) -> bool:
             raise RuntimeError("on purpose")
@@ -344,14 +344,14 @@ class ViaTests(AnyNameTests):
         self.assertEqual(self.server.attempts, 0)
 
     def test_registry_that_fails_to_unregister(self) -> None:
-        """[S14] a registry that raises does not keep a client from ending, and is logged."""
+        """[S14] An exception of ``unregister_name`` is logged, and the client ends."""
 
         def fail(key: Any) -> None:
             raise RuntimeError("on purpose")
 
         client = self.open(Recorder(), name=self.name())
         self.directory.unregister_name = fail  # type: ignore[method-assign]
-        self.directory.clients.clear()  # nothing to be found by tearDown
+        self.directory.clients.clear()  # Leave no client for tearDown.
         ended = client.terminated()
         client.stop()
         self.clock.advance(60)
@@ -361,7 +361,7 @@ class ViaTests(AnyNameTests):
         self.assertEqual(len(logged), 1)
 
     def test_not_local(self) -> None:
-        """[S11] a key is no local name, and two registries do not share keys."""
+        """[S11] A key is not a local name, and two registries do not share keys."""
         other = wsx.Via(Directory(), NAME)
         one = self.open(Recorder(), name=self.name())
         two = self.open(Recorder(), name=NAME)
@@ -371,10 +371,10 @@ class ViaTests(AnyNameTests):
 
 
 class ClientAsNameTests(NamesCase):
-    """[S13] the functions take a client in place of a name."""
+    """[S13] The functions accept a client in place of a name."""
 
     def test_client(self) -> None:
-        """[S13] cast, info and send_frame to a client that has no name."""
+        """[S13] cast, info and send_frame work with a client that has no name."""
         handler = Recorder()
         client = self.open(handler)
         wsx.cast(client, 1)
@@ -385,15 +385,15 @@ class ClientAsNameTests(NamesCase):
         self.assertEqual(self.peer.received(), [(1, b"x")])
 
     def test_no_name(self) -> None:
-        """A client without a name has None for one."""
+        """The name of a client without a name is None."""
         self.assertIsNone(self.open(Recorder()).name)
 
 
 class BadNameTests(NamesCase):
-    """What is no name."""
+    """Invalid names."""
 
     def test_refused(self) -> None:
-        """[S11] a start with something that is no name fails, and nothing is started."""
+        """[S11] A start with an invalid name fails, and nothing is started."""
         for name in (5, b"feed", ["feed"], ("feed",), object()):
             with case(name):
                 started = self.start(Recorder(), name=name)
@@ -402,7 +402,7 @@ class BadNameTests(NamesCase):
 
 
 class CheckNameTests(SynchronousTestCase):
-    """``check_name`` says what is wrong with a name."""
+    """``check_name`` raises an error that describes what is wrong with a name."""
 
     @each(
         [
@@ -417,7 +417,7 @@ class CheckNameTests(SynchronousTestCase):
         ]
     )
     def test_message(self, label: str, name: Any, kind: type[Exception], message: str) -> None:
-        """The error shows what was expected and the value."""
+        """The error has the expectation and the value."""
         self.assertEqual(str(self.assertRaises(kind, check_name, name)), message)
 
 
@@ -428,7 +428,7 @@ class LowLevelTests(SynchronousTestCase):
         self.addCleanup(registry.unregister, NAME)
 
     def test_register(self) -> None:
-        """[S11] [S14] a registered name is found until it is unregistered."""
+        """[S11] [S14] A registered name is found until it is unregistered."""
         client: Any = object()
         registry.register(NAME, client)
         self.assertIs(registry.whereis(NAME), client)
@@ -436,7 +436,7 @@ class LowLevelTests(SynchronousTestCase):
         self.assertIsNone(registry.whereis(NAME))
 
     def test_taken(self) -> None:
-        """[S12] the second to register is told who was first."""
+        """[S12] Registering a taken name raises an error with its client."""
         first: Any = object()
         second: Any = object()
         registry.register(NAME, first)
@@ -445,13 +445,13 @@ class LowLevelTests(SynchronousTestCase):
         self.assertIs(registry.whereis(NAME), first)
 
     def test_unregister_twice(self) -> None:
-        """Freeing a free name does nothing."""
+        """Unregistering a free name has no effect."""
         registry.unregister(NAME)
         registry.unregister(NAME)
         self.assertIsNone(registry.whereis(NAME))
 
     def test_via_is_a_value(self) -> None:
-        """Two Vias of the same registry and key are equal and hash alike; they do not change."""
+        """Two Vias with the same registry and key are equal, hash alike and are immutable."""
         directory = Directory()
         self.assertEqual(wsx.Via(directory, "a"), wsx.Via(directory, "a"))
         self.assertEqual(hash(wsx.Via(directory, "a")), hash(wsx.Via(directory, "a")))

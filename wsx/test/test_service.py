@@ -14,17 +14,17 @@ from wsx.test.support.services import GOING_AWAY, STEADY, Follower, ServiceCase
 
 
 class StartTests(ServiceCase):
-    """How a service comes up."""
+    """How a service starts."""
 
     def test_not_before_it_is_started(self) -> None:
-        """Making a service connects to nothing."""
+        """Creating a service connects to nothing."""
         service = self.service(name="feed")
         self.step()
         self.assertEqual((service.client, self.server.attempts), (None, 0))
         self.assertIsNone(wsx.whereis("feed"))
 
     def test_starts(self) -> None:
-        """Starting it makes a client, with the handler and the state given."""
+        """Starting the service starts a client with the given handler and state."""
         recorder = Follower()
         service = self.service(recorder, "state")
         service.startService()
@@ -35,7 +35,7 @@ class StartTests(ServiceCase):
         self.assertEqual([state for _, _, state in recorder.calls], ["state"])
 
     def test_conn(self) -> None:
-        """A Conn is taken as well as a URL."""
+        """A Conn is accepted in place of a URL."""
         conn = wsx.Conn(URL, endpoint=self.server, ping_interval=None)
         service = wsx.ClientService(conn, Follower(), reactor=self.clock)
         service.startService()
@@ -61,7 +61,7 @@ class StartTests(ServiceCase):
         self.assertIs(self.present(service).handler, made[1])
 
     def test_server_that_is_down(self) -> None:
-        """It comes up while the server is down, and connects once that is back."""
+        """A service started while the server is down connects once the server is back."""
         self.server.refusal = ConnectionRefusedError()
         recorder = Follower()
         service = self.started(recorder)
@@ -78,7 +78,7 @@ class StartTests(ServiceCase):
         self.assertNotIn("terminate", recorder.names)
 
     def test_default_policy(self) -> None:
-        """The default policy is ``Backoff()``: a second, give or take a half of it."""
+        """The default policy is ``Backoff()``: it waits 0.5 to 1.5 seconds first."""
         self.server.refusal = ConnectionRefusedError()
         self.started()
         self.clock.advance(0.49)
@@ -87,7 +87,7 @@ class StartTests(ServiceCase):
         self.assertEqual(self.server.attempts, 2)
 
     def test_own_policy(self) -> None:
-        """A policy of the user's takes its place."""
+        """A ``reconnect`` policy replaces the default policy."""
         self.server.refusal = ConnectionRefusedError()
         self.started(reconnect=STEADY)
         self.clock.advance(9.9)
@@ -96,7 +96,7 @@ class StartTests(ServiceCase):
         self.assertEqual(self.server.attempts, 2)
 
     def test_initial_failure_told_otherwise(self) -> None:
-        """With ``handle_initial_conn_failure=False`` a failing first connection ends the client."""
+        """With ``handle_initial_conn_failure=False``, a failed first connection ends the client."""
         self.server.refusal = ConnectionRefusedError()
         recorder = Follower()
         service = self.started(
@@ -107,7 +107,7 @@ class StartTests(ServiceCase):
         self.assertIsNone(wsx.whereis("feed"))
 
     def test_async_told_otherwise(self) -> None:
-        """With ``async_=False`` a client that never was up is not initialised."""
+        """With ``async_=False``, ``terminate`` is not called if the client was never open."""
         recorder = Follower()
         service = self.started(recorder, async_=False)
         stopped = service.stopService()
@@ -116,7 +116,7 @@ class StartTests(ServiceCase):
         self.assertEqual(recorder.names, [])
 
     def test_reconnects_itself(self) -> None:
-        """A lost connection is the client's own affair: it is the same client after it."""
+        """The client itself reconnects after a loss; the service keeps the same client."""
         service = self.opened(reconnect=STEADY)
         client = self.present(service)
         self.peer.drop()
@@ -128,7 +128,7 @@ class StartTests(ServiceCase):
         self.assertEqual((client.status, self.server.attempts), ("open", 2))
 
     def test_started_twice(self) -> None:
-        """A Supervisor of one has one client, also when it is started twice."""
+        """A second ``startService`` does not start a second client."""
         service = self.opened()
         client = self.present(service)
         service.startService()
@@ -138,7 +138,7 @@ class StartTests(ServiceCase):
         self.assertEqual(self.server.attempts, 1)
 
     def test_is_a_service(self) -> None:
-        """It is an ``IService`` with Twisted's ``running`` flag and a name of its own."""
+        """A service provides ``IService``, with the ``running`` flag and a name."""
         service = self.service(name="feed")
         self.assertTrue(IService.providedBy(service))
         service.setName("of the service")
@@ -149,10 +149,10 @@ class StartTests(ServiceCase):
 
 
 class ArgumentTests(ServiceCase):
-    """Wrong arguments are refused at once, in the constructor."""
+    """The constructor refuses wrong arguments."""
 
     def refused(self, *kinds: type[Exception], **arguments: Any) -> Exception:
-        """Gives the error, and checks that nothing was started."""
+        """Return the error, and assert that nothing was started."""
         try:
             self.service(**arguments)
         except kinds as error:
@@ -162,12 +162,12 @@ class ArgumentTests(ServiceCase):
         raise self.failureException(f"{arguments} is not refused")
 
     def test_url(self) -> None:
-        """A bad URL."""
+        """A bad URL is refused."""
         for url in ("", "example.test", "ftp://example.test/", "ws://", "ws://a/#b", None):
             self.refused(wsx.URLError, url=url)
 
     def test_options(self) -> None:
-        """Options that do not exist, or have a bad value."""
+        """Unknown options and bad values are refused."""
         error = self.refused(TypeError, colour="red")
         self.assertIn("colour", str(error))
         for options in (
@@ -183,23 +183,23 @@ class ArgumentTests(ServiceCase):
             self.refused(ValueError, TypeError, **options)
 
     def test_options_of_a_conn(self) -> None:
-        """Options of a Conn beside a Conn."""
+        """Options of a Conn are refused beside a Conn."""
         error = self.refused(TypeError, url=wsx.Conn(URL))
         self.assertIn("endpoint", str(error))
 
     def test_handler(self) -> None:
-        """What is no Handler."""
+        """A handler that is not a Handler is refused."""
         for handler in (object(), object, "Handler", 5, wsx.Conn(URL), lambda: Recorder()):
             self.refused(TypeError, handler=handler)
 
     def test_restart(self) -> None:
-        """A restart type that does not exist; the error lists those that do."""
+        """An unknown restart type is refused; the error lists the known ones."""
         for restart in ("", "always", "Permanent", None, True):
             error = self.refused(ValueError, restart=restart)
             self.assertIn('"permanent", "transient" or "temporary"', str(error))
 
     def test_intensity(self) -> None:
-        """An intensity that makes no sense."""
+        """An invalid restart intensity is refused."""
         for numbers in (
             {"max_restarts": -1},
             {"max_seconds": 0},
@@ -212,10 +212,10 @@ class ArgumentTests(ServiceCase):
 
 
 class WhenConnectedTests(ServiceCase):
-    """``whenConnected`` gives the open client, whenever it is asked."""
+    """``whenConnected`` returns a Deferred that fires with the open client."""
 
     def test_before_start(self) -> None:
-        """Before the start: it fires once the client is open."""
+        """Called before the start, it fires once the client is open."""
         service = self.service()
         connected = service.whenConnected()
         service.startService()
@@ -225,7 +225,10 @@ class WhenConnectedTests(ServiceCase):
         self.assertIs(self.successResultOf(connected), service.client)
 
     def test_connecting(self) -> None:
-        """While connecting: likewise, and each call has its own Deferred."""
+        """Called while connecting, it fires once the client is open.
+
+        Each call has its own Deferred.
+        """
         service = self.started()
         first, second = service.whenConnected(), service.whenConnected()
         self.assertIsNot(first, second)
@@ -234,12 +237,12 @@ class WhenConnectedTests(ServiceCase):
         self.assertEqual([self.successResultOf(d) for d in (first, second)], [client, client])
 
     def test_open(self) -> None:
-        """On an open client: it has fired."""
+        """Called on an open client, it fires at once."""
         service = self.opened()
         self.assertIs(self.successResultOf(service.whenConnected()), service.client)
 
     def test_waits_for_handle_connect(self) -> None:
-        """It waits for an answer of ``handle_connect`` that is still to come."""
+        """It waits for a pending ``handle_connect``."""
         answer: Deferred[None] = Deferred()
         service = self.opened(Follower(handle_connect=lambda *_: answer))
         connected = service.whenConnected()
@@ -249,7 +252,7 @@ class WhenConnectedTests(ServiceCase):
         self.assertIs(self.successResultOf(connected), service.client)
 
     def test_closing(self) -> None:
-        """While the client closes: it fires with the next connection."""
+        """Called while the client closes, it fires with the next connection."""
         service = self.opened(reconnect=STEADY)
         self.peer.send(close(1011))
         self.assertEqual(self.present(service).status, "closing")
@@ -262,7 +265,7 @@ class WhenConnectedTests(ServiceCase):
         self.assertIs(self.successResultOf(connected), service.client)
 
     def test_after_a_loss(self) -> None:
-        """While the client waits and connects again: it fires with the new connection."""
+        """Called after a loss, it fires once the client has reconnected."""
         service = self.opened(reconnect=STEADY)
         self.peer.drop()
         self.step()
@@ -276,7 +279,7 @@ class WhenConnectedTests(ServiceCase):
             self.assertIs(self.successResultOf(connected), service.client)
 
     def test_between_restarts(self) -> None:
-        """Between two clients: it fires with the new one, once that is open."""
+        """Called between two clients, it fires once the new client is open."""
         service = self.opened(reconnect=STEADY)
         old = self.crash(service)
         self.assertIsNone(service.client)
@@ -288,7 +291,7 @@ class WhenConnectedTests(ServiceCase):
         self.assertIsNot(service.client, old)
 
     def test_client_that_ends_while_connecting(self) -> None:
-        """A client that ends before it was open does not fail it; the next one fires it."""
+        """If a client ends before it is open, it fires with the next client."""
         service = self.started(reconnect=STEADY)
         connected = service.whenConnected()
         self.present(service).stop()
@@ -299,7 +302,7 @@ class WhenConnectedTests(ServiceCase):
         self.assertIs(self.successResultOf(connected), service.client)
 
     def test_gives_up(self) -> None:
-        """When the service gives up it fails with that, and so it does afterwards."""
+        """If the service gives up, it fails with that error, also when it is called later."""
         service = self.opened(max_restarts=0, reconnect=STEADY)
         self.peer.drop()
         self.step()
@@ -310,13 +313,13 @@ class WhenConnectedTests(ServiceCase):
         self.failureResultOf(service.whenConnected(), wsx.MaxRestartsExceeded)
 
     def test_not_restarted(self) -> None:
-        """When the client is not to be restarted it fails with the client's reason."""
+        """If the client is not restarted, it fails with the client's reason."""
         service = self.opened(restart="temporary")
         self.crash(service)
         self.failureResultOf(service.whenConnected(), ValueError)
 
     def test_stopped(self) -> None:
-        """When the service is stopped it fails with ClientEnded, and so it does afterwards."""
+        """If the service is stopped, it fails with ClientEnded, also when it is called later."""
         service = self.started()
         before = service.whenConnected()
         service.stopService()
@@ -326,7 +329,7 @@ class WhenConnectedTests(ServiceCase):
             self.assertEqual(error.reason, wsx.Shutdown())
 
     def test_stopped_between_restarts(self) -> None:
-        """When the service is stopped while it waits to restart it fails likewise."""
+        """If the service is stopped while it waits to restart, it fails with ClientEnded."""
         service = self.opened(reconnect=STEADY)
         self.crash(service)
         connected = service.whenConnected()
@@ -334,7 +337,7 @@ class WhenConnectedTests(ServiceCase):
         self.failureResultOf(connected, wsx.ClientEnded)
 
     def test_cancelled(self) -> None:
-        """Cancelling one harms neither the client nor another."""
+        """Cancelling one Deferred affects neither the client nor other Deferreds."""
         service = self.service()
         cancelled = [service.whenConnected()]
         service.startService()
@@ -347,7 +350,7 @@ class WhenConnectedTests(ServiceCase):
         self.assertIs(self.successResultOf(other), service.client)
 
     def test_cancelled_before_the_end(self) -> None:
-        """Nor is a cancelled one told of the end."""
+        """A cancelled Deferred is not fired at the end of the service."""
         service = self.started()
         connected = service.whenConnected()
         connected.cancel()
@@ -356,7 +359,7 @@ class WhenConnectedTests(ServiceCase):
         self.assert_down(service)
 
     def test_cancelled_by_another(self) -> None:
-        """One that fires may cancel another that is about to."""
+        """A callback can cancel another Deferred that is about to fire."""
         service = self.started()
         first, second = service.whenConnected(), service.whenConnected()
         first.addCallback(lambda _: second.cancel())
@@ -365,7 +368,7 @@ class WhenConnectedTests(ServiceCase):
         self.failureResultOf(second, CancelledError)
 
     def test_asked_again_inside(self) -> None:
-        """One that fires may ask again."""
+        """A callback can call ``whenConnected`` again."""
         service = self.started()
         connected = service.whenConnected().addCallback(lambda _: service.whenConnected())
         self.answer()
@@ -373,10 +376,10 @@ class WhenConnectedTests(ServiceCase):
 
 
 class TerminatedTests(ServiceCase):
-    """``terminated`` gives the reason why there will be no client any more."""
+    """``terminated`` returns a Deferred that fires with the reason of the service's end."""
 
     def test_each_its_own(self) -> None:
-        """Each call has its own Deferred, before and after."""
+        """Each call has its own Deferred, before and after the end."""
         service = self.started()
         first, second = service.terminated(), service.terminated()
         first.addCallback(lambda _: "changed")
@@ -387,14 +390,14 @@ class TerminatedTests(ServiceCase):
         self.assertEqual(self.successResultOf(service.terminated()), wsx.Shutdown())
 
     def test_never_an_errback(self) -> None:
-        """An exception comes as a result."""
+        """An exception is a result, never a failure."""
         service = self.opened(restart="temporary")
         terminated = service.terminated()
         self.crash(service)
         self.assertIsInstance(self.successResultOf(terminated), ValueError)
 
     def test_not_by_a_restart(self) -> None:
-        """It does not fire while there will be another client."""
+        """It does not fire while another client will be started."""
         service = self.opened(reconnect=STEADY)
         terminated = service.terminated()
         self.crash(service)
@@ -403,7 +406,7 @@ class TerminatedTests(ServiceCase):
         self.assertNoResult(terminated)
 
     def test_cancelled(self) -> None:
-        """Cancelling one stops nothing, and harms no other."""
+        """Cancelling one Deferred affects neither the service nor other Deferreds."""
         service = self.opened()
         cancelled, other = service.terminated(), service.terminated()
         cancelled.cancel()
@@ -415,7 +418,7 @@ class TerminatedTests(ServiceCase):
         self.assertEqual(self.successResultOf(other), wsx.Shutdown())
 
     def test_starts_again_inside(self) -> None:
-        """A callback of it may start the service again."""
+        """A callback can start the service again."""
         service = self.started(max_restarts=0, reconnect=None)
         service.terminated().addCallback(lambda _: service.startService())
         self.crash_again_and_again(service, 1)
@@ -424,7 +427,7 @@ class TerminatedTests(ServiceCase):
         self.assertNoResult(service.terminated())
 
     def test_stopped_while_it_crashes(self) -> None:
-        """Stopped by its parent it is Shutdown, also when its client was crashing just then."""
+        """The reason is Shutdown if the service is stopped while its client crashes."""
         service = self.opened()
         self.present(service).cast(ValueError())
         self.step()
@@ -437,22 +440,22 @@ class TerminatedTests(ServiceCase):
 
 
 class StopTests(ServiceCase):
-    """``stopService`` in each phase: its Deferred fires when all is down."""
+    """The Deferred of ``stopService`` fires when everything is down."""
 
     def assert_stopped(self, service: wsx.ClientService, stopping: Deferred[object]) -> None:
-        """Everything is down, and stays so."""
+        """Assert that everything is down and stays down."""
         self.successResultOf(stopping)
         self.assert_down(service)
         self.assertIsInstance(self.successResultOf(service.terminated()), wsx.Shutdown)
 
     def test_not_started(self) -> None:
-        """[V4] before it was started: at once."""
+        """[V4] A service that was not started stops at once."""
         service = self.service()
         self.assert_stopped(service, service.stopService())
         self.assertEqual(self.server.attempts, 0)
 
     def test_connecting(self) -> None:
-        """[V4] while TCP is being made: the attempt is given up, and ``terminate`` called."""
+        """[V4] While TCP is being connected, a stop cancels the attempt and calls ``terminate``."""
         self.server.silent = True
         recorder = Follower()
         service = self.started(recorder)
@@ -463,7 +466,7 @@ class StopTests(ServiceCase):
         self.assertEqual(recorder.calls, [("terminate", wsx.Shutdown(), None)])
 
     def test_handshake(self) -> None:
-        """[V4] during the opening handshake: TCP is ended."""
+        """[V4] During the opening handshake, a stop closes TCP."""
         service = self.started()
         stopping = service.stopService()
         self.step()
@@ -471,7 +474,7 @@ class StopTests(ServiceCase):
         self.assert_stopped(service, stopping)
 
     def test_open(self) -> None:
-        """[V4] while open: close frame 1001, ``terminate``, no ``handle_disconnect``."""
+        """[V4] On an open client, a stop sends close code 1001 and calls ``terminate`` only."""
         recorder = Follower()
         service = self.opened(recorder)
         stopping = service.stopService()
@@ -486,7 +489,7 @@ class StopTests(ServiceCase):
         self.assertEqual(recorder.names, ["handle_connect", "terminate"])
 
     def test_peer_that_does_not_answer(self) -> None:
-        """[V4] a peer that does not answer has ``close_timeout`` seconds."""
+        """[V4] A server that does not answer the close frame has ``close_timeout`` seconds."""
         service = self.opened(close_timeout=3.0)
         stopping = service.stopService()
         self.clock.advance(2.75)
@@ -497,7 +500,7 @@ class StopTests(ServiceCase):
         self.assertTrue(self.peer.transport.aborted)
 
     def test_closing(self) -> None:
-        """[V4] while closing: it waits for the end of that, and nothing comes after."""
+        """[V4] While the client closes, a stop waits for the end of the connection."""
         service = self.opened()
         self.present(service).close(4000)
         stopping = service.stopService()
@@ -508,7 +511,7 @@ class StopTests(ServiceCase):
         self.assert_stopped(service, stopping)
 
     def test_waiting_to_reconnect(self) -> None:
-        """[V4] while the client waits to connect again: at once, with ``terminate``."""
+        """[V4] While the client waits to reconnect, a stop fires at once, after ``terminate``."""
         self.server.refusal = ConnectionRefusedError()
         recorder = Follower()
         service = self.started(recorder)
@@ -519,14 +522,14 @@ class StopTests(ServiceCase):
         self.assertEqual(recorder.names, ["handle_disconnect", "terminate"])
 
     def test_waiting_to_restart(self) -> None:
-        """[V4] while there is no client, but would be: at once."""
+        """[V4] While the service waits to restart its client, a stop fires at once."""
         service = self.opened(reconnect=STEADY)
         self.crash(service)
         self.assert_stopped(service, service.stopService())
         self.assertEqual(self.server.attempts, 1)
 
     def test_ended(self) -> None:
-        """[V4] after the end: at once, and the reason of the end stays."""
+        """[V4] After the end, a stop fires at once and does not change the reason."""
         service = self.started(max_restarts=0, reconnect=None)
         self.crash_again_and_again(service, 1)
         self.successResultOf(service.stopService())
@@ -535,7 +538,7 @@ class StopTests(ServiceCase):
         self.assertIsInstance(reason, wsx.MaxRestartsExceeded)
 
     def test_waits_for_terminate(self) -> None:
-        """[V4] it waits for a ``terminate`` that takes its time."""
+        """[V4] A stop waits for an asynchronous ``terminate``."""
         answer: Deferred[None] = Deferred()
         service = self.started(Follower(terminate=lambda *_: answer))
         stopping = service.stopService()
@@ -546,7 +549,7 @@ class StopTests(ServiceCase):
         self.assert_stopped(service, stopping)
 
     def test_no_restart_after_it(self) -> None:
-        """[V4] a client that crashes while it is stopped is not restarted."""
+        """[V4] A client that crashes during a stop is not restarted."""
         service = self.opened(Follower(terminate=ValueError()), reconnect=None)
         stopping = service.stopService()
         self.peer.drop()
@@ -556,7 +559,7 @@ class StopTests(ServiceCase):
         self.assert_down(service)
 
     def test_twice(self) -> None:
-        """[V4] a second stop waits for the same end."""
+        """[V4] A second stop waits for the same end."""
         service = self.opened()
         stopping = [service.stopService(), service.stopService()]
         self.peer.drop()
@@ -567,10 +570,10 @@ class StopTests(ServiceCase):
 
 
 class StartAgainTests(ServiceCase):
-    """A service may be started again."""
+    """A service can be started again."""
 
     def test_after_stop(self) -> None:
-        """It has a new client, the first state, and Deferreds that count anew."""
+        """A service started again has a new client, the initial state and new Deferreds."""
         recorder = Follower(handle_connect=lambda _, state: wsx.Ok(state + 1))
         service = self.service(recorder, 0)
         for round_ in range(3):
@@ -588,7 +591,7 @@ class StartAgainTests(ServiceCase):
         self.assertEqual(states, [0, 0, 0])
 
     def test_after_giving_up(self) -> None:
-        """So it has after it gave up."""
+        """A service can be started again after it gave up."""
         service = self.started(max_restarts=0, reconnect=None)
         self.crash_again_and_again(service, 1)
         service.stopService()
@@ -598,7 +601,7 @@ class StartAgainTests(ServiceCase):
         self.assertIs(self.successResultOf(connected), service.client)
 
     def test_while_waiting_to_restart(self) -> None:
-        """Stopped and started while it waited to restart, it has one client."""
+        """Stopped and started while it waits to restart, a service starts one client only."""
         service = self.opened(reconnect=STEADY)
         self.crash(service)
         service.stopService()
@@ -607,7 +610,7 @@ class StartAgainTests(ServiceCase):
         self.assertEqual(self.server.attempts, 2)
 
     def assert_one_client_in_the_end(self, **options: Any) -> None:
-        """Stops and starts the service in one go: one client is open after it."""
+        """Stop and start the service in one step, and assert that one client is open in the end."""
         service = self.opened(reconnect=STEADY, **options)
         first = self.peer
         stopping = service.stopService()
@@ -623,19 +626,19 @@ class StartAgainTests(ServiceCase):
         self.assertEqual(self.present(service).status, "open")
 
     def test_while_stopping(self) -> None:
-        """Started again while it is being stopped, it has one client, and the stop ends."""
+        """A service that is started while it stops has one client, and the stop completes."""
         self.assert_one_client_in_the_end(handler=Follower)
 
     def test_while_stopping_with_a_name(self) -> None:
-        """So it has where the client has a name."""
+        """A service with a named client can be started while it stops."""
         self.assert_one_client_in_the_end(handler=Follower, name="feed", max_restarts=0)
 
 
 class ParentTests(ServiceCase):
-    """As a child in Twisted's tree of services."""
+    """A service as a child in Twisted's tree of services."""
 
     def run_through(self, parent: Any) -> None:
-        """Starts and stops the parent; the client follows."""
+        """Start and stop the parent, and assert that the client follows."""
         service = self.service()
         service.setServiceParent(parent)
         self.assertIsNone(service.client)
@@ -655,15 +658,15 @@ class ParentTests(ServiceCase):
         self.assert_down(service)
 
     def test_multi_service(self) -> None:
-        """[V4] a MultiService starts it, stops it, and waits for its end."""
+        """[V4] A MultiService starts the service, stops it, and waits for its end."""
         self.run_through(MultiService())
 
     def test_application(self) -> None:
-        """[V4] so does an Application."""
+        """[V4] An Application starts the service, stops it, and waits for its end."""
         self.run_through(Application("test"))
 
     def test_nested(self) -> None:
-        """[V4] so does one further up."""
+        """[V4] A service further up in the tree starts and stops it, and waits for its end."""
         root, branch = MultiService(), MultiService()
         branch.setServiceParent(root)
         service = self.service()
@@ -677,7 +680,7 @@ class ParentTests(ServiceCase):
         self.successResultOf(stopping)
 
     def test_parent_that_runs(self) -> None:
-        """Given to a parent that runs, it starts; taken away, it stops."""
+        """A service starts when it is added to a running parent, and stops when disowned."""
         parent = MultiService()
         parent.startService()
         service = self.service()
@@ -702,7 +705,7 @@ class ParentTests(ServiceCase):
         self.successResultOf(parent.stopService())
 
     def test_several(self) -> None:
-        """[V4] several services end side by side."""
+        """[V4] Several services stop at the same time."""
         parent = MultiService()
         for _ in range(3):
             self.service().setServiceParent(parent)

@@ -15,7 +15,7 @@ from wsx.test.support.services import GOING_AWAY
 
 
 class LinkTests(MemoryCase):
-    """``start_link``: what it adds to ``start``."""
+    """``start_link`` adds a parent to ``start``."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -24,7 +24,7 @@ class LinkTests(MemoryCase):
         self.parent.startService()
 
     def link(self, handler: Any, parent: Any = None, **options: Any) -> Deferred[wsx.Client[Any]]:
-        """Starts a linked client."""
+        """Start a linked client."""
         options = {
             "reactor": self.clock,
             "endpoint": self.server,
@@ -33,14 +33,14 @@ class LinkTests(MemoryCase):
         return wsx.start_link(parent or self.parent, URL, handler, **options)
 
     def open_link(self, handler: Any, **options: Any) -> tuple[wsx.Client[Any], Peer]:
-        """Starts a linked client and completes its handshake."""
+        """Start a linked client and complete its opening handshake."""
         started = self.link(handler, **options)
         self.peer.answer()
         self.step()
         return self.successResultOf(started), self.peer
 
     def test_parent_ends(self) -> None:
-        """[S9] the parent's end ends each of its clients, and waits for all."""
+        """[S9] The end of the parent stops each of its clients and waits for all."""
         clients = [self.open_link(Recorder()) for _ in range(3)]
         stopping = self.parent.stopService()
         for client, peer in clients:
@@ -53,7 +53,7 @@ class LinkTests(MemoryCase):
         self.assertEqual(list(self.parent), [])
 
     def test_parent_ends_while_waiting_to_reconnect(self) -> None:
-        """[S9] so it does while a client waits to connect again."""
+        """[S9] The end of the parent stops a client that waits to reconnect."""
         recorder = Recorder(handle_disconnect=lambda _, state: wsx.Reconnect(state, after=9))
         client, peer = self.open_link(recorder)
         peer.drop()
@@ -65,7 +65,7 @@ class LinkTests(MemoryCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_grandparent_ends(self) -> None:
-        """[S9] so does the end of a service further up."""
+        """[S9] The end of a service further up in the tree stops the client."""
         root = MultiService()
         self.parent.setServiceParent(root)
         client, peer = self.open_link(Recorder())
@@ -75,7 +75,7 @@ class LinkTests(MemoryCase):
         self.assertEqual(client.status, "terminated")
 
     def test_reconnects(self) -> None:
-        """[S9] a client that reconnects stays linked."""
+        """[S9] A client that reconnects stays linked."""
         recorder = Recorder(handle_disconnect=lambda _, state: wsx.Reconnect(state, after=0))
         client, peer = self.open_link(recorder)
         peer.drop()
@@ -87,7 +87,7 @@ class LinkTests(MemoryCase):
         self.assertEqual(self.peer.received(), [GOING_AWAY])
 
     def test_client_that_crashes(self) -> None:
-        """[S9] a client that crashes leaves its parent, which does not crash with it."""
+        """[S9] A client that crashes leaves its parent, which goes on."""
         client, peer = self.open_link(Recorder(handle_cast=ValueError()))
         other, _ = self.open_link(Recorder())
         client.cast("crash")
@@ -100,7 +100,7 @@ class LinkTests(MemoryCase):
         self.assertEqual(other.status, "open")
 
     def test_async(self) -> None:
-        """[S9] an asynchronously started client is stopped too, with ``terminate``."""
+        """[S9] A client started with ``async_`` is stopped too; its ``terminate`` is called."""
         recorder = Recorder()
         client = self.successResultOf(self.link(recorder, async_=True))
         self.parent.stopService()
@@ -109,7 +109,7 @@ class LinkTests(MemoryCase):
         self.assertEqual(recorder.names, ["terminate"])
 
     def test_parent_that_refuses(self) -> None:
-        """[S9] a parent that takes no child fails the Deferred, and no client is left running."""
+        """[S9] A parent that refuses children fails the Deferred, and no client keeps running."""
 
         class Full(MultiService):
             def addService(self, service: Service) -> None:
@@ -120,7 +120,7 @@ class LinkTests(MemoryCase):
         self.assertIsNone(wsx.whereis("feed"), "a client runs that nobody stops")
 
     def test_unlinked(self) -> None:
-        """[S10] the end of a service is nothing to a client that was not linked to it."""
+        """[S10] The end of a service does not affect a client that is not linked."""
         client = self.open(Recorder())
         linked, peer = self.open_link(Recorder())
         self.parent.stopService()
@@ -130,7 +130,7 @@ class LinkTests(MemoryCase):
 
     @each((True, False))
     def test_parent_ends_during_the_first_connect(self, silent: bool) -> None:
-        """[V5] the parent's end during the first connect does not call ``terminate``."""
+        """[V5] The parent's end during the first connect does not call ``terminate``."""
         self.server.silent = silent
         recorder = Recorder()
         started = self.link(recorder)
@@ -143,7 +143,7 @@ class LinkTests(MemoryCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_parent_ends_during_the_first_handle_connect(self) -> None:
-        """[V5] nor does it before the first ``handle_connect`` has answered."""
+        """[V5] The parent's end during the first ``handle_connect`` does not call ``terminate``."""
         recorder = Recorder(handle_connect=lambda *_: Deferred())
         started = self.link(recorder)
         self.peer.answer()

@@ -39,7 +39,7 @@ class RestartTypeTests(ServiceCase):
     """Which ends are followed by a new client."""
 
     def restarted(self, restart: str, end: End) -> bool:
-        """Return whether a new client comes after that end; check what the service says."""
+        """Return whether a new client is started after this end, and check ``terminated``."""
         service = self.opened(
             Recorder(handle_cast=obey), restart=restart, reconnect=None, max_restarts=1
         )
@@ -63,24 +63,27 @@ class RestartTypeTests(ServiceCase):
 
     @each(("permanent", "transient", "temporary"), ENDS)
     def test_restarts(self, restart: str, name: str, end: End, restarting: set[str]) -> None:
-        """[V2] permanent: always; transient: after an abnormal end; temporary: never."""
+        """[V2] Permanent: always. Transient: after an abnormal end. Temporary: never."""
         found = self.restarted(restart, end)
         self.assertEqual(found, restart in restarting, f"{restart}, {name}")
 
     def test_default(self) -> None:
-        """[V2] the default is permanent."""
+        """[V2] The default restart type is permanent."""
         service = self.opened(reconnect=None)
         self.end_client(service, wsx.Exit())
         self.assertIsNotNone(service.client)
 
     def test_abnormal_made_normal(self) -> None:
-        """[V2] an end that ``terminate`` made normal is a normal one."""
+        """[V2] An end that ``terminate`` made normal counts as normal."""
         service = self.opened(Follower(terminate=wsx.Exit()), restart="transient")
         self.crash(service)
         self.assertEqual(self.successResultOf(service.terminated()), wsx.LocalClose())
 
     def test_first_state(self) -> None:
-        """[V2] a restarted client begins with the first state, and terminates with its last."""
+        """[V2] A restarted client begins with the initial state.
+
+        ``terminate`` gets the last state.
+        """
         recorder = Follower(handle_connect=lambda _, state: wsx.Ok([*state, "connected"]))
         service = self.opened(recorder, state=["first"], reconnect=None)
         self.crash(service)
@@ -96,7 +99,10 @@ class RestartTypeTests(ServiceCase):
         )
 
     def test_instance(self) -> None:
-        """[V2] a handler instance serves each client in turn, and knows the present one."""
+        """[V2] A handler instance is used for each client in turn.
+
+        Its ``client`` is the current one.
+        """
         recorder = Follower()
         service = self.opened(recorder, reconnect=None)
         old = self.crash(service)
@@ -106,7 +112,7 @@ class RestartTypeTests(ServiceCase):
         self.assertIsNot(recorder.client, old)
 
     def test_name(self) -> None:
-        """[V2] a name is free while there is no client, and the new one's afterwards."""
+        """[V2] The name is free while there is no client, and then belongs to the new client."""
         service = self.opened(name="feed", reconnect=STEADY)
         self.assertIs(wsx.whereis("feed"), service.client)
         self.crash(service)
@@ -118,7 +124,7 @@ class RestartTypeTests(ServiceCase):
         self.assertIsNone(wsx.whereis("feed"))
 
     def test_log(self) -> None:
-        """The client logs why it ended, and the service when it is restarted."""
+        """The client logs why it ended; the service logs the restart."""
         service = self.opened(name="feed", reconnect=STEADY)
         with capturedLogs() as events:
             self.crash(service)
@@ -132,10 +138,10 @@ class RestartTypeTests(ServiceCase):
 
 
 class FailedStartTests(ServiceCase):
-    """Clients that cannot even be made."""
+    """Clients that cannot be created."""
 
     def failing(self, fails: Callable[[int], bool]) -> type[Recorder]:
-        """Gives a handler class whose n-th construction raises where ``fails(n)``."""
+        """Return a handler class whose n-th construction raises if ``fails(n)``."""
         made = 0
 
         class Moody(Follower):
@@ -149,7 +155,7 @@ class FailedStartTests(ServiceCase):
         return Moody
 
     def test_constructor_raises_at_first(self) -> None:
-        """[V2] as for a Supervisor's child, a first start that fails is the end."""
+        """[V2] A constructor that raises at the first start ends the service."""
         service = self.started(self.failing(lambda n: True), reconnect=None)
         logged = self.flushLoggedErrors(OSError)
         self.assertIsInstance(self.successResultOf(service.terminated()), OSError)
@@ -158,7 +164,7 @@ class FailedStartTests(ServiceCase):
         self.assert_down(service)
 
     def test_name_taken_at_first(self) -> None:
-        """[V2] so is one whose name is taken."""
+        """[V2] A name that is taken at the first start ends the service."""
         other = self.open(Recorder(), name="feed")
         service = self.started(Follower, name="feed", reconnect=None)
         self.flushLoggedErrors(wsx.AlreadyStartedError)
@@ -168,7 +174,7 @@ class FailedStartTests(ServiceCase):
         self.assert_down(service)
 
     def test_never_begun(self) -> None:
-        """[C7] a client whose name is taken was never started: it has no ``terminate``."""
+        """[C7] ``terminate`` is not called for a client whose name is taken."""
         self.open(Recorder(), name="feed")
         recorder = Follower()
         service = self.started(recorder, name="feed")
@@ -178,7 +184,7 @@ class FailedStartTests(ServiceCase):
         self.assert_down(service)
 
     def test_connection_fails_at_first(self) -> None:
-        """[V2] so is a first connection that fails, where the start waits for that."""
+        """[V2] A first connection that fails ends the service if ``async_`` is False."""
         self.server.refusal = ConnectionRefusedError()
         service = self.started(async_=False, handle_initial_conn_failure=False, reconnect=None)
         self.assertIsInstance(self.successResultOf(service.terminated()), wsx.ConnError)
@@ -186,7 +192,7 @@ class FailedStartTests(ServiceCase):
         self.assert_down(service)
 
     def test_constructor_raises_later(self) -> None:
-        """[V3] a restart that fails counts as another restart, and is tried again."""
+        """[V3] A constructor that raises at a restart counts and is tried again."""
         service = self.opened(self.failing(lambda n: n in (2, 3)), reconnect=None)
         self.crash(service)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
@@ -197,7 +203,7 @@ class FailedStartTests(ServiceCase):
         self.assertIsInstance(error, wsx.MaxRestartsExceeded)
 
     def test_constructor_raises_ever_after(self) -> None:
-        """[V3] restarts that fail again and again exceed the intensity."""
+        """[V3] A constructor that keeps raising exceeds the restart intensity."""
         service = self.opened(self.failing(lambda n: n > 1), reconnect=None)
         self.crash(service)
         error = self.successResultOf(service.terminated())
@@ -207,7 +213,7 @@ class FailedStartTests(ServiceCase):
         self.assert_down(service)
 
     def test_name_taken_later(self) -> None:
-        """[V3] a restart whose name is taken waits like any other, and succeeds once it is free."""
+        """[V3] A restart whose name is taken is tried again, and succeeds once the name is free."""
         service = self.opened(name="feed", reconnect=STEADY)
         self.crash(service)
         other = self.open(Recorder(), name="feed")
@@ -222,7 +228,7 @@ class FailedStartTests(ServiceCase):
         self.assertIs(wsx.whereis("feed"), self.present(service))
 
     def test_instance_that_is_used(self) -> None:
-        """[V2] an instance that has a running client elsewhere is a first start that fails."""
+        """[V2] A handler instance that another client uses makes the first start fail."""
         recorder = Follower()
         other = self.open(recorder)
         service = self.started(recorder, restart="temporary")
@@ -232,16 +238,16 @@ class FailedStartTests(ServiceCase):
 
 
 class IntensityTests(ServiceCase):
-    """How often it restarts before it gives up."""
+    """How often a service restarts before it gives up."""
 
     def given_up(self, service: wsx.ClientService) -> wsx.MaxRestartsExceeded:
-        """Gives the error with which the service gave up."""
+        """Return the error with which the service gave up."""
         reason = self.successResultOf(service.terminated())
         assert isinstance(reason, wsx.MaxRestartsExceeded), reason
         return reason
 
     def test_default(self) -> None:
-        """[V3] three restarts in five seconds are tolerated, a fourth is not."""
+        """[V3] Three restarts in five seconds are tolerated, a fourth is not."""
         service = self.started(reconnect=None)
         terminated = service.terminated()
         self.crash_again_and_again(service, 3)
@@ -255,14 +261,14 @@ class IntensityTests(ServiceCase):
         self.assert_down(service)
 
     def test_none(self) -> None:
-        """[V3] with ``max_restarts=0`` the first end is the last."""
+        """[V3] With ``max_restarts=0``, the first end is the last."""
         service = self.started(max_restarts=0, reconnect=None)
         self.crash_again_and_again(service, 1)
         self.assertEqual(self.given_up(service).max_restarts, 0)
         self.assertEqual(self.server.attempts, 1)
 
     def test_spread(self) -> None:
-        """[V3] ends that are further apart never exceed it."""
+        """[V3] Ends that are further apart than ``max_seconds`` never exceed the intensity."""
         service = self.started(max_restarts=1, max_seconds=5.0, reconnect=None)
         for _ in range(10):
             self.answer()
@@ -272,7 +278,7 @@ class IntensityTests(ServiceCase):
         self.assertEqual(self.server.attempts, 11)
 
     def test_window_moves(self) -> None:
-        """[V3] the seconds are counted back from each end, and not in fixed periods."""
+        """[V3] The period is counted back from each end; it is not a fixed interval."""
         service = self.started(max_restarts=2, max_seconds=5.0, reconnect=None)
         for wait in (0, 3, 3, 3):
             self.clock.advance(wait)
@@ -283,7 +289,7 @@ class IntensityTests(ServiceCase):
         self.given_up(service)
 
     def test_normal_ends_count(self) -> None:
-        """[V3] restarts after normal ends count as any other."""
+        """[V3] Restarts after normal ends count like any other."""
         service = self.started(max_restarts=1, reconnect=None)
         for _ in range(2):
             self.answer()
@@ -291,7 +297,7 @@ class IntensityTests(ServiceCase):
         self.assertEqual(self.given_up(service).reason, wsx.LocalClose())
 
     def test_log(self) -> None:
-        """Giving up is one error in the log."""
+        """Giving up is logged as one error."""
         service = self.started(max_restarts=0, reconnect=None)
         self.answer()
         with capturedLogs() as events:
@@ -302,7 +308,7 @@ class IntensityTests(ServiceCase):
         self.assertEqual(levels, [LogLevel.error])
 
     def test_waits(self) -> None:
-        """[V3] restarts wait for the policy, by their number in the present window."""
+        """[V3] Restarts wait for the policy's delay, by their number within the period."""
         service = self.started(reconnect=STEADY)
         for number, delay in enumerate((10, 20, 40), 1):
             self.crash_again_and_again(service, 1)
@@ -312,7 +318,7 @@ class IntensityTests(ServiceCase):
             self.assertEqual(self.server.attempts, number + 1)
 
     def test_waits_do_not_count(self) -> None:
-        """[V3] the time waited does not count: who crashes at once exceeds it all the same."""
+        """[V3] The time waited does not count, so immediate crashes exceed the intensity."""
         service = self.started(reconnect=STEADY)
         for delay in (10, 20, 40):
             self.crash_again_and_again(service, 1)
@@ -322,7 +328,7 @@ class IntensityTests(ServiceCase):
         self.assert_down(service)
 
     def test_time_open_counts(self) -> None:
-        """[V3] the time that clients ran does count, and brings the delay back to its first."""
+        """[V3] The time that clients ran counts, and resets the delay."""
         service = self.started(reconnect=STEADY)
         for number in range(1, 8):
             self.answer()
@@ -333,7 +339,7 @@ class IntensityTests(ServiceCase):
         self.assertNoResult(service.terminated())
 
     def test_policy_that_gives_up(self) -> None:
-        """[V3] a policy that gives up makes no restart come sooner than one that waits."""
+        """[V3] After its ``max_attempts``, a policy still delays the restarts."""
         policy = wsx.Backoff(initial=10.0, jitter=0.0, max_attempts=1)
         service = self.started(reconnect=policy)
         self.crash_again_and_again(service, 1)
@@ -343,7 +349,7 @@ class IntensityTests(ServiceCase):
         self.assertEqual(self.server.attempts, 2, "it was restarted at once")
 
     def test_begins_anew(self) -> None:
-        """[V3] a service that is stopped and started again has all its restarts again."""
+        """[V3] A service that is stopped and started again counts its restarts from zero."""
         service = self.started(max_restarts=1, reconnect=None)
         for _ in range(3):
             self.crash_again_and_again(service, 1)
@@ -358,10 +364,10 @@ class IntensityTests(ServiceCase):
 
 
 class GaveUpTests(ServiceCase):
-    """A transient client whose own ``reconnect`` policy gave up is not started again."""
+    """A transient client whose own ``reconnect`` policy gave up is not restarted."""
 
     def refused(self, **options: Any) -> wsx.ClientService:
-        """A service whose server refuses for good."""
+        """Return a service whose server refuses with a status that is not retried."""
         service = self.started(**options)
         self.peer.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
         self.step()
@@ -369,17 +375,17 @@ class GaveUpTests(ServiceCase):
         return service
 
     def test_transient(self) -> None:
-        """[V2] The refusal ends the service, with its reason."""
+        """[V2] For a transient client, the refusal is the reason of the service's end."""
         service = self.refused(restart="transient")
         self.assertIsInstance(self.successResultOf(service.terminated()), wsx.RequestError)
         self.assertEqual(self.server.attempts, 1)
 
     def test_permanent(self) -> None:
-        """[V2] A permanent client is started again all the same."""
+        """[V2] A permanent client is restarted."""
         self.refused(restart="permanent")
         self.assertGreater(self.server.attempts, 1)
 
     def test_no_policy(self) -> None:
-        """[V2] Without a policy there is nobody to give up: an abnormal end is restarted."""
+        """[V2] Without a policy, nothing gave up: the abnormal end is followed by a restart."""
         self.refused(restart="transient", reconnect=None)
         self.assertGreater(self.server.attempts, 1)

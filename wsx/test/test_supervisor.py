@@ -20,27 +20,27 @@ from wsx.test.support.supervision import RESTARTS, Puppet, SupervisorCase, stead
 
 
 class StartTests(SupervisorCase):
-    """How a supervisor comes up."""
+    """How a supervisor starts."""
 
     def test_is_a_service(self) -> None:
-        """A Supervisor is an ``IService``."""
+        """A Supervisor provides ``IService``."""
         verifyObject(IService, Supervisor([]))
 
     def test_nothing_before(self) -> None:
-        """Making one starts nothing, and there are no children to see."""
+        """Creating a Supervisor starts no child and lists none."""
         supervisor = Supervisor(self.children("ab"), reactor=self.clock)
         self.settle()
         self.assertEqual((self.events, self.up(supervisor)), ([], []))
         self.assertNoResult(supervisor.when_up())
 
     def test_one_after_another(self) -> None:
-        """Each child is started once the one before is up."""
+        """Each child is started once the previous one is up."""
         with self.happens("start a", "up a", "start b", "up b", "start c", "up c"):
             supervisor = self.supervise(self.children("abc"))
         self.assertIs(self.successResultOf(supervisor.when_up()), supervisor)
 
     def test_waits_for_handle_connect(self) -> None:
-        """A synchronous child is up when its ``handle_connect`` has answered, and not before."""
+        """A synchronous child is up once its ``handle_connect`` has returned."""
         specs = self.children("ab")
         answer: Deferred[Any] = Deferred()
         self.sites["a"].on_connect = lambda: answer
@@ -54,7 +54,7 @@ class StartTests(SupervisorCase):
         self.assertIs(self.successResultOf(up), supervisor)
 
     def test_asynchronous_at_once(self) -> None:
-        """Asynchronously started clients are all started at once."""
+        """Children with ``async_`` are all started at once."""
         specs = self.children("abc", async_=True)
         supervisor = Supervisor(specs, reactor=self.clock)
         supervisor.startService()
@@ -64,7 +64,7 @@ class StartTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a", "b", "c"])
 
     def test_mixed(self) -> None:
-        """An asynchronous one holds up nobody, a synchronous one those after it."""
+        """An asynchronous child delays no other child. A synchronous one delays those after it."""
         a, b, c = self.child("a", async_=True), self.child("b"), self.child("c", async_=True)
         self.sites["a"].silent = self.sites["b"].silent = True
         with self.happens("start a", "start b"):
@@ -73,7 +73,7 @@ class StartTests(SupervisorCase):
         self.assertEqual(self.listed(supervisor), ["a", "b", "c"])
 
     def test_no_children(self) -> None:
-        """One without children is up at once, and stays so."""
+        """A supervisor without children is up at once and goes on."""
         supervisor = self.supervise([])
         self.successResultOf(supervisor.when_up())
         self.assertNoResult(supervisor.terminated())
@@ -81,7 +81,7 @@ class StartTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_twice(self) -> None:
-        """Starting it twice starts the children once, before they are up and after."""
+        """A second ``startService`` does not start the children again."""
         supervisor = Supervisor(self.children("ab"), reactor=self.clock)
         supervisor.startService()
         supervisor.startService()
@@ -92,7 +92,7 @@ class StartTests(SupervisorCase):
 
     @each("abc")
     def test_first_start_fails(self, failing: str) -> None:
-        """A child whose first start fails stops the others in reverse and ends the supervisor."""
+        """If a first start fails, the others are stopped and the supervisor ends."""
         specs = self.children("abc")
         self.sites[failing].refusal = ConnectionRefusedError()
         supervisor = Supervisor(specs, reactor=self.clock)
@@ -111,14 +111,14 @@ class StartTests(SupervisorCase):
 
     @each(RESTARTS)
     def test_first_start_of_a_temporary_fails(self, restart: str) -> None:
-        """That is so for every ``restart``: it says what follows an end, not a start."""
+        """A failing first start ends the supervisor for every ``restart``."""
         spec = self.child("a", restart)
         self.sites["a"].refusal = ConnectionRefusedError()
         supervisor = self.supervise([spec])
         self.assertIsInstance(self.successResultOf(supervisor.terminated()), wsx.ConnError)
 
     def test_first_start_times_out(self) -> None:
-        """A server that never answers is a first start that fails, in its own time."""
+        """A server that never responds makes the first start fail after its timeout."""
         specs = self.children("ab", socket_recv_timeout=3.0)
         self.sites["b"].answers = False
         supervisor = self.supervise(specs)
@@ -129,7 +129,7 @@ class StartTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_handle_connect_fails(self) -> None:
-        """A first ``handle_connect`` that raises fails the start with what it raised."""
+        """An exception in the first ``handle_connect`` fails the start with that exception."""
         specs = self.children("ab")
         self.sites["b"].on_connect = lambda: 1 / 0
         supervisor = self.supervise(specs)
@@ -139,7 +139,7 @@ class StartTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_handle_connect_exits(self) -> None:
-        """A reason that is no exception comes in a ``ClientEnded``."""
+        """A reason that is not an exception fails ``when_up`` as a ``ClientEnded``."""
         spec = self.child("a")
 
         def leave() -> None:
@@ -152,7 +152,7 @@ class StartTests(SupervisorCase):
         self.flushLoggedErrors(wsx.ClientEnded)
 
     def test_asynchronous_first_connection_fails(self) -> None:
-        """An asynchronous child has been started: its failing connection is an end like others."""
+        """The failing first connection of an asynchronous child is an end, not a failing start."""
         spec = self.child("a", async_=True, backoff=steady(10.0))
         self.sites["a"].refusal = ConnectionRefusedError()
         supervisor = self.supervise([spec])
@@ -162,7 +162,7 @@ class StartTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a"])
 
     def test_again_after_a_failure(self) -> None:
-        """``startService`` after a first start that failed begins anew."""
+        """``startService`` starts again after a failed first start."""
         specs = self.children("ab")
         self.sites["b"].refusal = ConnectionRefusedError()
         supervisor = self.supervise(specs)
@@ -175,7 +175,7 @@ class StartTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_when_up_cancelled(self) -> None:
-        """Cancelling the Deferreds of ``when_up`` and ``terminated`` harms nobody."""
+        """Cancelling Deferreds of ``when_up`` and ``terminated`` does not affect others."""
         supervisor = Supervisor(self.children("ab"), reactor=self.clock)
         up, terminated, other = supervisor.when_up(), supervisor.terminated(), supervisor.when_up()
         supervisor.startService()
@@ -188,7 +188,7 @@ class StartTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_arguments(self) -> None:
-        """Arguments out of range are refused when it is made."""
+        """The constructor refuses arguments that are out of range."""
         cases: list[dict[str, Any]] = [
             {"strategy": "simple_one_for_one"},
             {"strategy": None},
@@ -205,7 +205,7 @@ class StartTests(SupervisorCase):
                 self.assertRaises(ValueError, Supervisor, [], **options)
 
     def test_positions(self) -> None:
-        """The arguments have the positions that they are documented with."""
+        """The positional arguments are in the documented order."""
         supervisor = Supervisor([], "rest_for_one", 2, 7.0, "top", "transient", 9.0)
         spec = supervisor.child_spec()
         self.assertEqual(
@@ -214,7 +214,7 @@ class StartTests(SupervisorCase):
         )
 
     def test_duplicate_ids(self) -> None:
-        """Two children with one id are a ValueError, a nested supervisor's included."""
+        """Two children with the same id raise ValueError, including nested supervisors."""
         nested = Supervisor([], id="a")
         for children in ([self.child("a"), self.child("a")], [self.child("a"), nested]):
             with case(children):
@@ -223,13 +223,13 @@ class StartTests(SupervisorCase):
                 self.assertEqual(error.id, "a")
 
     def test_no_children_of_that_kind(self) -> None:
-        """What is neither a ChildSpec nor a Supervisor is a TypeError."""
+        """A child that is neither a ChildSpec nor a Supervisor raises TypeError."""
         for child in (None, Puppet, "a", MultiService()):
             with case(child):
                 self.assertRaises(TypeError, Supervisor, [child])
 
     def test_default_id(self) -> None:
-        """A supervisor is called like its class, unless it is given an id."""
+        """The default id of a supervisor is the qualified name of its class."""
 
         class Feeds(Supervisor):
             pass
@@ -240,10 +240,10 @@ class StartTests(SupervisorCase):
 
 
 class AutoShutdownTests(SupervisorCase):
-    """``auto_shutdown="all"``: the end of the last child is the end of the supervisor."""
+    """With ``auto_shutdown="all"``, the supervisor ends when its last child has ended."""
 
     def test_never(self) -> None:
-        """The default: a supervisor without running children goes on."""
+        """By default, a supervisor without running children goes on."""
         supervisor = self.supervise([self.child("a", "temporary")])
         self.crash("a")
         self.settle()
@@ -258,7 +258,7 @@ class AutoShutdownTests(SupervisorCase):
         ]
     )
     def test_all(self, ends: str, kind: type[object]) -> None:
-        """The reason is that of the first that ended abnormally, else of the last."""
+        """The reason is that of the first abnormal end, otherwise that of the last end."""
         specs = [self.child(id, "temporary") for id in "ab"]
         supervisor = self.supervise(specs, auto_shutdown="all")
         terminated = supervisor.terminated()
@@ -270,7 +270,7 @@ class AutoShutdownTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_not_while_one_waits(self) -> None:
-        """A child that waits for its Backoff has not ended for good."""
+        """A child that waits for its backoff has not ended."""
         specs = [self.child("a", "temporary"), self.child("b", "transient", backoff=steady(2.0))]
         supervisor = self.supervise(specs, auto_shutdown="all")
         self.crash("b")
@@ -284,7 +284,7 @@ class AutoShutdownTests(SupervisorCase):
         self.assertIsInstance(self.successResultOf(supervisor.terminated()), wsx.ConnectionDropped)
 
     def test_not_before_all_were_started(self) -> None:
-        """One that ends while the next ones start does not end it."""
+        """A child that ends while later children start does not end the supervisor."""
         specs = [self.child("a", "temporary"), self.child("b")]
         self.sites["b"].answers = False
         supervisor = self.supervise(specs, auto_shutdown="all")
@@ -297,7 +297,7 @@ class AutoShutdownTests(SupervisorCase):
 
     @each([(SupervisorCase.end_normally, False), (SupervisorCase.crash, True)])
     def test_nested(self, end: Callable[[SupervisorCase, str], None], is_up: bool) -> None:
-        """Seen from above it is a normal end where its reason is normal."""
+        """For an outer supervisor, it is a normal end if its reason is normal."""
         specs = [self.child("a", "temporary")]
         inner = Supervisor(specs, auto_shutdown="all", restart="transient", id="inner")
         outer = self.supervise([inner])
@@ -307,11 +307,11 @@ class AutoShutdownTests(SupervisorCase):
 
 
 class ServiceTests(SupervisorCase):
-    """A supervisor among Twisted's services."""
+    """A supervisor in a tree of Twisted services."""
 
     @each((functools.partial(Application, "test"), MultiService))
     def test_application(self, make_parent: Callable[[], Any]) -> None:
-        """[S9] under an Application it starts and stops with it, and holds up its stop."""
+        """[S9] A supervisor starts with its Application, which waits for it when it stops."""
         parent = make_parent()
         supervisor = Supervisor(self.children("ab", close_timeout=3.0))
         supervisor.setServiceParent(parent)
@@ -345,7 +345,7 @@ class ServiceTests(SupervisorCase):
         self.assertFalse(supervisor.running)
 
     def test_added_to_a_running_parent(self) -> None:
-        """Added to a parent that runs, it starts; disowned, it stops."""
+        """A supervisor starts when it is added to a running parent, and stops when disowned."""
         parent = MultiService()
         parent.startService()
         supervisor = Supervisor(self.children("a"), reactor=self.clock)
@@ -358,7 +358,7 @@ class ServiceTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_siblings(self) -> None:
-        """Supervisors below one parent are independent: one that gives up leaves the other."""
+        """If a supervisor gives up, its siblings under the same parent go on."""
         parent = MultiService()
         first = Supervisor(self.children("a"), max_restarts=0, reactor=self.clock)
         second = Supervisor(self.children("b"), reactor=self.clock)
@@ -376,7 +376,7 @@ class ServiceTests(SupervisorCase):
         self.assert_all_down(second)
 
     def test_repr(self) -> None:
-        """``repr`` says which it is and how many are up."""
+        """``repr`` shows the id and how many children are up."""
         supervisor = self.supervise([self.child("a"), self.child("b", "transient")], id="feeds")
         self.end_normally("b")
         self.settle()

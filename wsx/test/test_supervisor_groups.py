@@ -18,11 +18,11 @@ from wsx.test.support.supervision import PLENTY, STRATEGIES, SupervisorCase, ste
 
 
 class TogetherTests(SupervisorCase):
-    """Several children that crash at once, or while others are being restarted."""
+    """Several children that crash in one step or during the restart of others."""
 
     @each(STRATEGIES, ("ab", "ba", "ac", "ca", "bc", "cb", "abc", "cba", "bac"))
     def test_in_one_step(self, strategy: str, ids: str) -> None:
-        """Two or three that crash in one step: all come back, each once."""
+        """Children that crash in one step are all restarted, each once."""
         supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
         self.crash(ids)
         self.settle()
@@ -33,7 +33,7 @@ class TogetherTests(SupervisorCase):
 
     @each(("one_for_all", "rest_for_one"), ("ab", "ac", "abc", "acb", "abcd", "adcb"))
     def test_in_one_step_is_one_restart_of_the_group(self, strategy: str, ids: str) -> None:
-        """[V3] as in OTP, those who crash while their group is stopped are no further restarts."""
+        """[V3] As in OTP, crashes while the group is stopped do not count as further restarts."""
         supervisor = self.supervise(self.children("abcd"), strategy, 1)
         self.crash(ids)
         self.settle()
@@ -43,7 +43,7 @@ class TogetherTests(SupervisorCase):
 
     @each(((3, True), (2, False)))
     def test_one_for_one_counts_each(self, allowed: int, is_up: bool) -> None:
-        """[V3] with one_for_one each of them is a restart."""
+        """[V3] With one_for_one, each crash counts as a restart."""
         supervisor = self.supervise(self.children("abc"), "one_for_one", allowed)
         self.crash("abc")
         self.settle()
@@ -51,11 +51,11 @@ class TogetherTests(SupervisorCase):
 
     @each(("one_for_all", "rest_for_one"))
     def test_while_the_group_is_stopped(self, strategy: str) -> None:
-        """One that crashes while its group is being stopped comes back with the group."""
+        """A child that crashes while its group is stopped is restarted with the group."""
         supervisor = self.supervise(self.children("abc", close_timeout=3.0), strategy)
         self.sites["c"].hangs_up = False
         self.crash("a")
-        self.settle()  # now c is being stopped, and b is still up
+        self.settle()  # c is being stopped now, and b is still up.
         self.crash("b")
         self.settle()
         self.assertEqual(self.up(supervisor), [])
@@ -68,7 +68,7 @@ class TogetherTests(SupervisorCase):
 
     @each(("ab", "ba"))
     def test_longest_backoff(self, ids: str) -> None:
-        """A group waits for the longest of the Backoffs of those who crashed."""
+        """A group waits for the longest backoff of the children that crashed."""
         specs = [
             self.child("a", backoff=steady(2.0), async_=True),
             self.child("b", backoff=steady(9.0), async_=True),
@@ -84,13 +84,13 @@ class TogetherTests(SupervisorCase):
         self.stop_hard(supervisor)
 
     def stop_hard(self, supervisor: Supervisor) -> None:
-        """Stops one whose servers do not hang up."""
+        """Stop a supervisor whose servers ignored close frames so far."""
         for site in self.sites.values():
             site.hangs_up = True
         self.stop(supervisor)
 
     def test_before_those_who_wait(self) -> None:
-        """With rest_for_one, one that crashes while those after it wait takes them along."""
+        """With rest_for_one, a crash also restarts the later children that wait for a restart."""
         specs = [
             self.child("a", backoff=steady(2.0)),
             self.child("b", backoff=steady(9.0)),
@@ -110,7 +110,7 @@ class TogetherTests(SupervisorCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_before_those_who_wait_longer(self) -> None:
-        """They all wait as long as the one that waits longest, and start in order."""
+        """The group waits as long as the child that waits longest, and starts in order."""
         specs = [self.child("a", backoff=steady(2.0)), self.child("b", backoff=steady(9.0))]
         supervisor = self.supervise(specs, "rest_for_one", PLENTY)
         self.crash("b")
@@ -126,7 +126,7 @@ class TogetherTests(SupervisorCase):
 
     @each(("ab", "ba", "cba", "bac"))
     def test_dependents_wait_for_a_restart_that_fails(self, ids: str) -> None:
-        """With rest_for_one, nobody is started before the one that it follows is up."""
+        """With rest_for_one, a child is not started before the preceding child is up."""
         specs = self.children("abc", backoff=steady(1.0))
         supervisor = self.supervise(specs, "rest_for_one", PLENTY)
         self.sites["a"].refusal = ConnectionRefusedError()
@@ -142,7 +142,7 @@ class TogetherTests(SupervisorCase):
 
     @each(("one_for_all", "rest_for_one"))
     def test_while_the_group_is_started(self, strategy: str) -> None:
-        """One that crashes while the rest of its group is started comes back."""
+        """A child that crashes while the rest of its group is started is restarted."""
         supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
         self.sites["b"].answers = False
         self.crash("a")
@@ -158,7 +158,7 @@ class TogetherTests(SupervisorCase):
 
     @each("abc")
     def test_terminated_while_the_group_waits(self, gone: str) -> None:
-        """One that is terminated while its group waits stays down; the others start in time."""
+        """A child that is terminated while its group waits stays down. The others start on time."""
         specs = self.children("abc", backoff=steady(2.0))
         supervisor = self.supervise(specs, "one_for_all")
         self.crash("a")
@@ -171,7 +171,7 @@ class TogetherTests(SupervisorCase):
 
     @each(("one_for_all", "rest_for_one"), "abc")
     def test_terminated_while_its_start_fails(self, strategy: str, id: str) -> None:
-        """One that is terminated while its group's start fails at it: the others are started."""
+        """If a child is terminated while its restart fails, the others of its group are started."""
         supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
         self.sites[id].answers = False
         self.crash("a")
@@ -187,7 +187,7 @@ class TogetherTests(SupervisorCase):
         self.flushLoggedErrors()
 
     def test_all_terminated_while_the_group_waits(self) -> None:
-        """Where nobody is left to wait, the timer goes too."""
+        """If all children of a waiting group are terminated, the timer is cancelled."""
         supervisor = self.supervise(self.children("ab", backoff=steady(2.0)), "one_for_all")
         self.crash("a")
         self.settle()
@@ -196,7 +196,7 @@ class TogetherTests(SupervisorCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_added_while_the_group_waits(self) -> None:
-        """A child that is added while a group waits is started at once, and left alone then."""
+        """A child added while a group waits is started at once and not restarted with the group."""
         supervisor = self.supervise(self.children("ab", backoff=steady(2.0)), "one_for_all")
         self.crash("a")
         self.settle()
@@ -208,7 +208,7 @@ class TogetherTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a", "b", "c"])
 
     def test_two_hundred(self) -> None:
-        """200 children of one server that restarts: none is lost, none stampedes."""
+        """If 200 connections are lost at once, all children reconnect, spread over time."""
         rng = random.Random(7)
         backoff = wsx.Backoff(initial=10.0, jitter=0.5, rng=rng)
         specs = [self.child(n, async_=True, backoff=backoff) for n in range(200)]
@@ -232,7 +232,7 @@ class TogetherTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_two_hundred_again_and_again(self) -> None:
-        """A server that stays down for long gets fewer and fewer attempts of 50 children."""
+        """While a server stays down, its 50 children make fewer and fewer attempts."""
         backoff = wsx.Backoff(initial=1.0, maximum=60.0, rng=random.Random(7))
         specs = [self.child(n, async_=True, backoff=backoff) for n in range(50)]
         supervisor = self.supervise(specs, max_restarts=PLENTY)
@@ -256,7 +256,7 @@ class TogetherTests(SupervisorCase):
 
     @each(("one_for_all", "rest_for_one"))
     def test_many_in_a_group(self, strategy: str) -> None:
-        """A large group that crashes as a whole comes back as a whole."""
+        """A large group that crashes as a whole is restarted as a whole."""
         specs = [self.child(n, async_=True, backoff=steady(1.0)) for n in range(400)]
         supervisor = self.supervise(specs, strategy, PLENTY)
         for site in self.sites.values():
@@ -267,7 +267,7 @@ class TogetherTests(SupervisorCase):
         self.assertEqual(set(self.connections().values()), {1})
 
     def test_many_requests(self) -> None:
-        """Many requests that wait for a slow one are all served when it is done."""
+        """Many requests that wait for a slow one are all served when that one is done."""
         supervisor = self.supervise([])
         spec = self.child("slow")
         self.sites["slow"].answers = False
@@ -280,12 +280,12 @@ class TogetherTests(SupervisorCase):
         self.assertEqual(len(self.up(supervisor)), 401)
 
     def test_linear(self) -> None:
-        """Four times as many children that crash and return cost about four times as much."""
+        """Restarting four times as many children costs about four times as much."""
         few, many = self.cost(50), self.cost(200)
         self.assertLess(many / few, 6.0)
 
     def cost(self, number: int) -> int:
-        """How many lines the supervisor runs for so many children that crash and return."""
+        """Return how many lines of code the supervisor runs if this many children crash."""
         specs = [self.child(n, async_=True, backoff=steady(1.0)) for n in range(number)]
         supervisor = self.supervise(specs, max_restarts=PLENTY)
         folder = os.path.dirname(_supervision.__file__)

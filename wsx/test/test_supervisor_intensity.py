@@ -11,11 +11,11 @@ from wsx.test.support.supervision import PLENTY, STRATEGIES, SupervisorCase, ste
 
 
 class IntensityTests(SupervisorCase):
-    """More restarts than ``max_restarts`` in ``max_seconds``: the supervisor gives up."""
+    """More than ``max_restarts`` restarts in ``max_seconds``: the supervisor gives up."""
 
     @each(STRATEGIES)
     def test_each_strategy(self, strategy: str) -> None:
-        """[V3] one too many ends the supervisor, with all children stopped in reverse."""
+        """[V3] One restart too many stops all children in reverse order and ends the supervisor."""
         expected = {
             "one_for_one": ["end b", "end c", "end a"],
             "one_for_all": ["end b", "end c", "end a"],
@@ -37,7 +37,7 @@ class IntensityTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_default(self) -> None:
-        """[V3] three restarts in five seconds are tolerated, four are not."""
+        """[V3] Three restarts in five seconds are tolerated, four are not."""
         supervisor = self.supervise(self.children("a"))
         for _ in range(3):
             self.crash("a")
@@ -50,7 +50,7 @@ class IntensityTests(SupervisorCase):
         self.assertEqual((reason.max_restarts, reason.max_seconds), (3, 5.0))
 
     def test_several_children(self) -> None:
-        """[V3] the restarts of all children count together."""
+        """[V3] The restarts of all children count together."""
         supervisor = self.supervise(self.children("abcd"))
         for id in "abc":
             self.crash(id)
@@ -61,7 +61,7 @@ class IntensityTests(SupervisorCase):
         self.assertIsInstance(self.successResultOf(supervisor.terminated()), MaxRestartsExceeded)
 
     def test_window(self) -> None:
-        """[V3] restarts longer ago than ``max_seconds`` do not count."""
+        """[V3] Restarts that are longer ago than ``max_seconds`` do not count."""
         supervisor = self.supervise(self.children("ab"), max_restarts=2, max_seconds=5.0)
         for id in "abababab":
             self.crash(id)
@@ -69,14 +69,14 @@ class IntensityTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a", "b"])
 
     def test_none_tolerated(self) -> None:
-        """[V3] with ``max_restarts=0`` the first is one too many."""
+        """[V3] With ``max_restarts=0``, the first crash ends the supervisor."""
         supervisor = self.supervise(self.children("a"), max_restarts=0)
         self.crash("a")
         self.settle()
         self.assertIsInstance(self.successResultOf(supervisor.terminated()), MaxRestartsExceeded)
 
     def test_what_does_not_count(self) -> None:
-        """[V3] ends that restart nothing do not count, nor do requests."""
+        """[V3] Ends without a restart do not count, nor do restarts by request."""
         specs = [self.child("a"), *(self.child(id, "temporary") for id in "bcd")]
         specs.append(self.child("e", "transient"))
         supervisor = self.supervise(specs, max_restarts=0)
@@ -92,7 +92,7 @@ class IntensityTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a"])
 
     def test_waits_do_not_count(self) -> None:
-        """[V3] waiting for a Backoff does not count towards ``max_seconds``."""
+        """[V3] The time spent waiting for a backoff does not count towards ``max_seconds``."""
         spec = self.child("a", backoff=steady(100.0))
         supervisor = self.supervise([spec], max_restarts=2, max_seconds=5.0)
         for _ in range(2):
@@ -105,7 +105,7 @@ class IntensityTests(SupervisorCase):
         self.assertIsInstance(self.successResultOf(supervisor.terminated()), MaxRestartsExceeded)
 
     def test_time_up_counts(self) -> None:
-        """[V3] a child that runs long between its crashes is restarted for ever."""
+        """[V3] A child that runs long enough between crashes is always restarted."""
         spec = self.child("a", backoff=steady(100.0))
         supervisor = self.supervise([spec], max_restarts=1, max_seconds=5.0)
         for _ in range(5):
@@ -116,7 +116,7 @@ class IntensityTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a"])
 
     def test_wait_that_was_cut_short(self) -> None:
-        """[V3] of a wait that a request ended, only what was waited is left out."""
+        """[V3] If a request ends a wait, only the time that was really waited is left out."""
         spec = self.child("a", backoff=steady(100.0))
         supervisor = self.supervise([spec], max_restarts=1, max_seconds=5.0)
         self.crash("a")
@@ -132,7 +132,10 @@ class IntensityTests(SupervisorCase):
         self.assertNoResult(supervisor.terminated())
 
     def test_backoff_grows(self) -> None:
-        """[V3] each restart in the window waits longer; after a quiet time it begins anew."""
+        """[V3] Each restart within the period waits longer.
+
+        After a quiet time the delay is reset.
+        """
         backoff = wsx.Backoff(initial=1.0, factor=2.0, jitter=0.0)
         specs = [self.child("a", backoff=backoff), self.child("b", backoff=backoff)]
         supervisor = self.supervise(specs, max_restarts=PLENTY)
@@ -151,7 +154,10 @@ class IntensityTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a", "b"])
 
     def test_backoff_that_gives_up(self) -> None:
-        """[V3] past its ``max_attempts`` a Backoff is its maximum: ``max_restarts`` decides."""
+        """[V3] Past its ``max_attempts``, a Backoff counts as its maximum.
+
+        ``max_restarts`` decides.
+        """
         backoff = wsx.Backoff(initial=1.0, maximum=8.0, jitter=0.0, max_attempts=1)
         supervisor = self.supervise([self.child("a", backoff=backoff)], max_restarts=9)
         self.crash("a")
@@ -165,7 +171,7 @@ class IntensityTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a"])
 
     def test_configure(self) -> None:
-        """``configure`` changes strategy and intensity while it runs, and begins to count anew."""
+        """``configure`` changes strategy and intensity while running, and resets the count."""
         supervisor = self.supervise(self.children("ab"), max_restarts=1)
         self.crash("a")
         self.settle()
@@ -180,7 +186,7 @@ class IntensityTests(SupervisorCase):
         self.assertEqual(reason.max_restarts, 2)
 
     def test_configure_refuses(self) -> None:
-        """It refuses what the constructor refuses, and then nothing has changed."""
+        """``configure`` refuses what the constructor refuses, and then changes nothing."""
         supervisor = self.supervise(self.children("ab"))
         for arguments in (("all", 1, 1.0), ("one_for_all", -1, 1.0), ("one_for_all", 1, 0.0)):
             with case(arguments):
@@ -190,7 +196,7 @@ class IntensityTests(SupervisorCase):
 
     @each(STRATEGIES)
     def test_configure_while_a_child_waits(self, strategy: str) -> None:
-        """A restart that waits for its Backoff is made after ``configure`` too."""
+        """A restart that waits for its backoff is still made after ``configure``."""
         supervisor = self.supervise(self.children("ab", backoff=steady(2.0)))
         self.crash("a")
         self.settle()
@@ -199,7 +205,7 @@ class IntensityTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a", "b"])
 
     def test_begins_anew(self) -> None:
-        """[V3] after giving up, ``startService`` begins anew, with a fresh count."""
+        """[V3] After giving up, ``startService`` starts the children again and resets the count."""
         supervisor = self.supervise(self.children("ab"), max_restarts=1)
         for _ in range(2):
             self.crash("a")
@@ -214,7 +220,7 @@ class IntensityTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_names_are_free_again(self) -> None:
-        """Named children have their names over restarts, and they are free after the end."""
+        """Children keep their names over restarts. The names are free after the end."""
         specs = [self.child(id, name=f"feed {id}") for id in "abc"]
         supervisor = self.supervise(specs, "one_for_all", 5)
         for _ in range(5):
@@ -227,7 +233,7 @@ class IntensityTests(SupervisorCase):
         self.assertEqual([wsx.whereis(f"feed {id}") for id in "abc"], [None] * 3)
 
     def test_name_is_taken(self) -> None:
-        """[V3] a restart whose name was taken meanwhile fails, counts and is tried again."""
+        """[V3] A restart whose name is taken fails, counts, and is tried again."""
         spec = self.child("a", name="feed", backoff=steady(1.0))
         supervisor = self.supervise([spec], max_restarts=9)
         self.crash("a")
@@ -244,7 +250,7 @@ class IntensityTests(SupervisorCase):
         self.flushLoggedErrors(wsx.AlreadyStartedError)
 
     def test_constructor_raises(self) -> None:
-        """[V3] a restart whose handler cannot be made fails, counts and is tried again."""
+        """[V3] A restart whose handler's constructor raises fails, counts, and is tried again."""
         supervisor = self.supervise([self.child("a", backoff=steady(1.0))], max_restarts=9)
         self.crash("a")
         self.settle()

@@ -16,14 +16,14 @@ from wsx.test.support.supervision import STRATEGIES, SupervisorCase
 
 
 class LinkTests(SupervisorCase):
-    """``start_link`` to a supervisor: a temporary child."""
+    """A client that is linked to a supervisor is a temporary child."""
 
     def link(self, supervisor: Supervisor, id: str, **options: Any) -> Deferred[wsx.Client[Any]]:
-        """Starts a client below a supervisor."""
+        """Start a client that is linked to the supervisor."""
         return wsx.start_link(supervisor, URL, self.handler(id), **self.options(id, **options))
 
     def test_sync(self) -> None:
-        """[S9] it is a child, at the end of the list, and is stopped with the others, first."""
+        """[S9] A linked client is the last child in the list and the first to be stopped."""
         supervisor = self.supervise(self.children("ab"))
         started = self.link(supervisor, "x")
         self.settle()
@@ -37,7 +37,7 @@ class LinkTests(SupervisorCase):
 
     @each(STRATEGIES, (SupervisorCase.crash, SupervisorCase.end_normally))
     def test_temporary(self, strategy: str, end: Callable[[SupervisorCase, str], None]) -> None:
-        """[S9] it is not restarted, leaves, and takes nobody along."""
+        """[S9] A linked client is not restarted when it ends, and no other child is affected."""
         supervisor = self.supervise(self.children("ab"), strategy, 0)
         self.link(supervisor, "x")
         self.settle()
@@ -47,7 +47,10 @@ class LinkTests(SupervisorCase):
         self.assertEqual(self.listed(supervisor), ["a", "b"])
 
     def test_async(self) -> None:
-        """[S9] an asynchronous one is there at once, and stopped with ``terminate``."""
+        """[S9] A linked client with ``async_`` is a child at once.
+
+        ``terminate`` is called at the stop.
+        """
         supervisor = self.supervise([])
         self.options("x")
         self.sites["x"].silent = True
@@ -57,7 +60,7 @@ class LinkTests(SupervisorCase):
             self.stop(supervisor)
 
     def test_stopped_while_it_connects(self) -> None:
-        """[V5] the supervisor's end during its first connect does not call ``terminate``."""
+        """[V5] The supervisor's end during the client's first connect calls no ``terminate``."""
         supervisor = self.supervise([])
         self.options("x")
         self.sites["x"].answers = False
@@ -68,7 +71,7 @@ class LinkTests(SupervisorCase):
         self.assertEqual(error.reason, Shutdown())
 
     def test_fails(self) -> None:
-        """[S9] one whose start fails is no child; the supervisor goes on."""
+        """[S9] A client whose start fails is not added. The supervisor goes on."""
         supervisor = self.supervise(self.children("a"), max_restarts=0)
         self.options("x")
         self.sites["x"].refusal = ConnectionRefusedError()
@@ -78,7 +81,7 @@ class LinkTests(SupervisorCase):
         self.assertEqual(self.listed(supervisor), ["a"])
 
     def test_wrong_arguments(self) -> None:
-        """[S9] wrong arguments fail the Deferred and leave nothing."""
+        """[S9] Wrong arguments fail the Deferred and add no child."""
         supervisor = self.supervise([])
         self.link(supervisor, "x", name="feed")
         self.settle()
@@ -96,7 +99,7 @@ class LinkTests(SupervisorCase):
         self.assertEqual(self.sites["y"].attempts, 0)
 
     def test_before_the_start(self) -> None:
-        """[S9] linked before the supervisor was started, it is one of its children later."""
+        """[S9] A client that is linked before the supervisor's start is one of its children."""
         supervisor = Supervisor(self.children("a"), reactor=self.clock)
         started = self.link(supervisor, "x")
         self.settle()
@@ -109,7 +112,7 @@ class LinkTests(SupervisorCase):
         self.assertEqual(client.status, "terminated")
 
     def test_before_the_start_and_ended(self) -> None:
-        """[S9] if it ends before the start, it has left."""
+        """[S9] A client that ends before the supervisor's start is removed."""
         supervisor = Supervisor(self.children("a"), reactor=self.clock)
         self.link(supervisor, "x")
         self.settle()
@@ -118,7 +121,7 @@ class LinkTests(SupervisorCase):
         self.assertEqual(supervisor.which_children(), [])
 
     def test_never_started(self) -> None:
-        """[S9] the stop of a supervisor that was never started stops it."""
+        """[S9] The stop of a supervisor that was never started stops its linked clients."""
         supervisor = Supervisor(self.children("a"), reactor=self.clock)
         self.link(supervisor, "x")
         self.settle()
@@ -126,7 +129,7 @@ class LinkTests(SupervisorCase):
         self.assertEqual(len(self.sites["x"].handlers[0].ends), 1)
 
     def test_after_the_end(self) -> None:
-        """[S9] after the end, and while it ends, the supervisor takes nobody any more."""
+        """[S9] A supervisor that is ending or has ended refuses to link."""
         supervisor = self.supervise(self.children("a"))
         supervisor.stopService()
         self.failureResultOf(self.link(supervisor, "x"), ChildError)
@@ -136,7 +139,7 @@ class LinkTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_while_it_starts(self) -> None:
-        """[S9] linked while the first child connects, it does not take that one's place."""
+        """[S9] A client can be linked while the first child is still connecting."""
         specs = self.children("ab")
         self.sites["a"].answers = False
         supervisor = self.supervise(specs)
@@ -153,7 +156,7 @@ class LinkTests(SupervisorCase):
 
     @each((("one_for_one", True), ("one_for_all", False)))
     def test_group(self, strategy: str, stays: bool) -> None:
-        """[S9] as a temporary child it is stopped, and gone, when its group is restarted."""
+        """[S9] A linked client is stopped and removed when its group is restarted."""
         supervisor = self.supervise(self.children("ab"), strategy)
         self.link(supervisor, "x")
         self.settle()
@@ -163,7 +166,7 @@ class LinkTests(SupervisorCase):
         self.assertEqual(len(supervisor.which_children()), 3 if stays else 2)
 
     def test_its_id(self) -> None:
-        """It can be found and terminated by the id that ``which_children`` shows."""
+        """A linked client can be terminated by the id that ``which_children`` shows."""
         supervisor = self.supervise(self.children("a"))
         self.link(supervisor, "x")
         self.link(supervisor, "y")
@@ -176,7 +179,7 @@ class LinkTests(SupervisorCase):
         self.assertEqual(self.connections(), {"a": 1, "x": 0, "y": 1})
 
     def test_cancelled(self) -> None:
-        """Cancelling the Deferred stops the attempt, as with every start."""
+        """Cancelling the Deferred stops the attempt and adds no child."""
         supervisor = self.supervise([])
         self.options("x")
         self.sites["x"].answers = False
@@ -188,7 +191,7 @@ class LinkTests(SupervisorCase):
         self.assertEqual(self.connections(), {"x": 0})
 
     def test_from_a_callback(self) -> None:
-        """[S9] a child's ``handle_connect`` may link another client to its supervisor."""
+        """[S9] A child's ``handle_connect`` can link another client to its supervisor."""
         specs = self.children("ab")
         supervisor = Supervisor(specs, reactor=self.clock)
         self.sites["a"].on_connect = lambda: self.link(supervisor, "x").addCallback(lambda _: None)

@@ -1,4 +1,4 @@
-"""Tests of what a supervisor logs: what it does, and a reason only if nothing else logs it."""
+"""Tests of the log lines of a supervisor. A reason is logged only if nothing else logs it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wsx.test.support.supervision import SupervisorCase, steady
 
 
 class LogTests(SupervisorCase):
-    """The lines of a supervisor that is called "feeds"."""
+    """The log lines of a supervisor named "feeds"."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -24,7 +24,7 @@ class LogTests(SupervisorCase):
 
     @contextmanager
     def logging(self) -> Iterator[None]:
-        """Note what is logged meanwhile, and what happens in the same step."""
+        """Record what is logged in the context and in the rest of the step."""
         with capturedLogs() as events:
             yield
             self.settle()
@@ -35,7 +35,7 @@ class LogTests(SupervisorCase):
         return [line for line in self.lines if line.startswith("supervisor ")]
 
     def assert_told_once(self, reason: str) -> None:
-        """The reason is in the lines of the client, and not in those of the supervisor."""
+        """Assert that the reason is in the client's lines and not in those of the supervisor."""
         self.assertTrue(any(reason in line for line in self.lines), self.lines)
         self.assertFalse(any(reason in line for line in self.supervisor_lines()), self.lines)
 
@@ -51,7 +51,7 @@ class LogTests(SupervisorCase):
         self.assert_told_once("without a close frame")
 
     def test_restarts_of_all_children_count(self) -> None:
-        """The number of restarts is that of all children within the period."""
+        """The number in the line counts the restarts of all children within the period."""
         self.supervise(self.children("ab"), "one_for_one", 9, 10.0, id="feeds")
         for id, seconds in (("a", 0.0), ("b", 8.0), ("a", 4.0)):
             self.advance(seconds)
@@ -67,7 +67,7 @@ class LogTests(SupervisorCase):
         )
 
     def test_siblings(self) -> None:
-        """The line of a restart tells how many siblings are restarted."""
+        """The line of a restart has the number of siblings that are restarted."""
         self.supervise(self.children("abc"), "one_for_all", id="feeds")
         with self.logging():
             self.crash("b")
@@ -91,7 +91,7 @@ class LogTests(SupervisorCase):
         self.assert_told_once("without a close frame")
 
     def test_nested(self) -> None:
-        """A supervisor that gives up logs that, and the one above only what it does about it."""
+        """A nested supervisor logs that it gives up; the outer one logs only what it does then."""
         inner = Supervisor(self.children("a"), max_restarts=0, id="inner")
         self.supervise([inner], id="feeds")
         with self.logging():
@@ -105,7 +105,7 @@ class LogTests(SupervisorCase):
         )
 
     def test_not_restarted(self) -> None:
-        """A temporary child that ends abnormally is not restarted; after a normal end, no line."""
+        """One line says that a temporary child is not restarted, but not after a normal end."""
         self.supervise([self.child(id, "temporary") for id in "ab"], id="feeds")
         with self.logging():
             self.crash("a")
@@ -116,7 +116,7 @@ class LogTests(SupervisorCase):
         )
 
     def test_policy_gave_up(self) -> None:
-        """A transient child whose policy gave up is not restarted."""
+        """One line says that a transient child whose policy gave up is not restarted."""
         policy = wsx.Backoff(max_attempts=0)
         self.supervise([self.child("a", "transient", reconnect=policy)], id="feeds")
         with self.logging():
@@ -127,7 +127,7 @@ class LogTests(SupervisorCase):
         )
 
     def test_first_connection_fails(self) -> None:
-        """If a client could not connect at the first start, it has logged why."""
+        """If a client cannot connect at the first start, only the client logs the reason."""
         specs = self.children("ab")
         self.sites["b"].refusal = ConnectionRefusedError()
         with self.logging():
@@ -139,7 +139,7 @@ class LogTests(SupervisorCase):
         self.assert_told_once("refused")
 
     def test_handle_connect_fails(self) -> None:
-        """If a callback of the client fails during the start, there is one traceback."""
+        """If a callback fails during the start, there is one traceback."""
         specs = self.children("a")
         self.sites["a"].on_connect = lambda: 1 / 0
         with self.logging():
@@ -151,7 +151,7 @@ class LogTests(SupervisorCase):
         )
 
     def test_start_of_nested_fails(self) -> None:
-        """If a child of a nested supervisor could not be started, no reason is repeated."""
+        """If a nested supervisor fails to start, the reason is not logged again."""
         inner = Supervisor(self.children("a"), id="inner")
         self.sites["a"].refusal = ConnectionRefusedError()
         with self.logging():
@@ -166,7 +166,7 @@ class LogTests(SupervisorCase):
         self.assert_told_once("refused")
 
     def test_restart_fails(self) -> None:
-        """If a client could not connect at a restart, only the next restart is logged."""
+        """If a client cannot connect at a restart, only the next restart is logged."""
         self.supervise([self.child("a", backoff=steady(1.0))], id="feeds")
         self.sites["a"].refusal = ConnectionRefusedError()
         with self.logging():
@@ -192,7 +192,7 @@ class LogTests(SupervisorCase):
             self.crash("a")
 
     def test_restart_fails_without_a_client(self) -> None:
-        """If there was no client, the line of the supervisor has the reason, with a traceback."""
+        """If a restart fails without a client, the supervisor logs the reason with a traceback."""
         self.start_again(OSError("no such file"))
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
         self.assertEqual(
@@ -205,7 +205,7 @@ class LogTests(SupervisorCase):
         )
 
     def test_first_start_fails_without_a_client(self) -> None:
-        """At the first start too, and the line tells what follows."""
+        """If the first start fails without a client, the line says what follows."""
         spec = ChildSpec("b", lambda _: fail(OSError("no such file")))
         with self.logging():
             self.supervise([self.child("a"), spec], id="feeds")

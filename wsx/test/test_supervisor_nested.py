@@ -16,7 +16,7 @@ class NestedTests(SupervisorCase):
     """Supervisors as children of supervisors."""
 
     def test_starts_in_order(self) -> None:
-        """A nested supervisor is up when all its children are."""
+        """A nested supervisor is up when all its children are up."""
         inner = Supervisor(self.children("bc"), id="inner")
         with self.happens(*(f"{what} {id}" for id in "abcd" for what in ("start", "up"))):
             outer = self.supervise([self.child("a"), inner, self.child("d")])
@@ -30,7 +30,7 @@ class NestedTests(SupervisorCase):
         )
 
     def test_stops_in_reverse(self) -> None:
-        """It is stopped in its turn, with its own children in reverse."""
+        """A nested supervisor is stopped in its turn, its children in reverse order."""
         inner = Supervisor(self.children("bc"))
         outer = self.supervise([self.child("a"), inner, self.child("d")])
         with self.happens("end d", "end c", "end b", "end a"):
@@ -39,7 +39,7 @@ class NestedTests(SupervisorCase):
         self.assertEqual(self.successResultOf(outer.terminated()), Shutdown())
 
     def test_clock(self) -> None:
-        """Time is that of the children, however deep."""
+        """A supervisor uses the reactor of its children, however deep they are nested."""
         deep = Supervisor([Supervisor([self.child("a", backoff=steady(2.0))])])
         deep.startService()
         self.settle()
@@ -51,9 +51,9 @@ class NestedTests(SupervisorCase):
 
     @each(STRATEGIES)
     def test_gives_up(self, strategy: str) -> None:
-        """[V3] giving up is an abnormal end, seen by the supervisor above, as each strategy says.
+        """[V3] Giving up is an abnormal end, which the outer supervisor treats by its strategy.
 
-        It counts there as one restart.
+        It counts as one restart there.
         """
         restarts = {
             "one_for_one": ["start b", "up b"],
@@ -85,7 +85,7 @@ class NestedTests(SupervisorCase):
         )
     )
     def test_gives_up_restart(self, restart: str, is_up: bool, is_listed: bool) -> None:
-        """[V2] whether it is restarted then is up to its own ``restart``."""
+        """[V2] Its ``restart`` decides whether a nested supervisor is restarted after giving up."""
         inner = Supervisor([self.child("b")], max_restarts=0, id="inner", restart=restart)
         outer = self.supervise([inner])
         self.crash("b")
@@ -95,7 +95,7 @@ class NestedTests(SupervisorCase):
 
     @each((("permanent", True), ("transient", False), ("temporary", False)))
     def test_ends_normally(self, restart: str, is_up: bool) -> None:
-        """[V2] a nested one that is stopped by itself has ended normally."""
+        """[V2] A nested supervisor that is stopped directly has ended normally."""
         inner = Supervisor([self.child("b")], id="inner", restart=restart)
         outer = self.supervise([inner])
         inner.stopService()
@@ -105,7 +105,7 @@ class NestedTests(SupervisorCase):
         self.stop(outer)
 
     def test_three_levels(self) -> None:
-        """[V3] giving up climbs as many levels as there are, each with its own count."""
+        """[V3] Each level gives up after its own number of restarts."""
         low = Supervisor([self.child("c")], max_restarts=1, id="low")
         mid = Supervisor([self.child("b"), low], "one_for_all", max_restarts=1, id="mid")
         top = self.supervise([self.child("a"), mid], "rest_for_one", 1)
@@ -126,7 +126,7 @@ class NestedTests(SupervisorCase):
         self.assert_all_down(top)
 
     def test_first_start_fails_inside(self) -> None:
-        """A nested first start that fails fails the one above, with the same reason."""
+        """If a nested first start fails, the outer start fails with the same reason."""
         specs = self.children("abc")
         inner = Supervisor([specs[1], specs[2]])
         self.sites["c"].refusal = ConnectionRefusedError()
@@ -137,7 +137,7 @@ class NestedTests(SupervisorCase):
         self.assert_all_down(outer)
 
     def test_restart_fails_inside(self) -> None:
-        """[V3] a nested restart that fails counts above and is tried again."""
+        """[V3] A nested restart that fails counts in the outer supervisor and is tried again."""
         inner = Supervisor(self.children("bc"), max_restarts=0, id="inner")
         outer = self.supervise([self.child("a"), inner], max_restarts=3)
         self.sites["c"].refusal = ConnectionRefusedError()
@@ -148,7 +148,7 @@ class NestedTests(SupervisorCase):
         self.flushLoggedErrors()
 
     def test_stop_while_nested_starts(self) -> None:
-        """A stop while a nested supervisor is starting stops what it has started."""
+        """A stop while a nested supervisor starts stops the children that it has started."""
         specs = self.children("abc")
         self.sites["c"].answers = False
         inner = Supervisor([specs[1], specs[2]])
@@ -159,7 +159,7 @@ class NestedTests(SupervisorCase):
         self.failureResultOf(up, wsx.ClientEnded)
 
     def test_stop_while_nested_gives_up(self) -> None:
-        """A stop while a nested supervisor is giving up waits for it."""
+        """A stop while a nested supervisor gives up waits for it."""
         specs = self.children("bc", close_timeout=3.0)
         inner = Supervisor(specs, max_restarts=0)
         outer = self.supervise([self.child("a"), inner])
@@ -176,7 +176,7 @@ class NestedTests(SupervisorCase):
         self.assertEqual(self.successResultOf(outer.terminated()), Shutdown())
 
     def test_shutdown_of_nested(self) -> None:
-        """[V4] a nested supervisor past its ``shutdown`` is cut off, children and all."""
+        """[V4] A nested supervisor that exceeds its ``shutdown`` is aborted with its children."""
         specs = self.children("bc", close_timeout=60.0)
         inner = Supervisor([spec.replace(shutdown=60.0) for spec in specs], shutdown=2.0)
         outer = self.supervise([self.child("a"), inner])
@@ -192,7 +192,7 @@ class NestedTests(SupervisorCase):
         self.assertEqual(self.events[-3:], ["end c", "end b", "end a"])
 
     def test_added_later(self) -> None:
-        """``start_child`` takes a Supervisor too."""
+        """``start_child`` accepts a Supervisor."""
         outer = self.supervise([])
         inner = Supervisor(self.children("a"), id="inner")
         self.assertNoResult(started := outer.start_child(inner))
@@ -213,7 +213,7 @@ class NestedTests(SupervisorCase):
         self.assertNoResult(inner.terminated())
 
     def test_crash_below_is_nobodys_business(self) -> None:
-        """[V3] restarts that a nested supervisor copes with do not count above."""
+        """[V3] Restarts within a nested supervisor's intensity do not count in the outer one."""
         inner = Supervisor(self.children("b"), max_restarts=5)
         outer = self.supervise([inner], max_restarts=0)
         for _ in range(5):
@@ -222,7 +222,7 @@ class NestedTests(SupervisorCase):
         self.assertNoResult(outer.terminated())
 
     def test_client_service(self) -> None:
-        """A ClientService is a child like any other supervisor."""
+        """A ClientService can be a child like any other supervisor."""
         own = self.options("b")
         service = wsx.ClientService(URL, self.handler("b"), max_restarts=0, **own)
         outer = self.supervise([self.child("a"), service], "one_for_all")

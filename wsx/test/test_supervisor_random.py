@@ -1,4 +1,4 @@
-"""Tests of supervisors with random but repeatable histories."""
+"""Tests of supervisors with random, repeatable sequences of operations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wsx.test.support.supervision import PLENTY, STRATEGIES, Site, SupervisorCas
 
 
 class Chaos:
-    """Random but repeatable operations on a tree of supervisors."""
+    """Random, repeatable operations on a tree of supervisors."""
 
     IDS = "abcdefgh"
 
@@ -28,7 +28,7 @@ class Chaos:
         self.rng = random.Random(seed)
         self.done: list[str] = []
         self.deferreds: list[Deferred[Any]] = []
-        self.touched: set[str] = set()  # by requests
+        self.touched: set[str] = set()  # These children were changed by requests.
         self.stopped = False
         self.extra = 0
         strategy, inner_strategy = self.rng.choices(STRATEGIES, k=2)
@@ -45,7 +45,8 @@ class Chaos:
 
     def spec(self, id: str) -> ChildSpec:
         rng = self.rng
-        backoff = steady(rng.choice([0.1, 0.5, 3.0]))  # without one: 10,000 restarts in a row
+        # Without a backoff there would be 10,000 restarts in a row.
+        backoff = steady(rng.choice([0.1, 0.5, 3.0]))
         spec = self.test.child(
             id,
             rng.choice(["permanent", "permanent", "transient", "temporary"]),
@@ -59,7 +60,10 @@ class Chaos:
         return spec.replace(shutdown=rng.choice([0, 1.0, 5.0, math.inf]))
 
     def keep(self, deferred: Deferred[Any]) -> None:
-        """A request's Deferred: it must fire in the end, and its failures are no news."""
+        """Keep or cancel the Deferred of a request.
+
+        A kept Deferred must have fired in the end. Its failure is ignored.
+        """
         if self.rng.random() < 0.1:
             deferred.addErrback(lambda _: None)
             deferred.cancel()
@@ -67,7 +71,7 @@ class Chaos:
             self.deferreds.append(deferred.addErrback(lambda _: None))
 
     def one(self) -> None:
-        """One operation, chosen at random."""
+        """Perform one random operation."""
         operations = [
             *(self.drop, self.drop, self.say_goodbye, self.advance, self.advance, self.step),
             *(self.request, self.request, self.refuse, self.hush, self.hang, self.link),
@@ -160,7 +164,7 @@ class Chaos:
             self.touched.clear()
 
     def heal(self) -> None:
-        """All servers work again, and time passes."""
+        """Make all servers work again, and let time pass."""
         for site in self.test.sites.values():
             site.refusal, site.silent, site.answers, site.hangs_up = None, False, True, True
         self.test.settle()
@@ -168,10 +172,10 @@ class Chaos:
 
 
 class RandomTests(SupervisorCase):
-    """Whatever happens, in whatever order: what must always be so."""
+    """Invariants that hold after any sequence of operations."""
 
     def check(self, supervisor: Supervisor) -> None:
-        """What is listed is so."""
+        """Assert that the list of children is consistent."""
         rows = supervisor.which_children()
         self.assertEqual(len({row[0] for row in rows}), len(rows), "an id is there twice")
         count = supervisor.count_children()
@@ -191,7 +195,7 @@ class RandomTests(SupervisorCase):
         return chaos
 
     def check_end(self, chaos: Chaos) -> None:
-        """After the stop nothing is left, every promise is kept."""
+        """Assert that after the stop nothing is left and every Deferred has fired."""
         for deferred in chaos.deferreds:
             self.assertTrue(deferred.called, f"{deferred} never fires")
         self.assertEqual({id: n for id, n in self.connections().items() if n}, {})
@@ -205,7 +209,7 @@ class RandomTests(SupervisorCase):
         self.assertEqual(registry._clients, {})
 
     def after(self, seed: int, scenario: Callable[[Chaos], None]) -> None:
-        """Run a scenario after the history that a seed makes."""
+        """Run a scenario after the operations that the seed yields."""
         chaos: Chaos | None = None
         try:
             chaos = self.run_one(seed)
@@ -218,18 +222,18 @@ class RandomTests(SupervisorCase):
 
     def stop_and_wait(self, chaos: Chaos) -> None:
         stopped = chaos.outer.stopService()
-        chaos.inner.stopService()  # it may have been deleted from above
+        chaos.inner.stopService()  # The outer supervisor may have deleted it.
         self.advance(100.0, steps=100)
         self.successResultOf(stopped)
 
     @each(range(40))
     def test_stop_in_the_middle(self, seed: int) -> None:
-        """A stop in the middle of trouble: everything is down, every Deferred has fired."""
+        """A stop at any time ends everything and fires every Deferred."""
         self.after(seed, self.stop_and_wait)
 
     @each(range(100, 140))
     def test_recovers(self, seed: int) -> None:
-        """When trouble is over, every permanent child that nobody touched is up again."""
+        """When all servers work again, every untouched permanent child is up."""
 
         def heal(chaos: Chaos) -> None:
             chaos.heal()

@@ -18,17 +18,17 @@ from wsx.test.support.supervision import PLENTY, STRATEGIES, Puppet, SupervisorC
 
 
 class RequestTests(SupervisorCase):
-    """``start_child``, ``terminate_child``, ``restart_child``, ``delete_child``, and the looks."""
+    """``start_child``, ``terminate_child``, ``restart_child``, ``delete_child``, queries."""
 
     def fails(self, deferred: Deferred[Any], id: Any) -> None:
-        """A request fails, about this id, with what is a ValueError too."""
+        """Assert that a request fails with a ChildError, also a ValueError, about this id."""
         self.settle()
         error = self.failureResultOf(deferred, ChildError).value
         self.assertIsInstance(error, ValueError)
         self.assertEqual(error.id, id)
 
     def requests(self, supervisor: Supervisor, id: str) -> list[Callable[[], Deferred[Any]]]:
-        """One of each, for a child of this id."""
+        """Return one request of each kind for this id."""
         spec = self.child(id)
         return [
             lambda: supervisor.start_child(spec),
@@ -41,7 +41,7 @@ class RequestTests(SupervisorCase):
         return [(id, child is not None) for id, child, _ in supervisor.which_children()]
 
     def test_start_child(self) -> None:
-        """A new child is the last, and its Deferred gives it once it is up."""
+        """A new child is added at the end; the Deferred fires with it once it is up."""
         supervisor = self.supervise(self.children("ab"))
         spec = self.child("c")
         self.sites["c"].answers = False
@@ -58,7 +58,7 @@ class RequestTests(SupervisorCase):
             self.stop(supervisor)
 
     def test_start_child_restarts(self) -> None:
-        """[V2] it is restarted like the others."""
+        """[V2] An added child is restarted like the others."""
         supervisor = self.supervise([])
         supervisor.start_child(self.child("a"))
         self.settle()
@@ -67,7 +67,10 @@ class RequestTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a"])
 
     def test_start_child_fails(self) -> None:
-        """One whose start fails is not there, and the others and the supervisor go on."""
+        """If the start fails, the child is not added.
+
+        The other children and the supervisor go on.
+        """
         supervisor = self.supervise(self.children("a"), max_restarts=0)
         spec = self.child("b")
         self.sites["b"].refusal = ConnectionRefusedError()
@@ -80,7 +83,7 @@ class RequestTests(SupervisorCase):
         self.successResultOf(again)
 
     def test_start_child_duplicate(self) -> None:
-        """An id that is taken is refused: by one that runs, one that ended, one that starts."""
+        """An id that is in use is refused: of a running, an ended and a starting child."""
         supervisor = self.supervise([self.child("a"), self.child("b", "transient")])
         self.end_normally("b")
         self.settle()
@@ -99,7 +102,7 @@ class RequestTests(SupervisorCase):
         self.assertEqual(self.listed(supervisor), ["a", "b", "c"])
 
     def test_start_child_wrong(self) -> None:
-        """What is no child fails the Deferred, it does not raise."""
+        """A value that is not a child specification fails the Deferred with TypeError."""
         supervisor = self.supervise([])
         for wrong in (None, "a", Puppet):
             with case(wrong):
@@ -107,7 +110,7 @@ class RequestTests(SupervisorCase):
         self.assertEqual(supervisor.which_children(), [])
 
     def test_start_child_cancelled(self) -> None:
-        """Cancelling its Deferred harms nothing: the child comes up."""
+        """Cancelling the Deferred does not stop the start of the child."""
         supervisor = self.supervise([])
         started = supervisor.start_child(self.child("a"))
         started.cancel()
@@ -118,7 +121,7 @@ class RequestTests(SupervisorCase):
 
     @each(range(4))
     def test_cancelled(self, number: int) -> None:
-        """So it is with all requests, also while they wait for their turn."""
+        """Cancelling the Deferred of any request is harmless, also while the request waits."""
         supervisor = self.supervise(self.children("ab"))
         supervisor.terminate_child("b")
         self.settle()
@@ -136,7 +139,7 @@ class RequestTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_terminate_child(self) -> None:
-        """A child that is terminated stays listed and down; its Deferred fires when it is."""
+        """A terminated child stays listed; the Deferred fires when the child has ended."""
         supervisor = self.supervise(self.children("abc"), "one_for_all", 0)
         self.sites["b"].hangs_up = False
         done = supervisor.terminate_child("b")
@@ -151,7 +154,7 @@ class RequestTests(SupervisorCase):
         self.assertEqual(self.sites["b"].attempts, 1)
 
     def test_terminate_child_twice(self) -> None:
-        """Again, it is done at once, as in OTP."""
+        """Terminating a child that is already down succeeds at once, as in OTP."""
         supervisor = self.supervise(self.children("a"))
         first, second = supervisor.terminate_child("a"), supervisor.terminate_child("a")
         self.settle()
@@ -160,7 +163,7 @@ class RequestTests(SupervisorCase):
         self.successResultOf(supervisor.terminate_child("a"))
 
     def test_terminate_child_temporary(self) -> None:
-        """A temporary one leaves, as in OTP."""
+        """A temporary child is removed when it is terminated, as in OTP."""
         supervisor = self.supervise([self.child("a", "temporary")])
         supervisor.terminate_child("a")
         self.settle()
@@ -169,7 +172,7 @@ class RequestTests(SupervisorCase):
 
     @each(STRATEGIES)
     def test_terminate_child_waiting(self, strategy: str) -> None:
-        """One that waits for its Backoff does not come back, and its timer is gone."""
+        """A child that waits for its backoff is not restarted, and its timer is cancelled."""
         supervisor = self.supervise([self.child("a", backoff=steady(5.0))], strategy)
         self.crash("a")
         self.settle()
@@ -183,7 +186,7 @@ class RequestTests(SupervisorCase):
 
     @each(("tcp", "handshake"))
     def test_terminate_child_restarting(self, phase: str) -> None:
-        """One that is being restarted, and its server is silent, is stopped; no further try."""
+        """A child whose restart waits for a silent server is stopped and not tried again."""
         supervisor = self.supervise(self.children("ab"), max_restarts=1)
         self.sites["a"].silent = phase == "tcp"
         self.sites["a"].answers = phase == "tcp"
@@ -203,7 +206,7 @@ class RequestTests(SupervisorCase):
 
     @each(STRATEGIES, range(10))
     def test_terminate_child_in_the_step_of_its_crash(self, strategy: str, steps: int) -> None:
-        """At whatever step of its crash and restart: it ends down, and can be restarted."""
+        """At every step of a crash and restart, the child ends down and can be restarted."""
         supervisor = self.supervise(self.children("abc"), strategy, PLENTY)
         self.crash("b")
         for _ in range(steps):
@@ -222,7 +225,7 @@ class RequestTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_restart_child(self) -> None:
-        """A child that was terminated or ended is started again, in its old place."""
+        """A child that was terminated or has ended is started again, in its old position."""
         supervisor = self.supervise([self.child("a"), self.child("b", "transient")])
         supervisor.terminate_child("a")
         self.end_normally("b")
@@ -236,7 +239,7 @@ class RequestTests(SupervisorCase):
         self.assertEqual(self.listed(supervisor), ["a", "b"])
 
     def test_restart_child_twice(self) -> None:
-        """The second of two at once is refused: there is only one client."""
+        """The second of two simultaneous requests is refused; there is only one client."""
         supervisor = self.supervise(self.children("a"))
         supervisor.terminate_child("a")
         first, second = supervisor.restart_child("a"), supervisor.restart_child("a")
@@ -246,7 +249,7 @@ class RequestTests(SupervisorCase):
         self.assertEqual(self.connections(), {"a": 1})
 
     def test_restart_child_fails(self) -> None:
-        """Where the start fails so does the Deferred; the child stays down and is not retried."""
+        """If the start fails, the Deferred fails; the child stays down and is not retried."""
         supervisor = self.supervise(self.children("ab"), "one_for_all", 0)
         supervisor.terminate_child("a")
         self.settle()
@@ -261,7 +264,7 @@ class RequestTests(SupervisorCase):
         self.successResultOf(again)
 
     def test_down_is_needed(self) -> None:
-        """``restart_child`` and ``delete_child`` refuse one that runs or waits, as in OTP."""
+        """``restart_child`` and ``delete_child`` refuse a running or waiting child, as in OTP."""
         supervisor = self.supervise([self.child("a"), self.child("b", backoff=steady(5.0))])
         self.crash("b")
         self.settle()
@@ -278,7 +281,7 @@ class RequestTests(SupervisorCase):
         self.assertEqual(self.sites["a"].attempts, 2)
 
     def test_delete_child(self) -> None:
-        """A child that is down is forgotten; its id is free again."""
+        """A child that is down is removed, and its id is free."""
         supervisor = self.supervise([self.child("a"), self.child("b", "transient")])
         supervisor.terminate_child("a")
         self.end_normally("b")
@@ -292,7 +295,7 @@ class RequestTests(SupervisorCase):
         self.successResultOf(started)
 
     def test_delete_child_forgets_its_restarts(self) -> None:
-        """[V3] the restarts of a child that was deleted count no longer."""
+        """[V3] The restarts of a deleted child no longer count."""
         supervisor = self.supervise(self.children("ab"), max_restarts=1)
         self.crash("a")
         self.settle()
@@ -304,13 +307,13 @@ class RequestTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["b"])
 
     def test_unknown(self) -> None:
-        """An id that nobody has is refused."""
+        """An unknown id is refused."""
         supervisor = self.supervise(self.children("a"))
         for request in self.requests(supervisor, "x")[1:]:
             self.fails(request(), "x")
 
     def test_not_running(self) -> None:
-        """All requests are refused before the start, while it ends and after it."""
+        """All requests are refused before the start, during the stop and after it."""
         supervisor = Supervisor(self.children("a"), reactor=self.clock, id="top")
         for request in self.requests(supervisor, "a"):
             self.fails(request(), "top")
@@ -328,7 +331,7 @@ class RequestTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_gave_up(self) -> None:
-        """So it is where it gave up."""
+        """All requests are refused after the supervisor gave up."""
         supervisor = self.supervise(self.children("a"), max_restarts=0, id="top")
         self.crash("a")
         self.settle()
@@ -336,7 +339,7 @@ class RequestTests(SupervisorCase):
             self.fails(request(), "top")
 
     def test_while_it_starts(self) -> None:
-        """While it starts, a request waits its turn."""
+        """A request made while the supervisor starts waits until the start is complete."""
         specs = self.children("ab")
         self.sites["b"].answers = False
         supervisor = self.supervise(specs)
@@ -352,7 +355,7 @@ class RequestTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["b", "c"])
 
     def test_while_the_start_fails(self) -> None:
-        """Where the start fails then, so do they."""
+        """Requests made during a start that fails are refused."""
         specs = self.children("ab")
         self.sites["b"].answers = False
         supervisor = self.supervise(specs, id="top")
@@ -363,7 +366,7 @@ class RequestTests(SupervisorCase):
 
     @each(("one_for_all", "rest_for_one"), ("stop", "start"))
     def test_while_a_group_restarts(self, strategy: str, phase: str) -> None:
-        """While a group is restarted, a request waits for its end."""
+        """A request made while a group is restarted waits until the restart is complete."""
         supervisor = self.supervise(self.children("abc"), strategy)
         self.sites["b"].hangs_up = phase != "stop"
         self.sites["b"].answers = phase != "start"
@@ -387,7 +390,7 @@ class RequestTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_terminates_what_starts(self) -> None:
-        """One that is starting is stopped at once: else a silent server would hold up all."""
+        """A silent server blocks no request: ``terminate_child`` stops a starting child."""
         supervisor = self.supervise(self.children("ab"))
         spec = self.child("c")
         self.sites["c"].answers = False
@@ -401,7 +404,7 @@ class RequestTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), list("abd"))
 
     def test_stop_while_they_wait(self) -> None:
-        """A stop fails those that wait, and stops one that is starting a child."""
+        """A stop fails waiting requests and stops the child that is being started."""
         supervisor = self.supervise(self.children("a"), id="top")
         spec = self.child("b")
         self.sites["b"].answers = False
@@ -413,7 +416,7 @@ class RequestTests(SupervisorCase):
             self.fails(request, "top")
 
     def test_stop_while_one_terminates(self) -> None:
-        """A stop while a child is being terminated waits for it; both Deferreds fire."""
+        """A stop waits for a child that is being terminated; both Deferreds fire."""
         supervisor = self.supervise(self.children("ab", close_timeout=3.0))
         self.sites["b"].hangs_up = False
         done = supervisor.terminate_child("b")
@@ -427,7 +430,7 @@ class RequestTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_from_a_callback(self) -> None:
-        """A child's callback may use them, and wait for them where that is no circle."""
+        """A child's callback can make requests and wait for them, except for its own end."""
         supervisor = self.supervise([*self.children("a"), self.child("b", "temporary")])
         results: list[Any] = []
         self.sites["a"].on_terminate = lambda: supervisor.terminate_child("b").addBoth(
@@ -439,7 +442,7 @@ class RequestTests(SupervisorCase):
         self.assertEqual(self.row(supervisor), [("a", True)])
 
     def test_child_terminates_itself(self) -> None:
-        """A child may have itself terminated."""
+        """A callback can request the termination of its own child."""
         supervisor = self.supervise(self.children("ab"), "one_for_all")
         done: list[Deferred[Any]] = []
 
@@ -456,7 +459,7 @@ class RequestTests(SupervisorCase):
         self.assertEqual(self.row(supervisor), [("a", True), ("b", True), ("q", False)])
 
     def test_counts(self) -> None:
-        """``count_children`` and ``which_children`` agree, throughout."""
+        """``count_children`` and ``which_children`` agree at all times."""
         supervisor = Supervisor(self.children("a"), reactor=self.clock)
         supervisor.startService()
         self.settle()
@@ -487,7 +490,7 @@ class RequestTests(SupervisorCase):
         self.assertEqual(counts(), (1, 0, 0, 1))
 
     def test_which_children_is_a_copy(self) -> None:
-        """What ``which_children`` and ``count_children`` give is the caller's own."""
+        """Changing the results of ``which_children`` and ``count_children`` has no effect."""
         supervisor = self.supervise(self.children("a"))
         supervisor.which_children().clear()
         supervisor.count_children().clear()
@@ -495,7 +498,7 @@ class RequestTests(SupervisorCase):
         self.assertEqual(supervisor.count_children()["specs"], 1)
 
     def test_ids(self) -> None:
-        """An id is anything that can be hashed, and need not be true."""
+        """An id is any hashable value, including false ones."""
         ids = (0, "", None, ("feed", 7), frozenset("a"), wsx.Text("x"))
         supervisor = self.supervise([self.child(id) for id in ids])
         for id in ids:
@@ -509,18 +512,18 @@ class RequestTests(SupervisorCase):
 
 
 class ChangeTests(SupervisorCase):
-    """``change_children``: other children from now on."""
+    """``change_children`` replaces the list of children."""
 
     def change(
         self, supervisor: Supervisor, specs: Sequence[ChildSpec | Supervisor]
     ) -> dict[Any, Exception]:
-        """Changes the children, and waits until that is done."""
+        """Change the children, wait until that is done, and return the failures."""
         changed = supervisor.change_children(specs)
         self.settle()
         return self.successResultOf(changed)
 
     def test_keeps_stops_and_starts(self) -> None:
-        """Equal ones go on, others are stopped in reverse order, new ones started in order."""
+        """Equal children are kept, others are stopped in reverse order, new ones are started."""
         specs = self.children("abcd")
         supervisor = self.supervise(specs)
         kept = supervisor.child("b")
@@ -532,7 +535,7 @@ class ChangeTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_changed_one(self) -> None:
-        """One whose specification is another with the same id is replaced."""
+        """A child whose specification has changed is replaced."""
         supervisor = self.supervise(self.children("a"))
         before = supervisor.child("a")
         self.change(supervisor, [self.child("a", "temporary")])
@@ -540,7 +543,7 @@ class ChangeTests(SupervisorCase):
         self.assertEqual(supervisor.child("a").status, "open")
 
     def test_ended_one_stays_down(self) -> None:
-        """One that has ended for good and is kept stays down."""
+        """A kept child that has ended for good stays down."""
         specs = [self.child("a", "temporary"), self.child("b", "transient"), self.child("c")]
         supervisor = self.supervise(specs)
         for id in "ab":
@@ -550,7 +553,7 @@ class ChangeTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["c", "d"])
 
     def test_one_ends_meanwhile(self) -> None:
-        """A temporary child that ends while others are being stopped leaves none of them behind."""
+        """If a temporary child ends while others are stopped, the others are still stopped."""
         specs = [self.child("a", "temporary"), *self.children("bcd")]
         supervisor = self.supervise(specs)
         self.sites["d"].hangs_up = False
@@ -566,7 +569,7 @@ class ChangeTests(SupervisorCase):
         self.assertEqual({id: n for id, n in self.connections().items() if n}, {})
 
     def test_linked_meanwhile(self) -> None:
-        """A client that is linked while others are being stopped is a child, and is stopped."""
+        """A client that is linked while others are stopped becomes a child and is stopped later."""
         supervisor = self.supervise(self.children("a"))
         self.sites["a"].hangs_up = False
         changed = supervisor.change_children([self.child("b")])
@@ -580,7 +583,10 @@ class ChangeTests(SupervisorCase):
         self.assertEqual(client.status, "terminated")
 
     def test_start_that_fails(self) -> None:
-        """One that cannot be started is told, is no child, and the others are."""
+        """A child that cannot be started is returned with its error and not added.
+
+        The others are.
+        """
         supervisor = self.supervise(self.children("a"))
         bad = self.child("b")
         self.sites["b"].refusal = ConnectionRefusedError()
@@ -589,14 +595,14 @@ class ChangeTests(SupervisorCase):
         self.assertEqual(self.listed(supervisor), ["c"])
 
     def test_refused(self) -> None:
-        """Not while it does not run, and not with two of one id."""
+        """A change is refused while the supervisor is stopped, and for duplicate ids."""
         supervisor = Supervisor(self.children("a"), reactor=self.clock)
         self.failureResultOf(supervisor.change_children([]), wsx.ChildError)
         with self.assertRaises(wsx.ChildError):
             supervisor.change_children([self.child("a"), self.child("a")])
 
     def test_one_that_was_added(self) -> None:
-        """One that a request has added with the same specification goes on, and is there once."""
+        """A child that ``start_child`` has added already is kept, and listed once."""
         specs = self.children("abc")
         supervisor = self.supervise(specs[:1])
         added = supervisor.start_child(specs[2])
@@ -608,7 +614,7 @@ class ChangeTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_cancelled(self) -> None:
-        """Cancelling does not affect the change: until it is complete, nothing shuts down."""
+        """Cancelling does not end the change; ``auto_shutdown`` waits until it is complete."""
         specs = [self.child("a", "temporary"), self.child("b")]
         supervisor = self.supervise(specs, auto_shutdown="all")
         self.sites["b"].hangs_up = False
@@ -624,7 +630,7 @@ class ChangeTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_nested(self) -> None:
-        """A supervisor that is given again is the same child, and goes on."""
+        """A nested supervisor that is passed again is kept."""
         inner = Supervisor(self.children("a"), id="inner")
         supervisor = self.supervise([inner])
         with self.happens("start b", "up b"):
@@ -633,7 +639,7 @@ class ChangeTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_one_that_waits(self) -> None:
-        """One that waits for its restart and is gone is not started."""
+        """A removed child that waits for its restart is not started."""
         specs = self.children("ab", backoff=steady(2.0))
         supervisor = self.supervise(specs)
         self.crash("a")
@@ -644,7 +650,7 @@ class ChangeTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_auto_shutdown_afterwards(self) -> None:
-        """After the change, ``auto_shutdown`` has its effect."""
+        """``auto_shutdown`` works after the change."""
         specs = [self.child(id, "temporary") for id in "ab"]
         supervisor = self.supervise(specs[:1], auto_shutdown="all")
         self.change(supervisor, specs)

@@ -31,7 +31,7 @@ class RestartTests(SupervisorCase):
     def test_matrix(
         self, strategy: str, restart: str, end: Callable[[SupervisorCase, str], None]
     ) -> None:
-        """[V2] each strategy, ``restart`` and kind of end: who is stopped and started, in order."""
+        """[V2] Each strategy, ``restart`` and kind of end restarts the right children."""
         specs = [self.child("a"), self.child("b", restart), self.child("c")]
         supervisor = self.supervise(specs, strategy)
         crashes = end is SupervisorCase.crash
@@ -53,7 +53,7 @@ class RestartTests(SupervisorCase):
         ]
     )
     def test_first_and_last(self, strategy: str, id: str, events: str) -> None:
-        """[V2] the strategies when the first or the last child crashes."""
+        """[V2] The strategies when the first or the last child crashes."""
         self.supervise(self.children("abc"), strategy)
         with self.happens(*events.split(",")):
             self.crash(id)
@@ -78,7 +78,7 @@ class RestartTests(SupervisorCase):
         ]
     )
     def test_kinds_of_end(self, end: Callable[[Any, Site], object], restarted: bool) -> None:
-        """[V2] a transient child is restarted after each abnormal end, and no normal one."""
+        """[V2] A transient child is restarted after each abnormal end and after no normal end."""
         supervisor = self.supervise([self.child("a", "transient")])
         end(self.client(supervisor, "a"), self.sites["a"])
         self.settle()
@@ -88,7 +88,7 @@ class RestartTests(SupervisorCase):
         self.flushLoggedErrors(ValueError)
 
     def test_fresh_client(self) -> None:
-        """A restarted child is a new client, with a new handler and the first state."""
+        """A restarted child is a new client, with a new handler and the initial state."""
         supervisor = self.supervise([self.child("a")])
         old = self.client(supervisor, "a")
         self.crash("a")
@@ -100,7 +100,7 @@ class RestartTests(SupervisorCase):
 
     @each((("transient", 3), ("permanent", 6)))
     def test_policy_of_its_own(self, restart: str, attempts: int) -> None:
-        """[V2] a transient client whose own policy gave up is not restarted, a permanent one is."""
+        """[V2] A transient client whose policy gave up is not restarted, a permanent one is."""
         policy = wsx.Backoff(initial=1.0, jitter=0.0, max_attempts=2)
         supervisor = self.supervise([self.child("a", restart, reconnect=policy)])
         self.sites["a"].refusal = ConnectionRefusedError()
@@ -112,7 +112,7 @@ class RestartTests(SupervisorCase):
         self.flushLoggedErrors()
 
     def test_crash_after_a_policy_gave_up(self) -> None:
-        """[V2] a transient client that went on all the same and crashes later is restarted."""
+        """[V2] A transient client that crashes after its policy gave up is restarted."""
         own = self.options("a", reconnect=wsx.Backoff(initial=1.0, max_attempts=0))
 
         class Stubborn(self.handler("a")):  # type: ignore[misc]
@@ -131,12 +131,13 @@ class RestartTests(SupervisorCase):
         self.settle()
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertGreaterEqual(self.clock.seconds(), 2.0)
-        self.advance(60.0)  # the policy, asked for a restart, gives no delay: its longest
+        # The policy returns no delay for a restart; the supervisor uses its maximum.
+        self.advance(60.0)
         self.assertIsNot(self.client(supervisor, Stubborn.__qualname__), None)
 
     @each(("one_for_all", "rest_for_one"))
     def test_ended_children_return_with_a_group(self, strategy: str) -> None:
-        """[V2] as in OTP, a group's restart starts those too who had ended or were stopped."""
+        """[V2] As in OTP, restarting a group also starts its children that had ended."""
         specs = [self.child("a"), self.child("b", "transient"), self.child("c")]
         supervisor = self.supervise(specs, strategy)
         self.end_normally("b")
@@ -150,7 +151,7 @@ class RestartTests(SupervisorCase):
 
     @each(("one_for_all", "rest_for_one"))
     def test_temporary_siblings_leave_with_a_group(self, strategy: str) -> None:
-        """[V2] as in OTP, temporary siblings are stopped, forgotten and not started again."""
+        """[V2] As in OTP, temporary siblings are removed when their group is restarted."""
         specs = [self.child("a"), self.child("b", "temporary"), self.child("c")]
         supervisor = self.supervise(specs, strategy)
         with self.happens("end a", "end c", "end b", "start a", "up a", "start c", "up c"):
@@ -158,7 +159,7 @@ class RestartTests(SupervisorCase):
         self.assertEqual(self.listed(supervisor), ["a", "c"])
 
     def test_temporary_before_it_stays(self) -> None:
-        """[V2] with rest_for_one those before the one that crashed are left alone."""
+        """[V2] With rest_for_one, temporary children before the crashed child are not affected."""
         specs = [self.child("a", "temporary"), self.child("b"), self.child("c")]
         supervisor = self.supervise(specs, "rest_for_one")
         a = self.client(supervisor, "a")
@@ -169,7 +170,7 @@ class RestartTests(SupervisorCase):
 
     @each(STRATEGIES)
     def test_failing_restart(self, strategy: str) -> None:
-        """[V3] a restart that fails counts as another, and is tried again, by strategy."""
+        """[V3] A restart that fails counts as another restart and is tried again, by strategy."""
         trying = {
             "one_for_one": ["end b", "start b", "start b", "start b"],
             "one_for_all": [
@@ -196,7 +197,7 @@ class RestartTests(SupervisorCase):
 
     @each(STRATEGIES)
     def test_failing_restart_that_succeeds_later(self, strategy: str) -> None:
-        """[V3] until it succeeds: then all are up again."""
+        """[V3] Once a restart succeeds after failures, all children are up again."""
         specs = self.children("abc", backoff=steady(1.0))
         supervisor = self.supervise(specs, strategy, PLENTY)
         self.sites["b"].refusal = ConnectionRefusedError()
@@ -210,7 +211,7 @@ class RestartTests(SupervisorCase):
         self.flushLoggedErrors()
 
     def test_failing_restart_of_another(self) -> None:
-        """[V3] with rest_for_one, the group restarts from the one that could not be started."""
+        """[V3] With rest_for_one, the group restarts from the child that could not be started."""
         supervisor = self.supervise(self.children("abc", backoff=steady(1.0)), "rest_for_one", 9)
         self.sites["b"].refusal = ConnectionRefusedError()
         self.crash("a")
@@ -225,7 +226,7 @@ class RestartTests(SupervisorCase):
         self.assertEqual(self.up(supervisor), ["a", "b", "c"])
 
     def test_slow_restart_holds_up_nobody(self) -> None:
-        """With one_for_one, a child whose server is slow does not hold up others' restarts."""
+        """With one_for_one, a slow restart does not delay the restarts of other children."""
         supervisor = self.supervise(self.children("ab"))
         self.sites["a"].silent = True
         self.crash("ab")
@@ -235,7 +236,7 @@ class RestartTests(SupervisorCase):
 
     @each(STRATEGIES)
     def test_crash_while_later_ones_start(self, strategy: str) -> None:
-        """A child that crashes while those after it are started for the first time comes back."""
+        """A child that crashes while later children start for the first time is restarted."""
         specs = self.children("abc")
         self.sites["b"].silent = True
         supervisor = self.supervise(specs, strategy)
@@ -247,7 +248,7 @@ class RestartTests(SupervisorCase):
         self.assertIn("end a", self.events)
 
     def test_started_dynamically(self) -> None:
-        """Children added later take part in a group's restart, in the order of adding."""
+        """Children that were added later are restarted with their group, in the order of adding."""
         supervisor = self.supervise(self.children("a"), "one_for_all")
         for id in "bc":
             supervisor.start_child(self.child(id))

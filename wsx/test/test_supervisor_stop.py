@@ -1,4 +1,4 @@
-"""Tests of stopping a supervisor, whatever it is doing."""
+"""Tests of stopping a supervisor in every phase."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from wsx.test.support.supervision import GOING_AWAY, PLENTY, STRATEGIES, Supervi
 
 
 class StopTests(SupervisorCase):
-    """What ``stopService`` does, in every phase."""
+    """``stopService`` in every phase."""
 
     def test_reverse_order(self) -> None:
-        """[V4] children are stopped in reverse order, with close frame 1001 and ``terminate``."""
+        """[V4] Children are stopped in reverse order, with close code 1001 and ``terminate``."""
         supervisor = self.supervise(self.children("abc"))
         for site in self.sites.values():
             site.hangs_up = False
@@ -44,7 +44,7 @@ class StopTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_one_after_another(self) -> None:
-        """[V4] the next is stopped once the one before has ended, ``terminate`` included."""
+        """[V4] A child is stopped once the previous one has ended, including its ``terminate``."""
         supervisor = self.supervise(self.children("ab"))
         answer: Deferred[None] = Deferred()
         self.sites["b"].on_terminate = lambda: answer
@@ -57,7 +57,10 @@ class StopTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_before_the_start(self) -> None:
-        """Stopping one that was never started is done at once; it can be started then."""
+        """Stopping a supervisor that was never started succeeds at once.
+
+        It can be started afterwards.
+        """
         supervisor = Supervisor(self.children("ab"), reactor=self.clock)
         self.successResultOf(supervisor.stopService())
         self.assertEqual(self.events, [])
@@ -69,7 +72,7 @@ class StopTests(SupervisorCase):
 
     @each(("tcp", "handshake"), enumerate("abc"))
     def test_first_connect(self, phase: str, number: int, id: str) -> None:
-        """[V5] during a child's first connect: no ``terminate`` for it, no next child."""
+        """[V5] A stop during a first connect calls no ``terminate`` and starts no other child."""
         specs = self.children("abc")
         self.sites[id].silent = phase == "tcp"
         self.sites[id].answers = phase != "handshake"
@@ -82,7 +85,7 @@ class StopTests(SupervisorCase):
         self.assertEqual(self.sites[id].handlers[0].ends, [])
 
     def test_first_connect_of_an_asynchronous_child(self) -> None:
-        """[V4] an asynchronous child was initialised: its ``terminate`` is called."""
+        """[V4] ``terminate`` is called for an asynchronous child that is still connecting."""
         specs = self.children("ab", async_=True)
         for site in self.sites.values():
             site.silent = True
@@ -91,7 +94,7 @@ class StopTests(SupervisorCase):
             self.stop(supervisor)
 
     def test_handle_connect(self) -> None:
-        """[V5] during the first ``handle_connect``, which is cancelled; no ``terminate``."""
+        """[V5] A stop cancels a pending first ``handle_connect`` and calls no ``terminate``."""
         specs = self.children("ab")
         cancelled: list[Deferred[Any]] = []
         self.sites["b"].on_connect = lambda: Deferred(cancelled.append)
@@ -101,7 +104,7 @@ class StopTests(SupervisorCase):
         self.assertEqual(len(cancelled), 1)
 
     def test_connection_is_gone(self) -> None:
-        """The Deferred fires when the TCP connection of a handshake in progress is gone too."""
+        """The Deferred fires after the TCP connection of an unfinished handshake is closed."""
         specs = self.children("a")
         self.sites["a"].answers = False
         supervisor = self.supervise(specs)
@@ -112,7 +115,7 @@ class StopTests(SupervisorCase):
         self.assertEqual(open_then, [0])
 
     def test_connections_are_gone(self) -> None:
-        """[V4] it fires when no connection is left, whatever the states of the children."""
+        """[V4] The Deferred fires when no connection is left, in any state of the children."""
         specs = [
             *self.children("abcde", async_=True, close_timeout=2.0),
             self.child("f", reconnect=steady(9.0)),
@@ -135,7 +138,7 @@ class StopTests(SupervisorCase):
                 self.assertEqual(len(handler.ends), 1, site.id)
 
     def test_closing(self) -> None:
-        """[V4] a child that is closing already: its close handshake is waited for."""
+        """[V4] A stop waits for the closing handshake of a child that is already closing."""
         supervisor = self.supervise(self.children("a", close_timeout=3.0))
         self.sites["a"].hangs_up = False
         self.client(supervisor, "a").close()
@@ -150,7 +153,7 @@ class StopTests(SupervisorCase):
         self.assertEqual(self.sites["a"].handlers[0].ends, [Shutdown()])
 
     def test_between_children(self) -> None:
-        """In the very step in which one is up and the next begins: neither survives."""
+        """If a child's ``handle_connect`` stops the supervisor, the next child is not started."""
         specs = self.children("abc")
         supervisor = Supervisor(specs, reactor=self.clock)
         stopped: list[Deferred[Any]] = []
@@ -163,14 +166,14 @@ class StopTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def stop_at_attempt(self, supervisor: Supervisor, id: str) -> list[Deferred[Any]]:
-        """Has the supervisor stopped from within the next ``connect`` of a child's endpoint."""
+        """Stop the supervisor in the next ``connect`` of a child's endpoint."""
         stops: list[Deferred[Any]] = []
         self.sites[id].on_attempt = lambda: stops.append(supervisor.stopService())
         return stops
 
     @each((("a", ["start a"]), ("b", ["start a", "up a", "start b", "end a"])), (False, True))
     def test_during_connect(self, id: str, events: Any, silent: bool) -> None:
-        """From within the endpoint's ``connect``, while the child is being made."""
+        """The supervisor can be stopped in the endpoint's ``connect`` of a starting child."""
         supervisor = Supervisor(self.children("ab"), reactor=self.clock)
         stops = self.stop_at_attempt(supervisor, id)
         self.sites[id].silent = silent
@@ -182,7 +185,7 @@ class StopTests(SupervisorCase):
 
     @each(STRATEGIES, "abc", (False, True))
     def test_during_a_restart(self, strategy: str, id: str, silent: bool) -> None:
-        """From within the ``connect`` of a restart, with each strategy."""
+        """The supervisor can be stopped in the endpoint's ``connect`` of a restart."""
         supervisor = self.supervise(self.children("abc"), strategy)
         stops = self.stop_at_attempt(supervisor, id)
         self.sites[id].silent = silent
@@ -193,7 +196,7 @@ class StopTests(SupervisorCase):
 
     @each(STRATEGIES)
     def test_while_one_waits(self, strategy: str) -> None:
-        """While a child waits for its Backoff: its timer goes, the others are stopped."""
+        """A stop while a child waits for its backoff cancels the timer and stops the others."""
         supervisor = self.supervise(self.children("abc", backoff=steady(9.0)), strategy)
         self.crash("b")
         self.settle()
@@ -203,7 +206,7 @@ class StopTests(SupervisorCase):
 
     @each(STRATEGIES, range(8))
     def test_in_the_step_of_a_crash(self, strategy: str, steps: int) -> None:
-        """Before and after a crash in one step: nothing comes back."""
+        """A stop at any step of a crash and restart leaves nothing running."""
         supervisor = self.supervise(self.children("abc"), strategy)
         self.crash("b")
         for _ in range(steps):
@@ -215,7 +218,7 @@ class StopTests(SupervisorCase):
 
     @each(STRATEGIES)
     def test_crash_while_stopping(self, strategy: str) -> None:
-        """[V4] a child that crashes while the others are stopped is not restarted."""
+        """[V4] A child that crashes while the others are stopped is not restarted."""
         supervisor = self.supervise(self.children("abc"), strategy)
         self.sites["c"].hangs_up = False
         stopped = supervisor.stopService()
@@ -230,7 +233,7 @@ class StopTests(SupervisorCase):
 
     @each(("one_for_all", "rest_for_one"))
     def test_group_is_stopped(self, strategy: str) -> None:
-        """While a group is being stopped for its restart: the stop goes on from there."""
+        """A stop while a group is stopped for its restart ends the restart."""
         supervisor = self.supervise(self.children("abc", close_timeout=3.0), strategy)
         self.sites["c"].hangs_up = False
         self.crash("a")
@@ -245,7 +248,7 @@ class StopTests(SupervisorCase):
 
     @each(("one_for_all", "rest_for_one"), "abc")
     def test_group_is_started(self, strategy: str, id: str) -> None:
-        """While a group is being started again, with each child in turn."""
+        """A stop while a group is started again stops it, whichever child is starting."""
         supervisor = self.supervise(self.children("abc"), strategy)
         self.sites[id].answers = False
         self.crash("a")
@@ -253,7 +256,7 @@ class StopTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_while_giving_up(self) -> None:
-        """While it gives up: the Deferred waits for the end, whose reason stays."""
+        """A stop while the supervisor gives up waits for that; the reason stays the same."""
         specs = self.children("abc", close_timeout=3.0)
         supervisor = self.supervise(specs, max_restarts=0)
         self.sites["c"].hangs_up = False
@@ -269,7 +272,7 @@ class StopTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_after_giving_up(self) -> None:
-        """After it gave up there is nothing to do."""
+        """A stop after the supervisor gave up succeeds at once."""
         supervisor = self.supervise(self.children("a"), max_restarts=0)
         self.crash("a")
         self.settle()
@@ -277,7 +280,7 @@ class StopTests(SupervisorCase):
 
     @each(("S", "sS", "sSs", "sSsS", "sSSsS", "ssSS"))
     def test_while_giving_up_then_started(self, calls: str) -> None:
-        """While it gives up, stopped and started: the last call counts, no child is there twice."""
+        """Of stops and starts while the supervisor gives up, the last one counts."""
         specs = self.children("abc", close_timeout=3.0)
         supervisor = self.supervise(specs, max_restarts=0)
         self.sites["c"].hangs_up = False
@@ -295,7 +298,7 @@ class StopTests(SupervisorCase):
 
     @each(("sS", "sSs", "sSsS"))
     def test_while_the_start_fails_then_started(self, calls: str) -> None:
-        """So it is while a first start that failed stops the others."""
+        """Of stops and starts while a failed first start is undone, the last one counts."""
         specs = self.children("abc", close_timeout=3.0)
         self.sites["c"].refusal = ConnectionRefusedError()
         self.sites["b"].hangs_up = False
@@ -310,12 +313,12 @@ class StopTests(SupervisorCase):
         self.stop(supervisor)
 
     def call(self, supervisor: Supervisor, calls: str) -> None:
-        """Stops (s) and starts (S) it, all in one step."""
+        """Call ``stopService`` for each "s" and ``startService`` for each "S", in one step."""
         for call in calls:
             (supervisor.stopService if call == "s" else supervisor.startService)()
 
     def assert_all_up(self, supervisor: Supervisor) -> None:
-        """It runs, in every respect."""
+        """Assert that all children are up and the supervisor runs."""
         self.assertEqual(self.up(supervisor), ["a", "b", "c"])
         self.assertEqual(self.connections(), {"a": 1, "b": 1, "c": 1})
         self.successResultOf(supervisor.when_up())
@@ -323,7 +326,7 @@ class StopTests(SupervisorCase):
 
     @each(range(12))
     def test_twice(self, steps: int) -> None:
-        """Twice, in every phase: both Deferreds fire when all is down."""
+        """Two stops, any number of steps apart, both fire when everything is down."""
         supervisor = self.supervise(self.children("abc"))
         left: list[dict[str, int]] = []
         for wait in (steps, 0):
@@ -339,7 +342,7 @@ class StopTests(SupervisorCase):
 
     @each(range(14))
     def test_started_while_stopping(self, steps: int) -> None:
-        """Started again while it stops: it comes up once all was down, with each phase."""
+        """A supervisor that is started during a stop starts its children once all are down."""
         supervisor = self.supervise([self.child(id, name=id) for id in "abc"])
         terminated = supervisor.terminated()
         del self.events[:]
@@ -364,7 +367,7 @@ class StopTests(SupervisorCase):
 
     @each(("sS", "sSs", "sSsS", "sSsSs", "ssSS", "SsSsSS", "ssSSss"), (True, False))
     def test_to_and_fro(self, calls: str, connected: bool) -> None:
-        """Stopped and started several times at once: the last call counts."""
+        """Of several stops and starts in one step, the last one counts."""
         specs = self.children("ab")
         self.sites["b"].silent = not connected
         supervisor = self.supervise(specs)
@@ -386,7 +389,7 @@ class StopTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_linked_during_a_stop_after_another(self) -> None:
-        """[S9] a client that is linked during the second of two stops does not outlive the last."""
+        """[S9] A client linked during the second of two stops ends with the last stop."""
         supervisor = self.supervise(self.children("ab", close_timeout=3.0))
         self.sites["b"].hangs_up = False
         self.call(supervisor, "sSsS")
@@ -404,7 +407,7 @@ class StopTests(SupervisorCase):
 
     @each(STRATEGIES)
     def test_crash_during_a_stop_after_another(self, strategy: str) -> None:
-        """[V4] a child that crashes during the second of two stops: all come up at the end."""
+        """[V4] If a child crashes during the second of two stops, all are up in the end."""
         specs = self.children("ab", close_timeout=3.0)
         supervisor = self.supervise(specs, strategy, PLENTY)
         self.sites["b"].hangs_up = False
@@ -421,7 +424,7 @@ class StopTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_to_and_fro_with_a_silent_server(self) -> None:
-        """A stop is not held up by a start between it and an earlier stop."""
+        """A start between two stops does not delay the second stop."""
         supervisor = self.supervise(self.children("ab", socket_connect_timeout=60.0))
         self.sites["a"].silent = True
         supervisor.stopService()
@@ -432,7 +435,7 @@ class StopTests(SupervisorCase):
         self.successResultOf(second)
 
     def test_cancelled(self) -> None:
-        """Cancelling the Deferred of a stop harms nothing: the stop goes on."""
+        """Cancelling the Deferred of a stop does not end the stop."""
         supervisor = self.supervise(self.children("ab"))
         stopped, other = supervisor.stopService(), supervisor.stopService()
         stopped.cancel()
@@ -445,7 +448,7 @@ class StopTests(SupervisorCase):
 
     @each((False, True))
     def test_end_asks_again(self, start: bool) -> None:
-        """What ``terminated`` fires may stop and start it again."""
+        """A callback of ``terminated`` can stop and start the supervisor again."""
         supervisor = self.supervise(self.children("ab"))
         inner: list[Deferred[Any]] = []
 
@@ -462,7 +465,7 @@ class StopTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_end_starts_it_twice(self) -> None:
-        """What ``terminated`` fires may start it twice: its children are started once."""
+        """If callbacks of ``terminated`` start the supervisor twice, its children start once."""
         supervisor = self.supervise(self.children("a"), max_restarts=0)
 
         def again(_: object) -> None:
@@ -475,7 +478,7 @@ class StopTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_begins_anew(self) -> None:
-        """After a stop, ``startService`` begins anew with the constructor's children."""
+        """After a stop, ``startService`` starts the children given to the constructor."""
         supervisor = self.supervise([self.child("a"), self.child("b", "temporary")])
         supervisor.start_child(self.child("c"))
         self.settle()
@@ -489,7 +492,7 @@ class StopTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_peer_that_does_not_answer(self) -> None:
-        """[V4] with peers that do not answer the close frame, each takes its ``close_timeout``."""
+        """[V4] A child whose server does not answer the close frame takes ``close_timeout``."""
         supervisor = self.supervise(self.children("ab", close_timeout=2.0))
         for site in self.sites.values():
             site.hangs_up = False
@@ -503,7 +506,7 @@ class StopTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_shutdown(self) -> None:
-        """[V4] past its ``shutdown`` a child is cut off, ``terminate`` still called."""
+        """[V4] A child that exceeds its ``shutdown`` is aborted; ``terminate`` is still called."""
         specs = [
             self.child("a", close_timeout=60.0).replace(shutdown=3.0),
             self.child("b", close_timeout=60.0).replace(shutdown=2.0),
@@ -522,7 +525,7 @@ class StopTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_shutdown_default(self) -> None:
-        """[V4] the default ``shutdown`` is five seconds."""
+        """[V4] The default ``shutdown`` is five seconds."""
         supervisor = self.supervise(self.children("a", close_timeout=60.0))
         self.sites["a"].hangs_up = False
         stopped = supervisor.stopService()
@@ -533,7 +536,7 @@ class StopTests(SupervisorCase):
         self.successResultOf(stopped)
 
     def test_shutdown_zero(self) -> None:
-        """[V4] with ``shutdown=0`` a child is cut off at once."""
+        """[V4] A child with ``shutdown=0`` is aborted at once."""
         specs = [spec.replace(shutdown=0) for spec in self.children("ab", close_timeout=60.0)]
         supervisor = self.supervise(specs)
         for site in self.sites.values():
@@ -545,7 +548,7 @@ class StopTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_shutdown_infinite(self) -> None:
-        """[V4] with ``math.inf`` the child's own limits are the only ones."""
+        """[V4] With ``shutdown=math.inf``, only the child's own timeouts apply."""
         spec = self.child("a", close_timeout=5000.0).replace(shutdown=math.inf)
         supervisor = self.supervise([spec])
         self.sites["a"].hangs_up = False
@@ -558,7 +561,7 @@ class StopTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_shutdown_of_terminate(self) -> None:
-        """[V4] an asynchronous ``terminate`` has what is left of the ``shutdown``."""
+        """[V4] An asynchronous ``terminate`` can use the rest of the ``shutdown`` time."""
         spec = self.child("a", close_timeout=60.0).replace(shutdown=4.0)
         supervisor = self.supervise([spec, self.child("b")])
         cancelled: list[Any] = []
@@ -579,7 +582,7 @@ class StopTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_each_its_own_shutdown(self) -> None:
-        """[V4] one that is cut off takes nothing from the time of those that still wait."""
+        """[V4] A child that is aborted does not shorten the ``shutdown`` of others."""
         specs = [
             self.child("a", close_timeout=60.0).replace(shutdown=10.0),
             self.child("b", close_timeout=60.0).replace(shutdown=1.0),
@@ -599,7 +602,7 @@ class StopTests(SupervisorCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_shutdown_in_a_group(self) -> None:
-        """[V4] a child's ``shutdown`` holds in a group's restart as well."""
+        """[V4] A child's ``shutdown`` also applies to the restart of its group."""
         specs = [self.child("a"), self.child("b", close_timeout=60.0).replace(shutdown=2.0)]
         supervisor = self.supervise(specs, "one_for_all")
         self.sites["b"].hangs_up = False
@@ -613,7 +616,7 @@ class StopTests(SupervisorCase):
         self.stop(supervisor)
 
     def test_shutdown_while_starting(self) -> None:
-        """[V4] a child that is stopped while it starts has its ``shutdown`` too, once."""
+        """[V4] ``shutdown`` also applies to a child that is stopped while it starts."""
         specs = [self.child("a"), self.child("b", close_timeout=60.0).replace(shutdown=2.0)]
         self.sites["b"].on_connect = Deferred
         self.sites["b"].hangs_up = False
@@ -627,7 +630,7 @@ class StopTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_stopped_by_a_callback(self) -> None:
-        """A child's own callback may stop the supervisor; even with its Deferred as an answer."""
+        """A child's callback can stop the supervisor and return the Deferred of the stop."""
         specs = self.children("ab")
         supervisor = self.supervise(specs)
         stops: list[Deferred[Any]] = []
@@ -638,7 +641,7 @@ class StopTests(SupervisorCase):
         self.assert_all_down(supervisor)
 
     def test_terminate_waits_for_the_stop(self) -> None:
-        """A ``terminate`` that waits for the stop of its own supervisor is cut off, no deadlock."""
+        """A ``terminate`` that waits for the stop of its own supervisor is aborted."""
         supervisor = self.supervise(self.children("ab"))
         self.sites["a"].on_terminate = supervisor.stopService
         stopped = supervisor.stopService()

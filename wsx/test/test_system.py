@@ -33,17 +33,17 @@ from wsx.test.support.system import (
 
 
 class EveryStateTests(SystemCase):
-    """[Y1] [Y3] each request in each state."""
+    """[Y1] [Y3] Each request in each state."""
 
     @each(STATUS)
     def test_get_state(self, state: str) -> None:
-        """[Y1] [Y3] the state is given in every state, after the end the last one."""
+        """[Y1] [Y3] ``get_state`` works in every state of the client, also after its end."""
         client = self.enter(state)
         self.assertEqual(client.sys.get_state(), FIRST)
 
     @each(STATUS)
     def test_get_status(self, state: str) -> None:
-        """[Y1] [Y3] the status is given in every state, with its keys and the right values."""
+        """[Y1] [Y3] ``get_status`` has its keys and the right values in every state."""
         client = self.enter(state)
         status = client.sys.get_status()
         self.assertEqual(set(status), KEYS)
@@ -57,7 +57,7 @@ class EveryStateTests(SystemCase):
 
     @each(AT_ONCE)
     def test_replace_state_at_once(self, state: str) -> None:
-        """[Y1] [Y3] where no callback is under way, the state is replaced at once."""
+        """[Y1] [Y3] While no callback is running, the state is replaced at once."""
         client = self.enter(state)
         replaced = client.sys.replace_state(lambda state: (state, NEW))
         self.assertEqual(self.successResultOf(replaced), (FIRST, NEW))
@@ -65,7 +65,7 @@ class EveryStateTests(SystemCase):
 
     @each(AT_ONCE)
     def test_replace_state_reaches_the_handler(self, state: str) -> None:
-        """[Y1] [Y3] the next callback gets the new state, in whatever state it was replaced."""
+        """[Y1] [Y3] The next callback receives the new state, in whatever state it was replaced."""
         client = self.enter(state)
         client.sys.replace_state(lambda _: NEW)
         self.end(client)
@@ -74,7 +74,7 @@ class EveryStateTests(SystemCase):
 
     @each(BUSY)
     def test_replace_state_waits(self, state: str) -> None:
-        """[Y1] while a callback is under way, its answer comes first and is then replaced."""
+        """[Y1] While a callback is running, its result is applied before the state is replaced."""
         client = self.enter(state)
         replaced = client.sys.replace_state(lambda state: (state, NEW))
         self.assertNoResult(replaced)
@@ -86,7 +86,7 @@ class EveryStateTests(SystemCase):
 
     @each(AT_ONCE)
     def test_change_code_at_once(self, state: str) -> None:
-        """[Y6] [Y3] where no callback is under way, the class is changed at once."""
+        """[Y6] [Y3] While no callback is running, the class is changed at once."""
         client = self.enter(state)
         self.assertIsNone(self.successResultOf(client.sys.change_code(Second, "1", "more")))
         self.assertIs(type(self.handler), Second)
@@ -97,7 +97,7 @@ class EveryStateTests(SystemCase):
 
     @each(BUSY)
     def test_change_code_waits(self, state: str) -> None:
-        """[Y6] while a callback is under way, its answer comes before ``code_change``."""
+        """[Y6] While a callback is running, its result is applied before ``code_change``."""
         client = self.enter(state)
         changed = client.sys.change_code(Second)
         self.assertNoResult(changed)
@@ -115,7 +115,7 @@ class EveryStateTests(SystemCase):
         )
     )
     def test_while_terminate_is_pending(self, request: Any) -> None:
-        """[Y3] ``terminate``'s answer is the end: what waited for it fails."""
+        """[Y3] A request that waits for ``terminate`` fails when the client has ended."""
         client = self.enter("terminate pending")
         asked = request(client)
         self.assertNoResult(asked)
@@ -127,7 +127,10 @@ class EveryStateTests(SystemCase):
 
     @each(LIVE)
     def test_suspend_and_resume(self, state: str) -> None:
-        """[Y4] [Y3] both are taken at once in every state, and shown."""
+        """[Y4] [Y3] ``suspend`` and ``resume`` take effect at once in every state.
+
+        The status shows it.
+        """
         client = self.enter(state)
         self.assertIsNone(client.sys.suspend())  # type: ignore[func-returns-value]
         self.assertIs(client.sys.get_status()["suspended"], True)
@@ -136,7 +139,7 @@ class EveryStateTests(SystemCase):
 
     @each(LIVE)
     def test_terminate_while_suspended(self, state: str) -> None:
-        """[Y4] a client that was suspended in any state calls ``terminate`` all the same, once."""
+        """[Y4] A client that was suspended in any state calls ``terminate`` once."""
         client = self.enter(state)
         client.sys.suspend()
         calls = len(self.handler.calls)
@@ -146,12 +149,12 @@ class EveryStateTests(SystemCase):
         self.assertIsNotNone(self.successResultOf(ended))
         expected = [] if state == "not initialised yet" else ["terminate"]
         if state == "terminate pending":
-            expected = []  # it was called before
+            expected = []  # ``terminate`` was called before.
         self.assertEqual(self.handler.names[calls:], expected)
 
     @each(NOT_ENDING)
     def test_trace(self, state: str) -> None:
-        """[Y5] [Y3] trace lines begin and end at once in every state."""
+        """[Y5] [Y3] Trace lines begin and end at once in every state."""
         client = self.enter(state)
         output = StringIO()
         self.patch(sys, "stdout", output)
@@ -163,7 +166,7 @@ class EveryStateTests(SystemCase):
         self.assertEqual(output.getvalue(), expected)
 
     def test_trace_of_the_end(self) -> None:
-        """[Y5] [Y3] tracing that begins when the client is ending still shows the end."""
+        """[Y5] [Y3] A trace that begins while the client is ending still shows the end."""
         client = self.enter("ending")
         output = StringIO()
         self.patch(sys, "stdout", output)
@@ -174,7 +177,7 @@ class EveryStateTests(SystemCase):
 
     @each(LIVE)
     def test_log(self, state: str) -> None:
-        """[Y5] [Y3] the log begins at once in every state, and is kept after the end."""
+        """[Y5] [Y3] The log begins at once in every state, and is kept after the end."""
         client = self.enter(state)
         self.assertIsNone(client.sys.log(True))
         if state not in ENDING:
@@ -186,7 +189,7 @@ class EveryStateTests(SystemCase):
 
     @each(LIVE)
     def test_statistics(self, state: str) -> None:
-        """[Y5] [Y3] counting begins at once in every state, and is kept after the end."""
+        """[Y5] [Y3] Statistics begin at once in every state, and are kept after the end."""
         client = self.enter(state)
         self.assertIsNone(client.sys.statistics(True))
         self.assertEqual(client.sys.statistics("get"), {})
@@ -199,7 +202,7 @@ class EveryStateTests(SystemCase):
 
     @each(LIVE)
     def test_log_to_file(self, state: str) -> None:
-        """[Y5] [Y3] writing to a file begins at once in every state."""
+        """[Y5] [Y3] Logging to a file begins at once in every state."""
         client = self.enter(state)
         path = Path(self.mktemp())
         self.assertIsNone(client.sys.log_to_file(path))  # type: ignore[func-returns-value]
@@ -212,7 +215,7 @@ class EveryStateTests(SystemCase):
 
     @each(NOT_ENDING)
     def test_terminate(self, state: str) -> None:
-        """[Y3] the end with this reason, from every state, with ``terminate`` and 1001."""
+        """[Y3] In every state, ``terminate`` ends the client with this reason and 1001."""
         reason = object()
         client = self.enter(state)
         told = client.terminated()
@@ -229,7 +232,7 @@ class EveryStateTests(SystemCase):
 
     @each(ENDING)
     def test_terminate_while_ending(self, state: str) -> None:
-        """[Y3] a client that is ending already ends for its own reason, which is told."""
+        """[Y3] A client that is already ending keeps its own reason."""
         client = self.enter(state)
         ended = client.sys.terminate("another")
         self.clock.pump([1.0] * 20)
@@ -238,7 +241,7 @@ class EveryStateTests(SystemCase):
 
     @each(LIVE)
     def test_abort(self, state: str) -> None:
-        """``abort`` ends a client within a step, from every state, and calls ``terminate``."""
+        """``abort`` ends a client within a step in every state, and calls ``terminate``."""
         client = self.enter(state)
         ended = client.terminated()
         client.abort()
@@ -251,7 +254,7 @@ class EveryStateTests(SystemCase):
 
     @each(STATUS)
     def test_abort_twice(self, state: str) -> None:
-        """A second ``abort`` does nothing, wherever the first one led."""
+        """A second ``abort`` has no effect."""
         client = self.enter(state)
         client.abort()
         client.abort()
@@ -262,7 +265,7 @@ class EveryStateTests(SystemCase):
         self.assertLessEqual(len(self.handler.arguments("terminate")), 1)
 
     def test_abort_cuts(self) -> None:
-        """``abort`` does not wait for the peer's close frame: TCP is cut."""
+        """``abort`` aborts TCP without waiting for the server's close frame."""
         client = self.opened()
         client.abort()
         self.assertTrue(self.peer.transport.aborted)
@@ -277,7 +280,7 @@ class EveryStateTests(SystemCase):
 
 
 class EndedTests(SystemCase):
-    """[Y1] what is left of a client after its end."""
+    """[Y1] What remains of a client after its end."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -289,7 +292,7 @@ class EndedTests(SystemCase):
         self.end(self.client)
 
     def test_last_values(self) -> None:
-        """[Y1] [Y5] state, status, log and statistics are as they were."""
+        """[Y1] [Y5] State, status, log and statistics keep their last values."""
         self.assertEqual(self.client.sys.get_state(), NEW)
         status = self.client.sys.get_status()
         self.assertEqual((status["state"], status["status"]), (NEW, "terminated"))
@@ -303,7 +306,7 @@ class EndedTests(SystemCase):
         self.assertEqual(status["statistics"], counts)
 
     def test_switches(self) -> None:
-        """[Y4] [Y5] every switch fails, and says why."""
+        """[Y4] [Y5] Every switch fails with an error that says why."""
         path = self.mktemp()
         requests: dict[str, Callable[[], Any]] = {
             "suspend": self.client.sys.suspend,
@@ -327,7 +330,7 @@ class EndedTests(SystemCase):
         self.assertEqual(self.client.sys.get_status()["suspended"], False)
 
     def test_deferreds(self) -> None:
-        """[Y1] [Y6] the requests that answer with a Deferred fail through it."""
+        """[Y1] [Y6] Requests that return a Deferred fail through it."""
         calls = len(self.handler.calls)
         for asked in (
             self.client.sys.replace_state(lambda _: "too late"),
@@ -341,16 +344,16 @@ class EndedTests(SystemCase):
         self.assertEqual(len(self.handler.calls), calls)
 
     def test_the_reason_stays(self) -> None:
-        """[Y1] a late ``terminate`` changes nothing about how the client ended."""
+        """[Y1] ``terminate`` does not change the reason of a client that has ended."""
         self.client.sys.terminate("too late").addErrback(lambda failure: None)
         self.assertEqual(self.successResultOf(self.client.terminated()), wsx.Shutdown())
 
 
 class StatusTests(SystemCase):
-    """[Y1] the values of ``get_status``."""
+    """[Y1] The values of ``get_status``."""
 
     def test_name_and_version(self) -> None:
-        """[Y1] the client's name, and the handler's class with its version."""
+        """[Y1] The status has the client's name, and the handler's class with its version."""
         name = "wsx.test.test_system"
         client = self.open(Second(), FIRST, name=name)
         status = client.sys.get_status()
@@ -359,13 +362,13 @@ class StatusTests(SystemCase):
         self.end(client)
 
     def test_version_of_the_class(self) -> None:
-        """[Y1] the version is the class's, whatever the object has under that name."""
+        """[Y1] The version is that of the class, not an attribute of the instance."""
         handler = Second()
         handler.version = "of the object"
         self.assertEqual(self.open(handler).sys.get_status()["version"], "2")
 
     def test_mailbox(self) -> None:
-        """[Y1] the casts and infos that wait, frames not counted."""
+        """[Y1] ``mailbox`` counts the casts and infos that wait, but not frames."""
         client = self.opened(handle_cast=self.waits)
         client.cast(1)
         self.step()
@@ -375,21 +378,24 @@ class StatusTests(SystemCase):
         self.assertEqual(client.sys.get_status()["mailbox"], 3)
 
     def test_mailbox_while_connecting(self) -> None:
-        """[Y1] what waits for a connection counts too."""
+        """[Y1] ``mailbox`` counts messages that wait for a connection."""
         client = self.enter("response outstanding")
         client.cast(1)
         client.info(2)
         self.assertEqual(client.sys.get_status()["mailbox"], 2)
 
     def test_conn(self) -> None:
-        """[Y1] an open client's conn has the server's answer, a connecting one's has not."""
+        """[Y1] ``conn`` of an open client has the server's response.
+
+        While connecting it has none.
+        """
         client = self.enter("response outstanding")
         self.assertIsNone(client.sys.get_status()["conn"].resp_status)
         self.peer.answer()
         self.assertEqual(client.sys.get_status()["conn"].resp_status, 101)
 
     def test_attempt_number_counts(self) -> None:
-        """[Y1] the attempt number is that of the last ``Disconnect``."""
+        """[Y1] The attempt number is that of the last ``Disconnect``."""
         client = self.enter("waiting to reconnect")
         for number in (1, 2, 3):
             self.assertEqual(client.sys.get_status()["attempt_number"], number)
@@ -400,7 +406,7 @@ class StatusTests(SystemCase):
 
     @each(("by time", "by mark_healthy"))
     def test_attempt_number_once_healthy(self, healthy: str) -> None:
-        """[Y1] with a connection that has become healthy the count is back."""
+        """[Y1] The attempt number is reset once a connection is healthy."""
         client = self.enter("waiting to reconnect")
         self.clock.advance(DELAY)
         self.peer.drop()
@@ -417,13 +423,13 @@ class StatusTests(SystemCase):
         self.assertLessEqual(client.sys.get_status()["attempt_number"], 1)
 
     def test_off(self) -> None:
-        """[Y1] [Y5] log and statistics that are not kept are empty."""
+        """[Y1] [Y5] Log and statistics are empty if they are off."""
         status = self.opened().sys.get_status()
         self.assertFalse(status["log"])
         self.assertIsNone(status["statistics"])
 
     def test_copies(self) -> None:
-        """[Y1] who changes what was given does not change the client."""
+        """[Y1] Changing the returned values does not change the client."""
         client = self.open(Recorder(), debug=["log", "statistics"])
         status = client.sys.get_status()
         log = client.sys.log("get")
@@ -437,7 +443,7 @@ class StatusTests(SystemCase):
         self.assertEqual(len(client.sys.statistics("get") or ()), 2)
 
     def test_no_secrets(self) -> None:
-        """[Y1] the repr of a status shows no password."""
+        """[Y1] The ``repr`` of a status shows no password."""
         client = self.open(Recorder(), url="ws://user:s3cr3t@example.test/?token=s3cr3t")
         self.assertNotIn("s3cr3t", repr(client.sys.get_status()))
 
@@ -446,7 +452,7 @@ class FormatStatusTests(SystemCase):
     """[Y2] ``format_status``."""
 
     def status_with(self, function: Callable[[dict[str, Any]], Any]) -> tuple[Any, Sequence[Any]]:
-        """Gives the status through a handler that formats it so, and what was logged."""
+        """Return the status of a client with this ``format_status``, and the logged events."""
 
         class Formatting(Recorder):
             def format_status(self, status: dict[str, Any]) -> Any:
@@ -460,20 +466,20 @@ class FormatStatusTests(SystemCase):
         return status, events
 
     def test_optional(self) -> None:
-        """[Y2] a handler without one shows the status as it is, without a word."""
+        """[Y2] By default, the status is shown as it is and nothing is logged."""
         client = self.opened()
         with capturedLogs() as events:
             self.assertEqual(set(client.sys.get_status()), KEYS)
         self.assertEqual(list(events), [])
 
     def test_used(self) -> None:
-        """[Y2] what it answers is shown."""
+        """[Y2] The result of ``format_status`` is shown."""
         status, events = self.status_with(lambda status: {"only": status["state"]})
         self.assertEqual(status, {"only": FIRST})
         self.assertEqual(list(events), [])
 
     def test_failing(self) -> None:
-        """[Y2] where it raises, the default is shown, and the log says so once."""
+        """[Y2] If ``format_status`` raises, the default is shown, and the error is logged once."""
 
         def fail(status: dict[str, Any]) -> Any:
             status.clear()
@@ -485,7 +491,7 @@ class FormatStatusTests(SystemCase):
         self.assertEqual(len(events), 1)
 
     def test_odd(self) -> None:
-        """[Y2] where it answers with something odd, the default is shown, and the log says so."""
+        """[Y2] If the result is not a dict, the default is shown, and the error is logged."""
 
         async def coroutine() -> dict[str, Any]:
             return {}
@@ -506,13 +512,13 @@ class FormatStatusTests(SystemCase):
 
     @each(STATUS)
     def test_every_state(self, state: str) -> None:
-        """[Y2] it is used in every state, also after the end."""
+        """[Y2] ``format_status`` is used in every state, also after the end."""
         client = self.enter(state)
         self.handler.format_status = lambda status: {"mine": 1}  # type: ignore[method-assign]
         self.assertEqual(client.sys.get_status(), {"mine": 1})
 
     def test_for_nothing_else(self) -> None:
-        """[Y2] the state itself is not passed through it."""
+        """[Y2] ``get_state`` does not use ``format_status``."""
         client = self.opened()
         self.handler.format_status = lambda status: {}  # type: ignore[method-assign]
         self.assertEqual(client.sys.get_state(), FIRST)
@@ -522,7 +528,7 @@ class TerminateTests(SystemCase):
     """``sys.terminate`` with reasons of all kinds."""
 
     def test_start_fails(self) -> None:
-        """[Y3] a client that was not initialised fails its start, without ``terminate``."""
+        """[Y3] If a client was not initialised, ``start`` fails without ``terminate``."""
         error = RuntimeError("on purpose")
         for reason, expected in ((error, RuntimeError), ("odd", wsx.ClientEnded)):
             with case(reason):
@@ -536,7 +542,7 @@ class TerminateTests(SystemCase):
 
     @each((RuntimeError("x"), None, wsx.LocalClose(1000, ""), 5))
     def test_abnormal_reason(self, reason: Any) -> None:
-        """[Y3] the close code is 1001 whatever the reason, and no traceback is logged."""
+        """[Y3] The close code is 1001 for every reason, and no traceback is logged."""
         client = self.enter("open")
         ended = client.sys.terminate(reason)
         self.assertEqual(self.peer.received(), [(8, b"\x03\xe9")])
@@ -546,7 +552,7 @@ class TerminateTests(SystemCase):
         self.assertEqual(self.handler.names[1:], ["terminate"])
 
     def test_failure_as_reason(self) -> None:
-        """[Y3] a Failure is a reason like any other: ``terminated`` is never an errback."""
+        """[Y3] A Failure can be a reason; ``terminated`` still fires with a result."""
         client = self.opened()
         failure = Failure(RuntimeError("on purpose"))
         told, ended = client.terminated(), client.sys.terminate(failure)
@@ -557,7 +563,7 @@ class TerminateTests(SystemCase):
             self.assertIn(reason, (failure, failure.value))
 
     def test_inside_a_callback(self) -> None:
-        """[Y3] a callback may end its own client so."""
+        """[Y3] A callback can terminate its own client."""
         client = self.opened()
         self.handler.answers["handle_cast"] = lambda message, state: (
             client.sys.terminate("reason") and None
@@ -571,7 +577,7 @@ class TerminateTests(SystemCase):
         self.assertEqual(self.handler.calls[-1][1], "reason")
 
     def test_cancelled(self) -> None:
-        """[Y3] cancelling the Deferred does not keep the client from ending."""
+        """[Y3] Cancelling the Deferred does not stop the client from ending."""
         client = self.opened()
         ended = client.sys.terminate("reason")
         ended.cancel()

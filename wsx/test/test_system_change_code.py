@@ -40,15 +40,15 @@ FAILURES: list[tuple[str, Any, type[BaseException]]] = [
 
 
 class ChangeCodeTests(SystemCase):
-    """[Y6] ``change_code``; with a module on disk: test_code_change."""
+    """[Y6] ``change_code``; changes of a module on disk are tested in test_code_change."""
 
     def change(self, answer: Any, client: wsx.Client[Any], cls: Any = Second) -> Deferred[Any]:
-        """Changes to a class whose ``code_change`` answers so."""
+        """Change to a class whose ``code_change`` returns this."""
         self.handler.answers["code_change"] = answer
         return client.sys.change_code(cls, "old", "more")
 
     def assert_old(self, client: wsx.Client[Any]) -> None:
-        """Class, object, attributes and state are the old ones, and the client works."""
+        """Assert that class, object, attributes and state are unchanged."""
         self.assertIs(type(self.handler), Recorder)
         self.assertIs(client.handler, self.handler)
         self.assertEqual(client.sys.get_state(), FIRST)
@@ -60,14 +60,14 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(self.handler.calls[-1], ("handle_cast", "works", FIRST))
 
     def test_arguments(self) -> None:
-        """[Y6] ``code_change`` of the new class gets the old version, the state and extra."""
+        """[Y6] ``code_change`` of the new class gets the old version, the state and ``extra``."""
         client = self.opened()
         self.successResultOf(self.change(Ok(NEW), client))
         self.assertEqual(self.handler.calls[-1], ("code_change", ("old", "more"), FIRST))
         self.assertEqual(client.sys.get_state(), NEW)
 
     def test_default(self) -> None:
-        """[Y6] a class without ``code_change`` goes on with the state there is."""
+        """[Y6] A class without ``code_change`` keeps the state."""
 
         class Plain(Recorder):
             def handle_cast(self, message: Any, state: Any) -> Any:
@@ -81,14 +81,14 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(client.sys.get_state(), FIRST)
 
     def test_none(self) -> None:
-        """[Y6] ``code_change`` may answer None: the state stays."""
+        """[Y6] If ``code_change`` returns None, the state stays the same."""
         client = self.opened()
         self.successResultOf(self.change(None, client))
         self.assertIs(type(self.handler), Second)
         self.assertEqual(client.sys.get_state(), FIRST)
 
     def test_attributes_stay(self) -> None:
-        """[Y6] the handler is the same object, with its attributes and its client."""
+        """[Y6] The handler is the same object, with its attributes and its client."""
         client = self.opened()
         calls = self.handler.calls
         self.successResultOf(self.change(Ok(NEW), client))
@@ -97,7 +97,7 @@ class ChangeCodeTests(SystemCase):
         self.assertIs(self.handler.client, client)
 
     def test_connection_stays(self) -> None:
-        """[Y6] the connection goes on, without a frame more or less."""
+        """[Y6] The connection stays open, and no frame is lost or sent twice."""
         client = self.opened()
         self.peer.send(text("1"))
         self.successResultOf(self.change(Ok(NEW), client))
@@ -108,20 +108,20 @@ class ChangeCodeTests(SystemCase):
 
     @each(FAILURES)
     def test_failing(self, way: str, answer: Any, error: type[BaseException]) -> None:
-        """[Y6] each way to fail fails the Deferred, and the old class and state stay."""
+        """[Y6] Each kind of failure fails the Deferred, and keeps the old class and state."""
         client = self.enter("open")
         self.failureResultOf(self.change(answer, client), error)
         self.assert_old(client)
 
     def test_bad_response(self) -> None:
-        """[Y6] a wrong answer's BadResponseError says of which callback."""
+        """[Y6] For an invalid result, the BadResponseError names ``code_change``."""
         client = self.opened()
         error = self.failureResultOf(self.change("nonsense", client), wsx.BadResponseError).value
         self.assertEqual((error.response, error.callback), ("nonsense", "code_change"))
         self.assertEqual(error.arguments, ("old", FIRST, "more"))
 
     def test_wrong_class(self) -> None:
-        """[Y6] what is no Handler subclass fails the Deferred, and nothing changes."""
+        """[Y6] A value that is not a Handler subclass fails the Deferred and changes nothing."""
         client = self.opened()
         for wrong in (None, 5, "Second", int, object, Second(), wsx.Handler[int]):
             with case(wrong):
@@ -130,7 +130,7 @@ class ChangeCodeTests(SystemCase):
         self.assert_old(client)
 
     def test_other_slots(self) -> None:
-        """[Y6] an object that cannot become one of that class fails the Deferred."""
+        """[Y6] An object that cannot get the new class because of its slots fails the Deferred."""
 
         class Slotted(Recorder):
             __slots__ = ("slot",)
@@ -140,7 +140,7 @@ class ChangeCodeTests(SystemCase):
         self.assert_old(client)
 
     def test_same_slots(self) -> None:
-        """[Y6] attributes in slots stay, and come back where ``code_change`` fails."""
+        """[Y6] Attributes in slots are kept, and restored if ``code_change`` fails."""
 
         class Old(Recorder):
             __slots__ = ("slot",)
@@ -165,7 +165,7 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(handler.slot, "changed")
 
     def test_base_class(self) -> None:
-        """[Y6] any subclass of Handler will do, whatever it has to do with the old one."""
+        """[Y6] Any subclass of Handler is accepted, related to the old class or not."""
 
         class Stranger(wsx.Handler[Any]):
             def handle_cast(self, message: Any, state: Any) -> Any:
@@ -178,7 +178,7 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(self.peer.received(), [(1, b"stranger")])
 
     def test_inside_a_batch(self) -> None:
-        """[Y6] inside a callback it goes after its answer, and before the next frame."""
+        """[Y6] Requested in a callback, the change precedes the next frame."""
         client = self.opened()
         seen: list[tuple[type, Any]] = []
 
@@ -197,7 +197,7 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(seen, [(Recorder, FIRST), (Recorder, FIRST), converted, converted])
 
     def test_order_of_requests(self) -> None:
-        """[Y6] [Y1] behind a callback, changes of code and of state go in order."""
+        """[Y6] [Y1] Requests that wait for a callback are served in order, whatever their kind."""
         client = self.enter("callback pending")
         client.sys.replace_state(lambda state: f"{state} 1")
         client.sys.change_code(Second)
@@ -206,7 +206,7 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(client.sys.get_state(), ("answered 1", "converted", "2"))
 
     def test_coroutine(self) -> None:
-        """[Y6] an asynchronous ``code_change`` is waited for; what arrives meanwhile waits."""
+        """[Y6] An asynchronous ``code_change`` is awaited; events wait meanwhile."""
 
         async def later(handler: Any, state: Any) -> Any:
             return Ok((state, await self.waits()))
@@ -227,7 +227,7 @@ class ChangeCodeTests(SystemCase):
         self.assertFalse(self.peer.transport.reading_paused)
 
     def test_failing_later(self) -> None:
-        """[Y6] where it fails later, what waited is delivered to the old class."""
+        """[Y6] If ``code_change`` fails later, waiting events are delivered to the old class."""
         client = self.opened()
         changed = self.change(self.waits, client)
         client.cast("waits")
@@ -239,7 +239,7 @@ class ChangeCodeTests(SystemCase):
 
     @each(("open", "waiting to reconnect"))
     def test_stop_meanwhile(self, state: str) -> None:
-        """[Y6] a pending ``code_change`` that ``stop`` cancels leaves the old class to the end."""
+        """[Y6] A ``code_change`` that ``stop`` cancels leaves the old class."""
         client = self.enter(state)
         changed = self.change(self.waits, client)
         client.stop()
@@ -249,7 +249,7 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(self.handler.calls[-1], ("terminate", wsx.Shutdown(), FIRST))
 
     def test_cancelled_meanwhile(self) -> None:
-        """[Y6] who cancels the Deferred of a pending ``code_change`` keeps the old class."""
+        """[Y6] Cancelling the Deferred of a pending ``code_change`` keeps the old class."""
         client = self.opened()
         changed = self.change(self.waits, client)
         changed.cancel()
@@ -258,7 +258,7 @@ class ChangeCodeTests(SystemCase):
         self.assert_old(client)
 
     def test_cancelled_before(self) -> None:
-        """[Y6] cancelled while it waits for a callback, it never begins."""
+        """[Y6] A change that is cancelled while it waits for a callback never begins."""
         client = self.enter("callback pending")
         changed = self.change(Ok(NEW), client)
         changed.cancel()
@@ -269,7 +269,7 @@ class ChangeCodeTests(SystemCase):
         self.assert_old(client)
 
     def test_drop_meanwhile(self) -> None:
-        """[Y6] a loss while ``code_change`` is pending goes to the new class's callback."""
+        """[Y6] A loss during ``code_change`` is delivered to the new class."""
         client = self.opened()
         changed = self.change(self.waits, client)
         self.peer.drop()
@@ -281,7 +281,7 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(self.handler.calls[-1][2], NEW)
 
     def test_terminate_of_the_new_class(self) -> None:
-        """[Y6] changed while ending, the new class's ``terminate`` is called."""
+        """[Y6] After a change while ending, the new class's ``terminate`` is called."""
         called: list[Any] = []
 
         class Last(Second):
@@ -294,14 +294,14 @@ class ChangeCodeTests(SystemCase):
         self.assertEqual(called, [NEW])
 
     def test_for_one_client(self) -> None:
-        """[Y6] another client with a handler of the old class keeps it."""
+        """[Y6] Another client with a handler of the old class keeps that class."""
         other = Recorder()
         self.open(other)
         self.successResultOf(self.change(Ok(NEW), self.opened()))
         self.assertIs(type(other), Recorder)
 
     def test_again(self) -> None:
-        """[Y6] from version to version, each gets the one before it."""
+        """[Y6] Successive changes each get the version before them."""
 
         class Third(Second):
             version = "3"

@@ -1,4 +1,4 @@
-"""Tests of replacing the state, and of requests that wait or are pending at the end."""
+"""Tests of replacing the state, and of requests that wait when the client ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ReplaceStateTests(SystemCase):
     """[Y1] ``replace_state``, and the order of requests and events."""
 
     def test_only_the_state(self) -> None:
-        """[Y1] the handler, its attributes and the rest of the status stay."""
+        """[Y1] The handler, its attributes and the rest of the status stay the same."""
         client = self.opened()
         before = client.sys.get_status()
         self.successResultOf(client.sys.replace_state(lambda _: NEW))
@@ -28,7 +28,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(self.handler.names, ["handle_connect"])
 
     def test_failing(self) -> None:
-        """[Y1] a function that fails fails the Deferred, and the state stays."""
+        """[Y1] A function that fails fails the Deferred and keeps the state."""
 
         def fail(state: Any) -> Any:
             raise RuntimeError("on purpose")
@@ -49,7 +49,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(self.handler.calls[-1], ("handle_cast", "still there", FIRST))
 
     def test_coroutine(self) -> None:
-        """[Y1] an ``async def`` is waited for; the state before it is shown meanwhile."""
+        """[Y1] An ``async def`` is awaited; meanwhile the status shows the old state."""
 
         async def later(state: Any) -> Any:
             return (state, await self.waits())
@@ -63,7 +63,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(client.sys.get_state(), (FIRST, NEW))
 
     def test_events_meanwhile(self) -> None:
-        """[Y1] what arrives while its function is pending waits, in order, and finds its state."""
+        """[Y1] Events that arrive while the function is pending wait and get its state."""
         client = self.opened()
         replaced = client.sys.replace_state(self.waits)
         self.peer.send(text("1") + text("2"))
@@ -80,7 +80,7 @@ class ReplaceStateTests(SystemCase):
         self.assertFalse(self.peer.transport.reading_paused)
 
     def test_before_what_waits(self) -> None:
-        """[Y1] a request goes before the casts that wait already."""
+        """[Y1] A request is served before the casts that already wait."""
         client = self.opened()
         client.cast("x")
         self.successResultOf(client.sys.replace_state(lambda _: NEW))
@@ -88,7 +88,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(self.handler.calls[-1], ("handle_cast", "x", NEW))
 
     def test_behind_a_callback(self) -> None:
-        """[Y1] behind a pending callback it goes before frames, casts and infos that wait."""
+        """[Y1] After a pending callback, a request is served before waiting events."""
         client = self.opened(handle_info=self.waits)
         client.info("pending")
         self.step()
@@ -100,7 +100,11 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(self.notes("handle_cast", "handle_frame"), ["x", wsx.Text("y")])
 
     def in_a_callback(self, ask: Callable[[wsx.Client[Any]], Any]) -> list[Any]:
-        """Asks inside the callback of the first of three frames; gives what the others found."""
+        """Call ``ask`` in the callback of the first of three frames.
+
+        Returns:
+            The states with which the other two were handled.
+        """
 
         def first(frame: Any, state: Any) -> Any:
             if frame == wsx.Text("1"):
@@ -115,12 +119,12 @@ class ReplaceStateTests(SystemCase):
         return [state for name, _, state in self.handler.calls if name == "handle_frame"][1:]
 
     def test_inside_a_callback(self) -> None:
-        """[Y1] asked inside a callback, it goes after its answer and before the next frame."""
+        """[Y1] Made in a callback, a request is served before the next frame."""
         found = self.in_a_callback(lambda client: client.sys.replace_state(lambda s: (s, NEW)))
         self.assertEqual(found, [("answered", NEW)] * 2)
 
     def test_inside_a_callback_is_not_at_once(self) -> None:
-        """[Y1] nothing is replaced under a callback that is at work."""
+        """[Y1] A request never replaces the state while a callback is running."""
         seen: list[Any] = []
 
         def ask(client: wsx.Client[Any]) -> None:
@@ -131,7 +135,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(seen, [False, FIRST])
 
     def test_several_inside_a_callback(self) -> None:
-        """[Y1] several, asked inside one callback, go in order before the next frame."""
+        """[Y1] Several requests of one callback are served in order before the next frame."""
 
         def ask(client: wsx.Client[Any]) -> None:
             for n in range(3):
@@ -140,7 +144,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(self.in_a_callback(ask), ["answered 0 1 2"] * 2)
 
     def test_pending_inside_a_callback(self) -> None:
-        """[Y1] with an asynchronous function the rest of the read waits for it."""
+        """[Y1] If the function is asynchronous, the remaining frames of the read wait for it."""
 
         def first(frame: Any, state: Any) -> None:
             if frame == wsx.Text("1"):
@@ -154,7 +158,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(self.handler.calls[-1], ("handle_frame", wsx.Text("2"), NEW))
 
     def test_reading_while_frames_wait_for_a_request(self) -> None:
-        """[Y1] frames of a read that wait for a request hold the peer back at once."""
+        """[Y1] While frames wait for a request, reading is paused."""
 
         def first(frame: Any, state: Any) -> None:
             if frame == wsx.Text("1"):
@@ -167,7 +171,7 @@ class ReplaceStateTests(SystemCase):
         self.assertFalse(self.peer.transport.reading_paused)
 
     def test_inside_a_batch_that_waited(self) -> None:
-        """[Y1] the same holds for frames that had waited in the mailbox."""
+        """[Y1] Requests in a callback precede the next frame also if the frames had to wait."""
         client = self.opened(handle_cast=self.waits)
         client.cast("pending")
         self.step()
@@ -185,7 +189,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(frames, expected)
 
     def test_inside_a_cast(self) -> None:
-        """[Y1] among casts that came together it goes before the next one."""
+        """[Y1] Made in a cast's callback, a request is served before the next cast."""
         client = self.opened()
         self.handler.answers["handle_cast"] = lambda message, state: (
             client.sys.replace_state(lambda _: NEW) and None if message == 1 else None
@@ -196,7 +200,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(self.handler.calls[-1], ("handle_cast", 2, NEW))
 
     def test_inside_handle_connect(self) -> None:
-        """[Y1] asked inside ``handle_connect``, it goes before the first frame."""
+        """[Y1] Made in ``handle_connect``, a request is served before the first frame."""
         handler = Recorder()
         handler.answers["handle_connect"] = lambda conn, state: (
             handler.client.sys.replace_state(lambda _: NEW) and None
@@ -207,7 +211,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(handler.calls[-1], ("handle_frame", wsx.Text("x"), NEW))
 
     def test_reply_of_the_callback_goes_out(self) -> None:
-        """[Y1] a callback that asks and then replies, replies."""
+        """[Y1] The reply of a callback that makes a request is sent."""
         client = self.opened()
         self.handler.answers["handle_frame"] = lambda frame, state: (
             client.sys.replace_state(lambda _: NEW) and Reply(frame, state)
@@ -217,7 +221,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(self.peer.received(), [(1, b"1")])
 
     def test_thousands_behind_a_callback(self) -> None:
-        """[Y1] thousands that wait for a callback go in order, and no stack runs over."""
+        """[Y1] 5000 requests that wait for a callback are served without recursion."""
         count = 5000
         client = self.opened(handle_cast=self.waits)
         client.cast("pending")
@@ -233,7 +237,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(client.sys.get_state(), count - 1)
 
     def test_thousands_that_ask_again(self) -> None:
-        """[Y1] thousands, each of whose answers asks for another, go in order as well."""
+        """[Y1] 5000 requests that each make another one are served without recursion."""
         count = 5000
         client = self.opened(handle_cast=self.waits)
         client.cast("pending")
@@ -251,7 +255,7 @@ class ReplaceStateTests(SystemCase):
             self.successResultOf(request)
 
     def test_thousands_inside_a_coroutine(self) -> None:
-        """[Y1] one after another, each awaited, runs over no stack."""
+        """[Y1] 5000 requests awaited one after another are served without deep recursion."""
 
         async def many() -> None:
             for n in range(5000):
@@ -266,7 +270,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(client.sys.get_state(), 4999)
 
     def test_answer_that_asks(self) -> None:
-        """[Y1] who is answered may ask again at once, and goes behind those who wait."""
+        """[Y1] A request made when another one is done is queued behind those that wait."""
         client = self.opened(handle_cast=self.waits)
         client.cast("pending")
         self.step()
@@ -281,7 +285,7 @@ class ReplaceStateTests(SystemCase):
         self.assertEqual(client.sys.get_state(), "state a b c")
 
     def test_awaited_inside_its_callback(self) -> None:
-        """[Y1] a callback that awaits its own request waits for itself; ``stop`` ends it."""
+        """[Y1] A callback that awaits its own request waits until ``stop`` cancels it."""
 
         async def deadlock(message: Any, state: Any) -> None:
             await client.sys.replace_state(lambda _: NEW)
@@ -294,10 +298,10 @@ class ReplaceStateTests(SystemCase):
 
 
 class RequestEndTests(SystemCase):
-    """[Y1] requests that the client's end, or who asked, gets in the way of."""
+    """[Y1] Requests that are cancelled, or pending when the client ends."""
 
     def test_stop_while_waiting(self) -> None:
-        """[Y1] a request behind a callback that ``stop`` cancels is served all the same."""
+        """[Y1] A request that waits for a callback is served when ``stop`` cancels the callback."""
         client = self.enter("callback pending")
         replaced = client.sys.replace_state(lambda _: NEW)
         client.stop()
@@ -308,7 +312,7 @@ class RequestEndTests(SystemCase):
         self.assertEqual(self.handler.calls[-1], ("terminate", wsx.Shutdown(), NEW))
 
     def test_stop_while_waiting_without_a_connection(self) -> None:
-        """[Y1] the same while ``handle_disconnect`` is pending: it goes before ``terminate``."""
+        """[Y1] A request that waits for ``handle_disconnect`` is served before ``terminate``."""
         client = self.enter("handle_disconnect pending")
         replaced = client.sys.replace_state(lambda _: NEW)
         client.stop()
@@ -317,7 +321,7 @@ class RequestEndTests(SystemCase):
         self.assertEqual(self.handler.calls[-1], ("terminate", wsx.Shutdown(), NEW))
 
     def test_crash_while_waiting(self) -> None:
-        """[Y1] a request behind a callback that fails goes before ``terminate``."""
+        """[Y1] A request that waits for a callback that fails is served before ``terminate``."""
         client = self.enter("callback pending")
         replaced = client.sys.replace_state(lambda _: NEW)
         self.pending.errback(RuntimeError("on purpose"))
@@ -329,7 +333,7 @@ class RequestEndTests(SystemCase):
 
     @each(("open", "waiting to reconnect"))
     def test_stop_while_under_way(self, state: str) -> None:
-        """[Y1] a function that is pending when the client stops is cancelled; the state stays."""
+        """[Y1] A function that is pending when the client stops is cancelled. The state stays."""
         client = self.enter(state)
         replaced = client.sys.replace_state(self.waits)
         client.stop()
@@ -341,7 +345,7 @@ class RequestEndTests(SystemCase):
         self.assertEqual(client.sys.get_state(), FIRST)
 
     def test_pending_at_the_end(self) -> None:
-        """[Y1] no request is left without an answer: one begun while ending fails at the end."""
+        """[Y1] A request that begins while the client is ending fails at the end."""
         client = self.enter("ending")
         replaced = client.sys.replace_state(self.waits)
         self.clock.pump([1.0] * 20)
@@ -349,7 +353,7 @@ class RequestEndTests(SystemCase):
         self.failureResultOf(replaced, CancelledError, NotConnectedError)
 
     def test_function_that_stops_and_waits(self) -> None:
-        """[Y1] a function that stops the client and then waits is cancelled too."""
+        """[Y1] A function that stops the client and then waits is cancelled."""
 
         async def stop_and_wait(state: Any) -> Any:
             client.stop()
@@ -362,7 +366,7 @@ class RequestEndTests(SystemCase):
         self.failureResultOf(replaced, CancelledError, NotConnectedError)
 
     def test_function_that_stops(self) -> None:
-        """[Y1] a function that stops the client and answers has replaced the state."""
+        """[Y1] A function that stops the client and returns has replaced the state."""
 
         def stop(state: Any) -> Any:
             client.stop()
@@ -374,7 +378,7 @@ class RequestEndTests(SystemCase):
         self.assertEqual(self.handler.calls[-1], ("terminate", wsx.Shutdown(), NEW))
 
     def test_cancelled_while_waiting(self) -> None:
-        """[Y1] a request that is cancelled while it waits is not served, the next one is."""
+        """[Y1] A request cancelled while it waits is not served. The next one is."""
         client = self.enter("callback pending")
         asked: list[Any] = []
         cancelled = client.sys.replace_state(lambda _: asked.append(1))
@@ -386,7 +390,7 @@ class RequestEndTests(SystemCase):
         self.assertEqual(self.successResultOf(kept), NEW)
 
     def test_cancelled_at_the_end(self) -> None:
-        """[Y1] one that was cancelled while ``terminate`` was pending disturbs nothing."""
+        """[Y1] A request cancelled while ``terminate`` is pending has no effect."""
         client = self.enter("terminate pending")
         cancelled = client.sys.replace_state(lambda _: NEW)
         cancelled.cancel()
@@ -395,7 +399,7 @@ class RequestEndTests(SystemCase):
         self.assertEqual(client.status, "terminated")
 
     def test_cancelled_under_way(self) -> None:
-        """[Y1] cancelling one that is under way cancels its function; the client goes on."""
+        """[Y1] Cancelling a running request cancels its function. The client goes on."""
         client = self.opened()
         replaced = client.sys.replace_state(self.waits)
         client.cast("x")
@@ -406,7 +410,7 @@ class RequestEndTests(SystemCase):
         self.assertEqual(self.handler.calls[-1], ("handle_cast", "x", FIRST))
 
     def test_errors_are_the_callers(self) -> None:
-        """[Y1] a failing request reaches who asked, and neither the log nor the client."""
+        """[Y1] A failing request fails its Deferred only; nothing is logged."""
         client = self.opened()
         with capturedLogs() as events:
             asked = client.sys.replace_state(lambda state: 1 / 0)

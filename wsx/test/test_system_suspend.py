@@ -15,7 +15,7 @@ class SuspendTests(SystemCase):
     """[Y4] ``suspend`` and ``resume``."""
 
     def test_frames_wait(self) -> None:
-        """[Y4] nothing is delivered; ``resume`` delivers all of it, in order of arrival."""
+        """[Y4] While suspended nothing is delivered. ``resume`` delivers everything in order."""
         client = self.enter("suspended")
         self.peer.send(text("1") + text("2"))
         client.cast("3")
@@ -30,7 +30,7 @@ class SuspendTests(SystemCase):
         self.assertEqual([argument for _, argument, _ in self.handler.calls[1:]], expected)
 
     def test_reading(self) -> None:
-        """[Y4] reading is paused at once, though nothing waits, and goes on after ``resume``."""
+        """[Y4] ``suspend`` pauses reading at once, and ``resume`` resumes it."""
         client = self.opened()
         self.assertFalse(self.peer.transport.reading_paused)
         client.sys.suspend()
@@ -40,7 +40,7 @@ class SuspendTests(SystemCase):
         self.assertFalse(self.peer.transport.reading_paused)
 
     def test_reading_waits_for_what_waits(self) -> None:
-        """[Y4] after ``resume`` reading goes on once the frames that waited are delivered."""
+        """[Y4] After ``resume``, reading resumes once the waiting frames are delivered."""
         client = self.enter("suspended")
         self.handler.answers["handle_frame"] = self.waits
         self.peer.send(text("1") + text("2"))
@@ -52,7 +52,7 @@ class SuspendTests(SystemCase):
         self.assertFalse(self.peer.transport.reading_paused)
 
     def test_twice(self) -> None:
-        """[Y4] a second ``suspend`` does nothing, and one ``resume`` ends both."""
+        """[Y4] A second ``suspend`` has no effect; one ``resume`` ends both."""
         client = self.enter("suspended")
         client.sys.suspend()
         self.peer.send(text("x"))
@@ -61,7 +61,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.notes("handle_frame"), [wsx.Text("x")])
 
     def test_resume_without_suspend(self) -> None:
-        """[Y4] ``resume`` alone delivers nothing twice and nothing early."""
+        """[Y4] ``resume`` without ``suspend`` has no effect on delivery."""
         client = self.enter("callback pending")
         self.peer.send(text("x"))
         client.sys.resume()
@@ -72,7 +72,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.notes("handle_frame"), [wsx.Text("x")])
 
     def test_inside_a_batch(self) -> None:
-        """[Y4] inside a callback it takes effect before the next frame of the read."""
+        """[Y4] In a callback, ``suspend`` takes effect before the next frame of the read."""
         client = self.opened()
         self.handler.answers["handle_frame"] = lambda frame, state: client.sys.suspend()
         self.peer.send(text("1") + text("2"))
@@ -87,7 +87,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.notes("handle_frame", "handle_cast"), expected)
 
     def test_inside_a_batch_that_waited(self) -> None:
-        """[Y4] the same holds for frames and casts that had waited in the mailbox."""
+        """[Y4] In a callback, ``suspend`` also holds back frames and casts that waited."""
         client = self.enter("suspended")
         self.peer.send(text("1") + text("2"))
         client.cast("3")
@@ -101,7 +101,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.notes("handle_cast"), ["3"])
 
     def test_and_resume_inside_a_callback(self) -> None:
-        """[Y4] a callback that suspends and resumes loses nothing and changes no order."""
+        """[Y4] A callback that suspends and resumes loses no frame and keeps the order."""
         client = self.opened()
 
         def both(frame: Any, state: Any) -> None:
@@ -116,7 +116,7 @@ class SuspendTests(SystemCase):
         self.assertFalse(self.peer.transport.reading_paused)
 
     def test_reply_of_the_suspending_callback(self) -> None:
-        """[Y4] a callback that suspends may still answer: its reply goes out."""
+        """[Y4] The reply of a callback that suspends is sent."""
         client = self.opened()
 
         def suspend(frame: wsx.Frame, state: Any) -> Reply[Any]:
@@ -129,7 +129,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(client.sys.get_state(), NEW)
 
     def test_callback_under_way(self) -> None:
-        """[Y4] a callback that is under way may answer; nothing follows it."""
+        """[Y4] A running callback completes while suspended. Nothing is delivered after it."""
         client = self.enter("callback pending")
         client.sys.suspend()
         client.cast("next")
@@ -140,7 +140,7 @@ class SuspendTests(SystemCase):
         self.assertTrue(self.peer.transport.reading_paused)
 
     def test_requests(self) -> None:
-        """[Y4] [Y6] requests are served while suspended."""
+        """[Y4] [Y6] Requests are served while suspended."""
         client = self.enter("suspended")
         self.peer.send(text("x"))
         self.assertEqual(self.successResultOf(client.sys.replace_state(lambda _: NEW)), NEW)
@@ -150,7 +150,7 @@ class SuspendTests(SystemCase):
         self.assertTrue(self.peer.transport.reading_paused)
 
     def test_pending_request(self) -> None:
-        """[Y4] reading stays paused when a request that was pending while suspended is done."""
+        """[Y4] Reading stays paused when a request completes while suspended."""
         client = self.enter("suspended")
         client.sys.replace_state(self.waits)
         self.settle(NEW)
@@ -160,14 +160,14 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.notes("handle_cast"), [])
 
     def test_send_frame(self) -> None:
-        """[Y4] ``send_frame`` is served while suspended."""
+        """[Y4] ``send_frame`` works while suspended."""
         client = self.enter("suspended")
         self.successResultOf(client.send_frame(wsx.Text("x")))
         self.assertEqual(self.peer.received(), [(1, b"x")])
 
     @each((True, False))
     def test_suspended_while_connecting(self, together: bool) -> None:
-        """[Y4] a connection being made is made; ``handle_connect`` waits, the frames after it."""
+        """[Y4] A pending connection is established; ``handle_connect`` and frames wait."""
         client = self.enter("response outstanding")
         client.sys.suspend()
         if together:
@@ -187,7 +187,7 @@ class SuspendTests(SystemCase):
         self.assertFalse(self.peer.transport.reading_paused)
 
     def test_start_waits(self) -> None:
-        """[Y4] the Deferred of ``start`` waits with ``handle_connect``."""
+        """[Y4] The Deferred of ``start`` waits for ``handle_connect``."""
         handler = Recorder()
         started = self.start(handler, FIRST)
         handler.client.sys.suspend()
@@ -199,7 +199,7 @@ class SuspendTests(SystemCase):
         self.assertIs(self.successResultOf(started), handler.client)
 
     def test_first_attempt_fails(self) -> None:
-        """[Y4] a first connection that fails ends a suspended client like any other."""
+        """[Y4] A first connection that fails ends a suspended client."""
         handler = Recorder()
         started = self.start(handler, FIRST)
         handler.client.sys.suspend()
@@ -208,7 +208,7 @@ class SuspendTests(SystemCase):
         self.failureResultOf(started, wsx.ConnError)
 
     def test_while_waiting_to_reconnect(self) -> None:
-        """[Y4] suspended in the delay before an attempt, it is made, and its callback waits."""
+        """[Y4] While suspended, the next attempt is made; ``handle_connect`` waits."""
         client = self.enter("waiting to reconnect")
         client.sys.suspend()
         self.clock.advance(DELAY)
@@ -221,7 +221,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.handler.names[-1], "handle_connect")
 
     def test_drop(self) -> None:
-        """[Y4] a loss while suspended: ``handle_disconnect`` waits, behind the frames."""
+        """[Y4] After a loss, ``handle_disconnect`` waits behind the frames."""
         client = self.enter("suspended")
         self.peer.send(text("x"))
         self.peer.drop()
@@ -239,7 +239,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.notes("handle_frame")[-1], wsx.Text("again"))
 
     def test_close(self) -> None:
-        """[Y4] ``close`` is served at once; reading goes on for the end of TCP."""
+        """[Y4] ``close`` takes effect at once, and reading resumes until TCP ends."""
         client = self.enter("suspended")
         self.peer.send(text("x"))
         closed = client.close(4000, "bye")
@@ -254,7 +254,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.handler.names[1:], ["handle_frame", "handle_disconnect"])
 
     def test_close_overdue(self) -> None:
-        """[Y4] a peer that does not answer the close frame is cut while suspended too."""
+        """[Y4] While suspended, TCP is aborted if the server does not answer the close frame."""
         client = self.enter("suspended")
         client.close()
         self.clock.advance(client.conn.close_timeout)
@@ -263,7 +263,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(client.status, "disconnected")
 
     def test_peer_closes(self) -> None:
-        """[Y4] the peer's close frame, should it come through, is answered at once."""
+        """[Y4] A close frame from the server is answered at once."""
         client = self.enter("suspended")
         self.peer.send(text("x") + close(1001))
         self.assertEqual(self.peer.received(), [(8, b"\x03\xe9")])
@@ -275,7 +275,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.handler.calls[-1][1].reason, wsx.RemoteClose(1001, ""))
 
     def test_stop(self) -> None:
-        """[Y4] ``stop`` ends a suspended client: 1001, ``terminate``, and what waits is dropped."""
+        """[Y4] ``stop`` ends a suspended client with 1001 and drops what waits."""
         client = self.enter("suspended")
         self.peer.send(text("x"))
         ended = client.stop()
@@ -287,7 +287,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(self.handler.names, ["handle_connect", "terminate"])
 
     def test_mailbox_limit(self) -> None:
-        """[Y4] what waits while suspended counts for ``mailbox_limit``."""
+        """[Y4] Messages that wait while suspended count for ``mailbox_limit``."""
         client = self.open(Recorder(), mailbox_limit=2)
         client.sys.suspend()
         client.cast(1)
@@ -295,7 +295,7 @@ class SuspendTests(SystemCase):
         self.assertRaises(wsx.MailboxFullError, client.cast, 3)
 
     def test_keepalive_goes_on(self) -> None:
-        """[Y4] pings go out while suspended, and their missing answers are no PingTimeout."""
+        """[Y4] Pings are sent while suspended; missing pongs cause no PingTimeout."""
         handler = Recorder()
         client = self.open(handler, ping_interval=10.0, ping_timeout=5.0)
         client.sys.suspend()
@@ -309,7 +309,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(client.status, "open")
 
     def test_ping_timeout_after_resume(self) -> None:
-        """[Y4] after ``resume`` a peer that stays silent is a PingTimeout again."""
+        """[Y4] After ``resume``, a silent server causes a PingTimeout."""
         handler = Recorder()
         client = self.open(handler, ping_interval=10.0, ping_timeout=5.0)
         client.sys.suspend()
@@ -320,7 +320,7 @@ class SuspendTests(SystemCase):
         self.assertIsInstance(handler.arguments("handle_disconnect")[0].reason, wsx.PingTimeout)
 
     def test_data_timeout(self) -> None:
-        """[Y4] no DataTimeout runs while suspended; after ``resume`` it begins anew."""
+        """[Y4] DataTimeout does not run while suspended, and restarts at ``resume``."""
         handler = Recorder()
         client = self.open(handler, data_timeout=10.0)
         self.clock.advance(9.0)
@@ -336,7 +336,7 @@ class SuspendTests(SystemCase):
         self.assertEqual(client.status, "closing")
 
     def test_keepalive_of_a_connection_made_meanwhile(self) -> None:
-        """[Y4] the same for a connection that was made while suspended."""
+        """[Y4] The timeouts of a connection opened while suspended do not run either."""
         self.handler = Recorder()
         client = self.begun(ping_interval=10.0, ping_timeout=5.0, data_timeout=30.0)
         client.sys.suspend()

@@ -14,14 +14,17 @@ from wsx.test.support.system import SystemCase
 
 
 class SwitchTests(SystemCase):
-    """[Y5] trace, log, statistics and the file, at run time."""
+    """[Y5] Trace, log, statistics and log file, switched at run time."""
 
     LOG_BAD: tuple[Any, ...] = (None, -1, 2.5, float("nan"), "Get", "", b"get", "5", [], ("log", 5))
     STATISTICS_BAD: tuple[Any, ...] = (None, 0, 1, 5, "Get", "print", "", b"get", [])
     FILE_BAD: tuple[Any, ...] = (None, True, 0, 1, 2.5, b"path", [], ("a", "b"))
 
     def test_log_depth(self) -> None:
-        """[Y5] True keeps ten events, a number so many, a smaller one the last of them."""
+        """[Y5] True keeps ten events, a number keeps that many.
+
+        A smaller number keeps the last ones.
+        """
         client = self.opened()
         client.sys.log(True)
         for n in range(20):
@@ -36,7 +39,7 @@ class SwitchTests(SystemCase):
         self.assertEqual(len(client.sys.log("get") or ()), 15)
 
     def test_log_times(self) -> None:
-        """[Y5] the log has the times of the client's reactor."""
+        """[Y5] The times in the log are those of the client's reactor."""
         client = self.opened()
         self.clock.advance(12.5)
         client.sys.log(True)
@@ -44,7 +47,7 @@ class SwitchTests(SystemCase):
         self.assertEqual(client.sys.log("get"), [(12.5, "received cast: 1")])
 
     def test_log_off(self) -> None:
-        """[Y5] False ends the log and forgets what there is."""
+        """[Y5] False ends the log and discards its events."""
         client = self.open(Recorder(), debug=["log"])
         self.assertTrue(client.sys.log("get"))
         client.sys.log(False)
@@ -68,14 +71,14 @@ class SwitchTests(SystemCase):
         self.assertEqual(len(client.sys.log("get") or ()), 2)
 
     def test_log_print_of_nothing(self) -> None:
-        """[Y5] printing a log that is off prints nothing."""
+        """[Y5] Printing a log that is off prints nothing."""
         output = StringIO()
         self.patch(sys, "stdout", output)
         self.opened().sys.log("print")
         self.assertEqual(output.getvalue(), "")
 
     def test_log_bad(self) -> None:
-        """[Y5] a bad argument is a ValueError, and the log goes on as it was."""
+        """[Y5] A bad argument raises ValueError and does not change the log."""
         client = self.opened()
         client.sys.log(5)
         client.cast(1)
@@ -85,7 +88,7 @@ class SwitchTests(SystemCase):
         self.assertEqual(len(client.sys.log("get") or ()), 1)
 
     def test_log_huge(self) -> None:
-        """[Y5] a depth that no memory has is kept as well as can be, or a ValueError."""
+        """[Y5] A huge depth either works or raises ValueError."""
         client = self.opened()
         try:
             client.sys.log(10**30)
@@ -95,7 +98,7 @@ class SwitchTests(SystemCase):
         self.assertEqual(len(client.sys.log("get") or ()), 1)
 
     def test_statistics(self) -> None:
-        """[Y5] the kinds of events are counted, from True to False."""
+        """[Y5] The kinds of events are counted from True to False."""
         client = self.opened(handle_frame=Reply(wsx.Text("x"), None))
         client.sys.statistics(True)
         self.peer.send(text("1") + text("2"))
@@ -111,7 +114,7 @@ class SwitchTests(SystemCase):
         self.assertIsNone(client.sys.statistics("get"))
 
     def test_statistics_bad(self) -> None:
-        """[Y5] a bad argument is a ValueError, and counting goes on."""
+        """[Y5] A bad argument raises ValueError and does not stop the count."""
         client = self.opened()
         client.sys.statistics(True)
         client.cast(1)
@@ -121,7 +124,7 @@ class SwitchTests(SystemCase):
         self.assertEqual(client.sys.statistics("get"), {"received cast": 1})
 
     def test_file(self) -> None:
-        """[Y5] a file, another one instead, and none."""
+        """[Y5] The log file can be set, replaced and closed."""
         client = self.opened()
         one, two = Path(self.mktemp()), Path(self.mktemp())
         client.sys.log_to_file(str(one))
@@ -136,7 +139,7 @@ class SwitchTests(SystemCase):
             self.assertTrue(lines[0].endswith(f"received cast: {message}"), lines)
 
     def test_file_is_appended_to(self) -> None:
-        """[Y5] what the file has is kept."""
+        """[Y5] Lines are appended to an existing file."""
         path = Path(self.mktemp())
         path.write_text("before\n")
         client = self.opened()
@@ -146,7 +149,7 @@ class SwitchTests(SystemCase):
         self.assertEqual(len(path.read_text().splitlines()), 2)
 
     def test_file_bad(self) -> None:
-        """[Y5] what is no path is a ValueError, and a file from before goes on."""
+        """[Y5] A value that is not a path raises ValueError; the current file stays in use."""
         client = self.opened()
         path = Path(self.mktemp())
         client.sys.log_to_file(path)
@@ -157,7 +160,7 @@ class SwitchTests(SystemCase):
         self.assertEqual(len(path.read_text().splitlines()), 1)
 
     def test_several(self) -> None:
-        """[Y5] ending one of them leaves the others."""
+        """[Y5] Switching one of them off does not affect the others."""
         output = StringIO()
         self.patch(sys, "stdout", output)
         client = self.opened()
@@ -171,7 +174,7 @@ class SwitchTests(SystemCase):
         self.assertEqual(output.getvalue(), "")
 
     def test_trace_of_a_frame(self) -> None:
-        """[Y5] tracing a client with a name at run time, line for line."""
+        """[Y5] The trace line of a named client has its name and the frame."""
         output = StringIO()
         self.patch(sys, "stdout", output)
         client = self.open(Recorder(), name="feed")
@@ -181,7 +184,7 @@ class SwitchTests(SystemCase):
         self.end(client)
 
     def test_own_server(self) -> None:
-        """[Y5] each client has switches of its own."""
+        """[Y5] Each client has switches of its own."""
         one = self.open(Recorder())
         self.server = MemoryServer(self.clock)
         two = self.open(Recorder())

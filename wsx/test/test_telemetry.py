@@ -1,4 +1,4 @@
-"""Tests of wsx.telemetry: observers, attached, detached, raising and meddling."""
+"""Tests of wsx.telemetry: attaching and detaching observers, and observers with side effects."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class AttachTests(AttachCase):
     """``attach``, ``detach`` and ``list_handlers``."""
 
     def test_events(self) -> None:
-        """There are these events, and no others."""
+        """``EVENTS`` contains exactly the documented events."""
         self.assertEqual(sorted(telemetry.EVENTS), sorted(ALL))
 
     def test_one_event(self) -> None:
-        """An observer of one event hears that one only."""
-        attach(self, "id", CONNECTED, self.hear)
-        self.tell(*ALL)
-        self.assertEqual(self.heard, [(None, CONNECTED)])
+        """An observer of one event receives that event only."""
+        attach(self, "id", CONNECTED, self.receive)
+        self.emit(*ALL)
+        self.assertEqual(self.received, [(None, CONNECTED)])
 
     def test_several_events(self) -> None:
-        """An observer of several events hears those, whatever iterable they came in."""
+        """An observer of several events receives those; the events can be any iterable."""
         for events in (
             [CONNECTED, SENT],
             (SENT, CONNECTED),
@@ -60,14 +60,14 @@ class AttachTests(AttachCase):
             iter([CONNECTED, SENT]),
         ):
             with case(events):
-                self.heard.clear()
-                attach(self, "id", events, self.hear)
-                self.tell(*ALL)
-                self.assertEqual(self.heard, [(None, CONNECTED), (None, SENT)])
+                self.received.clear()
+                attach(self, "id", events, self.receive)
+                self.emit(*ALL)
+                self.assertEqual(self.received, [(None, CONNECTED), (None, SENT)])
                 telemetry.detach("id")
 
     def test_arguments(self) -> None:
-        """The function gets the event, measurements, metadata and its config."""
+        """The function is called with the event, the measurements, the metadata and its config."""
         calls: list[Any] = []
         config, metadata = object(), {"client": "c"}
         attach(self, "id", SENT, lambda *arguments: calls.append(arguments), config)
@@ -78,54 +78,59 @@ class AttachTests(AttachCase):
         self.assertIs(passed, config)
 
     def test_an_event_twice(self) -> None:
-        """An event that is named twice is told once."""
-        attach(self, "id", [CONNECTED, CONNECTED], self.hear)
-        self.tell(CONNECTED)
-        self.assertEqual(len(self.heard), 1)
+        """An event that is named twice is received once."""
+        attach(self, "id", [CONNECTED, CONNECTED], self.receive)
+        self.emit(CONNECTED)
+        self.assertEqual(len(self.received), 1)
 
     def test_order(self) -> None:
-        """Observers hear in the order in which they were attached."""
+        """Observers are called in the order in which they were attached."""
         for number in (3, 1, 2):
-            attach(self, number, [DISCONNECTED, CONNECTED], self.hear, number)
-        self.tell(CONNECTED)
-        self.assertEqual([config for config, _ in self.heard], [3, 1, 2])
+            attach(self, number, [DISCONNECTED, CONNECTED], self.receive, number)
+        self.emit(CONNECTED)
+        self.assertEqual([config for config, _ in self.received], [3, 1, 2])
 
     def test_order_after_detaching(self) -> None:
-        """One that was detached and attached again is the last."""
+        """An observer that was detached and attached again is called last."""
         for number in (1, 2, 3):
-            attach(self, number, CONNECTED, self.hear, number)
+            attach(self, number, CONNECTED, self.receive, number)
         telemetry.detach(1)
-        telemetry.attach(1, CONNECTED, self.hear, 1)
-        self.tell(CONNECTED)
-        self.assertEqual([config for config, _ in self.heard], [2, 3, 1])
+        telemetry.attach(1, CONNECTED, self.receive, 1)
+        self.emit(CONNECTED)
+        self.assertEqual([config for config, _ in self.received], [2, 3, 1])
 
     def test_id_twice(self) -> None:
-        """An id that is attached is a ValueError, for other events too; the first one stays."""
-        attach(self, "id", CONNECTED, self.hear, "first")
+        """Attaching an id twice raises ValueError, for any events.
+
+        The first observer stays attached.
+        """
+        attach(self, "id", CONNECTED, self.receive, "first")
         for events in (CONNECTED, SENT, [SENT, CONNECTED]):
             with case(events):
-                error = self.assertRaises(ValueError, telemetry.attach, "id", events, self.hear, 2)
+                error = self.assertRaises(
+                    ValueError, telemetry.attach, "id", events, self.receive, 2
+                )
                 self.assertEqual(str(error), 'handler_id: "id" is attached already')
-        self.tell(*ALL)
-        self.assertEqual(self.heard, [("first", CONNECTED)])
+        self.emit(*ALL)
+        self.assertEqual(self.received, [("first", CONNECTED)])
 
     def test_unknown_event(self) -> None:
-        """An event that does not exist is a ValueError that names it; nothing is attached."""
+        """An unknown event raises a ValueError that names it, and attaches nothing."""
         for events in ("wsx.nonsense", "wsx", "", [CONNECTED, "wsx.nonsense"], [7], ["wsx.frame"]):
             with case(events):
-                error = self.assertRaises(ValueError, telemetry.attach, "id", events, self.hear)
+                error = self.assertRaises(ValueError, telemetry.attach, "id", events, self.receive)
                 bad = events if isinstance(events, str) else events[-1]
                 self.assertTrue(str(error).endswith(f", got {quote(bad)}"), error)
                 self.assertIn(", ".join(telemetry.EVENTS), str(error))
                 self.assertEqual(ids(), [])
 
     def test_no_event(self) -> None:
-        """No event at all is a ValueError."""
-        error = self.assertRaises(ValueError, telemetry.attach, "id", [], self.hear)
+        """An empty list of events raises ValueError."""
+        error = self.assertRaises(ValueError, telemetry.attach, "id", [], self.receive)
         self.assertTrue(str(error).endswith(", got ()"), error)
 
     def test_no_function(self) -> None:
-        """What cannot be called is a TypeError that shows it; nothing is attached."""
+        """A function that is not callable raises TypeError, and nothing is attached."""
         for function in (None, "print", 7):
             with case(function):
                 error = self.assertRaises(TypeError, telemetry.attach, "id", CONNECTED, function)
@@ -134,25 +139,25 @@ class AttachTests(AttachCase):
                 self.assertEqual(ids(), [])
 
     def test_any_id(self) -> None:
-        """An id is any hashable thing."""
+        """Any hashable object can be an id."""
         for handler_id in ("a", 0, None, ("a", 1), object(), AttachTests):
             with case(handler_id):
-                attach(self, handler_id, CONNECTED, self.hear)
+                attach(self, handler_id, CONNECTED, self.receive)
                 self.assertEqual(ids(), [handler_id])
                 telemetry.detach(handler_id)
                 self.assertEqual(ids(), [])
 
     def test_detach(self) -> None:
-        """What was detached hears nothing of any of its events; the others go on."""
-        attach(self, "first", ALL, self.hear, "first")
-        attach(self, "second", CONNECTED, self.hear, "second")
+        """A detached observer receives no events; the other observers still do."""
+        attach(self, "first", ALL, self.receive, "first")
+        attach(self, "second", CONNECTED, self.receive, "second")
         telemetry.detach("first")
-        self.tell(*ALL)
-        self.assertEqual(self.heard, [("second", CONNECTED)])
+        self.emit(*ALL)
+        self.assertEqual(self.received, [("second", CONNECTED)])
 
     def test_detach_unknown(self) -> None:
-        """Detaching what is not attached, or no more, is a LookupError that names it."""
-        attach(self, "id", CONNECTED, self.hear)
+        """Detaching an id that is not attached raises a LookupError that names it."""
+        attach(self, "id", CONNECTED, self.receive)
         telemetry.detach("id")
         for handler_id in ("id", "other"):
             with case(handler_id):
@@ -160,24 +165,24 @@ class AttachTests(AttachCase):
                 self.assertEqual(str(error), f'handler_id: "{handler_id}" is not attached')
 
     def test_list_fields(self) -> None:
-        """What is listed says what was attached: id, event, function and config."""
-        attach(self, "id", CONNECTED, self.hear, "config")
+        """A listed observer has the id, event, function and config that were attached."""
+        attach(self, "id", CONNECTED, self.receive, "config")
         [observer] = telemetry.list_handlers()
         self.assertEqual(
             (observer.handler_id, observer.event, observer.function, observer.config),
-            ("id", CONNECTED, self.hear, "config"),
+            ("id", CONNECTED, self.receive, "config"),
         )
 
     def test_list_each_event(self) -> None:
-        """An observer of several events is listed once for each."""
-        attach(self, "id", [SENT, CONNECTED], self.hear)
+        """An observer of several events is listed once for each event."""
+        attach(self, "id", [SENT, CONNECTED], self.receive)
         events = [observer.event for observer in telemetry.list_handlers()]
         self.assertEqual(sorted(events), sorted([SENT, CONNECTED]))
 
     def test_list_prefix(self) -> None:
-        """A prefix is whole words of an event's name."""
+        """A prefix selects events by whole words of their names."""
         for event in ALL:
-            attach(self, event, event, self.hear)
+            attach(self, event, event, self.receive)
         for prefix, expected in (
             ("", set(ALL)),
             ("wsx", set(ALL)),
@@ -194,34 +199,37 @@ class AttachTests(AttachCase):
                 self.assertEqual(set(ids(prefix)), expected)
 
     def test_list_is_a_copy(self) -> None:
-        """Changing the list changes nothing."""
-        attach(self, "id", CONNECTED, self.hear)
+        """Changing the returned list does not affect the observers."""
+        attach(self, "id", CONNECTED, self.receive)
         telemetry.list_handlers().clear()
         self.assertEqual(ids(), ["id"])
 
 
 class RaisingTests(AttachCase):
-    """Observers that raise, and observers that attach and detach."""
+    """Observers that raise, and observers that attach or detach observers."""
 
     def fail_with(self, event: str, *_: Any) -> None:
         raise ZeroDivisionError(event)
 
     def test_raising(self) -> None:
-        """One that raises is detached from all its events; the others hear this one and more."""
-        attach(self, "before", CONNECTED, self.hear, "before")
+        """An observer that raises is detached from all its events.
+
+        The other observers are still called.
+        """
+        attach(self, "before", CONNECTED, self.receive, "before")
         attach(self, "bad", [CONNECTED, SENT], self.fail_with)
-        attach(self, "after", CONNECTED, self.hear, "after")
-        self.tell(CONNECTED)
+        attach(self, "after", CONNECTED, self.receive, "after")
+        self.emit(CONNECTED)
         self.assertEqual(ids(), ["before", "after"])
-        self.tell(CONNECTED, SENT)
-        self.assertEqual([config for config, _ in self.heard], ["before", "after"] * 2)
+        self.emit(CONNECTED, SENT)
+        self.assertEqual([config for config, _ in self.received], ["before", "after"] * 2)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_raising_is_logged(self) -> None:
-        """The log says once which one it was, with the traceback."""
+        """One log event names the observer that raised and has the traceback."""
         attach(self, ("my", "id"), CONNECTED, self.fail_with)
         with capturedLogs() as events:
-            self.tell(CONNECTED, CONNECTED)
+            self.emit(CONNECTED, CONNECTED)
         [event] = [event for event in events if event["log_namespace"] == "wsx.telemetry"]
         self.assertEqual(event["id"], ("my", "id"))
         self.assertEqual(
@@ -232,95 +240,102 @@ class RaisingTests(AttachCase):
         self.flushLoggedErrors(ZeroDivisionError)
 
     def test_all_raise(self) -> None:
-        """Each of several that raise is detached."""
+        """If several observers raise, each of them is detached."""
         for number in range(3):
             attach(self, number, ALL, self.fail_with)
-        self.tell(SENT)
+        self.emit(SENT)
         self.assertEqual(ids(), [])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
 
     def test_id_is_free_after_raising(self) -> None:
-        """The id of one that raised may be attached again."""
+        """The id of an observer that raised can be attached again."""
         attach(self, "id", CONNECTED, self.fail_with)
-        self.tell(CONNECTED)
+        self.emit(CONNECTED)
         self.flushLoggedErrors(ZeroDivisionError)
-        telemetry.attach("id", CONNECTED, self.hear)
-        self.tell(CONNECTED)
-        self.assertEqual(self.heard, [(None, CONNECTED)])
+        telemetry.attach("id", CONNECTED, self.receive)
+        self.emit(CONNECTED)
+        self.assertEqual(self.received, [(None, CONNECTED)])
 
     def test_attaches_inside(self) -> None:
-        """One that is attached by an observer hears from the next event on, once each."""
+        """An observer attached by another observer receives the following events, each once."""
 
         def grow(event: str, *_: Any) -> None:
             if "new" not in ids():
-                attach(self, "new", ALL, self.hear)
+                attach(self, "new", ALL, self.receive)
 
         attach(self, "id", ALL, grow)
-        self.tell(CONNECTED, SENT, TERMINATE)
-        self.assertEqual(self.heard[-2:], [(None, SENT), (None, TERMINATE)])
-        self.assertLessEqual(len(self.heard), 3)
+        self.emit(CONNECTED, SENT, TERMINATE)
+        self.assertEqual(self.received[-2:], [(None, SENT), (None, TERMINATE)])
+        self.assertLessEqual(len(self.received), 3)
 
     def test_detaches_itself(self) -> None:
-        """An observer may detach itself; those after it hear the event all the same."""
+        """An observer can detach itself; the observers after it still receive the event."""
 
         def once(event: str, *_: Any) -> None:
-            self.heard.append(("once", event))
+            self.received.append(("once", event))
             telemetry.detach("once")
 
         attach(self, "once", ALL, once)
-        attach(self, "other", ALL, self.hear, "other")
-        self.tell(CONNECTED, SENT)
-        self.assertEqual(self.heard, [("once", CONNECTED), ("other", CONNECTED), ("other", SENT)])
+        attach(self, "other", ALL, self.receive, "other")
+        self.emit(CONNECTED, SENT)
+        self.assertEqual(
+            self.received, [("once", CONNECTED), ("other", CONNECTED), ("other", SENT)]
+        )
 
     def test_detaches_an_earlier_one(self) -> None:
-        """An observer may detach one that has heard this event already."""
-        attach(self, "first", ALL, self.hear, "first")
+        """An observer can detach one that has already received the event."""
+        attach(self, "first", ALL, self.receive, "first")
         attach(self, "second", ALL, lambda *_: forget("first"))
-        attach(self, "third", ALL, self.hear, "third")
-        self.tell(CONNECTED, SENT)
-        self.assertEqual(self.heard, [("first", CONNECTED), ("third", CONNECTED), ("third", SENT)])
+        attach(self, "third", ALL, self.receive, "third")
+        self.emit(CONNECTED, SENT)
+        self.assertEqual(
+            self.received, [("first", CONNECTED), ("third", CONNECTED), ("third", SENT)]
+        )
 
     def test_detaches_a_later_one(self) -> None:
-        """One that was detached is called no more, also where the event is on its way to it."""
+        """A detached observer is not called, not even for the event that is being emitted."""
         attach(self, "first", ALL, lambda *_: forget("second"))
-        attach(self, "second", ALL, self.hear)
-        self.tell(CONNECTED, SENT)
-        self.assertEqual(self.heard, [])
+        attach(self, "second", ALL, self.receive)
+        self.emit(CONNECTED, SENT)
+        self.assertEqual(self.received, [])
 
     def test_detaches_itself_and_raises(self) -> None:
-        """An observer that is gone when it raises is logged, and nothing else breaks."""
+        """An exception of an observer that has just detached itself is logged."""
 
         def leave(event: str, *_: Any) -> None:
             telemetry.detach("id")
             raise ZeroDivisionError
 
         attach(self, "id", ALL, leave)
-        attach(self, "other", ALL, self.hear)
-        self.tell(CONNECTED)
-        self.assertEqual(self.heard, [(None, CONNECTED)])
+        attach(self, "other", ALL, self.receive)
+        self.emit(CONNECTED)
+        self.assertEqual(self.received, [(None, CONNECTED)])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_replaces_itself_and_raises(self) -> None:
-        """What was attached anew under the id of one that then raises stays."""
+        """An observer attached under the id of one that then raises stays attached."""
 
         def replace(event: str, *_: Any) -> None:
             telemetry.detach("id")
-            telemetry.attach("id", ALL, self.hear)
+            telemetry.attach("id", ALL, self.receive)
             raise ZeroDivisionError
 
         attach(self, "id", ALL, replace)
-        self.tell(CONNECTED, SENT)
-        self.assertIn((None, SENT), self.heard)
+        self.emit(CONNECTED, SENT)
+        self.assertIn((None, SENT), self.received)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
 class MeddlingTests(TelemetryCase):
-    """[T6] observers that reach into the client in the middle of things."""
+    """[T6] Observers that call methods of the client."""
 
     maxDiff = None
 
     def serve(self) -> None:
-        """One second of a server that answers, talks, and drops every connection in the end."""
+        """Act as a server for one second.
+
+        Each connection is accepted, then gets some frames, and is dropped after seven more seconds.
+        """
         for peer in self.server.peers:
             if peer.transport.aborted or peer._lost:
                 continue
@@ -339,16 +354,16 @@ class MeddlingTests(TelemetryCase):
     def live(
         self, meddle: Callable[[Any], object], event: str, refusing: bool, handled: bool = False
     ) -> None:
-        """Runs a life in which one observer meddles at each telling of one event."""
+        """Run a client with an observer that calls ``meddle`` for each such event."""
         self.server.__init__(self.clock)  # type: ignore[misc]
         self.server.refusal = Refused() if refusing else None
         self.answered: list[Any] = []
-        self.told.clear()
+        self.recorded.clear()
         inside = False
 
         def observer(event: str, _: Any, metadata: Any, __: Any) -> None:
             nonlocal inside
-            if not inside:  # sending a frame is told as well
+            if not inside:  # Sending a frame emits an event as well.
                 inside = True
                 meddle(metadata["client"])
                 inside = False
@@ -368,7 +383,7 @@ class MeddlingTests(TelemetryCase):
             self.serve()
 
     def problem(self, meddle: Callable[[Any], object], event: str, *server: bool) -> str:
-        """Says what is wrong with such a life; nothing, where all is well."""
+        """Run a client like ``live``; return a description of what went wrong, or ""."""
         try:
             self.live(meddle, event, *server)
             client = self.assert_complete()
@@ -385,13 +400,13 @@ class MeddlingTests(TelemetryCase):
             forget("meddler")
             self.clock.calls.clear()
         self.server.peers.clear()
-        self.told.clear()
+        self.recorded.clear()
         collect_garbage()
         logged = [failure.value for failure in self.flushLoggedErrors()]
         return f"{event}: logged {logged}" if logged else ""
 
     def check(self, meddle: Callable[[Any], object]) -> None:
-        """Does it in every event, with a server that is there and with one that is not."""
+        """Run a client for each event, with a server that accepts and one that refuses."""
         problems = [
             f"{problem} (refusing, and that is handled: {server})"
             for server in ((False, False), (True, False), (True, True))
@@ -401,26 +416,26 @@ class MeddlingTests(TelemetryCase):
         self.assertEqual("\n".join(problems), "")
 
     def test_nothing(self) -> None:
-        """[T6] an observer that does nothing: the server of these tests makes whole lives."""
+        """[T6] An observer that does nothing: the server in these tests leads to every event."""
         self.check(lambda client: None)
         self.live(lambda client: None, CONNECTING, False)
         self.assertEqual(set(self.events()), set(ALL))
         self.assertEqual(self.events().count(CONNECTED), 3)
 
     def test_close(self) -> None:
-        """[T6] client.close() in every event."""
+        """[T6] An observer can call ``client.close()`` in every event."""
         self.check(lambda client: client.close())
 
     def test_stop(self) -> None:
-        """[T6] client.stop() in every event."""
+        """[T6] An observer can call ``client.stop()`` in every event."""
         self.check(lambda client: client.stop())
 
     def test_abort(self) -> None:
-        """[T6] client.abort() in every event."""
+        """[T6] An observer can call ``client.abort()`` in every event."""
         self.check(lambda client: client.abort())
 
     def test_close_when_the_first_attempt_failed(self) -> None:
-        """[T6] client.close() in the telling of the loss: there is nothing left to lose."""
+        """[T6] ``client.close()`` has no effect after a failed first attempt."""
         self.watch(*LIFE)
         attach(
             self, "meddler", DISCONNECTED, lambda _, __, metadata, ___: metadata["client"].close()
@@ -431,7 +446,7 @@ class MeddlingTests(TelemetryCase):
         self.assertIn("meddler", ids(), "the observer raised")
 
     def test_abort_while_ending(self) -> None:
-        """[T6] client.abort() when the connection of a client that was stopped has ended."""
+        """[T6] An observer can call ``client.abort()`` at the end of the connection."""
         self.watch(*LIFE)
         attach(
             self, "meddler", DISCONNECTED, lambda _, __, metadata, ___: metadata["client"].abort()
@@ -444,16 +459,19 @@ class MeddlingTests(TelemetryCase):
         self.assert_complete()
 
     def test_send_frame(self) -> None:
-        """[T6] client.send_frame() in every event."""
+        """[T6] An observer can call ``client.send_frame()`` in every event."""
         self.check(lambda client: client.send_frame(wsx.Text("more")).addErrback(lambda _: None))
 
     def test_cast(self) -> None:
-        """[T6] client.cast() in every event that may be answered so."""
+        """[T6] An observer can call ``client.cast()`` in every event.
+
+        Only an ended client refuses it.
+        """
 
         def cast(client: Any) -> None:
             if "casts" not in vars(client.handler):
                 client.handler.casts = 0
-            if client.handler.casts < 5:  # what observes callbacks makes one with each
+            if client.handler.casts < 5:  # Each cast causes another ``wsx.callback`` event.
                 client.handler.casts += 1
                 try:
                     client.cast("from an observer")
@@ -463,7 +481,7 @@ class MeddlingTests(TelemetryCase):
         self.check(cast)
 
     def test_system_requests(self) -> None:
-        """[T6] looking at the client and replacing its state in every event."""
+        """[T6] An observer can get the status and replace the state in every event."""
 
         def look(client: Any) -> None:
             client.sys.get_status()
@@ -472,7 +490,7 @@ class MeddlingTests(TelemetryCase):
         self.check(look)
 
     def test_cast_is_delivered_once(self) -> None:
-        """What an observer casts when the connection is there comes after handle_connect, once."""
+        """A cast in ``wsx.connected`` is delivered once, after ``handle_connect``."""
         attach(
             self, "meddler", CONNECTED, lambda _, __, metadata, ___: metadata["client"].cast("x")
         )
@@ -481,7 +499,7 @@ class MeddlingTests(TelemetryCase):
         self.assertEqual(handler.names, ["handle_connect", "handle_cast"])
 
     def test_frames_in_order(self) -> None:
-        """What an observer sends when it is told of a frame goes out after that frame, whole."""
+        """A frame sent in ``wsx.frame.sent`` is written after the frame that the event is about."""
         sent = []
 
         def echo(_: str, __: Any, metadata: Any, ___: Any) -> None:
@@ -495,7 +513,7 @@ class MeddlingTests(TelemetryCase):
         self.successResultOf(sent[0])
 
     def test_a_frame_before_the_close(self) -> None:
-        """A frame whose telling closes the client goes out before the close frame."""
+        """If an observer of a sent frame closes the client, the close frame comes second."""
         attach(self, "meddler", SENT, lambda _, __, metadata, ___: metadata["client"].close())
         client = self.open(Recorder(handle_frame=lambda _, s: wsx.Reply(wsx.Text("reply"), s)))
         self.peer.send(text(""))
@@ -503,8 +521,8 @@ class MeddlingTests(TelemetryCase):
         self.assertEqual(client.status, "closing")
 
 
-class Looks(dict[str, Any]):
-    """Stands in for the table of observers, empty, and counts how often somebody looks."""
+class CountingTable(dict[str, Any]):
+    """An empty table of observers that counts how often it is read."""
 
     count = 0
 
@@ -522,13 +540,13 @@ class Looks(dict[str, Any]):
 
 
 class NothingAttachedTests(MemoryCase):
-    """Where nothing is attached, nothing is done."""
+    """Without observers, the client does no work for telemetry."""
 
     def setUp(self) -> None:
         super().setUp()
         self.work: list[str] = []
-        self.looks = Looks()
-        self.patch(telemetry, "observers", self.looks)
+        self.table = CountingTable()
+        self.patch(telemetry, "observers", self.table)
         for owner, name in (
             (telemetry, "execute"),
             (lifecycle.Lifecycle, "callback_finished"),
@@ -536,37 +554,40 @@ class NothingAttachedTests(MemoryCase):
         ):
             self.patch(owner, name, lambda *_, name=name, **__: self.work.append(name))
 
-    def looks_for(self, frames: int) -> int:
-        """Gives how often somebody looked while twice so many messages came in one read."""
-        batch = (text("x") + server_frame(2)) * frames
-        before = self.looks.count
-        self.peer.send(batch)
-        return self.looks.count - before
+    def reads_for(self, frames: int) -> int:
+        """Send ``2 * frames`` messages in one read.
 
-    def test_stand_in(self) -> None:
-        """The stand-in sees a look."""
+        Return how often the table of observers was read.
+        """
+        batch = (text("x") + server_frame(2)) * frames
+        before = self.table.count
+        self.peer.send(batch)
+        return self.table.count - before
+
+    def test_counting_table(self) -> None:
+        """The table in these tests counts reads."""
         telemetry.list_handlers()
-        self.assertGreater(self.looks.count, 0)
+        self.assertGreater(self.table.count, 0)
 
     def test_frames(self) -> None:
-        """A batch costs as many looks with hundreds of messages as with two, and no work."""
+        """A batch of hundreds of messages reads the table as often as one of two."""
         self.open(Recorder())
-        few, many = self.looks_for(1), self.looks_for(BATCH_SIZE // 2 - 1)
+        few, many = self.reads_for(1), self.reads_for(BATCH_SIZE // 2 - 1)
         self.assertEqual(few, many)
         self.assertLessEqual(many, 2)
         self.assertEqual(self.work, [])
 
-    def test_told_one_by_one(self) -> None:
-        """With nothing attached no frame is told, neither received nor sent."""
+    def test_no_event_per_frame(self) -> None:
+        """Without observers, no event is built for frames that are received or sent."""
         self.patch(reporter.Reporter, "_notify", lambda *_, **__: self.work.append("_notify"))
         client = self.open(Recorder(handle_frame=lambda _, s: wsx.Reply(wsx.Text("r"), s)))
         self.work.clear()
-        self.looks_for(100)
+        self.reads_for(100)
         client.send_frame(wsx.Text("x"))
         self.assertEqual(self.work, [])
 
     def test_a_whole_life(self) -> None:
-        """Nor is anything made to be told in the rest of a client's life."""
+        """Without observers, the other events of a client's life are not built either."""
         client = self.open(Recorder(), ping_interval=5.0)
         self.clock.advance(5)
         client.close()

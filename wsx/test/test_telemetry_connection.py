@@ -1,4 +1,4 @@
-"""Tests of the telemetry of connections, and of the content of every event."""
+"""Tests of the telemetry of connections, and of the measurements and metadata of every event."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from wsx.test.support.telemetry import (
 
 
 class ContentTests(TelemetryCase):
-    """Measurements and metadata, of each event."""
+    """Measurements and metadata of each event."""
 
     further: ClassVar[dict[str, set[str]]] = {
         CONNECTING: set(),
@@ -49,7 +49,7 @@ class ContentTests(TelemetryCase):
     }
 
     def whole_life(self, handler: Any = None, **options: Any) -> Any:
-        """A client's life with every event in it."""
+        """Run a client that emits every event, and return it."""
         client = self.open(handler or Recorder(), **options)
         client.send_frame(wsx.Text("out"))
         self.peer.send(text("in"))
@@ -60,10 +60,10 @@ class ContentTests(TelemetryCase):
         return client
 
     def test_metadata(self) -> None:
-        """[T1] [T2] [T3] [T4] [T5] every event has client, name, handler, conn, and its own."""
+        """[T1] [T2] [T3] [T4] [T5] The metadata have the common keys and those of the event."""
         self.watch()
         self.whole_life()
-        for event, _, metadata in self.told:
+        for event, _, metadata in self.recorded:
             with case(event):
                 common = {"client", "name", "handler", "conn"}
                 self.assertEqual(set(metadata), common | self.further[event])
@@ -76,7 +76,7 @@ class ContentTests(TelemetryCase):
             self.assertEqual(set(self.all_of(event, "client")), {client}, event)
 
     def test_name(self) -> None:
-        """``name`` is what the client was started with: a str, ``Global``, ``Via``, or None."""
+        """``name`` is the name passed to ``start``: a str, ``Global``, ``Via``, or None."""
         registry = SimpleNamespace(
             register_name=lambda key, client: True,
             unregister_name=lambda key: None,
@@ -86,14 +86,14 @@ class ContentTests(TelemetryCase):
         names = (None, "wsx.test.telemetry", wsx.Global(("t", 7)), wsx.Via(registry, "k"))
         for name in names:
             with case(name):
-                self.told.clear()
+                self.recorded.clear()
                 self.watch()
                 self.whole_life(name=name)
                 forget(self)
-                self.assertTrue(all(metadata["name"] == name for _, _, metadata in self.told))
+                self.assertTrue(all(metadata["name"] == name for _, _, metadata in self.recorded))
 
     def test_handler(self) -> None:
-        """``handler`` is the class, whether a class or an instance was started."""
+        """``handler`` is the handler class, also if an instance was passed to ``start``."""
 
         class Silent(wsx.Handler[Any]):
             def handle_frame(self, frame: Any, state: Any) -> None:
@@ -102,9 +102,11 @@ class ContentTests(TelemetryCase):
         self.watch()
         for handler in (Silent, Silent()):
             with case(handler):
-                self.told.clear()
+                self.recorded.clear()
                 self.whole_life(handler)
-                self.assertEqual({metadata["handler"] for _, _, metadata in self.told}, {Silent})
+                self.assertEqual(
+                    {metadata["handler"] for _, _, metadata in self.recorded}, {Silent}
+                )
 
     def test_handler_is_replaced(self) -> None:
         """``handler`` is the new class after a hot code change."""
@@ -119,7 +121,7 @@ class ContentTests(TelemetryCase):
         self.assertEqual(self.all_of(SENT, "handler"), [Newer])
 
     def test_conn_has_no_secret(self) -> None:
-        """``conn`` says where, and the server's answer once there is one, but has no secret."""
+        """``conn`` has the URL and, once received, the server's response, but no secrets."""
         self.watch()
         client = self.start(
             Recorder(),
@@ -130,7 +132,7 @@ class ContentTests(TelemetryCase):
         self.step()
         self.peer.drop()
         self.step()
-        for event, _, metadata in self.told:
+        for event, _, metadata in self.recorded:
             with case(event):
                 conn = metadata["conn"]
                 self.assertNotIn(SECRET, f"{conn.url} {conn.parsed.password} {conn.extra_headers}")
@@ -144,18 +146,18 @@ class ContentTests(TelemetryCase):
         self.assertEqual(own.resp_header("set-cookie"), SECRET)
 
     def test_time(self) -> None:
-        """The measurement ``time`` is in nanoseconds since the epoch."""
+        """The measurement ``time`` is the time in nanoseconds since the epoch."""
         self.patch(telemetry, "time", SimpleNamespace(time_ns=lambda: 1_700_000_000_123_456_789))
         self.watch()
         self.whole_life()
-        for event, measurements, _ in self.told:
+        for event, measurements, _ in self.recorded:
             self.assertEqual(measurements["time"], 1_700_000_000_123_456_789, event)
 
     def test_measurements(self) -> None:
-        """``wsx.callback`` has a ``duration`` too, the others nothing else."""
+        """``wsx.callback`` also has the measurement ``duration``."""
         self.watch()
         self.whole_life()
-        for event, measurements, _ in self.told:
+        for event, measurements, _ in self.recorded:
             expected = {"time", "duration"} if event == CALLBACK else {"time"}
             self.assertEqual(set(measurements), expected, event)
 
@@ -164,7 +166,7 @@ class ConnectTests(TelemetryCase):
     """``wsx.connecting`` and ``wsx.connected``."""
 
     def test_first(self) -> None:
-        """[T1] one of each for a first connection."""
+        """[T1] The first connection emits each event once."""
         self.watch(CONNECTING, CONNECTED)
         self.start(Recorder())
         self.assertEqual(self.events(), [CONNECTING])
@@ -174,7 +176,7 @@ class ConnectTests(TelemetryCase):
         self.assertEqual(self.events(), [CONNECTING, CONNECTED])
 
     def test_before_handle_connect(self) -> None:
-        """[T1] observers hear of a connection before ``handle_connect`` and its first frame."""
+        """[T1] ``wsx.connected`` precedes ``handle_connect`` and the first frame."""
         handler = Recorder()
         attach(
             self, self, [CONNECTED, RECEIVED], lambda event, *_: handler.calls.append((event, 0, 0))
@@ -186,7 +188,7 @@ class ConnectTests(TelemetryCase):
         self.assertEqual(handler.names, expected)
 
     def test_each_reconnect(self) -> None:
-        """[T1] [T6] one of each for each reconnect."""
+        """[T1] [T6] Each reconnect emits each event once."""
         self.watch(CONNECTING, CONNECTED)
         self.open(Recorder(handle_disconnect=again))
         for _ in range(3):
@@ -198,7 +200,7 @@ class ConnectTests(TelemetryCase):
         self.assertEqual(self.events(), [CONNECTING, CONNECTED] * 4)
 
     def test_failed_attempts(self) -> None:
-        """Attempts that fail are begun, and connect nothing."""
+        """A failed attempt emits ``wsx.connecting`` but not ``wsx.connected``."""
         self.watch(CONNECTING, CONNECTED)
         self.server.refusal = Refused()
         self.start(Recorder(handle_disconnect=again), handle_initial_conn_failure=True, async_=True)
@@ -208,14 +210,14 @@ class ConnectTests(TelemetryCase):
         self.assertEqual(self.events(), [CONNECTING] * 3)
 
     def test_another_conn(self) -> None:
-        """``conn`` is the one of ``Reconnect``, from the attempt on."""
+        """``conn`` is the Conn of the ``Reconnect`` result, beginning with the attempt."""
         other = wsx.Conn("ws://other.test/", endpoint=self.server, ping_interval=None)
         self.watch(CONNECTING, CONNECTED, DISCONNECTED)
         self.open(Recorder(handle_disconnect=lambda status, state: wsx.Reconnect(state, other, 0)))
         self.peer.drop()
         self.step()
         self.peer.answer()
-        hosts = [(event, metadata["conn"].parsed.host) for event, _, metadata in self.told]
+        hosts = [(event, metadata["conn"].parsed.host) for event, _, metadata in self.recorded]
         here, there = "example.test", "other.test"
         self.assertEqual(
             hosts,
@@ -229,7 +231,7 @@ class ConnectTests(TelemetryCase):
         )
 
     def test_suspended(self) -> None:
-        """A connection that is made while the client is suspended is told at once."""
+        """``wsx.connected`` is emitted immediately while the client is suspended."""
         self.watch(CONNECTED)
         client = self.successResultOf(self.start(Recorder(), async_=True))
         client.sys.suspend()
@@ -240,21 +242,21 @@ class ConnectTests(TelemetryCase):
         self.assertEqual(self.events(), [CONNECTED])
 
     def test_start_that_never_began(self) -> None:
-        """A taken name begins nothing: nothing is told."""
+        """A start that fails because the name is taken emits no events."""
         self.open(Recorder(), name="wsx.test.telemetry")
         self.watch()
         self.failureResultOf(
             self.start(Recorder(), name="wsx.test.telemetry"), wsx.AlreadyStartedError
         )
-        self.assertEqual(self.told, [])
+        self.assertEqual(self.recorded, [])
         self.end(wsx.whereis("wsx.test.telemetry"))
 
 
 class DisconnectTests(TelemetryCase):
-    """``wsx.disconnected``: each connection that ended, each attempt that failed."""
+    """``wsx.disconnected``: emitted when a connection ends and when an attempt fails."""
 
     def ways(self) -> dict[str, Callable[[Any], object]]:
-        """Gives the ways in which an open connection ends, with handle_disconnect to follow."""
+        """Return the ways in which an open connection ends with ``handle_disconnect``."""
         return {
             "the peer drops it": lambda client: self.peer.drop(),
             "the peer closes it": lambda client: self.peer.send(close(1000, "bye")),
@@ -269,11 +271,11 @@ class DisconnectTests(TelemetryCase):
         return wsx.Close(state) if message == "close" else wsx.Reply("no frame", state)  # type: ignore[arg-type]
 
     def test_each_way(self) -> None:
-        """[T2] every end of a connection is told once, with the reason handle_disconnect gets."""
+        """[T2] Every end emits one event, with the reason of ``handle_disconnect``."""
         self.watch(DISCONNECTED)
         for what, happen in self.ways().items():
             with case(what):
-                self.told.clear()
+                self.recorded.clear()
                 handler = Recorder(handle_cast=self.answer_cast)
                 client = self.open(handler, ping_interval=5.0, ping_timeout=5.0)
                 happen(client)
@@ -286,7 +288,7 @@ class DisconnectTests(TelemetryCase):
         self.flushLoggedErrors()
 
     def test_data_timeout(self) -> None:
-        """[T2] silence past ``data_timeout`` is told as such."""
+        """[T2] The reason of a connection that exceeds ``data_timeout`` is DataTimeout."""
         self.watch(DISCONNECTED)
         self.open(Recorder(), data_timeout=3.0)
         self.let_time_pass()
@@ -294,7 +296,7 @@ class DisconnectTests(TelemetryCase):
         self.assertIsInstance(reason, wsx.DataTimeout)
 
     def test_conn(self) -> None:
-        """[T2] ``conn`` has the server's answer for a connection, and none for an attempt."""
+        """[T2] ``conn`` has the server's response, and none for a failed attempt."""
         self.watch(DISCONNECTED)
         self.open(Recorder(handle_disconnect=again))
         self.peer.drop()
@@ -305,7 +307,7 @@ class DisconnectTests(TelemetryCase):
         self.assertEqual(statuses, [101, None])
 
     def refuse_tcp(self) -> None:
-        pass  # the endpoint did
+        pass  # The endpoint has refused the connection.
 
     def refuse_with_status(self) -> None:
         self.peer.send(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
@@ -320,7 +322,7 @@ class DisconnectTests(TelemetryCase):
         self.clock.advance(6)
 
     def failures(self) -> list[tuple[Callable[[], None], type]]:
-        """Gives the ways in which an attempt fails, with the reason's class."""
+        """Return the ways in which an attempt can fail, with the class of the reason."""
         return [
             (self.refuse_tcp, wsx.ConnError),
             (self.refuse_with_status, wsx.RequestError),
@@ -330,7 +332,7 @@ class DisconnectTests(TelemetryCase):
         ]
 
     def fail_one(self, fail: Callable[[], None], **options: Any) -> Deferred[Any]:
-        self.told.clear()
+        self.recorded.clear()
         self.server.refusal = Refused() if fail == self.refuse_tcp else None
         started = self.start(Recorder(), **options)
         fail()
@@ -338,7 +340,7 @@ class DisconnectTests(TelemetryCase):
         return started
 
     def test_first_attempt(self) -> None:
-        """[T2] a first attempt that fails is told once, whether somebody handles that or not."""
+        """[T2] A failed first attempt emits one event, whether the handler is asked or not."""
         self.watch(*LIFE)
         for fail, kind in self.failures():
             for handled in (False, True):
@@ -350,10 +352,10 @@ class DisconnectTests(TelemetryCase):
                     self.assertEqual(self.all_of(TERMINATE, "reason"), [error])
 
     def test_later_attempts(self) -> None:
-        """[T2] [T6] each later attempt that fails is told once."""
+        """[T2] [T6] Each later attempt that fails emits one event."""
         for fail, kind in self.failures():
             with case(fail.__name__):
-                self.told.clear()
+                self.recorded.clear()
                 self.server.refusal = None
                 client = self.open(Recorder(handle_disconnect=again))
                 self.watch(*LIFE)
@@ -371,11 +373,11 @@ class DisconnectTests(TelemetryCase):
                 forget(self)
 
     def test_close_while_connecting(self) -> None:
-        """[T2] close() while connecting counts as lost with LocalClose, and is told once."""
+        """[T2] ``close()`` while connecting emits one event with the reason LocalClose."""
         for silent in (True, False):
             for handled in (True, False):
                 with case((silent, handled)):
-                    self.told.clear()
+                    self.recorded.clear()
                     self.watch(*LIFE)
                     self.server.silent = silent
                     options = {"handle_initial_conn_failure": handled}
@@ -388,7 +390,7 @@ class DisconnectTests(TelemetryCase):
                     forget(self)
 
     def test_close_while_waiting(self) -> None:
-        """[T2] close() while waiting to connect again counts as a loss as well."""
+        """[T2] ``close()`` while waiting to reconnect emits an event with LocalClose."""
         self.watch(DISCONNECTED)
         answers = iter([wsx.Reconnect(None, after=60.0), wsx.Ok(None)])
         client = self.open(Recorder(handle_disconnect=lambda *_: next(answers)))

@@ -1,4 +1,4 @@
-"""Tests of the telemetry of whole lives of a client, up to its end."""
+"""Tests of the telemetry of the whole life of a client."""
 
 from __future__ import annotations
 
@@ -32,30 +32,33 @@ from wsx.test.support.telemetry import (
 
 
 class TerminateTests(TelemetryCase):
-    """``wsx.terminate``: a client has ended, once."""
+    """``wsx.terminate``: emitted once, when a client has ended."""
 
     def setUp(self) -> None:
         super().setUp()
         self.watch(*LIFE)
 
     def ended(self) -> Any:
-        """Gives the reason that was told: once, last, and the same as ``terminated()``'s."""
+        """Return the reason of the event.
+
+        It is emitted once, last, and ``terminated()`` has the same.
+        """
         client = self.assert_complete()
         self.assertEqual(client.status, "terminated")
         return self.all_of(TERMINATE, "reason")[0]
 
     def test_normal(self) -> None:
-        """[T5] a client that closed normally."""
+        """[T5] A client that closes normally emits the event with LocalClose."""
         self.open(Recorder()).close()
         self.peer.drop()
         self.step()
         self.assertEqual(self.ended(), wsx.LocalClose())
 
     def test_crash(self) -> None:
-        """[T5] [T6] a crash: the connection ended for that reason, then the client did."""
+        """[T5] [T6] After a crash, both events have the exception as reason."""
         for answer in (ZeroDivisionError(), "nonsense"):
             with case(answer):
-                self.told.clear()
+                self.recorded.clear()
                 self.open(Recorder(handle_frame=answer))
                 self.peer.send(text("") + text(""))
                 self.peer.drop()
@@ -66,10 +69,10 @@ class TerminateTests(TelemetryCase):
         self.flushLoggedErrors()
 
     def test_crash_in_each_callback(self) -> None:
-        """[T5] [T6] a crash in any callback ends the client once."""
+        """[T5] [T6] A crash in any callback emits the event once."""
         for name in ("handle_connect", "handle_disconnect", "terminate"):
             with case(name):
-                self.told.clear()
+                self.recorded.clear()
                 self.start(Recorder(**{name: ZeroDivisionError()})).addErrback(lambda _: None)
                 self.peer.answer()
                 self.step()
@@ -79,21 +82,21 @@ class TerminateTests(TelemetryCase):
         self.flushLoggedErrors(ZeroDivisionError)
 
     def test_exit_from_terminate(self) -> None:
-        """[T5] the reason is the last one: an ``Exit`` from ``terminate`` replaces it."""
+        """[T5] An ``Exit`` raised in ``terminate`` replaces the reason."""
         self.open(Recorder(terminate=wsx.Exit("another")))
         self.peer.drop()
         self.step()
         self.assertEqual(self.ended(), "another")
 
     def test_sys_terminate(self) -> None:
-        """[T5] a system request ends it with the given reason."""
+        """[T5] ``sys.terminate`` emits the event with the given reason."""
         self.open(Recorder()).sys.terminate("why not")
         self.peer.drop()
         self.step()
         self.assertEqual(self.ended(), "why not")
 
     def test_never_initialised(self) -> None:
-        """[T5] [T6] a client whose first attempt failed has ended too, without ``terminate``."""
+        """[T5] [T6] A failed first attempt emits the event, without ``terminate``."""
         handler = Recorder()
         self.server.refusal = Refused()
         self.failureResultOf(self.start(handler), wsx.ConnError)
@@ -101,10 +104,10 @@ class TerminateTests(TelemetryCase):
         self.assertNotIn("terminate", handler.names)
 
     def test_start_is_cancelled(self) -> None:
-        """[T5] [T6] so has one whose start was cancelled."""
+        """[T5] [T6] A cancelled start emits the event."""
         for silent in (True, False):
             with case(silent):
-                self.told.clear()
+                self.recorded.clear()
                 self.server.silent = silent
                 started = self.start(Recorder())
                 started.cancel()
@@ -113,7 +116,7 @@ class TerminateTests(TelemetryCase):
                 self.assertIsInstance(self.ended(), wsx.Shutdown)
 
     def test_name_is_free(self) -> None:
-        """[T5] when it is told, the client's name is free again."""
+        """[T5] When the event is emitted, the client's name is free."""
         found: list[Any] = []
         attach(self, "look", TERMINATE, lambda *_: found.append(wsx.whereis("wsx.test.telemetry")))
         client = self.open(Recorder(), name="wsx.test.telemetry")
@@ -121,7 +124,7 @@ class TerminateTests(TelemetryCase):
         self.assertEqual(found, [None])
 
     def test_the_deferreds_fire_after_it(self) -> None:
-        """[T5] whoever waits for ``terminated()`` finds that it was told."""
+        """[T5] The event is emitted before the Deferreds of ``terminated()`` fire."""
         client = self.open(Recorder())
         seen: list[int] = []
         client.terminated().addCallback(lambda _: seen.append(self.events().count(TERMINATE)))
@@ -130,7 +133,7 @@ class TerminateTests(TelemetryCase):
 
 
 class EveryStateTests(TelemetryCase):
-    """[T6] whatever ends a client in whatever state: one end, and no connection left open."""
+    """[T6] Every way to end a client in any state emits one event."""
 
     def connecting(self) -> Any:
         self.server.silent = True
@@ -207,7 +210,7 @@ class EveryStateTests(TelemetryCase):
         return client
 
     def check(self, *ends: Callable[[Any], object]) -> None:
-        """Brings a client into each state and lets these things happen there."""
+        """For each state: bring a client into it, apply the ends, and check the events."""
         for reach in (
             self.connecting,
             self.shaking_hands,
@@ -226,7 +229,7 @@ class EveryStateTests(TelemetryCase):
         ):
             with case(reach.__name__):
                 self.server.__init__(self.clock)  # type: ignore[misc]
-                self.told.clear()
+                self.recorded.clear()
                 self.watch(*LIFE, RECEIVED, SENT)
                 client = reach()
                 for end in ends:
@@ -236,31 +239,31 @@ class EveryStateTests(TelemetryCase):
                 forget(self)
 
     def test_stop(self) -> None:
-        """[T6] stop."""
+        """[T6] ``stop`` in each state."""
         self.check(lambda client: client.stop())
 
     def test_stop_twice(self) -> None:
-        """[T6] stop, and again a step later."""
+        """[T6] ``stop`` in each state, and again one step later."""
         self.check(lambda client: client.stop(), lambda _: self.step(), lambda c: c.stop())
 
     def test_abort(self) -> None:
-        """[T6] abort."""
+        """[T6] ``abort`` in each state."""
         self.check(lambda client: client.abort())
 
     def test_stop_and_abort(self) -> None:
-        """[T6] abort after stop."""
+        """[T6] ``abort`` right after ``stop``."""
         self.check(lambda client: client.stop(), lambda client: client.abort())
 
     def test_close_and_stop(self) -> None:
-        """[T6] stop after close."""
+        """[T6] ``stop`` one step after ``close``."""
         self.check(lambda client: client.close(), lambda _: self.step(), lambda c: c.stop())
 
     def test_sys_terminate(self) -> None:
-        """[T6] a system request, which an ended client refuses."""
+        """[T6] ``sys.terminate`` in each state; an ended client refuses it."""
         self.check(lambda client: client.sys.terminate("x").addErrback(lambda _: None))
 
     def test_stop_while_the_peer_drops(self) -> None:
-        """[T6] the connection is lost right after stop."""
+        """[T6] The server drops TCP right after ``stop``."""
 
         def drop(_: Any) -> None:
             if self.server.peers:
@@ -270,10 +273,10 @@ class EveryStateTests(TelemetryCase):
 
 
 class LongLifeTests(TelemetryCase):
-    """[T6] one life with everything in it."""
+    """[T6] Clients with several connections."""
 
     def test_everything(self) -> None:
-        """[T6] the whole story in order, callbacks apart: nothing is missing, nothing is double."""
+        """[T6] All events except those of callbacks are emitted once and in order."""
 
         def disconnect(status: Any, state: Any) -> Any:
             return wsx.Reconnect(state + 1, after=1.0) if state < 3 else wsx.Ok(state)
@@ -288,10 +291,10 @@ class LongLifeTests(TelemetryCase):
         started = self.start(handler, 0, handle_initial_conn_failure=True, ping_interval=20.0)
         self.step()
         self.server.refusal = None
-        self.clock.advance(1)  # the second attempt, which the server refuses
+        self.clock.advance(1)  # The server refuses the second attempt.
         self.peer.send(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
         self.step()
-        self.clock.advance(1)  # the third works
+        self.clock.advance(1)  # The third attempt succeeds.
         self.peer.answer(text("early"))
         self.step()
         client = self.successResultOf(started)
@@ -326,7 +329,7 @@ class LongLifeTests(TelemetryCase):
         self.assert_complete()
 
     def test_two_clients(self) -> None:
-        """[T6] each client's story is its own."""
+        """[T6] The events of two clients do not mix."""
         self.watch(*LIFE)
         first = self.open(Recorder())
         peer = self.peer
@@ -337,5 +340,5 @@ class LongLifeTests(TelemetryCase):
         self.step()
         whole = [CONNECTING, CONNECTED, DISCONNECTED, TERMINATE]
         for client in (first, second):
-            mine = [event for event, _, metadata in self.told if metadata["client"] is client]
+            mine = [event for event, _, metadata in self.recorded if metadata["client"] is client]
             self.assertEqual(mine, whole)

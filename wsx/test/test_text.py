@@ -1,4 +1,4 @@
-"""Tests of wsx._text: how values that come from outside look in messages."""
+"""Tests of wsx._text: how external values are shown in messages."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class EscapeTests(SynchronousTestCase):
         self.assertEqual(escape(text), shown)
 
     def test_every_control_character(self) -> None:
-        """No control character and no bidirectional control of Unicode is left."""
+        """No control character and no bidirectional control of Unicode remains."""
         bidirectional = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
         for code in range(0x110000):
             char = chr(code)
@@ -66,33 +66,33 @@ class EscapeTests(SynchronousTestCase):
 
     @each(["plain", "é", "日本語", "😀", "a b", "\\n", '"'])
     def test_unchanged(self, text: str) -> None:
-        """Everything else stays as it is."""
+        """Every other character is unchanged."""
         self.assertEqual(escape(text), text)
 
 
 class TruncateTests(SynchronousTestCase):
-    """``truncate`` and ``shorten`` leave out the middle."""
+    """``truncate`` and ``shorten`` replace the middle of a long text."""
 
     @each([(10, "0123456789"), (9, "012...789"), (8, "01...789"), (3, "...")])
     def test_limit(self, limit: int, shown: str) -> None:
-        """A text of the limit's length is whole; a longer one is cut to the limit."""
+        """A text as long as the limit is complete; a longer one is truncated to the limit."""
         self.assertEqual(truncate("0123456789", limit), shown)
         self.assertEqual(len(shown), limit)
 
     def test_default_limit(self) -> None:
-        """Without a limit it is 75 characters."""
+        """The default limit is 75 characters."""
         self.assertEqual(truncate("x" * 75), "x" * 75)
         self.assertEqual(len(truncate("x" * 76)), 75)
 
     def test_shorten_boundary(self) -> None:
-        """A repr of 75 characters is whole, one of 76 is cut to 75."""
+        """A repr of 75 characters is complete; one of 76 is truncated to 75."""
         whole, cut = shorten("x" * 73), shorten("x" * 74)
         self.assertEqual(whole, repr("x" * 73))
         self.assertEqual(len(cut), 75)
         self.assertIn("...", cut)
 
     def test_shorten_keeps_both_ends(self) -> None:
-        """A cut is in the middle."""
+        """Both ends of the text are kept."""
         text = shorten("begin" + "x" * 200 + "end")
         self.assertTrue(text.startswith("'begin"), text)
         self.assertTrue(text.endswith("end'"), text)
@@ -103,7 +103,7 @@ class TruncateTests(SynchronousTestCase):
 
 
 class QuoteTests(SynchronousTestCase):
-    """``quote`` shows a value as messages do."""
+    """``quote`` formats a value for a message."""
 
     @each(
         [
@@ -121,12 +121,12 @@ class QuoteTests(SynchronousTestCase):
         self.assertEqual(quote(value), shown)
 
     def test_long(self) -> None:
-        """What is inside the quotes is cut to the limit."""
+        """The text inside the quotes is truncated to the limit."""
         self.assertEqual(quote("0123456789", 9), '"012...789"')
         self.assertEqual(quote(list(range(100)), 9), "[0,...99]")
 
     def test_repr_with_control_characters(self) -> None:
-        """A ``repr`` that is written by a user's class is escaped as well."""
+        """The ``repr`` of a user-defined class is escaped."""
 
         class Rude:
             def __repr__(self) -> str:
@@ -136,7 +136,7 @@ class QuoteTests(SynchronousTestCase):
 
 
 class LineTests(SynchronousTestCase):
-    """``line`` makes one line of foreign text."""
+    """``line`` makes one line of external text."""
 
     @each(
         [
@@ -146,7 +146,7 @@ class LineTests(SynchronousTestCase):
         ]
     )
     def test_line(self, label: str, text: str, shown: str) -> None:
-        """White space is joined, the rest is escaped and cut."""
+        """White space is joined; the rest is escaped and truncated."""
         self.assertEqual(line(text, 11 if label == "long" else 75), shown)
 
 
@@ -165,7 +165,7 @@ class ExpectedTests(SynchronousTestCase):
         ]
     )
     def test_form(self, subject: str, expectation: str, value: object, message: str) -> None:
-        """It names the subject, what was expected, and what was given."""
+        """The message has the subject, the expectation and the value."""
         self.assertEqual(expected(subject, expectation, value), message)
 
     def test_without_value(self) -> None:
@@ -175,17 +175,17 @@ class ExpectedTests(SynchronousTestCase):
         self.assertEqual(expected_type("cacerts", "PEM", b"x"), "cacerts: expected PEM, got bytes")
 
     def test_value_is_escaped_and_cut(self) -> None:
-        """What was given is on one line and short, whatever it is."""
+        """Any value is shown on one line and shortened."""
         message = expected("url", "a URL", "\x1b" * 1000)
         self.assertTrue(message.isprintable(), message)
         self.assertLess(len(message), 110)
 
 
 class DescribeTests(SynchronousTestCase):
-    """``describe`` tells in one line why something ended."""
+    """``describe`` says in one line why something ended."""
 
     def test_describe(self) -> None:
-        """A reason in one line, whatever it is."""
+        """Any reason is described in one line."""
         cases: list[tuple[object, str]] = [
             (wsx.PingTimeout(), str(wsx.PingTimeout())),
             (ValueError("two\n lines"), "ValueError: two lines"),
@@ -197,14 +197,14 @@ class DescribeTests(SynchronousTestCase):
                 self.assertEqual(describe(reason), shown)
 
     def test_describe_close(self) -> None:
-        """A close is told with its code and message."""
+        """A close is described with its code and message."""
         for reason in (wsx.LocalClose(1001, "bye"), wsx.RemoteClose(1001, "bye")):
             with case(reason):
                 self.assertIn("1001", describe(reason))
                 self.assertIn("bye", describe(reason))
 
     def test_full_stop(self) -> None:
-        """The full stop at the end of an exception's text is left out."""
+        """A full stop at the end of an exception's text is removed."""
         self.assertEqual(describe(OSError("gone.")), "OSError: gone")
 
     def test_escaped(self) -> None:
@@ -212,11 +212,11 @@ class DescribeTests(SynchronousTestCase):
         self.assertEqual(describe(ValueError("a\x1b[2Jb")), "ValueError: a\\x1b[2Jb")
 
     def test_long(self) -> None:
-        """A long text is cut to 300 characters."""
+        """A long text is truncated to 300 characters."""
         self.assertEqual(len(describe(ValueError("x" * 60_000))), 300)
 
     def test_reason_without_text(self) -> None:
-        """A reason of a class without ``__str__`` is shown as its ``repr``."""
+        """A reason without ``__str__`` is shown as its ``repr``."""
 
         class Reason:
             def __repr__(self) -> str:
@@ -225,7 +225,7 @@ class DescribeTests(SynchronousTestCase):
         self.assertEqual(describe(Reason()), "Reason()")
 
     def test_text_that_raises(self) -> None:
-        """An exception whose ``str`` raises is described all the same."""
+        """An exception whose ``str`` raises is described."""
 
         class Unspeakable(Exception):
             def __str__(self) -> str:
@@ -235,7 +235,7 @@ class DescribeTests(SynchronousTestCase):
 
 
 class SafelyTests(SynchronousTestCase):
-    """``safely`` calls what may raise."""
+    """``safely`` calls a function that may raise."""
 
     def test_result(self) -> None:
         """It returns what the function returns."""
@@ -243,7 +243,7 @@ class SafelyTests(SynchronousTestCase):
 
     @each([repr, str])
     def test_raises(self, function: type[str]) -> None:
-        """It names the class, the function and the exception if that raises."""
+        """If the function raises, the text names the class, the function and the exception."""
         self.assertEqual(
             safely(function, Broken()), f"<Broken: {function.__name__}() raised OSError>"
         )

@@ -51,14 +51,14 @@ class MessageTests(SynchronousTestCase):
         ]
     )
     def test_url(self, label: str, url: str, message: str) -> None:
-        """A wrong URL is shown, without its secrets, with the rule that it breaks."""
+        """The message shows the redacted URL and the rule that it breaks."""
         error = self.assertRaises(wsx.URLError, parse_url, url)
         self.assertEqual(str(error), f"URL {message}")
         self.assertEqual((error.url, error.subject), (url, "URL"))
 
     @each([("int", 5), ("NoneType", None), ("bytes", f"ws://u:{SECRET}@h/".encode())])
     def test_other_type(self, name: str, url: object) -> None:
-        """Of a value that is not a str the type is shown."""
+        """For a value that is not a str, the type is shown."""
         error = self.assertRaises(wsx.URLError, parse_url, url)
         self.assertEqual(str(error), f"URL: expected a str, got {name}")
 
@@ -75,17 +75,17 @@ class MessageTests(SynchronousTestCase):
         ]
     )
     def test_proxy(self, label: str, proxy: str, message: str) -> None:
-        """A wrong proxy is named as such."""
+        """The message about a wrong proxy says so."""
         error = self.assertRaises(wsx.URLError, parse_proxy, proxy)
         self.assertEqual(str(error), f"proxy {message}")
         self.assertEqual((error.url, error.subject), (proxy, "proxy"))
 
     def test_proxy_of_another_type(self) -> None:
-        """So is one that is not a str."""
+        """A proxy that is not a str is refused with its type."""
         error = self.assertRaises(wsx.URLError, parse_proxy, 5)
         self.assertEqual(str(error), "proxy: expected a str, got int")
 
     def test_long_url(self) -> None:
-        """A long URL is cut."""
+        """A long URL is truncated."""
         error = self.assertRaises(wsx.URLError, parse_url, f"ftp://h/{'x' * 100_000}")
         self.assertLess(len(str(error)), 400)

@@ -1,4 +1,4 @@
-"""What users write, for the type checker only: ``mypy --strict`` must find nothing here."""
+"""Code as users write it, for the type checker only: ``mypy --strict`` must report nothing."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import wsx
 
 @dataclass
 class Book:
-    """A handler's state."""
+    """The state of a handler."""
 
     lines: int = 0
 
 
 class Sync(wsx.Handler[Book]):
-    """Callbacks that answer directly, each with the narrowest type."""
+    """Callbacks that return results directly, each with the narrowest type."""
 
     def handle_connect(self, conn: wsx.Conn, state: Book) -> wsx.Reply[Book]:
         return wsx.Reply([wsx.Text("subscribe"), wsx.Ping()], state)
@@ -45,7 +45,7 @@ class Sync(wsx.Handler[Book]):
 
 
 class Async(wsx.Handler[int | None]):
-    """Callbacks that are coroutines, or answer with Deferreds."""
+    """Callbacks that are coroutines or return Deferreds."""
 
     async def handle_frame(self, frame: wsx.Text | wsx.Binary, state: int | None) -> wsx.Ok[int]:
         await self.client.send_frame(wsx.Binary(b"seen"))
@@ -59,7 +59,7 @@ class Async(wsx.Handler[int | None]):
 
 
 async def use() -> object:
-    """Starts clients and talks to them."""
+    """Start clients and use them."""
     client: wsx.Client[Book] = await wsx.start("wss://example.com/", Sync, Book())
     client.cast("anything")
     await client.send_frame(wsx.Text("hello"), timeout=None)
@@ -87,7 +87,7 @@ class Annotated(wsx.Handler[int], restart="transient"):
 
 
 async def look_inside(client: wsx.Client[int]) -> int:
-    """System requests know the type of the state."""
+    """Make system requests, which know the type of the state."""
     client.sys.trace(True)
     await client.sys.change_code(Annotated, extra={"why": "new"})
     await client.sys.replace_state(lambda state: state + 1)
@@ -97,12 +97,12 @@ async def look_inside(client: wsx.Client[int]) -> int:
 def count(
     event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: list[str]
 ) -> None:
-    """An observer."""
+    """Observe an event."""
     config.append(f"{event} {measurements['time']} {metadata['name']}")
 
 
 async def supervise() -> dict[str, int]:
-    """A tree of supervisors."""
+    """Start a tree of supervisors."""
     wsx.telemetry.attach("count", ["wsx.connected"], count, [])
     inner = wsx.Supervisor([Annotated.child_spec("wss://example.com/", 0)], id="inner")
     outer = wsx.Supervisor([inner], "one_for_all", max_restarts=1, backoff=wsx.Backoff())

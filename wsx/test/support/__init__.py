@@ -1,17 +1,19 @@
-"""What the tests share; nothing here is a test.
+"""Code that several test modules share; nothing in this package is a test.
 
-Import from this package what most tests need, and from its modules what belongs to one topic:
+Import what most tests need from this package, and the rest from its modules:
 
 - ``wire``: frames as they are on the wire.
-- ``memory``: an in-memory server, driven by hand.
+- ``memory``: an in-memory server, driven by the test.
 - ``cases``: base classes.
 - ``each``: one test per case of a table.
-- ``handlers``: handlers that note how they are called.
+- ``handlers``: handlers that record how they are called.
 - ``sockets``: servers and clients on real loopback sockets.
 - ``tls``: TLS in memory.
 - ``options``: the options of a ``Conn`` and their defaults.
-- ``clients``, ``ends``, ``connections``, ``decoding``, ``delivery``, ``streams``: what the tests of
-  one part of the library share.
+- ``clients``, ``ends``, ``connections``, ``decoding``, ``delivery``, ``streams``, ``system``,
+  ``telemetry``: clients and parts of them.
+- ``children``, ``services``, ``supervision``: services and supervisors.
+- ``twistd``, ``twistd_config``, ``twistd_runner``: the twistd plugin.
 """
 
 from wsx.test.support.cases import URL, LoopbackCase, MemoryCase, case, collect_garbage

@@ -19,7 +19,7 @@ URL = "ws://example.test/feed"
 
 @contextmanager
 def case(label: object) -> Iterator[None]:
-    """Says which of many similar inputs a failure is about (trial knows no ``subTest``)."""
+    """Name the input in a failure; trial has no ``subTest``."""
     try:
         yield
     except Exception as error:
@@ -27,17 +27,17 @@ def case(label: object) -> Iterator[None]:
 
 
 def collect_garbage() -> None:
-    """Makes an error that was lost in a dropped Deferred or coroutine show itself.
+    """Collect garbage, so that errors of dropped Deferreds and coroutines are reported.
 
-    What survives is not looked at again, so that this costs what one test made, and not more with
-    every test that has run.
+    Objects that survive are not examined again, so that the cost does not grow with the number of
+    tests that have run.
     """
     gc.collect()
     gc.freeze()
 
 
 class MemoryCase(SynchronousTestCase):
-    """Tests of a client against an in-memory server, with a clock."""
+    """Base class for tests of a client with an in-memory server and a clock."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -47,7 +47,7 @@ class MemoryCase(SynchronousTestCase):
         collect_garbage()
 
     def start(self, handler: Any, state: Any = None, **options: Any) -> Deferred[wsx.Client[Any]]:
-        """Starts a client; keepalive is off unless asked for."""
+        """Start a client; keepalive is off by default."""
         options = {
             "reactor": self.clock,
             "endpoint": self.server,
@@ -56,14 +56,14 @@ class MemoryCase(SynchronousTestCase):
         return wsx.start(options.pop("url", URL), handler, state, **options)
 
     def open(self, handler: Any, state: Any = None, **options: Any) -> wsx.Client[Any]:
-        """Starts a client and completes its opening handshake."""
+        """Start a client and complete its opening handshake."""
         started = self.start(handler, state, **options)
         self.server.peer.answer()
         self.step()
         return self.successResultOf(started)
 
     def step(self) -> None:
-        """Lets everything happen that needs no time; a few steps' worth."""
+        """Run several reactor iterations without advancing the time."""
         for _ in range(10):
             self.clock.advance(0)
 
@@ -74,7 +74,7 @@ class MemoryCase(SynchronousTestCase):
 
 
 class LoopbackCase(TestCase):
-    """Tests over real loopback sockets."""
+    """Base class for tests over real loopback sockets."""
 
     timeout = 30
 

@@ -11,11 +11,11 @@ from wsx.child import ChildSpec
 
 
 class FakeClient:
-    """A running child: it ends when the test fires ``end``, and stops when it fires ``stopped``.
+    """A running child that ends when ``end`` fires and stops when ``stopped`` fires.
 
     Attributes:
         calls: ``"begin"``, ``"stop"`` and ``"abort"``, in order.
-        reactor: What it uses for time.
+        reactor: The reactor that it uses for time.
     """
 
     gave_up = False
@@ -45,10 +45,10 @@ class FakeClient:
 
 
 def make_spec(id: Any = "feed", start: Any = None, **fields: Any) -> ChildSpec:
-    """Return the specification of a child, by default one that starts a FakeClient at once."""
+    """Return the specification of a child that by default starts a FakeClient at once."""
     return ChildSpec(id, start or (lambda parent: succeed(FakeClient())), **fields)
 
 
 def make_child(id: Any = "feed", **fields: Any) -> Child:
-    """Return a child with these fields of its specification. It does not run."""
+    """Return a child whose specification has these fields. It does not run."""
     return Child(make_spec(id, **fields), lambda child, reason: None)

@@ -1,4 +1,4 @@
-"""What the tests of a client share."""
+"""Base class and helpers for the tests of a client."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ MESSAGE_CALLBACKS = (
 
 
 def bytes_of(frame: wsx.Frame) -> bytes:
-    """A frame's payload as it goes on the wire."""
+    """Return the payload of a frame as bytes."""
     return frame.payload.encode() if isinstance(frame.payload, str) else frame.payload
 
 
 class ClientCase(MemoryCase):
-    """What the tests below share."""
+    """Base class for tests of a client."""
 
     def given(self, **row: Any) -> AbstractContextManager[None]:
-        """Names the row of a table in its failure."""
+        """Name the row of a table in its failure."""
         return case(row)
 
     def provoke(self, callback: str, client: wsx.Client[Any]) -> None:
-        """Makes the event happen that a callback is for; ``handle_connect`` had its own."""
+        """Cause the event that a callback handles; ``handle_connect`` was already called."""
         events: dict[str, Callable[[], object]] = {
             "handle_connect": lambda: None,
             "handle_frame": lambda: self.peer.send(text("event")),
@@ -49,7 +49,7 @@ class ClientCase(MemoryCase):
         self.step()
 
     def state_of(self, recorder: Recorder, client: wsx.Client[Any]) -> Any:
-        """Gives the state that the next callback gets."""
+        """Return the state that the next callback receives."""
         client.info("probe")
         self.step()
         name, message, state = recorder.calls[-1]
@@ -57,14 +57,14 @@ class ClientCase(MemoryCase):
         return state
 
     def end(self, client: wsx.Client[Any]) -> None:
-        """Ends a client whose last connection is open."""
+        """Stop a client whose last connection is open."""
         ended = client.stop()
         self.peer.drop()
         self.step()
         self.successResultOf(ended)
 
     def failed_start(self, started: Deferred[Any], *kinds: type[BaseException]) -> Any:
-        """Gives the error of a start that failed, and checks that nothing of it is left."""
+        """Return the error of a failed start, and assert that nothing is left of the client."""
         self.step()
         error = self.failureResultOf(started, *kinds).value
         self.assertEqual(self.clock.getDelayedCalls(), [], "timers are left")

@@ -139,12 +139,12 @@ class ProtocolCase(SynchronousTestCase):
         return error
 
     def assert_closed_gently(self, peer: Peer) -> None:
-        """The connection was closed with FIN; no timer is left."""
+        """Assert that the connection was closed with FIN and no timer is left."""
         assert_closed_gently(self, peer, self.clock)
 
 
 class Deflater:
-    """The server's side of permessage-deflate, written with zlib only."""
+    """The server's side of permessage-deflate, implemented with zlib only."""
 
     def __init__(self, takeover: bool = True, bits: int = 15) -> None:
         self._takeover = takeover

@@ -35,12 +35,12 @@ DATA = (TEXT, BINARY)
 
 
 class RecordingDecoder:
-    """A decoder that keeps what its batches say.
+    """A decoder that records the results of its batches.
 
     Attributes:
-        failure: The protocol error, once there is one.
-        close: The server's close frame, once it is there.
-        fragmented: All messages that came in fragments.
+        failure: The protocol error, or None.
+        close: The server's close frame, or None.
+        fragmented: All fragmented messages.
         batch: The last batch.
     """
 
@@ -52,7 +52,7 @@ class RecordingDecoder:
         self.batch = Batch()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Decode one read, or the next batch of one; return the frames."""
+        """Decode one read, or the next batch of a read; return the frames."""
         return self._record(self.decoder.feed(data))
 
     def get_buffer(self) -> memoryview | None:
@@ -60,7 +60,7 @@ class RecordingDecoder:
         return self.decoder.get_buffer()
 
     def buffer_updated(self, size: int) -> list[Frame]:
-        """Decode what was written to that memory; return the frames."""
+        """Decode what was written to that memory, and return the frames."""
         return self._record(self.decoder.buffer_updated(size))
 
     def _record(self, batch: Batch) -> list[Frame]:
@@ -74,7 +74,7 @@ class RecordingDecoder:
 
     @property
     def more(self) -> bool:
-        """Whether further frames wait."""
+        """Whether further frames are waiting."""
         return self.batch.more
 
     @property
@@ -89,11 +89,12 @@ class RecordingDecoder:
 
 
 def length_form(opcode: int, length: int, size: int) -> bytes:
-    """Return a header whose length takes ``size`` bytes, in its shortest form or not."""
+    """Return a header whose length field takes ``size`` bytes, minimal or not."""
     return bytes([FIN | opcode, {2: 126, 8: 127}[size]]) + length.to_bytes(size, "big")
 
 
-# A stream, and the code it is refused with; each is whole, so that only what it says is wrong.
+# A frame and the close code with which it is refused. Each is complete, so that only its content is
+# wrong.
 BAD_STREAMS: dict[str, tuple[bytes, int]] = {
     "reserved bit": (server_frame(TEXT, b"hi", FIN | RSV2), PROTOCOL_ERROR),
     "reserved opcode": (server_frame(3, b"hi"), PROTOCOL_ERROR),
@@ -114,7 +115,7 @@ BAD_STREAMS: dict[str, tuple[bytes, int]] = {
 
 
 def one_byte_at_a_time(data: bytes) -> Iterator[bytes]:
-    """Cut into reads of one byte."""
+    """Split into reads of one byte."""
     return (data[i : i + 1] for i in range(len(data)))
 
 
@@ -138,7 +139,7 @@ def fragments(opcode: int, *parts: bytes) -> list[bytes]:
 
 
 class FakeInflater:
-    """Inflates a byte to two of it and a dot to nothing; "!" is corrupt. Records its calls."""
+    """Inflate a byte to two of it, and a dot to nothing; "!" is corrupt. Record the calls."""
 
     def __init__(self, bad_end: bool = False) -> None:
         self.calls: list[Any] = []
@@ -167,10 +168,10 @@ class FakeInflater:
 
 
 class DecoderCase(SynchronousTestCase):
-    """What the tests of a decoder share."""
+    """Base class for tests of a decoder."""
 
     def assert_decodes(self, data: bytes, *expected: Frame, **options: Any) -> None:
-        """The bytes, in one read, are decoded to these frames without an error."""
+        """Assert that one read is decoded to these frames without an error."""
         decoder = RecordingDecoder(**options)
         self.assertEqual(decoder.feed(data), list(expected))
         self.assertIsNone(decoder.failure)
@@ -178,7 +179,7 @@ class DecoderCase(SynchronousTestCase):
     def assert_refused(
         self, data: bytes, code: int, *before: Frame, what: str = "", **options: Any
     ) -> FrameError:
-        """The bytes, in one read, are decoded to these frames and an error with this close code."""
+        """Assert that one read is decoded to these frames and an error with this close code."""
         decoder = RecordingDecoder(**options)
         self.assertEqual(decoder.feed(data), list(before), what)
         self.assertIsInstance(decoder.failure, FrameError, f"{what or data[:20]!r} was accepted")

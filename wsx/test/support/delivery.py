@@ -51,7 +51,7 @@ def do_nothing() -> None:
 
 
 class FakeOwner:
-    """Records its calls in the handler's own list, as triples like those of the callbacks.
+    """The owner of a delivery. It records its calls in the handler's list, as triples.
 
     Attributes:
         failures: The arguments of each ``callback_failed``.
@@ -120,7 +120,7 @@ class DeliveryScenario:
 
     Args:
         clock: The reactor.
-        state: The handler's first state.
+        state: The handler's initial state.
         answers: The results of the callbacks; see ``Recorder``.
     """
 
@@ -145,7 +145,7 @@ class DeliveryScenario:
             self.delivery.wake()
 
     def cast_repeatedly(self) -> None:
-        """Make the handler cast to itself 20 times; without a limit, a failing test would hang."""
+        """Let the handler cast to itself 20 times; the limit keeps a failing test from hanging."""
         self.handler.answers["handle_cast"] = lambda n, state: self.cast(n + 1) if n < 20 else None
 
     def receive(self, *frames: Any) -> None:
@@ -159,7 +159,7 @@ class DeliveryScenario:
         self.delivery.wake()
 
     def trigger(self, callback: str, concluded: Callable[[], None] = do_nothing) -> None:
-        """Queue the event that this callback is called for, and deliver it."""
+        """Queue the event that this callback handles, and deliver it."""
         argument = ARGUMENTS[callback]
         if callback == "handle_connect":
             self.mailbox.connected(Connected(argument, concluded))
@@ -213,7 +213,7 @@ async def answering(response: object) -> Any:
 
 
 def as_coroutine(deferred: Deferred[Any]) -> Any:
-    """Return a callback that is an ``async def`` and waits for the Deferred."""
+    """Return an ``async def`` callback that waits for the Deferred."""
     return lambda argument, state: waiting(deferred)
 
 

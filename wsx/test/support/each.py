@@ -32,7 +32,7 @@ def each(*tables: Iterable[Any]) -> Callable[[Callable[..., Any]], Any]:
 
 
 class _Parametrized:
-    """A test method that waits for its class, where it is replaced by its cases."""
+    """A test method that is replaced by its cases when its class is complete."""
 
     def __init__(self, method: Callable[..., Any], tables: list[list[Case]]) -> None:
         self._method = method

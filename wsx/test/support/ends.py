@@ -1,4 +1,4 @@
-"""What the tests of the ways in which connections and clients end share."""
+"""Helpers for tests of the ways in which connections and clients end."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import wsx
 from wsx import Reconnect
 from wsx.test.support import MemoryCase, Peer, Recorder, server_frame, text
 
-BAD_FRAME = server_frame(3)  # a reserved opcode
+BAD_FRAME = server_frame(3)  # Opcode 3 is reserved.
 
 
 class Boom(Exception):
-    """What a broken callback raises."""
+    """Raised by broken callbacks."""
 
 
 TRIGGERS: dict[str, Callable[[MemoryCase, wsx.Client[Any]], None]] = {
@@ -28,7 +28,7 @@ TRIGGERS: dict[str, Callable[[MemoryCase, wsx.Client[Any]], None]] = {
 
 
 def answering(result: Any) -> Callable[[Any, Any], Any]:
-    """An asynchronous answer that gives this."""
+    """Return a coroutine function that returns this result."""
 
     async def answer(argument: Any, state: Any) -> Any:
         return result
@@ -39,24 +39,27 @@ def answering(result: Any) -> Callable[[Any, Any], Any]:
 def reconnecting(
     after: float | None = 1.0, conn: wsx.Conn | None = None, **answers: Any
 ) -> Recorder:
-    """A handler that always connects again."""
+    """Return a handler that always reconnects."""
     return Recorder(
         handle_disconnect=lambda status, state: Reconnect(state, conn, after), **answers
     )
 
 
 def reasons(handler: Recorder) -> list[Any]:
-    """The reasons that ``handle_disconnect`` was told."""
+    """Return the reasons passed to ``handle_disconnect``."""
     return [status.reason for status in handler.arguments("handle_disconnect")]
 
 
 def attempt_numbers(handler: Recorder) -> list[int]:
-    """The attempt numbers that ``handle_disconnect`` was told."""
+    """Return the attempt numbers passed to ``handle_disconnect``."""
     return [status.attempt_number for status in handler.arguments("handle_disconnect")]
 
 
 def close_frames(peer: Peer) -> list[tuple[int | None, str]]:
-    """What the client sent, which must be close frames only, as pairs of code and message."""
+    """Return the close frames that the client sent, as pairs of code and message.
+
+    The client must have sent nothing else.
+    """
     frames = peer.received()
     assert {opcode for opcode, _ in frames} <= {8}, frames
     return [
@@ -66,7 +69,7 @@ def close_frames(peer: Peer) -> list[tuple[int | None, str]]:
 
 
 class EndCase(MemoryCase):
-    """What the tests of ends share."""
+    """Base class for tests of ends."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -86,35 +89,35 @@ class EndCase(MemoryCase):
         ]
 
     def pass_time(self, seconds: float, step: float = 0.5) -> None:
-        """Moves the clock in small steps, so that each timer fires at its time."""
+        """Advance the clock in small steps, so that each timer fires at its time."""
         for _ in range(round(seconds / step)):
             self.clock.advance(step)
         self.step()
 
     def lose(self) -> None:
-        """Drops the connection, and lets the client notice."""
+        """Drop the connection, and let the client notice."""
         self.peer.drop()
         self.step()
 
     def accept(self) -> None:
-        """Completes the opening handshake of the last connection."""
+        """Complete the opening handshake of the last connection."""
         self.peer.answer()
         self.step()
 
     def come_back(self, after: float = 1.0) -> None:
-        """Loses the connection, waits, and lets the next one open."""
+        """Drop the connection, wait, and complete the next opening handshake."""
         self.lose()
         self.clock.advance(after)
         self.accept()
 
     def assert_ended(self, client: wsx.Client[Any], reason: object) -> None:
-        """The client has ended with this reason and left nothing behind."""
+        """Assert that the client has ended with this reason and no timer is left."""
         self.step()
         self.assertEqual(client.status, "terminated")
         self.assertEqual(self.successResultOf(client.terminated()), reason)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def assert_terminated_once(self, handler: Recorder, reason: object) -> None:
-        """``terminate`` was the last callback, and was called once, with this reason."""
+        """Assert that ``terminate`` was called once, last, and with this reason."""
         self.assertEqual(handler.arguments("terminate"), [reason])
         self.assertEqual(handler.names[-1], "terminate")

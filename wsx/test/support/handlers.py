@@ -1,4 +1,4 @@
-"""Handlers that note how they are called."""
+"""Handlers that record how they are called."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from wsx import Disconnect, Ok, Pong, Reconnect
 
 
 class Recorder(wsx.Handler[Any]):
-    """Notes every callback as ``(name, argument, state)`` and answers as it is told.
+    """Record every call as ``(name, argument, state)`` and return prepared results.
 
     Args:
-        answers: a callback's name to what it answers: a result, an exception to raise, or a
+        answers: The result of each callback by its name: a result, an exception to raise, or a
             function of argument and state.
     """
 
@@ -55,16 +55,16 @@ class Recorder(wsx.Handler[Any]):
 
     @property
     def names(self) -> list[str]:
-        """The names of the callbacks so far."""
+        """The names of the called callbacks."""
         return [name for name, _, _ in self.calls]
 
     def arguments(self, name: str) -> list[Any]:
-        """The arguments of the calls of one callback."""
+        """Return the arguments of the calls of one callback."""
         return [argument for called, argument, _ in self.calls if called == name]
 
 
 class Probe(wsx.Handler[None]):
-    """A handler whose callbacks can be waited for."""
+    """A handler whose calls a test can wait for."""
 
     def __init__(self, again: bool = False) -> None:
         self.again = again

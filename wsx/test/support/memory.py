@@ -1,7 +1,7 @@
 """An in-memory server for tests without sockets and without real time.
 
-:class:`MemoryServer` is an endpoint whose connections end at :class:`Peer` objects; the test
-advances a ``Clock``.
+The connections of a :class:`MemoryServer`, which is an endpoint, end at :class:`Peer` objects.
+The test advances a ``Clock``.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from wsx.test.support.wire import read_frames
 
 
 class MemoryTransport(StringTransport):
-    """A transport that ends like a TCP transport: its protocol learns it in a later step.
+    """A transport that ends asynchronously, like a TCP transport.
 
     ``loseConnection`` ends with ``ConnectionDone``, ``abortConnection`` with ``ConnectionLost``.
 
     Attributes:
         disconnecting: Whether ``loseConnection`` was called.
         aborted: Whether ``abortConnection`` was called.
-        ended: Whether the protocol was told that the connection has ended.
+        ended: Whether ``connectionLost`` of the protocol was called.
         write_blocked: Whether written bytes wait in the write buffer; ``loseConnection`` does not
             end a connection before they are written.
     """
@@ -55,13 +55,13 @@ class MemoryTransport(StringTransport):
             self._end_later(ConnectionLost())
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Do nothing; a TLS transport passes this on to the transport below it."""
+        """Do nothing; a TLS transport passes this call on to the transport below it."""
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Do nothing."""
 
     def end(self, reason: Exception) -> None:
-        """Tell the protocol that the connection has ended, unless it was told before."""
+        """Call ``connectionLost`` of the protocol, unless it was called before."""
         self._cancel_ending()
         if not self.ended:
             self.ended = True
@@ -96,7 +96,7 @@ class Peer:
 
     @property
     def request(self) -> tuple[str, dict[str, str]]:
-        """The request line, and the headers with lower-case names."""
+        """The request line and the headers, with lower-case names."""
         line, *fields = self.transport.value().decode("latin-1").split("\r\n\r\n")[0].split("\r\n")
         return line, {k.lower(): v for k, _, v in (field.partition(": ") for field in fields)}
 

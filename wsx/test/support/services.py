@@ -9,18 +9,19 @@ from wsx import registry
 from wsx.test.support import URL, MemoryCase, Recorder
 
 GOING_AWAY = (8, (1001).to_bytes(2, "big"))
-STEADY = wsx.Backoff(initial=10.0, factor=2.0, jitter=0.0)  # 10, 20, 40, 60 s
+# The delays are 10, 20, 40 and 60 seconds.
+STEADY = wsx.Backoff(initial=10.0, factor=2.0, jitter=0.0)
 
 
 def obey(message: Any, _: Any) -> Any:
-    """Answers a cast with the message itself: raises an exception, returns a result."""
+    """Raise a message that is an exception; return any other as the result of the cast."""
     if isinstance(message, BaseException):
         raise message
     return message
 
 
 class Follower(Recorder):
-    """A recorder that follows its ``reconnect`` policy, and does what it is told by casts."""
+    """A recorder that follows its ``reconnect`` policy and obeys its casts."""
 
     def __init__(self, **answers: Any) -> None:
         super().__init__(**{"handle_cast": obey} | answers)
@@ -31,14 +32,15 @@ class Follower(Recorder):
 
 
 class ServiceCase(MemoryCase):
-    """What the tests below share."""
+    """Base class for tests of a ClientService."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(registry, "_clients", {})  # no test trips over a name that another left
+        # A name that another test left registered must not affect this test.
+        self.patch(registry, "_clients", {})
 
     def service(self, handler: Any = None, state: Any = None, **options: Any) -> wsx.ClientService:
-        """Makes a service; keepalive is off unless asked for."""
+        """Make a service; keepalive is off by default."""
         options = {
             "reactor": self.clock,
             "endpoint": self.server,
@@ -48,31 +50,31 @@ class ServiceCase(MemoryCase):
         return wsx.ClientService(options.pop("url", URL), handler, state, **options)
 
     def started(self, handler: Any = None, **options: Any) -> wsx.ClientService:
-        """Makes a service and starts it."""
+        """Make and start a service."""
         service = self.service(handler, **options)
         service.startService()
         self.step()
         return service
 
     def answer(self) -> None:
-        """The server completes the opening handshake."""
+        """Complete the opening handshake of the last connection."""
         self.peer.answer()
         self.step()
 
     def opened(self, handler: Any = None, **options: Any) -> wsx.ClientService:
-        """Makes a service and starts it, up to an open connection."""
+        """Make and start a service, and open its connection."""
         service = self.started(handler, **options)
         self.answer()
         return service
 
     def present(self, service: wsx.ClientService) -> wsx.Client[Any]:
-        """Gives the present client."""
+        """Return the current client."""
         client = service.client
         assert client is not None, "there is no client"
         return client
 
     def end_client(self, service: wsx.ClientService, reason: BaseException) -> wsx.Client[Any]:
-        """Ends the open client from a callback; gives it."""
+        """End the open client with an exception from a callback, and return the client."""
         client = self.present(service)
         client.cast(reason)
         self.step()
@@ -83,17 +85,17 @@ class ServiceCase(MemoryCase):
         return client
 
     def crash(self, service: wsx.ClientService) -> wsx.Client[Any]:
-        """Ends the open client abnormally; gives it."""
+        """End the open client abnormally, and return it."""
         return self.end_client(service, ValueError("crash"))
 
     def crash_again_and_again(self, service: wsx.ClientService, times: int) -> None:
-        """Crashes so many clients in a row, each as soon as it is open."""
+        """Open and crash this number of clients, one after another."""
         for _ in range(times):
             self.answer()
             self.crash(service)
 
     def assert_down(self, service: wsx.ClientService) -> None:
-        """Nothing of the service is left."""
+        """Assert that the service has no client and no timer, and that nothing restarts."""
         self.step()
         self.assertIsNone(service.client)
         self.assertEqual(self.clock.getDelayedCalls(), [], "timers are left")

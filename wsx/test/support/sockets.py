@@ -1,4 +1,4 @@
-"""Servers of other libraries on real loopback sockets, and a base class that ends them."""
+"""Servers of other libraries on real loopback sockets, and a base class that stops them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wsx.test.support.handlers import Probe
 
 
 def global_reactor() -> Any:
-    """Return the reactor that trial runs. No module of wsx imports it at module level."""
+    """Return the reactor that trial runs; no module of wsx imports it at module level."""
     from twisted.internet import reactor
 
     return reactor
@@ -44,7 +44,7 @@ class Server:
 
     Attributes:
         closes: A queue of the close codes of connections that have ended.
-        port: The port that it listens on.
+        port: The port that the server listens on.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -60,7 +60,7 @@ class Server:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     def close(self) -> None:
-        """End server and thread."""
+        """Stop the server and its thread."""
         self.run(self.unlisten())
         self.run(self._cancel_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -101,7 +101,7 @@ class Server:
         send: Callable[[Any], Awaitable[Any]],
         close: Callable[[int, str], Awaitable[Any]],
     ) -> None:
-        """Do what a message asks for."""
+        """Execute a message's command."""
         words = message.split(" ", 2) if isinstance(message, str) else [""]
         if words[0] == "header":
             await send(headers.get(words[1], "none"))
@@ -114,7 +114,7 @@ class Server:
 
 
 class WebsocketsServer(Server):
-    """The ``websockets`` library's server."""
+    """A server of the ``websockets`` library."""
 
     async def listen(self) -> int:
         self._server = await websockets.asyncio.server.serve(
@@ -155,7 +155,7 @@ class WebsocketsServer(Server):
 
 
 class AiohttpServer(Server):
-    """aiohttp's server."""
+    """A server of aiohttp."""
 
     async def listen(self) -> int:
         self._transports: set[Any] = set()
@@ -200,7 +200,7 @@ class AiohttpServer(Server):
 
 
 class SocketCase(LoopbackCase):
-    """Base class: servers and clients that are ended after the test."""
+    """Base class for tests whose servers and clients are stopped after the test."""
 
     ca: ClassVar[trustme.CA] = trustme.CA()
     leaf: ClassVar[trustme.LeafCert] = ca.issue_cert(HOST, "localhost")

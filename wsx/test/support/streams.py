@@ -1,4 +1,4 @@
-"""Random streams of a server's frames, with their meaning."""
+"""Random streams of a server's frames, with the expected results."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from wsx.test.support import server_frame
 
 FIN, RSV1, RSV2, RSV3 = 0x80, 0x40, 0x20, 0x10
 
-# Registered codes and private ones. Not 1014, which is younger than the lists of the peers, and
-# which test_codec has.
+# Registered codes and private ones. Code 1014 is missing from the lists of older libraries, so
+# other tests cover it.
 GOOD_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3999, 4999)
 BAD_CODES = (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535)
 SIZES = (0, 1, 2, 3, 7, 30, 124, 125, 126, 127, 128, 300)
@@ -72,14 +72,14 @@ class Outcome(NamedTuple):
 
 
 class Stream:
-    """The bytes of one connection, with their meaning.
+    """The bytes of one connection, with the expected results.
 
     Attributes:
         data: The bytes.
         marks: The positions of headers and payloads.
         items: The frames that must be delivered.
         end: How the stream ends.
-        interrupted: Whether a control frame stands inside a compressed message.
+        interrupted: Whether a control frame is inside a compressed message.
         corrupt: Whether a message cannot be inflated.
     """
 
@@ -96,7 +96,7 @@ class Stream:
         self._compressor: Any = None
 
     def put(self, opcode: int, payload: bytes, flags: int = FIN, mask: bytes = b"") -> None:
-        """Add one frame, valid or not."""
+        """Add one frame, valid or invalid."""
         frame = server_frame(opcode, payload, flags, mask)
         self.put_raw(frame[: len(frame) - len(payload)], payload, frame)
 
@@ -111,18 +111,18 @@ class Stream:
         return (block * (size // 251 + 1))[:size]
 
     def text(self, size: int) -> bytes:
-        """Return random UTF-8 of exactly that size."""
+        """Return random UTF-8 of exactly this size."""
         alphabet = self.rng.choice((CHARACTERS[0], *CHARACTERS, "".join(CHARACTERS)))
         block = "".join(self.rng.choices(alphabet, k=min(size, 64))).encode() or b"-"
         text = block * (size // len(block))
         return text + b"." * (size - len(text))
 
     def size(self) -> int:
-        """Return a size near a boundary of the length forms, or any other."""
+        """Return a random size, often near a boundary of the length forms."""
         return self.rng.choice((*SIZES, self.rng.randrange(600)))
 
     def payload(self, opcode: int, size: int) -> bytes:
-        """Return a payload for that opcode."""
+        """Return a payload for this opcode."""
         return self.text(size) if opcode == TEXT else self.noise(size)
 
     def deliver(self, opcode: int, payload: bytes) -> None:
@@ -152,7 +152,7 @@ class Stream:
             self.interrupted = self.interrupted or bool(self.terms.window_bits)
 
     def fragmented(self, size: int | None = None) -> None:
-        """Add a message in fragments, cut anywhere, with control frames between them."""
+        """Add a message in random fragments, with control frames between them."""
         opcode = self.rng.choice((TEXT, BINARY))
         payload = self.payload(opcode, self.size() if size is None else size)
         flags, wire = self.deflated(payload)
@@ -170,13 +170,13 @@ class Stream:
             self.put(opcode, part, flags | FIN if i == last else flags)
 
     def parts(self, payload: bytes) -> list[bytes]:
-        """Cut a payload into fragments, which may be empty."""
+        """Split a payload into fragments, some of which may be empty."""
         places = range(len(payload) + 1)
         cuts = sorted(self.rng.choices(places, k=self.rng.randrange(1, 5)))
         return [payload[start:stop] for start, stop in itertools.pairwise([0, *cuts, len(payload)])]
 
     def many(self) -> None:
-        """Add about as many frames as a batch has, or more."""
+        """Add about as many frames as a batch holds, or more."""
         kinds = self.rng.choice(((TEXT,), (BINARY,), (TEXT, BINARY, PING), (PONG,)))
         for _ in range(self.rng.choice((510, 511, 512, 513, 1023, 1024, 1025, 1300))):
             opcode = self.rng.choice(kinds)
@@ -208,7 +208,7 @@ class Stream:
         self.ignored()
 
     def truncated(self) -> None:
-        """Add an incomplete frame, perhaps one of 2^62 bytes."""
+        """Add an incomplete frame, possibly one of 2^62 bytes."""
         opcode = self.rng.choice((TEXT, BINARY, PING, CLOSE))
         size = self.rng.choice((2, 125) if opcode & 8 else (2, 126, 65536))
         payload = b"\x03\xe8" if opcode == CLOSE else self.payload(opcode, size)
@@ -219,14 +219,14 @@ class Stream:
             self.put_raw(b"\x82\x7f" + (1 << 62).to_bytes(8, "big"), b"some")
 
     def refused(self) -> None:
-        """Add something that RFC 6455 forbids."""
+        """Add a frame that RFC 6455 forbids."""
         violation = self.rng.choice(VIOLATIONS)
         code = violation(self)
         self.end = ("failure", code)
         self.ignored()
 
     def ignored(self) -> None:
-        """Add frames behind the end, or none."""
+        """Add zero or more frames after the end."""
         if self.rng.random() < 0.5:
             self.put(TEXT, b"ignored")
             self.put(PING, b"ignored")
@@ -243,7 +243,7 @@ def not_quite(stream: Stream, *opcodes: int) -> tuple[int, bytes]:
 
 
 def begun(stream: Stream) -> None:
-    """Begin a message that does not end."""
+    """Begin a message without ending it."""
     opcode, payload = not_quite(stream, TEXT, BINARY)
     stream.put(opcode, payload, 0)
     stream.controls()
@@ -311,7 +311,7 @@ def cut_text(stream: Stream) -> int:
 
 
 def bad_text_in_fragments(stream: Stream) -> int:
-    """Nothing behind the bad byte is delivered: it is refused at once (section 8.1)."""
+    """Add bad text in fragments. It is refused at once; nothing after the bad byte is delivered."""
     bad = stream.rng.choice((*BAD_UTF8, *CUT_UTF8))
     text = stream.text(20) + bad + (b"" if bad in CUT_UTF8 else stream.text(20))
     decoder = getincrementaldecoder("utf-8")()
@@ -356,7 +356,7 @@ def half_a_close_code(stream: Stream) -> int:
 
 
 def too_big(stream: Stream) -> int:
-    """Exceed the limit by one byte; all messages before are within it."""
+    """Exceed the size limit by one byte; all earlier messages are within it."""
     payloads = [p.encode() if isinstance(p, str) else p for _, p in stream.items]
     longest = max(map(len, payloads), default=0)
     stream.terms = Terms(limit=longest + 3)
@@ -414,7 +414,7 @@ def deflate_stream(seed: int) -> Stream:
     """Return a stream with permessage-deflate."""
     stream = Stream(seed)
     rng = stream.rng
-    # zlib deflates with no window of 8 bits, and wsproto does not inflate with one.
+    # zlib cannot deflate with a window of 8 bits, and wsproto cannot inflate with one.
     stream.terms = Terms(None, rng.randrange(9, 16), rng.random() < 0.5)
     for _ in range(rng.randrange(1, 7)):
         rng.choice((stream.message, stream.message, stream.fragmented, stream.control))()
@@ -426,7 +426,7 @@ def deflate_stream(seed: int) -> Stream:
 
 
 def deflate_violation(stream: Stream) -> None:
-    """Add something that RFC 7692 forbids."""
+    """Add a frame that RFC 7692 forbids."""
     kind = stream.rng.randrange(4)
     code = 1002
     if kind == 0:
@@ -440,7 +440,7 @@ def deflate_violation(stream: Stream) -> None:
         stream.put(TEXT, wire, FIN | flags)
         code = 1007
     else:
-        stream.put(BINARY, b"\x06\xff", FIN | RSV1)  # a block of the reserved type
+        stream.put(BINARY, b"\x06\xff", FIN | RSV1)  # A block of the reserved type.
         stream.corrupt = True
         code = 1007
     stream.end = ("failure", code)
@@ -451,7 +451,7 @@ def deflate_violation(stream: Stream) -> None:
 
 
 def cut_at(data: bytes, places: Iterator[int] | list[int]) -> list[bytes]:
-    """Cut into reads."""
+    """Split into reads."""
     cuts = sorted({place for place in places if 0 < place < len(data)})
     return [data[start:stop] for start, stop in itertools.pairwise([0, *cuts, len(data)])]
 
@@ -461,7 +461,10 @@ def in_one_read(stream: Stream) -> list[bytes]:
 
 
 def one_byte_at_a_time(stream: Stream) -> list[bytes]:
-    """Cut into single bytes; a long stream only near the first and last headers, to save time."""
+    """Split into single bytes.
+
+    In a long stream only near the first and last headers, to save time.
+    """
     if len(stream.data) <= 300:
         return cut_at(bytes(stream.data), list(range(len(stream.data))))
     marks = stream.marks[:10] + stream.marks[-10:]

@@ -1,4 +1,4 @@
-"""A server for each child of a supervisor, and the base class of tests of supervision."""
+"""In-memory servers for the children of a supervisor, and the base class for supervision tests."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ PLENTY = 10_000  # restarts
 
 
 def steady(seconds: float) -> wsx.Backoff:
-    """A policy that always waits so long."""
+    """Return a policy whose delay is always this number of seconds."""
     return wsx.Backoff(initial=seconds, factor=1.0, maximum=seconds, jitter=0.0)
 
 
 class Site(MemoryServer):
-    """The server of one child. It notes attempts, and unless told otherwise it serves.
+    """An in-memory server for one child; by default it accepts connections and closing handshakes.
 
     Attributes:
-        id: the child's.
-        answers: completes opening handshakes.
-        hangs_up: ends TCP after a close frame.
-        on_attempt: called when somebody connects.
-        on_connect, on_terminate: what the handler's callbacks do, if anything.
-        handlers: all that there were, the present one last.
+        id: The id of the child.
+        answers: Whether the server completes opening handshakes.
+        hangs_up: Whether the server ends TCP after it received a close frame.
+        on_attempt: Called for each attempt to connect.
+        on_connect: Called in ``handle_connect``; its result is the callback's result.
+        on_terminate: Called in ``terminate``; its result is the callback's result.
+        handlers: All handlers of this child, the current one last.
     """
 
     def __init__(self, clock: Clock, id: Any, events: list[str]) -> None:
@@ -49,11 +50,11 @@ class Site(MemoryServer):
         self._served: dict[Peer, str] = {}
 
     def note(self, what: str) -> None:
-        """Notes what happens to the child."""
+        """Record an event of the child."""
         self.events.append(f"{what} {self.id}")
 
     def connect(self, factory: Any) -> Deferred[Any]:
-        """Notes the attempt."""
+        """Record the attempt and connect."""
         self.note("start")
         self.on_attempt()
         before = len(self.peers)
@@ -67,18 +68,22 @@ class Site(MemoryServer):
         lost = peer.protocol.connectionLost
 
         def connection_lost(*arguments: Any) -> None:
-            if self._served.pop(peer, None) is not None:  # as TCP does: once
+            # A transport reports the end of its connection only once.
+            if self._served.pop(peer, None) is not None:
                 lost(*arguments)
 
         peer.protocol.connectionLost = connection_lost
 
     @property
     def connections(self) -> int:
-        """How many TCP connections are open."""
+        """The number of open TCP connections."""
         return len(self._served)
 
     def serve(self) -> bool:
-        """Does what a server does by itself; tells whether there was anything."""
+        """Accept connections and end closing handshakes.
+
+        Return whether there was anything to do.
+        """
         busy = False
         for peer, phase in list(self._served.items()):
             if phase == "new" and self.answers and not peer.transport.aborted:
@@ -91,13 +96,13 @@ class Site(MemoryServer):
         return busy
 
     def drop(self) -> None:
-        """All its connections break."""
+        """Drop all connections."""
         for peer in list(self._served):
             peer.drop()
 
 
 class Puppet(wsx.Handler[Any]):
-    """Notes when it is up and when it ends; raises what is cast."""
+    """Record connects and ends; raise each exception that is cast to it."""
 
     site: Site
 
@@ -121,21 +126,22 @@ class Puppet(wsx.Handler[Any]):
 
 
 class SupervisorCase(MemoryCase):
-    """Children of which each has a server of its own, and one list of what happens to them."""
+    """Base class: each child has a server, and all servers record into one list of events."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(registry, "_clients", {})  # no test trips over a name that another left
+        # A name that another test left registered must not affect this test.
+        self.patch(registry, "_clients", {})
         self.events: list[str] = []
         self.sites: dict[Any, Site] = {}
 
     def options(self, id: Any, **more: Any) -> dict[str, Any]:
-        """The options of a client to its own server; keepalive is off."""
+        """Return the options of a client that connects to its own server; keepalive is off."""
         site = self.sites.setdefault(id, Site(self.clock, id, self.events))
         return {"reactor": self.clock, "endpoint": site, "ping_interval": None} | more
 
     def handler(self, id: Any) -> type[Puppet]:
-        """A handler class that notes for this id."""
+        """Return a handler class that records events for this id."""
         self.options(id)
         return type("Own", (Puppet,), {"site": self.sites[id]})
 
@@ -147,26 +153,26 @@ class SupervisorCase(MemoryCase):
         backoff: wsx.Backoff | None = None,
         **options: Any,
     ) -> ChildSpec:
-        """A child: a client that is started synchronously, unless told otherwise."""
+        """Return the specification of a client, which by default is started synchronously."""
         own = self.options(id, **options)
         spec = self.handler(id).child_spec(URL, id=id, restart=restart, **own)
         return spec.replace(backoff=backoff)
 
     def children(self, ids: str, **options: Any) -> list[ChildSpec]:
-        """Several of them, each named by a letter."""
+        """Return several specifications; each letter is an id."""
         return [self.child(id, **options) for id in ids]
 
     def supervise(
         self, children: Iterable[ChildSpec | Supervisor], *arguments: Any, **options: Any
     ) -> Supervisor:
-        """Makes a supervisor and starts it."""
+        """Make and start a supervisor."""
         supervisor = Supervisor(children, *arguments, **{"reactor": self.clock} | options)
         supervisor.startService()
         self.settle()
         return supervisor
 
     def settle(self) -> None:
-        """Lets everything happen that needs no time, servers included."""
+        """Run everything that is due now, on the client's and on the servers' side."""
         for _ in range(20_000):
             busy = sum(site.serve() for site in list(self.sites.values()))
             due = [c for c in self.clock.getDelayedCalls() if c.getTime() <= self.clock.seconds()]
@@ -176,42 +182,42 @@ class SupervisorCase(MemoryCase):
         self.fail("it never settles")
 
     def advance(self, seconds: float, steps: int = 1) -> None:
-        """Lets time pass, and everything happen that is due."""
+        """Advance the clock, and run everything that is due."""
         for _ in range(steps):
             self.clock.advance(seconds / steps)
             self.settle()
 
     @contextmanager
     def happens(self, *events: str) -> Iterator[None]:
-        """Exactly this happens meanwhile, in this order."""
+        """Assert that exactly these events happen in the context, in this order."""
         del self.events[:]
         yield
         self.settle()
         self.assertEqual(self.events, list(events))
 
     def client(self, supervisor: Supervisor, id: Any) -> Any:
-        """The running child of that id, or None."""
+        """Return the running child with this id, or None."""
         return {row[0]: row[1] for row in supervisor.which_children()}[id]
 
     def up(self, supervisor: Supervisor) -> list[Any]:
-        """The ids of the children that run."""
+        """Return the ids of the running children."""
         return [id for id, child, _ in supervisor.which_children() if child is not None]
 
     def listed(self, supervisor: Supervisor) -> list[Any]:
-        """The ids of all children."""
+        """Return the ids of all children."""
         return [id for id, _, _ in supervisor.which_children()]
 
     def crash(self, ids: str) -> None:
-        """The connections of these children break in one step: abnormal ends."""
+        """Drop the connections of these children in one step, which makes them end abnormally."""
         for id in ids:
             self.sites[id].drop()
 
     def end_normally(self, id: Any) -> None:
-        """The server of a child closes normally."""
+        """Let the server of a child close the connection normally."""
         self.sites[id].peer.send(close(1000))
 
     def assert_all_down(self, supervisor: Supervisor) -> None:
-        """Nothing is left: no child, no connection, no timer; and nothing comes back."""
+        """Assert that no child, connection or timer is left, and that nothing restarts."""
         self.assertEqual(self.up(supervisor), [])
         self.assertEqual(self.connections(), dict.fromkeys(self.sites, 0))
         self.assertEqual(self.clock.getDelayedCalls(), [], "timers are left")
@@ -220,11 +226,11 @@ class SupervisorCase(MemoryCase):
         self.assertEqual({id: site.attempts for id, site in self.sites.items()}, attempts)
 
     def connections(self) -> dict[Any, int]:
-        """How many TCP connections each child has."""
+        """Return the number of TCP connections of each child."""
         return {id: site.connections for id, site in self.sites.items()}
 
     def stop(self, supervisor: Supervisor) -> None:
-        """Stops a supervisor; all must be down then."""
+        """Stop a supervisor and assert that everything is down."""
         stopped = supervisor.stopService()
         self.settle()
         self.successResultOf(stopped)

@@ -13,7 +13,7 @@ from wsx.test.support import MemoryCase, Recorder, close, server_frame
 FIRST = "the first state"
 NEW = "a new state"
 DELAY = 7.0
-# What a client's status is in each of them; `enter` gets it there.
+# The client's status in each state; `enter` brings a client into a state.
 STATUS = {
     "TCP outstanding": "connecting",
     "response outstanding": "connecting",
@@ -23,8 +23,8 @@ STATUS = {
     "callback pending": "open",
     "request pending": "open",
     "suspended": "open",
-    "closing by us": "closing",
-    "closing by the peer": "closing",
+    "closing by client": "closing",
+    "closing by server": "closing",
     "closing for an error": "closing",
     "handle_disconnect pending": "disconnected",
     "waiting to reconnect": "disconnected",
@@ -33,7 +33,7 @@ STATUS = {
     "terminated": "terminated",
 }
 LIVE = [state for state in STATUS if state != "terminated"]
-# Requests that go between two events wait there, and here they are served at once.
+# In these states a request waits for a callback or another request.
 BUSY = {
     "handle_connect pending": "handle_connect",
     "callback pending": "handle_cast",
@@ -59,12 +59,12 @@ KEYS = {
 
 
 def again(status: Any, state: Any) -> Any:
-    """An answer of ``handle_disconnect``."""
+    """Reconnect after ``DELAY`` seconds; a ``handle_disconnect`` callback."""
     return Reconnect(state, after=DELAY)
 
 
 class Second(Recorder):
-    """A later version of the tests' handler."""
+    """A later version of the recording handler."""
 
     version = "2"
 
@@ -77,18 +77,18 @@ class Second(Recorder):
 
 
 class SystemCase(MemoryCase):
-    """A client and what is asked of it."""
+    """Base class for tests of system requests."""
 
     handler: Recorder
     pending: Deferred[Any]
 
     def settle(self, answer: Any = None) -> None:
-        """Answers the pending callback."""
+        """Fire the Deferred of the pending callback."""
         self.pending.callback(answer)
         self.step()
 
     def waits(self, *_: object) -> Deferred[Any]:
-        """An answer that comes with ``settle``."""
+        """Return a Deferred that ``settle`` fires; the result of a pending callback."""
         self.cancelled = False
         self.pending = Deferred(self._cancel)
         return self.pending
@@ -97,26 +97,26 @@ class SystemCase(MemoryCase):
         self.cancelled = True
 
     def opened(self, **answers: Any) -> wsx.Client[Any]:
-        """Opens a client whose Recorder answers so."""
+        """Open a client whose Recorder returns these results."""
         self.handler = Recorder(**answers)
         return self.open(self.handler, FIRST)
 
     def notes(self, *names: str) -> list[Any]:
-        """The arguments of these callbacks, in order."""
+        """Return the arguments of the calls of these callbacks, in order."""
         return [argument for name, argument, _ in self.handler.calls if name in names]
 
     def end(self, client: wsx.Client[Any]) -> Any:
-        """Ends a client without waiting for anybody; gives the reason."""
+        """Abort a client and return the reason of its end."""
         ended = client.terminated()
         client.abort()
         self.step()
         self.step()
         return self.successResultOf(ended)
 
-    # The states
+    # States
 
     def enter(self, state: str) -> wsx.Client[Any]:
-        """Return a client in this state; a test may do so once."""
+        """Return a client in this state; a test can do so once."""
         self.handler = Recorder(handle_disconnect=again)
         method = "enter_" + state.replace(" ", "_")
         client: wsx.Client[Any] = getattr(self, method)()
@@ -165,12 +165,12 @@ class SystemCase(MemoryCase):
         client.sys.suspend()
         return client
 
-    def enter_closing_by_us(self) -> wsx.Client[Any]:
+    def enter_closing_by_client(self) -> wsx.Client[Any]:
         client = self.enter_open()
         client.close()
         return client
 
-    def enter_closing_by_the_peer(self) -> wsx.Client[Any]:
+    def enter_closing_by_server(self) -> wsx.Client[Any]:
         client = self.enter_open()
         self.peer.send(close(1000))
         return client

@@ -31,7 +31,7 @@ from zope.interface import implementer
 
 @implementer(IHandshakeListener)
 class Side(Protocol):
-    """One side of a connection; records what happens to it.
+    """One side of a connection; it records its events.
 
     Args:
         greeting: Bytes to send when the TLS handshake is complete.
@@ -60,8 +60,8 @@ def server_options(certificate: trustme.LeafCert | bytes, **options: Any) -> Cer
     """Return a server's TLS options.
 
     Args:
-        certificate: The server's certificate and key, as PEM if it is bytes. Certificates behind
-            the first one are sent with it.
+        certificate: The server's certificate and key, as PEM if it is bytes. Further certificates
+            are sent after the first one.
         options: Further arguments of ``CertificateOptions``.
     """
     if isinstance(certificate, trustme.LeafCert):
@@ -83,7 +83,7 @@ def self_signed(host: str) -> bytes:
 
 
 def with_root(leaf: trustme.LeafCert, ca: trustme.CA) -> bytes:
-    """Return a certificate with its key, and its root certificate behind it."""
+    """Return a certificate with its key, followed by its root certificate."""
     return leaf.private_key_and_cert_chain_pem.bytes() + ca.cert_pem.bytes()
 
 
@@ -148,7 +148,7 @@ class SecureServer:
     """An in-memory endpoint whose server speaks TLS.
 
     Attributes:
-        app: The server's side, on top of TLS.
+        app: The server's side, above TLS.
         mute: Whether the server accepts TCP and then sends nothing.
     """
 
@@ -175,13 +175,13 @@ class SecureServer:
 
     @property
     def app_transport(self) -> Any:
-        """The transport of the server's side, on top of TLS."""
+        """The transport of the server's side, above TLS."""
         return self.app.transport
 
     def flush(self) -> None:
-        """Move bytes in both directions until there are none."""
+        """Move bytes in both directions until none are left."""
         self._pump.flush()
 
     def pump(self) -> bool:
-        """Move the bytes that wait now, once; return whether there were any."""
+        """Move the waiting bytes once, and return whether there were any."""
         return self._pump.pump()

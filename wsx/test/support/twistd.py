@@ -1,4 +1,4 @@
-"""``twistd wsx`` in memory and as a process: handlers, a reactor, and base classes of tests."""
+"""``twistd wsx`` in memory and as a process: handlers, a reactor, and base classes for tests."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Crasher(Talker):
 
 
 class Feed(wsx.Handler[Any]):
-    """A handler for ``--handler``; its calls are noted at the class."""
+    """A handler for ``--handler`` that records its calls in a class attribute."""
 
     calls: ClassVar[list[tuple[str, Any]]] = []
 
@@ -93,35 +93,35 @@ class Feed(wsx.Handler[Any]):
 
 
 class Stubborn(Feed):
-    """A handler with a ``handle_disconnect`` of its own."""
+    """A handler with its own ``handle_disconnect``."""
 
     def handle_disconnect(self, status: wsx.Disconnect, state: Any) -> Any:
         return wsx.Reconnect(state, after=7)
 
 
 class Demanding(wsx.Handler[None]):
-    """A handler that wants an argument."""
+    """A handler whose constructor requires an argument."""
 
     def __init__(self, argument: object) -> None:
         self.argument = argument
 
 
 class NoHandler:
-    """Not a subclass of Handler."""
+    """A class that is not a subclass of Handler."""
 
 
 AN_INSTANCE = Feed()
 
 
 def parse(*arguments: str) -> tap.Options:
-    """Parses the arguments of ``twistd wsx``."""
+    """Parse the arguments of ``twistd wsx``."""
     options = tap.Options()
     options.parseOptions(list(arguments))
     return options
 
 
 class FakeReactor(Clock):
-    """A clock that can be run and stopped like the reactor."""
+    """A clock that can be run and stopped like a reactor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class FakeReactor(Clock):
 
 
 class OptionsCase(SynchronousTestCase):
-    """Tests of the command line, in a directory of their own."""
+    """Base class for tests of the command line, each in its own directory."""
 
     def setUp(self) -> None:
         self.output, self.errors = StringIO(), StringIO()
@@ -163,7 +163,7 @@ class OptionsCase(SynchronousTestCase):
         self.addCleanup(lambda: [sys.modules.pop(name) for name in set(sys.modules) - modules])
 
     def refusal(self, *arguments: str) -> str:
-        """Gives the one line with which a command line is refused."""
+        """Return the one line with which a command line is refused."""
         error = self.assertRaises(SystemExit, parse, *arguments)
         line = error.code
         self.assertIsInstance(line, str, f"{arguments}: Python would exit with {line!r}")
@@ -174,25 +174,25 @@ class OptionsCase(SynchronousTestCase):
         return line
 
     def assert_refused(self, table: list[tuple[list[str], str]]) -> None:
-        """Each list of arguments is refused, with a line that has this part."""
+        """Assert that each list of arguments is refused with a line that contains this part."""
         for arguments, part in table:
             self.assertIn(part, self.refusal(*arguments), f"{arguments}")
 
     def write(self, name: str, content: str) -> str:
-        """Writes a file into the current directory; gives its name."""
+        """Write a file into the current directory and return its name."""
         Path(name).write_text(content)
         return name
 
 
 class RunCase(MemoryCase):
-    """Runs the service in memory; what twistd would do is done by hand."""
+    """Base class for tests that run the service in memory, without twistd."""
 
     def setUp(self) -> None:
         super().setUp()
         self.reactor = FakeReactor()
         self.clock = self.reactor
         self.server._clock = self.reactor
-        global_reactor()  # installed now, so that there is one to be replaced
+        global_reactor()  # Import the reactor now, so that it can be replaced.
         self.patch(twisted.internet, "reactor", self.reactor)
         self.signals: dict[int, Callable[..., object]] = {}
         self.patch(signal, "signal", self.signals.__setitem__)
@@ -201,7 +201,7 @@ class RunCase(MemoryCase):
         Feed.calls.clear()
 
     def run_service(self, *arguments: str, handler: str = "Feed") -> Any:
-        """Starts what ``twistd wsx`` with these arguments would; connections are in memory."""
+        """Start the service of ``twistd wsx`` with these arguments and in-memory connections."""
         options = parse("--url", URL, "--handler", f"{HANDLERS}.{handler}", *arguments)
         options["conn"] = options["conn"].replace(endpoint=self.server, ping_interval=None)
         service = tap.makeService(options)
@@ -211,7 +211,7 @@ class RunCase(MemoryCase):
         return service
 
     def serve(self, *data: bytes) -> None:
-        """Answers the handshake of the last connection, and sends something."""
+        """Complete the handshake of the last connection, and send this data."""
         self.peer.answer()
         self.step()
         for piece in data:
@@ -219,29 +219,29 @@ class RunCase(MemoryCase):
             self.step()
 
     def crash(self) -> None:
-        """Lets the handler raise on the last connection."""
+        """Let the handler raise on the last connection."""
         self.serve(text("crash"))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.finish()
 
     def finish(self) -> None:
-        """Answers the client's close frame, and ends TCP."""
+        """Answer the client's close frame, and end TCP."""
         self.peer.send(close(1000))
         self.peer.drop()
         self.step()
 
     def pass_time(self, seconds: int) -> None:
-        """Lets time pass in steps of a second."""
+        """Advance the clock in steps of one second."""
         for _ in range(seconds):
             self.clock.advance(1)
             self.step()
 
     def assert_running(self, attempts: int) -> None:
-        """twistd goes on, after so many attempts to connect."""
+        """Assert that twistd goes on, after this number of attempts to connect."""
         self.assertEqual((self.reactor.stops, self.server.attempts), (0, attempts))
 
     def assert_ended(self, normally: bool) -> None:
-        """twistd was stopped once, and its exit status is what it should be."""
+        """Assert that twistd was stopped once, with the right exit status."""
         self.assertEqual((self.reactor.stops, len(self.exits)), (1, 0 if normally else 1))
         attempts = self.server.attempts
         self.pass_time(200)
@@ -252,10 +252,11 @@ class RunCase(MemoryCase):
 
 
 class Twistd(ProcessProtocol):
-    """A twistd in a process of its own: what it writes, and how it ends.
+    """A process that runs twistd or an example.
 
     Attributes:
-        status: its exit status; minus the signal that killed it; None while it runs.
+        status: The exit status, the negative number of the signal that killed the process, or None
+            while it runs.
     """
 
     transport: IProcessTransport
@@ -267,12 +268,12 @@ class Twistd(ProcessProtocol):
 
     @property
     def output(self) -> str:
-        """Its standard output so far."""
+        """The standard output so far."""
         return self._read[1].decode(errors="replace")
 
     @property
     def errors(self) -> str:
-        """Its standard error so far."""
+        """The standard error so far."""
         return self._read[2].decode(errors="replace")
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
@@ -285,7 +286,10 @@ class Twistd(ProcessProtocol):
         self._look()
 
     def until(self, condition: Callable[[], bool]) -> Deferred[None]:
-        """Waits; it is an error when the process ends before."""
+        """Return a Deferred that fires when the condition is true.
+
+        It fails if the process ends first.
+        """
         waiter: Deferred[None] = Deferred()
         self._waiting.append((condition, waiter))
         self._look()
@@ -303,22 +307,22 @@ class Twistd(ProcessProtocol):
                 self._waiting.append((condition, waiter))
 
     def says(self, part: str, times: int = 1) -> Deferred[None]:
-        """Waits until this was written so many times, wherever to."""
+        """Wait until the part was written this number of times, to either output."""
         return self.until(lambda: (self.output + self.errors).count(part) >= times)
 
     def ended(self) -> Deferred[int | None]:
-        """Waits for the end; gives the exit status."""
+        """Return a Deferred that fires with the exit status when the process has ended."""
         return self.until(lambda: self.status is not None).addCallback(lambda _: self.status)
 
     def kill(self) -> Deferred[int | None]:
-        """Ends it if it still runs."""
+        """Kill the process if it still runs, and wait for its end."""
         if self.status is None:
             self.transport.signalProcess("KILL")
         return self.ended()
 
 
 class TwistdCase(SocketCase):
-    """Tests with real processes, in a directory of their own, with a module ``probe`` in it."""
+    """Base class for tests with real processes in a directory that has a module ``probe``."""
 
     timeout = 60
 
@@ -328,11 +332,11 @@ class TwistdCase(SocketCase):
         (self.directory / "probe.py").write_text(PROBE)
 
     def twistd(self, *arguments: str, **options: Any) -> Twistd:
-        """Runs ``twistd -n wsx`` with these arguments."""
+        """Run ``twistd -n wsx`` with these arguments."""
         return self.run_twistd("-n", "--pidfile=", "wsx", *arguments, **options)
 
     def run_twistd(self, *arguments: str, stdin: Any = "w", stdout: Any = "r") -> Twistd:
-        """Runs twistd; without the script's directory in the path, as the installed script."""
+        """Run twistd like the installed script, whose directory is not in the path."""
         process = Twistd()
         path = os.pathsep.join(filter(None, [REPOSITORY, os.environ.get("PYTHONPATH")]))
         global_reactor().spawnProcess(
@@ -347,6 +351,6 @@ class TwistdCase(SocketCase):
         return process
 
     def unused_port(self) -> int:
-        """Gives a port where nobody listens."""
+        """Return a port on which no server listens."""
         with socket.create_server((HOST, 0)) as server:
             return int(server.getsockname()[1])

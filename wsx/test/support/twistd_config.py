@@ -1,4 +1,4 @@
-"""Configuration files for ``twistd wsx``, and what is read from them."""
+"""Configuration files for ``twistd wsx``, and what they contain when they are read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wsx.test.support.twistd import OptionsCase, parse
 HANDLERS = "wsx.test.support.twistd_config"
 SECRET = "s3cr3t"
 NEEDED = {"url": f'"{URL}"', "handler": f'"{HANDLERS}.Feed"'}
-# A value of each type that TOML has; numbers are negative, as no option may be that.
+# A value of each type that TOML has. Numbers are negative, because no option accepts those.
 EACH_TYPE = {
     "string": '"nonsense"',
     "empty string": '""',
@@ -38,7 +38,7 @@ EACH_TYPE = {
     "table": "{ a = 1 }",
 }
 A_DATETIME = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
-# What Python says of its own functions and types; it means nothing to who wrote the file.
+# Python's messages about its own functions and types, which mean nothing to the author of a file.
 PYTHON_INTERNAL = re.compile(
     r"object is not|has no attribute|unexpected keyword|positional argument|__\w+__|not supported|"
     r"expected str, bytes|file descriptor|invalid literal|optionsForClientTLS|Traceback|"
@@ -51,23 +51,23 @@ class Feed(wsx.Handler[Any]):
 
 
 class Steady(wsx.Handler[Any], restart="permanent", shutdown=12.0, id="other"):
-    """A handler whose class says how it is supervised."""
+    """A handler class with class keywords for its supervision."""
 
 
 class Demanding(wsx.Handler[Any]):
-    """A handler that wants an argument."""
+    """A handler whose constructor requires an argument."""
 
     def __init__(self, argument: object) -> None:
         self.argument = argument
 
 
 class NoHandler:
-    """Not a subclass of Handler."""
+    """A class that is not a subclass of Handler."""
 
 
 @implementer(IClientParent)
 class Parent:
-    """Takes what a child's start starts, and starts nothing."""
+    """A parent that records the arguments of a start and starts nothing."""
 
     def start_client(
         self, conn_or_url: Any, handler: Any, state: Any, options: dict[str, Any]
@@ -80,27 +80,30 @@ class Parent:
 
 
 def started(spec: ChildSpec) -> Parent:
-    """Starts a child; gives what it was started with."""
+    """Start a child and return the parent, which has the arguments."""
     parent = Parent()
     spec.start(parent)
     return parent
 
 
 def table(name: str = "feed", /, **keys: str) -> str:
-    """Writes a client's table, with what is needed unless told otherwise; "" leaves a key out."""
+    """Return a client's table with the required keys; "" leaves a key out."""
     lines = [f"{key} = {value}" for key, value in (NEEDED | keys).items() if value]
     return "\n".join([f"[clients.{name}]", *lines, ""])
 
 
 def policy(backoff: wsx.Backoff) -> tuple[Any, ...]:
-    """What makes two policies the same."""
+    """Return a value by which two policies can be compared."""
     names = ("initial", "maximum", "factor", "jitter", "max_attempts")
     return tuple(getattr(backoff, name) for name in names)
 
 
 @contextlib.contextmanager
 def guarded_standard_streams() -> Iterator[None]:
-    """Has the descriptors 0 to 2 survive a reader that takes false, true or 1 for a file."""
+    """Keep the descriptors 0 to 2 open while a reader may close them.
+
+    A reader that takes false, true or 1 for a file would use that descriptor and close it.
+    """
     kept = [os.dup(number) for number in range(3)]
     nothing = os.open(os.devnull, os.O_RDWR)
     sink = os.open(os.devnull, os.O_WRONLY)
@@ -116,19 +119,19 @@ def guarded_standard_streams() -> Iterator[None]:
 
 
 class ConfigCase(OptionsCase):
-    """Tests with a file, in a directory of their own."""
+    """Base class for tests that read a file, each in its own directory."""
 
     def read(self, text: str, name: str = "clients.toml") -> Tree:
-        """Reads a file as ``twistd wsx --config`` does."""
+        """Read a file as ``twistd wsx --config`` does."""
         tree: Tree = parse("--config", self.write(name, text))["tree"]
         return tree
 
     def spec(self, **keys: str) -> ChildSpec:
-        """Gives the child specification that a table with these keys leads to."""
+        """Return the child specification of a table with these keys."""
         return self.read(table(**keys)).clients["feed"].spec
 
     def conn(self, **keys: str) -> wsx.Conn:
-        """Gives the connection that a table with these keys leads to."""
+        """Return the Conn of a table with these keys."""
         return started(self.spec(**keys)).conn
 
     def complaint(self, text: str) -> str:
@@ -151,20 +154,20 @@ class ConfigCase(OptionsCase):
         return line[match.end() :]
 
     def assert_none(self, wrong: list[str]) -> None:
-        """Nothing is wrong; what is, is shown in short."""
+        """Assert that the list of problems is empty; show them shortened."""
         self.assertFalse(wrong, "\n" + "\n".join(line.partition("\n")[0][:150] for line in wrong))
 
     def assert_clear(self, lines: Iterable[str]) -> None:
-        """No line speaks of Python's own functions and types."""
+        """Assert that no line mentions Python's own functions and types."""
         internal = [line for line in lines if PYTHON_INTERNAL.search(line)]
         self.assert_none(internal)
 
     def refuse_each(self, keys: Iterable[tuple[str, Callable[[str], str]]], off: str = "") -> None:
-        """No type of value is right for these keys, but for those in ``off``.
+        """Assert that these keys refuse each type of value that is not in ``off``.
 
         Args:
-            keys: dotted paths, each with what writes the file with a value there.
-            off: names of the types that are right.
+            keys: Dotted paths, each with a function that returns the file with a value there.
+            off: The names of the accepted types, separated by ", ".
         """
         wrong, lines = [], []
         for key, write in keys:

@@ -20,11 +20,11 @@ from wsx.test.support.twistd import RunCase, parse
 
 HANDLERS = "wsx.test.support.twistd_runner"
 SHUTDOWN = (8, (1001).to_bytes(2, "big"))
-STEADY = "{ initial = 2, maximum = 2, jitter = 0 }"  # seconds that a test can count
+STEADY = "{ initial = 2, maximum = 2, jitter = 0 }"  # A delay of whole seconds.
 
 
 class Member(wsx.Handler[Any]):
-    """A handler that notes its calls by the client's name, and does as it is told."""
+    """A handler that records its calls by the client's name and obeys its messages."""
 
     calls: ClassVar[dict[str, list[tuple[str, Any]]]] = defaultdict(list)
 
@@ -50,7 +50,7 @@ class Member(wsx.Handler[Any]):
 
 
 class Fragile(Member):
-    """A handler that cannot always be made."""
+    """A handler whose constructor can be made to raise."""
 
     broken: ClassVar[bool] = False
 
@@ -60,7 +60,7 @@ class Fragile(Member):
 
 
 class ConfigRunCase(RunCase):
-    """Runs a file in memory: ``endpoint = "memory:NAME"`` is a server of ours."""
+    """Base class: ``endpoint = "memory:NAME"`` leads to an in-memory server of the test."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -84,10 +84,10 @@ class ConfigRunCase(RunCase):
         self.addCleanup(globalLogPublisher.removeObserver, observer)
         self.service: Any = None
 
-    # The file, and the run
+    # Configuration file and service
 
     def write(self, top: str = "", /, **clients: dict[str, str]) -> None:
-        """Writes the file: the lines at its top, and a table of options for each client."""
+        """Write the file: lines at its top, and a table of options for each client."""
         lines = [top]
         for name, keys in clients.items():
             needed = {
@@ -102,7 +102,7 @@ class ConfigRunCase(RunCase):
         self.path.write_text("\n".join([*lines, ""]))
 
     def run_config(self, top: str = "", /, **clients: dict[str, str]) -> None:
-        """Starts what ``twistd wsx --config`` with this file would."""
+        """Start the service of ``twistd wsx --config`` with this file."""
         self.write(top, **clients)
         self.service = tap.makeService(parse("--config", str(self.path)))
         self.service.startService()
@@ -111,68 +111,68 @@ class ConfigRunCase(RunCase):
         self.step()
 
     def run_open(self, top: str = "", /, **clients: dict[str, str]) -> None:
-        """The same, and all clients are connected."""
+        """Start the service and complete the handshakes of all clients."""
         self.run_config(top, **clients)
         for name in clients:
             self.open_client(name)
 
     def end(self) -> None:
-        """Stops what runs, as twistd would; all is down after that."""
+        """Stop the service as twistd does, and assert that it stops."""
         stopped = self.service.stopService()
         self.pass_time(30)
         self.successResultOf(stopped)
 
     def hang_up(self) -> None:
-        """SIGHUP, as it comes in a process: in a step of the reactor's own."""
+        """Deliver SIGHUP; the service handles it in a later reactor iteration."""
         self.signals[signal.SIGHUP](signal.SIGHUP, None)
 
     def reread(self, top: str = "", /, **clients: dict[str, str]) -> None:
-        """Writes the file anew, sends SIGHUP, and lets follow what needs no time."""
+        """Write the file again, send SIGHUP, and run what is due."""
         self.write(top, **clients)
         self.hang_up()
         self.step()
 
-    # The servers
+    # Servers
 
     def last(self, name: str) -> Peer:
-        """The last connection of a client."""
+        """Return the last connection of a client."""
         return self.servers[name].peer
 
     def open_client(self, name: str) -> Peer:
-        """Answers the handshake of a client's last connection."""
+        """Complete the handshake of a client's last connection."""
         peer = self.last(name)
         peer.answer()
         self.step()
         return peer
 
     def tell(self, name: str, message: str) -> None:
-        """Sends a message to a client."""
+        """Send a message to a client."""
         self.last(name).send(text(message))
         self.step()
 
     def part(self, name: str) -> None:
-        """Answers a client's close frame, and ends TCP."""
+        """Answer a client's close frame, and end TCP."""
         self.last(name).send(close(1000))
         self.last(name).drop()
         self.step()
 
     def crash_client(self, name: str) -> None:
-        """Lets a client's handler raise."""
+        """Let a client's handler raise."""
         self.tell(name, "crash")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.part(name)
 
     def attempts(self, *names: str) -> list[int]:
-        """How often each client tried to connect."""
+        """Return the number of each client's attempts to connect."""
         return [self.servers[name].attempts for name in names]
 
     def called(self, name: str) -> list[str]:
-        """The names of a client's callbacks so far."""
+        """Return the names of a client's callbacks so far."""
         return [callback for callback, _ in Member.calls[name]]
 
     @contextlib.contextmanager
     def untouched(self, *names: str) -> Iterator[None]:
-        """Nothing happens to these: the same open connection, nothing sent, no callback."""
+        """Assert that these clients keep their connections and nothing happens to them."""
         before = {name: (self.last(name), self.called(name)) for name in names}
         clients = {name: wsx.whereis(name) for name in names}
         for name in names:
@@ -189,10 +189,10 @@ class ConfigRunCase(RunCase):
                 assert client is not None
                 self.assertEqual(client.status, "open")
 
-    # The log
+    # Log
 
     def lines(self, level: Any = LogLevel.info) -> list[str]:
-        """What was logged at this level or above, and takes it from the list."""
+        """Return the lines logged at this level or above, and clear the list."""
         chosen = [
             formatEvent(event)
             for event in self.logged
@@ -202,7 +202,7 @@ class ConfigRunCase(RunCase):
         return chosen
 
     def assert_one_line(self, *parts: str) -> str:
-        """One line was logged, with these parts; gives it."""
+        """Assert that one line with these parts was logged, and return it."""
         lines = self.lines()
         self.assertEqual(len(lines), 1, lines)
         self.assertEqual(len(lines[0].splitlines()), 1, lines)
@@ -211,9 +211,9 @@ class ConfigRunCase(RunCase):
         return lines[0]
 
     def assert_goes_on(self) -> None:
-        """twistd runs."""
+        """Assert that twistd runs."""
         self.assertEqual((self.reactor.stops, self.exits), (0, []))
 
     def assert_over(self, normally: bool) -> None:
-        """twistd was stopped, once, and will exit with the status it should have."""
+        """Assert that twistd was stopped once and exits with the right status."""
         self.assertEqual((self.reactor.stops, len(self.exits)), (1, 0 if normally else 1))

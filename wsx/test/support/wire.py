@@ -6,12 +6,12 @@ from wsx._wire.encoder import FIN, apply_mask
 
 
 def slow_mask(payload: bytes, mask: bytes) -> bytes:
-    """RFC 6455 section 5.3, word for word."""
+    """Apply a mask, byte by byte (RFC 6455 section 5.3)."""
     return bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
 
 
 def server_frame(opcode: int, payload: bytes = b"", flags: int = FIN, mask: bytes = b"") -> bytes:
-    """Gives a frame as a server sends it; with ``mask``, as it must not."""
+    """Return a server's frame; with ``mask``, an invalid one."""
     first = flags | opcode
     bit = 0x80 if mask else 0
     length = len(payload)
@@ -25,17 +25,17 @@ def server_frame(opcode: int, payload: bytes = b"", flags: int = FIN, mask: byte
 
 
 def text(payload: str) -> bytes:
-    """A server's text message on the wire."""
+    """Return a server's text message as bytes."""
     return server_frame(1, payload.encode())
 
 
 def close(code: int | None = None, message: str = "") -> bytes:
-    """A server's close frame on the wire."""
+    """Return a server's close frame as bytes."""
     return server_frame(8, b"" if code is None else code.to_bytes(2, "big") + message.encode())
 
 
 def read_frames(data: bytes) -> list[tuple[int, bytes]]:
-    """Decodes what a client sent, as pairs of opcode and payload; every frame must be masked."""
+    """Return the frames that a client sent, as pairs of opcode and payload; all must be masked."""
     frames = []
     pos = 0
     while pos < len(data):
