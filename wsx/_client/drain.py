@@ -39,8 +39,8 @@ class DrainWaiters:
         if timeout is not None:
             timeouts = self._timeouts.get(timeout)
             if timeouts is None:
-                timeouts = self._timeouts[timeout] = _Timeouts(self._reactor)
-            timeouts.add(waiter, timeout)
+                timeouts = self._timeouts[timeout] = _Timeouts(self._reactor, timeout)
+            timeouts.add(waiter)
         return waiter
 
     def succeed(self) -> None:
@@ -67,19 +67,20 @@ class DrainWaiters:
 class _Timeouts:
     """Waiters with the same timeout. Their deadlines are in order, so one timer serves all."""
 
-    __slots__ = ("_deadlines", "_reactor", "_timer", "_waiters")
+    __slots__ = ("_deadlines", "_reactor", "_timeout", "_timer", "_waiters")
 
-    def __init__(self, reactor: IReactorTime) -> None:
+    def __init__(self, reactor: IReactorTime, timeout: float) -> None:
         self._reactor = reactor
+        self._timeout = timeout
         self._waiters: deque[Deferred[None]] = deque()
         self._deadlines: deque[float] = deque()
         self._timer: IDelayedCall | None = None
 
-    def add(self, waiter: Deferred[None], timeout: float) -> None:
+    def add(self, waiter: Deferred[None]) -> None:
         self._waiters.append(waiter)
-        self._deadlines.append(self._reactor.seconds() + timeout)
+        self._deadlines.append(self._reactor.seconds() + self._timeout)
         if self._timer is None:
-            self._timer = self._reactor.callLater(timeout, self._expire)
+            self._timer = self._reactor.callLater(self._timeout, self._expire)
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -98,4 +99,4 @@ class _Timeouts:
             self._timer = self._reactor.callLater(self._deadlines[0] - now, self._expire)
         for waiter in expired:
             if not waiter.called:
-                waiter.errback(SendTimeout())
+                waiter.errback(SendTimeout(self._timeout))

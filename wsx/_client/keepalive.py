@@ -141,7 +141,7 @@ class Keepalive:
         if self._paused:
             self._expect_life()
         elif not self.heard:
-            self._report(PingTimeout())
+            self._report(PingTimeout(self._conn.ping_timeout))
 
     def _check_data(self) -> None:
         self._data_timer = None
@@ -151,7 +151,7 @@ class Keepalive:
         if left > 0:
             self._data_timer = self._reactor.callLater(left, self._check_data)
         else:
-            self._report(DataTimeout())
+            self._report(DataTimeout(timeout))
 
     def _report(self, error: WsxError) -> None:
         self.stop()

@@ -285,7 +285,7 @@ def _describe_end(reason: object) -> str:
 def _count_failed(attempts: int) -> str:
     if not attempts:
         return ""
-    return f" and {attempts} failed attempt{'s' if attempts > 1 else ''}"
+    return f" and {_count(attempts, 'failed attempt')}"
 
 
 _ARGUMENT_NAMES: Final = {
@@ -303,9 +303,13 @@ def describe_argument(callback: str, argument: object) -> str:
     value = argument.payload if isinstance(argument, Frame) else argument
     kind = f"{name}: {type(argument).__qualname__}"
     if isinstance(value, str):
-        return f"{kind}, {len(value)} characters"
+        return f"{kind}, {_count(len(value), 'character')}"
     if isinstance(value, (bytes, bytearray)):
-        return f"{kind}, {len(value)} bytes"
+        return f"{kind}, {_count(len(value), 'byte')}"
     if isinstance(value, (list, tuple, dict, set, frozenset)):
-        return f"{kind}, {len(value)} items"
+        return f"{kind}, {_count(len(value), 'item')}"
     return kind
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -185,7 +185,7 @@ class LogTests(EndCase):
             self.step()
             self.lose()
         [line] = self.lines(events)
-        for part in ("feed: ", "Recorder.handle_cast", "nonsense", "Ok", "message: dict, 1 items"):
+        for part in ("feed: ", "Recorder.handle_cast", "nonsense", "Ok", "message: dict, 1 item"):
             self.assertIn(part, line)
         self.assertNotIn("s3cr3t", line)
         self.assertNotIn("log_failure", events[0])

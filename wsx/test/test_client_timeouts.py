@@ -125,6 +125,7 @@ class TimeoutTests(EndCase):
         self.assertTrue(self.peer.transport.aborted)
         [reason] = reasons(handler)
         self.assertIsInstance(reason, wsx.DataTimeout)
+        self.assertEqual(reason.timeout, 10.0)
         self.assert_ended(client, reason)
 
     def test_binary_is_data(self) -> None:

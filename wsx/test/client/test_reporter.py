@@ -32,7 +32,7 @@ ARGUMENTS: tuple[tuple[str, object, str], ...] = (
     ("handle_ping", wsx.Ping(b""), "message: Ping, 0 bytes"),
     ("handle_cast", SECRET, "message: str, 6 characters"),
     ("handle_cast", b"12345", "message: bytes, 5 bytes"),
-    ("handle_info", {"key": SECRET}, "message: dict, 1 items"),
+    ("handle_info", {"key": SECRET}, "message: dict, 1 item"),
     ("handle_info", [1, 2, 3], "message: list, 3 items"),
     ("handle_cast", (), "message: tuple, 0 items"),
     ("handle_cast", 42, "message: int"),
@@ -395,9 +395,7 @@ class CallbackTests(ReporterCase):
         event = self.fail_callback(error, "handle_cast", "x")
         self.assertEqual(event["log_level"], LogLevel.error)
         self.assertNotIn("log_failure", event)
-        self.assertEqual(
-            formatEvent(event), f"feed: {describe(error)} (message: str, 1 characters)"
-        )
+        self.assertEqual(formatEvent(event), f"feed: {describe(error)} (message: str, 1 character)")
         self.assertIn("Feed.handle_cast", formatEvent(event))
         self.assertEqual(self.flushLoggedErrors(), [])
 
@@ -759,7 +757,7 @@ class ClientLogTests(MemoryCase):
             self.lines(events),
             [
                 f"feed: connected to {URL}",
-                "feed: Feed.handle_cast raised ValueError (message: dict, 1 items)",
+                "feed: Feed.handle_cast raised ValueError (message: dict, 1 item)",
             ],
         )
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
