@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 HIDDEN: Final = "..."
+_MAX_DEPTH: Final = 4  # levels of containers that are shown of a message
 _SECRET_WORDS: Final = re.compile("auth|token|key|secret|cookie|password|signature", re.IGNORECASE)
 # RFC 3986 appendix B: it matches every text. Groups: scheme, authority, path, query, fragment.
 _URL: Final = re.compile(
@@ -46,16 +47,27 @@ def redact_header(name: str, value: str) -> tuple[str, str]:
 
 def show_message(message: object) -> str:
     """Return a cast or an info for a log line: shortened, with the values of secret keys hidden."""
-    return shorten(_hide_secrets(message))
+    return shorten(_hide_secrets(message, _MAX_DEPTH))
 
 
-def _hide_secrets(value: object) -> object:
-    if not isinstance(value, dict):
+def _hide_secrets(value: object, depth: int) -> object:
+    """Return a copy of a container without secrets; anything below ``depth`` levels is hidden."""
+    if type(value) not in (dict, list, tuple):
         return value
-    return {
-        key: HIDDEN if isinstance(key, str) and is_secret_name(key) else _hide_secrets(item)
-        for key, item in value.items()
-    }
+    if not depth:
+        return HIDDEN
+    if isinstance(value, dict):
+        return {
+            key: HIDDEN if _is_secret_key(key) else _hide_secrets(item, depth - 1)
+            for key, item in value.items()
+        }
+    assert isinstance(value, (list, tuple))
+    return type(value)(_hide_secrets(item, depth - 1) for item in value)
+
+
+def _is_secret_key(key: object) -> bool:
+    text = key.decode("latin-1") if isinstance(key, bytes) else key
+    return isinstance(text, str) and is_secret_name(text)
 
 
 def redact_query(query: str) -> str:

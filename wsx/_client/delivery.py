@@ -192,7 +192,7 @@ class Delivery(Generic[S]):
         waits = self.busy or self.suspended or self._frames_held or self._mailbox.queue
         if waits or self._pending is not None:
             self._mailbox.frames(iter(batch.frames), batch.has_controls)
-            self._owner.pause_reading()
+            self._pause_reading()
             self.deliver()
         else:
             self.busy = True
@@ -243,6 +243,16 @@ class Delivery(Generic[S]):
     def _waits_for_drain(self) -> bool:
         """Whether frames are next, and must wait until the write buffer has drained."""
         return self._frames_held and self._mailbox.starts_with_frames
+
+    @property
+    def _only_held(self) -> bool:
+        """Whether frames are queued for no other reason than the write buffer."""
+        return self._frames_held and not self.suspended and self._pending is None
+
+    def _pause_reading(self) -> None:
+        """Stop reading because frames are queued; the owner limits reading while they are held."""
+        if not self._only_held:
+            self._owner.pause_reading()
 
     def hold_frames(self) -> None:
         """Deliver no more frames: replies to earlier ones wait for the write buffer."""
@@ -427,7 +437,7 @@ class Delivery(Generic[S]):
         self._owner.flush()
         if self._requests:
             self._serve()
-        if not (self._mailbox.batches or self.suspended):
+        if not self.suspended and (self._only_held or not self._mailbox.batches):
             self._owner.resume_reading()
         if self._mailbox.queue and not self._waits_for_drain:
             self.wake()
@@ -490,7 +500,7 @@ class Delivery(Generic[S]):
         """Queue the frames that are left after the loop was stopped early."""
         if length_hint(frames):
             self._mailbox.put_back(frames, self._has_controls)
-            self._owner.pause_reading()
+            self._pause_reading()
         self._frames = iter(())
 
     def _invoke(

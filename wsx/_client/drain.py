@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -10,6 +11,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from wsx.errors import SendTimeout
 
 __all__ = ["DrainWaiters"]
+
+_MIN_WAITERS_TO_PRUNE: Final = 64
 
 
 class DrainWaiters:
@@ -21,10 +24,11 @@ class DrainWaiters:
         reactor: For timeouts.
     """
 
-    __slots__ = ("_reactor", "_timeouts", "_waiting")
+    __slots__ = ("_prune_at", "_reactor", "_timeouts", "_waiting")
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
+        self._prune_at = _MIN_WAITERS_TO_PRUNE
         self._waiting: list[Deferred[None]] = []
         self._timeouts: dict[float, _Timeouts] = {}  # by timeout: each is in order of deadlines
 
@@ -34,6 +38,8 @@ class DrainWaiters:
         Args:
             timeout: Seconds until it fails with :class:`SendTimeout`; None waits forever.
         """
+        if len(self._waiting) >= self._prune_at:
+            self._prune()
         waiter: Deferred[None] = Deferred()
         self._waiting.append(waiter)
         if timeout is not None:
@@ -42,6 +48,12 @@ class DrainWaiters:
                 timeouts = self._timeouts[timeout] = _Timeouts(self._reactor, timeout)
             timeouts.add(waiter)
         return waiter
+
+    def _prune(self) -> None:
+        """Forget waiters that have timed out or were cancelled."""
+        self._waiting = [waiter for waiter in self._waiting if not waiter.called]
+        self._prune_at = 2 * len(self._waiting) + _MIN_WAITERS_TO_PRUNE
+        self._timeouts = {key: each for key, each in self._timeouts.items() if each.is_active}
 
     def succeed(self) -> None:
         """Fire all of them with None, in the order in which they were added."""
@@ -81,6 +93,10 @@ class _Timeouts:
         self._deadlines.append(self._reactor.seconds() + self._timeout)
         if self._timer is None:
             self._timer = self._reactor.callLater(self._timeout, self._expire)
+
+    @property
+    def is_active(self) -> bool:
+        return self._timer is not None
 
     def stop(self) -> None:
         if self._timer is not None:

@@ -25,7 +25,7 @@ from wsx._client.delivery import Delivery
 from wsx._client.history import History
 from wsx._client.keepalive import Keepalive
 from wsx._client.mailbox import Connected, Lost, Mailbox, Message
-from wsx._client.open_connection import FRAMES_QUEUED, WRITE_BUFFER_FULL, OpenConnection
+from wsx._client.open_connection import FRAMES_QUEUED, OpenConnection
 from wsx._client.promises import Promises
 from wsx._client.reconnect import Plan, ReconnectPolicy
 from wsx._client.reporter import Reporter
@@ -139,7 +139,7 @@ class Lifecycle(Generic[S]):
         self.history = History(reactor, options.stable_after)
         self.reporter = Reporter(client, conn, reactor)
         self._policy = ReconnectPolicy(options.reconnect)
-        self._plan: tuple[Disconnect, Plan] | None = None  # for the last loss
+        self._plan: tuple[Disconnect, Plan] | None = None  # for the last loss, once asked for
         self._sender = Sender(reactor, self.reporter, self._replies_wait)
         self._delayed = DelayedMessages(reactor, self._deliver_delayed)
         self._termination = Termination(
@@ -279,15 +279,14 @@ class Lifecycle(Generic[S]):
 
     def begin(self) -> Deferred[Any]:
         """Register the name and start the first attempt; see :meth:`wsx.Client.begin`."""
+        started = self._promises.start(lambda: self.end(Shutdown("start was cancelled")))
         try:
-            if self.name is not None:
-                registry.register(self.name, self._client)
-                self._registered = True
+            self._register_name()
             self.handler.client = self._client
         except Exception:
+            self._promises.forget_start()
             self._release_name()
             raise
-        started = self._promises.start(lambda: self.end(Shutdown("start was cancelled")))
         self._switch_on_tracing()
         if self._initialised:
             self._promises.fulfil_start()
@@ -296,6 +295,13 @@ class Lifecycle(Generic[S]):
         self._handle(Event.START)
         self.delivery.held = False
         return started
+
+    def _register_name(self) -> None:
+        if self.name is not None:
+            registry.register(self.name, self._client)
+            self._registered = True
+            if self._machine.state is State.TERMINATED:  # the user's registry has stopped it
+                self._release_name()
 
     def _switch_on_tracing(self) -> None:
         try:
@@ -316,6 +322,7 @@ class Lifecycle(Generic[S]):
         """Use a connection whose opening handshake is complete."""
         self._attempt = None
         self._conn = conn
+        self._reason = None
         self._connect_handled = False
         keepalive = Keepalive(self._reactor, conn, self._sender.ping, self._server_is_silent)
         self._open = OpenConnection(connection, keepalive)
@@ -340,6 +347,8 @@ class Lifecycle(Generic[S]):
             for pong in keepalive.take_pongs(batch):
                 self.reporter.pong_received(pong)
         if batch.frames:
+            if self._open.budget is not None:
+                self._open.spend_budget(batch)
             if keepalive.watches_data:
                 keepalive.received(batch.frames)
             self.reporter.received(batch)
@@ -408,22 +417,31 @@ class Lifecycle(Generic[S]):
 
     def disconnect_decided(self, status: Disconnect, decision: Reconnect[Any] | None) -> None:
         """Reconnect, or end the client if the decision is None."""
-        plan = self._plan_for(status)
         if decision is None:
-            self.gave_up = plan.gave_up
+            asked = self._plan is not None and self._plan[0] is status
+            self.gave_up = asked and self._plan_for(status).gave_up
             self.reporter.lost(status, self.history.was_open, None)
             self._end_reason = status.reason
             self._handle(Event.GIVE_UP)
             return
         if decision.conn is not None:
             self._target = decision.conn.without_answer()
-        self._delay = plan.delay if decision.after is None else float(decision.after)
+        try:
+            self._delay = self._delay_of(status, decision)
+        except Exception:  # the user's Backoff, or its random generator
+            self.callback_failed(Failure(), "handle_disconnect", status)
+            return
         self.reporter.lost(status, self.history.was_open, self._delay)
         self._conn = self.reporter.conn = self._target
         self._handle(Event.RECONNECT)
         requested, self._close_requested = self._close_requested, None
         if requested is not None:
             self._close(*requested)
+
+    def _delay_of(self, status: Disconnect, decision: Reconnect[Any]) -> float:
+        if decision.after is not None:
+            return float(decision.after)
+        return self._plan_for(status).delay
 
     def callback_finished(self, callback: str, seconds: float) -> None:
         """Report a callback's duration."""
@@ -452,15 +470,18 @@ class Lifecycle(Generic[S]):
         if self._open is not None and self._open.causes:
             self._open.resume_reading(FRAMES_QUEUED)
 
-    def _replies_wait(self, waiting: bool) -> None:
-        """Deliver and read no more frames while replies wait for a full write buffer."""
-        if not waiting:
-            self.delivery.release_frames()
-            if self._open is not None:
-                self._open.resume_reading(WRITE_BUFFER_FULL)
-        elif self._open is not None:
+    def _replies_wait(self, size: int) -> None:
+        """Deliver no more frames while ``size`` bytes of replies wait for a full write buffer."""
+        if self._open is not None:
+            if size:
+                self._open.limit_reading(size)
+            else:
+                self._open.end_limit()
+        if size:
             self.delivery.hold_frames()
-            self._open.pause_reading(WRITE_BUFFER_FULL)
+            self.resume_reading()
+        else:
+            self.delivery.release_frames()
 
     # Transitions
 

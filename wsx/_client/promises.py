@@ -49,6 +49,10 @@ class Promises:
         self._started = Deferred(cancel)
         return self._started
 
+    def forget_start(self) -> None:
+        """Drop the Deferred of ``start``: starting raises instead."""
+        self._started = None
+
     def when_open(self) -> Deferred[Any]:
         """Return a Deferred that fires with the client once it is open."""
         return fail(as_exception(self.reason)) if self.ended else self._opening.add()

@@ -12,11 +12,12 @@ from wsx._client.drain import DrainWaiters
 from wsx._client.reporter import Reporter
 from wsx._transport.connection import Connection
 from wsx.errors import FrameEncodeError, InvalidFrameError, WsxError
-from wsx.frames import Frame, Ping, Pong
+from wsx.frames import Frame, Ping, Pong, wire_payload
 
 __all__ = ["Sender"]
 
 _MAX_BUFFERED: Final = 65536  # bytes: the high-water mark of Twisted's transports
+_REPLIES_TO_FRAMES: Final = frozenset({"handle_frame", "handle_ping", "handle_pong"})
 
 
 class Sender:
@@ -25,8 +26,8 @@ class Sender:
     Args:
         reactor: For timeouts.
         reporter: Notified of each frame.
-        replies_wait: Called with True when replies wait for a full write buffer, so that no more
-            of them are made, and with False once it has drained.
+        replies_wait: Called with the size in bytes of replies to received frames that wait for a
+            full write buffer, so that no more of them are made, and with 0 once it has drained.
     """
 
     __slots__ = (
@@ -40,14 +41,14 @@ class Sender:
     )
 
     def __init__(
-        self, reactor: IReactorTime, reporter: Reporter, replies_wait: Callable[[bool], None]
+        self, reactor: IReactorTime, reporter: Reporter, replies_wait: Callable[[int], None]
     ) -> None:
         self._reporter = reporter
         self._replies_wait = replies_wait
         self._drain = DrainWaiters(reactor)
         self._connection: Connection | None = None
         self._late_pong: list[Any] = []  # sent once the write buffer has drained
-        self._replied = False  # since the last flush
+        self._replied = False  # to a received frame, since the last flush
         self._waiting = False  # replies wait for the write buffer
 
     def opened(self, connection: Connection) -> None:
@@ -83,8 +84,7 @@ class Sender:
             if in_callback:
                 connection.buffer_one(frame)
                 if connection.buffered >= _MAX_BUFFERED:
-                    connection.flush()
-                    self._after_flush(connection)
+                    self._flush(connection, connection.flush)
             else:
                 connection.send(frame)
         except (InvalidFrameError, FrameEncodeError) as error:
@@ -106,14 +106,15 @@ class Sender:
         if not connection.writable and all(isinstance(frame, Pong) for frame in frames):
             # RFC 6455 section 5.5.3 allows answering only the latest ping. A server that sends
             # pings and does not read the pongs cannot fill the memory.
+            for frame in frames:
+                wire_payload(frame)  # raises now what would be raised when it is sent
             self._late_pong = frames[-1:]
             return
         connection.buffer(frames)
-        self._replied = True
+        self._replied = self._replied or callback in _REPLIES_TO_FRAMES
         self._reporter.replied(callback, frames)
         if connection.buffered >= _MAX_BUFFERED:
-            connection.flush()
-            self._after_flush(connection)
+            self._flush(connection, connection.flush)
 
     def ping(self, payload: bytes) -> None:
         """Send a keepalive ping."""
@@ -126,8 +127,7 @@ class Sender:
         """Write what the callbacks of a batch have sent."""
         connection = self._connection
         if connection is not None and connection.buffered:
-            connection.flush_now()
-            self._after_flush(connection)
+            self._flush(connection, connection.flush_now)
 
     def drained(self) -> None:
         """Go on after the write buffer has drained."""
@@ -139,14 +139,19 @@ class Sender:
             self._resume_replies()
             self._drain.succeed()
 
-    def _after_flush(self, connection: Connection) -> None:
-        """Make no more replies while those that were just flushed wait for the write buffer."""
+    def _flush(self, connection: Connection, flush: Callable[[], None]) -> None:
+        """Flush, and make no more replies while those to received frames wait.
+
+        Replies to casts and infos do not count: received frames cause no more of them.
+        """
+        size = connection.buffered
         replied, self._replied = self._replied, False
-        if replied and not connection.writable and not self._waiting:
+        flush()
+        if replied and not connection.writable:
             self._waiting = True
-            self._replies_wait(True)
+            self._replies_wait(size)
 
     def _resume_replies(self) -> None:
         if self._waiting:
             self._waiting = False
-            self._replies_wait(False)
+            self._replies_wait(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -57,7 +58,7 @@ class JobQueue:
             job, done = self._waiting.popleft()
             try:
                 result = await job()
-            except Exception:
+            except (Exception, asyncio.CancelledError):  # the latter from an asyncio Future
                 done.errback()
             else:
                 done.callback(result)

@@ -8,9 +8,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IDelayedCall,
+    IHandshakeListener,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
+    ISSLTransport,
     IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -127,14 +129,17 @@ class _Tunnel(Protocol):
         if self.done.called:
             return
         self._gentle_timer = self._reactor.callLater(GENTLE_CLOSE_TIMEOUT, self._abort_overdue)
-        self.transport.loseConnection()
         self.done.errback(Failure(body.error()))
+        self.transport.loseConnection()
 
     def _hand_over(self) -> None:
         inner = self._factory.buildProtocol(self.transport.getPeer())
         assert inner is not None
         self._inner = inner
         inner.makeConnection(self.transport)
+        # TLS to the proxy was complete before CONNECT, so the transport does not report it again.
+        if ISSLTransport.providedBy(self.transport) and IHandshakeListener.providedBy(inner):
+            inner.handshakeCompleted()
         self.done.callback(inner)
         if self._reader.rest:
             inner.dataReceived(self._reader.rest)

@@ -111,16 +111,11 @@ class _Creator:
     ) -> None:
         self._context = options.getContext()
         self._alpn = alpn
-        self._verifies = verifies
         self._server_name: bytes | None = None
-        self._identity: DNS_ID | IPAddress_ID
-        if isIPAddress(hostname) or isIPv6Address(hostname):
-            self._identity = IPAddress_ID(hostname)
-        else:
-            ascii_name = _to_ascii(hostname)
-            self._identity = DNS_ID(ascii_name)
+        self._identity = _identity_of(hostname) if verifies else None
+        if not (isIPAddress(hostname) or isIPv6Address(hostname)):
             # RFC 6066 section 3: an address is not a server name.
-            self._server_name = ascii_name.encode("ascii")
+            self._server_name = _to_ascii(hostname).encode("ascii")
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> Connection:
         connection = Connection(self._context, None)
@@ -128,7 +123,7 @@ class _Creator:
             connection.set_alpn_protos(self._alpn)
         if self._server_name is not None:
             connection.set_tlsext_host_name(self._server_name)
-        if self._verifies:
+        if self._identity is not None:
             connection.set_verify(VERIFY_PEER | VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
         return connection
 
@@ -145,6 +140,7 @@ class _Creator:
             _problems[connection] = _CERTIFICATE_PROBLEMS.get(code, unknown)
             return False
         if depth == 0:
+            assert self._identity is not None
             try:
                 verify_service_identity(extract_patterns(certificate), [self._identity], [])
             except Exception:  # VerificationError, or the certificate is malformed
@@ -153,14 +149,27 @@ class _Creator:
         return True
 
 
+def _identity_of(hostname: str) -> DNS_ID | IPAddress_ID:
+    """Return what the server's certificate must be valid for."""
+    if isIPAddress(hostname) or isIPv6Address(hostname):
+        return IPAddress_ID(hostname)
+    try:
+        return DNS_ID(_to_ascii(hostname))
+    except ValueError:
+        raise ValueError(_wrong_name(hostname)) from None
+
+
+def _wrong_name(hostname: str) -> str:
+    return expected("server_name", "a host name or an IP address", hostname)
+
+
 def _to_ascii(hostname: str) -> str:
     if hostname.isascii():
         return hostname
     try:
         return idna.encode(hostname, uts46=True).decode("ascii")
     except idna.IDNAError:
-        problem = expected("server_name", "a host name or an IP address", hostname)
-        raise ValueError(problem) from None
+        raise ValueError(_wrong_name(hostname)) from None
 
 
 def explain(error: BaseException, transport: Any) -> str | None:

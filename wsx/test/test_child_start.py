@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.python.failure import Failure
 
 import wsx
 from wsx import ChildSpec, MaxRestartsExceeded, Shutdown, Supervisor
@@ -22,6 +24,17 @@ class OwnStartTests(SupervisorCase):
 
     def start_client(self, id: str, **options: Any) -> Deferred[wsx.Client[Any]]:
         return wsx.start(URL, self.handler(id), **self.options(id, **options))
+
+    def test_cancelled(self) -> None:
+        """A start that fails with ``asyncio.CancelledError`` leaves a supervisor that can stop."""
+        spec = self.spec(lambda _: fail(Failure(asyncio.CancelledError())))
+        supervisor = Supervisor([spec], reactor=self.clock)
+        supervisor.startService()
+        self.settle()
+        stopped = supervisor.stop()
+        self.advance(10.0)
+        self.successResultOf(stopped)
+        self.flushLoggedErrors(asyncio.CancelledError)
 
     def test_client(self) -> None:
         """An unlinked client from a start function is restarted and stopped like any other."""

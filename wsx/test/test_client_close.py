@@ -13,6 +13,7 @@ from wsx.test.support.each import each
 from wsx.test.support.ends import (
     BAD_FRAME,
     TRIGGERS,
+    Boom,
     EndCase,
     answering,
     attempt_numbers,
@@ -377,6 +378,20 @@ class ClientCloseTests(EndCase):
         self.step()
         self.assertEqual(handler.calls, calls)
         self.assertEqual(client.status, "terminated")
+
+    @each(("close", "stop"))
+    def test_transport_that_raises(self, how: str) -> None:
+        """If writing the close frame raises, the client still ends after ``close_timeout``."""
+        client = self.open(Recorder())
+
+        def write(data: bytes) -> None:
+            raise Boom
+
+        self.patch(self.peer.transport, "write", write)
+        self.assertRaises(Boom, getattr(client, how))
+        self.pass_time(6)
+        self.assertEqual(client.status, "terminated")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_bad_code_or_message_harms_the_caller_only(self) -> None:
         """A bad code or message fails the Deferred. The connection stays open."""

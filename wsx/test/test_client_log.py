@@ -216,6 +216,20 @@ class LogTests(EndCase):
             self.assertIn("login", text_)
             self.assertNotIn("s3cr3t", text_)
 
+    def test_recursive_messages(self) -> None:
+        """[C10] The defaults of handle_cast and handle_info show a message that contains itself."""
+        client = self.open(wsx.Handler)
+        message: dict[str, Any] = {}
+        message["self"] = message
+        client.info(message)
+        self.step()
+        self.assertEqual(client.status, "open")
+        client.cast(message)
+        self.step()
+        self.lose()
+        self.assertEqual(client.status, "terminated")
+        self.assertEqual(len(self.flushLoggedErrors(NotImplementedError)), 1)
+
     def test_log_file_that_cannot_be_opened(self) -> None:
         """[Y5] If a log file cannot be opened at start, one line says so and the client starts."""
         path = "/nonexistent/folder/feed.log"

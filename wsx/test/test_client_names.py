@@ -117,6 +117,20 @@ class NameTests(ClientCase):
         self.failed_start(self.start(Recorder(), name=wsx.Via(Broken(), "feed")), OSError)
         self.assertEqual(self.server.attempts, 0)
 
+    def test_registry_that_stops_the_client(self) -> None:
+        """[S12] If a registry stops the client, the start fails and the name is free."""
+
+        class Impatient(Directory):
+            def register_name(self, key: Any, client: wsx.Client[Any]) -> bool:
+                client.stop()
+                return super().register_name(key, client)
+
+        directory = Impatient()
+        started = self.start(Recorder(), name=wsx.Via(directory, "feed"))
+        self.failed_start(started, wsx.ClientEnded)
+        self.assertEqual(self.server.attempts, 0)
+        self.assertEqual(directory.clients, {})
+
     def test_cast_and_info(self) -> None:
         """[S13] ``cast`` and ``info`` accept a client or its name."""
         for name in self.names:

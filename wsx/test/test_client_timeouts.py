@@ -70,6 +70,19 @@ class TimeoutTests(EndCase):
         self.pass_time(5)
         self.assertIsInstance(reasons(handler)[0], wsx.PingTimeout)
 
+    def test_timeout_of_the_last_connection(self) -> None:
+        """A stop after a timeout and a reconnect waits for the whole ``close_timeout``."""
+        client = self.open(reconnecting(after=0), data_timeout=3.0, close_timeout=5.0)
+        self.pass_time(3)
+        self.lose()
+        self.accept()
+        self.assertEqual((client.status, self.server.attempts), ("open", 2))
+        client.stop()
+        self.pass_time(4.5)
+        self.assertFalse(self.peer.transport.aborted)
+        self.pass_time(1)
+        self.assertTrue(self.peer.transport.aborted)
+
     def test_keepalive_off(self) -> None:
         """With ``ping_interval=None``, there are no pings and no timeout."""
         client = self.open(Recorder(), ping_interval=None, ping_timeout=4.0)

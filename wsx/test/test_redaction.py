@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._redaction import is_secret_name, redact_header, redact_query, redact_url
+from wsx._redaction import (
+    is_secret_name,
+    redact_header,
+    redact_query,
+    redact_url,
+    show_message,
+)
 from wsx.test.support.each import each
 
 SECRET = "s3cr3t"
@@ -45,6 +53,36 @@ class SecretNameTests(SynchronousTestCase):
         """The name of a header stays; its value is hidden if the name is secret."""
         self.assertEqual(redact_header("x-token", SECRET), ("x-token", "..."))
         self.assertEqual(redact_header("Server", "nginx"), ("Server", "nginx"))
+
+
+class MessageTests(SynchronousTestCase):
+    """``show_message`` hides the values of secret keys."""
+
+    @each(
+        [
+            ("dict", {"password": SECRET, "a": 1}, {"password": "...", "a": 1}),
+            ("nested", {"a": {"api_key": SECRET}}, {"a": {"api_key": "..."}}),
+            ("list", [{"password": SECRET}, 2], [{"password": "..."}, 2]),
+            ("tuple", ("login", {"password": SECRET}), ("login", {"password": "..."})),
+            ("bytes key", {b"Password": SECRET}, {b"Password": "..."}),
+            ("other keys", {1: "a", None: "b", ("x",): "c"}, {1: "a", None: "b", ("x",): "c"}),
+            ("container", {"tokens": [SECRET]}, {"tokens": "..."}),
+            ("four levels", [[[["x"]]]], [[[["x"]]]]),
+            ("five levels", [[[[["x"]]]]], [[[["..."]]]]),
+            ("text", "hello", "hello"),
+        ]
+    )
+    def test_show_message(self, label: str, message: Any, shown: Any) -> None:
+        """Dicts, lists and tuples are shown to a depth of four; the message stays as it is."""
+        before = repr(message)
+        self.assertEqual(show_message(message), repr(shown))
+        self.assertEqual(repr(message), before)
+
+    def test_recursive(self) -> None:
+        """A message that contains itself is shown to a depth of four."""
+        message: dict[str, Any] = {}
+        message["self"] = message
+        self.assertEqual(show_message(message), "{'self': {'self': {'self': {'self': '...'}}}}")
 
 
 class QueryTests(SynchronousTestCase):

@@ -111,6 +111,21 @@ class RestartTests(SupervisorCase):
         self.assertEqual(self.listed(supervisor), ["a"])
         self.flushLoggedErrors()
 
+    def test_policy_that_is_not_asked(self) -> None:
+        """[V2] A transient client that ends itself abnormally is restarted, whatever its policy."""
+        own = self.options("a", reconnect=wsx.Backoff())
+
+        class Ending(self.handler("a")):  # type: ignore[misc]
+            def handle_disconnect(self, status: Any, state: Any) -> Any:
+                return wsx.Ok(state)
+
+        self.supervise([Ending.child_spec(URL, restart="transient", **own)])
+        self.sites["a"].peer.send(close(1008, "bye"))
+        self.sites["a"].peer.drop()
+        self.settle()
+        self.advance(120.0)
+        self.assertEqual(self.sites["a"].attempts, 2)
+
     def test_crash_after_a_policy_gave_up(self) -> None:
         """[V2] A transient client that crashes after its policy gave up is restarted."""
         own = self.options("a", reconnect=wsx.Backoff(initial=1.0, max_attempts=0))

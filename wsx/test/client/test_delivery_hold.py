@@ -61,11 +61,11 @@ class BatchTests(HoldCase):
         scenario.receive(*(Text(str(n)) for n in range(1, 6)))
         scenario.settle()
         self.assertEqual(scenario.called, [Text("1"), Text("2")])
-        self.assertFalse(scenario.owner.reading)
+        self.assertTrue(scenario.owner.reading)
         scenario.delivery.release_frames()
         scenario.settle()
         self.assertEqual(scenario.called, [Text(str(n)) for n in range(1, 6)])
-        self.assertTrue(scenario.owner.reading)
+        self.assertNotIn("pause_reading", scenario.events)
 
     def test_control_frames(self) -> None:
         """The rest is kept as well if there are control frames in the batch."""
@@ -148,11 +148,11 @@ class BatchTests(HoldCase):
         scenario.receive(Text("2"))
         scenario.settle()
         self.assertEqual(scenario.called, [Text("1")])
-        self.assertFalse(scenario.owner.reading)
+        self.assertTrue(scenario.owner.reading)
         scenario.delivery.release_frames()
         scenario.settle()
         self.assertEqual(scenario.called, [Text("1"), Text("2")])
-        self.assertTrue(scenario.owner.reading)
+        self.assertNotIn("pause_reading", scenario.events)
 
     def test_in_flush(self) -> None:
         """``hold_frames`` in ``flush``, after a batch, holds the frames of the next read."""
@@ -180,6 +180,50 @@ class BatchTests(HoldCase):
         scenario.settle()
         self.assertEqual(scenario.called, [Text("1"), Text("2"), Text("3")])
         self.assertTrue(scenario.owner.reading)
+
+
+class ReadingTests(HoldCase):
+    """Held frames alone do not pause reading: the owner limits what is read."""
+
+    def test_held(self) -> None:
+        """Frames of several reads are queued while they are held, and reading goes on."""
+        scenario = self.held(Text("1"), Text("2"))
+        scenario.receive(Text("3"))
+        scenario.settle()
+        self.assertTrue(scenario.owner.reading)
+        scenario.delivery.release_frames()
+        scenario.settle()
+        self.assertEqual(scenario.called, [Text("1"), Text("2"), Text("3")])
+        self.assertNotIn("pause_reading", scenario.events)
+
+    def test_suspended(self) -> None:
+        """If delivery is suspended as well, reading is paused until both have ended."""
+        scenario = self.held()
+        scenario.delivery.suspend()
+        scenario.receive(Text("1"))
+        self.assertFalse(scenario.owner.reading)
+        scenario.delivery.release_frames()
+        scenario.settle()
+        self.assertFalse(scenario.owner.reading)
+        scenario.delivery.resume()
+        scenario.settle()
+        self.assertEqual(scenario.called, [Text("1")])
+        self.assertTrue(scenario.owner.reading)
+
+    def test_pending_callback(self) -> None:
+        """If a callback is pending as well, reading is paused until it has returned."""
+        for way in ASYNCHRONOUS:
+            pending: Deferred[Any] = Deferred()
+            scenario = self.scenario(handle_cast=way(pending))
+            scenario.delivery.hold_frames()
+            scenario.cast(1)
+            scenario.iterate()
+            scenario.receive(Text("2"))
+            self.assertFalse(scenario.owner.reading)
+            pending.callback(None)
+            scenario.settle()
+            self.assertEqual(scenario.called, [1])
+            self.assertTrue(scenario.owner.reading)
 
 
 class MessageTests(HoldCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -230,6 +231,55 @@ class TimerTests(DrainCase):
         self.assertEqual(self.clock.scheduled, 1)
         for waiter in waiters:
             self.failureResultOf(waiter, SendTimeout)
+
+
+class MemoryTests(DrainCase):
+    """What is kept while the write buffer never drains."""
+
+    def alive(self, count: int, timeout: Callable[[int], float]) -> int:
+        """Return how many of so many waiters are kept after they have expired one by one."""
+        waiters = []
+        for number in range(count):
+            waiter = self.waiters.add(timeout(number)).addErrback(lambda _: None)
+            waiters.append(weakref.ref(waiter))
+            del waiter
+            self.clock.advance(2)
+        return sum(waiter() is not None for waiter in waiters)
+
+    def test_expired(self) -> None:
+        """Expired waiters are forgotten."""
+        self.assertLess(self.alive(1000, lambda _: 1.0), 130)
+
+    def test_cancelled(self) -> None:
+        """Cancelled waiters are forgotten, and those that still wait are kept."""
+        first = self.waiters.add(None)
+        waiters = []
+        for _ in range(1000):
+            waiter = self.waiters.add(None).addErrback(lambda _: None)
+            waiter.cancel()
+            waiters.append(weakref.ref(waiter))
+        last = self.waiters.add(None)
+        del waiter
+        self.assertLess(sum(waiter() is not None for waiter in waiters), 130)
+        self.waiters.succeed()
+        for waiting in (first, last):
+            self.assertIsNone(self.successResultOf(waiting))
+
+    def test_different_timeouts(self) -> None:
+        """Timeouts that nothing waits for any more are forgotten."""
+        self.alive(1000, lambda number: 1.0 + number / 1e6)
+        self.assertLess(len(self.waiters._timeouts), 130)
+
+    def test_waiting_ones_are_kept(self) -> None:
+        """Waiters that still wait are kept, in order, with their timeouts."""
+        for number in range(300):
+            self.add(str(number), 1000.0 + number % 3)
+        self.alive(300, lambda _: 1.0)
+        self.add("last", 5.0)
+        self.waiters.succeed()
+        names = [name for name, _, _ in self.results]
+        self.assertEqual(names, [*map(str, range(300)), "last"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class CancelTests(DrainCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
@@ -19,6 +20,16 @@ class FakeClient:
     def __init__(self, handler: Any, name: Any) -> None:
         self.handler = handler
         self.name = name
+
+
+class BrokenRandom(random.Random):
+    """A random generator that raises."""
+
+    def random(self) -> float:
+        raise LookupError("no entropy")
+
+    def uniform(self, a: float, b: float) -> float:
+        raise LookupError("no entropy")
 
 
 class LifecycleCase(MemoryCase):
@@ -158,6 +169,41 @@ class PolicyTests(LifecycleCase):
         self.assertEqual(life.status, "terminated")
         self.assertFalse(life.gave_up)
 
+    def test_handler_that_does_not_ask(self) -> None:
+        """If the handler ends the client without asking the policy, the policy did not give up."""
+        life = self.make(Recorder(handle_disconnect=wsx.Ok("state")), reconnect=wsx.Backoff())
+        self.open_it(life)
+        life.close()
+        self.peer.drop()
+        self.step()
+        self.assertEqual(life.status, "terminated")
+        self.assertFalse(life.gave_up)
+
+    def broken_policy(self, after: float | None) -> Lifecycle[Any]:
+        """Lose a connection with a policy that raises, and reconnect after this delay."""
+        handler = Recorder(handle_disconnect=wsx.Reconnect("state", after=after))
+        life = self.make(handler, reconnect=wsx.Backoff(rng=BrokenRandom()))
+        self.open_it(life)
+        self.peer.drop()
+        self.step()
+        return life
+
+    def test_policy_is_not_needed(self) -> None:
+        """A policy is not called if the handler returns the delay, so it cannot fail."""
+        life = self.broken_policy(after=1)
+        self.assertEqual(life.status, "disconnected")
+        self.clock.advance(1)
+        self.assertEqual(life.status, "connecting")
+        self.assertEqual(self.server.attempts, 2)
+
+    def test_policy_that_raises(self) -> None:
+        """An exception of the policy ends the client, as one of ``handle_disconnect`` does."""
+        life = self.broken_policy(after=None)
+        self.assertEqual(life.status, "terminated")
+        self.assertIsInstance(self.successResultOf(life.terminated()), LookupError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
+
     def test_no_policy(self) -> None:
         """Without a policy there is no planned delay, and nothing gives up."""
         life, delays = self.fail_attempts(1)
@@ -213,12 +259,27 @@ class BackpressureTests(LifecycleCase):
         return [frame.payload for frame in handler.arguments("handle_frame")]
 
     def test_frames_are_held(self) -> None:
-        """While the write buffer is full, reading is paused and no frame is delivered."""
+        """While the write buffer is full, no frame is delivered."""
         _, handler = self.full()
-        self.assertTrue(self.peer.transport.reading_paused)
         self.peer.send(text("2"))
         self.step()
         self.assertEqual(self.frames(handler), ["1"])
+
+    def test_budget(self) -> None:
+        """While the write buffer is full, 256 KiB are read and no more."""
+        _, handler = self.full()
+        self.peer.send(text("2"))
+        self.peer.send(text("x" * 262_000))
+        self.step()
+        self.assertFalse(self.peer.transport.reading_paused)
+        self.peer.send(text("x" * 200))
+        self.assertTrue(self.peer.transport.reading_paused)
+        self.step()
+        self.assertEqual(self.frames(handler), ["1"])
+        self.peer.buffer.resumeProducing()
+        self.assertFalse(self.peer.transport.reading_paused)
+        self.step()
+        self.assertEqual([len(payload) for payload in self.frames(handler)], [1, 1, 262_000, 200])
 
     def test_messages_are_delivered(self) -> None:
         """While the write buffer is full, casts are delivered."""

@@ -36,6 +36,14 @@ class PromisesTests(SynchronousTestCase):
         self.failureResultOf(started)
         self.promises.end(BOOM)
 
+    def test_start_forgotten(self) -> None:
+        """A forgotten Deferred of start does not fire."""
+        started = self.promises.start(lambda: None)
+        self.promises.forget_start()
+        self.promises.fulfil_start()
+        self.promises.end(BOOM)
+        self.assertNoResult(started)
+
     def test_open(self) -> None:
         """Every Deferred of when_open fires with the client, in order."""
         order: list[int] = []

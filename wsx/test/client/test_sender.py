@@ -13,9 +13,12 @@ from wsx._client.sender import Sender
 from wsx._wire.encoder import encode_frame
 from wsx.errors import ConnError, FrameEncodeError, InvalidFrameError, SendTimeout
 from wsx.frames import Frame, Ping, Pong, Text
+from wsx.test.support.each import each
 
 LIMIT = 65536
 BIG = Text("x" * LIMIT)
+SHORT_SIZE = 7  # bytes of Text("a") on the wire: header, masking key, payload
+BIG_SIZE = 14 + LIMIT
 
 
 class FakeConnection:
@@ -89,7 +92,7 @@ class SenderCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.fake_reporter = FakeReporter()
-        self.waits: list[bool] = []
+        self.waits: list[int] = []
         reporter: Any = self.fake_reporter
         self.sender = Sender(self.clock, reporter, self.waits.append)
         self.connection = self.connect()
@@ -275,42 +278,72 @@ class FullTests(SenderCase):
         self.assertEqual(self.waits, [])
 
     def test_after_flush(self) -> None:
-        """If the write buffer is full after a reply, ``replies_wait(True)`` is called once."""
+        """If replies fill the write buffer, ``replies_wait`` is called once, with their size."""
         self.connection.capacity = 1
         self.reply(Text("a"))
         self.reply(Text("b"))
         self.assertEqual(self.waits, [])
         self.sender.flush()
-        self.assertEqual(self.waits, [True])
+        self.assertEqual(self.waits, [2 * SHORT_SIZE])
         self.sender.flush()
-        self.assertEqual(self.waits, [True])
+        self.assertEqual(self.waits, [2 * SHORT_SIZE])
 
     def test_at_once(self) -> None:
         """If replies beyond 64 KiB fill the buffer, ``replies_wait`` is called before flush."""
         self.connection.capacity = 1
         self.reply(BIG)
-        self.assertEqual(self.waits, [True])
+        self.assertEqual(self.waits, [BIG_SIZE])
         self.sender.flush()
-        self.assertEqual(self.waits, [True])
+        self.assertEqual(self.waits, [BIG_SIZE])
 
     def test_drained(self) -> None:
-        """``replies_wait(False)`` is called once after the write buffer has drained."""
+        """``replies_wait(0)`` is called once after the write buffer has drained."""
         self.connection.capacity = 1
         self.reply(Text("a"))
         self.sender.flush()
         self.drain()
-        self.assertEqual(self.waits, [True, False])
+        self.assertEqual(self.waits, [SHORT_SIZE, 0])
         self.drain()
-        self.assertEqual(self.waits, [True, False])
+        self.assertEqual(self.waits, [SHORT_SIZE, 0])
 
     def test_further_replies(self) -> None:
-        """Further replies while the buffer is full are written, without another call."""
+        """Further replies while the buffer is full are written, each with another call."""
         self.connection.writable = False
-        for payload in "abc":
-            self.reply(Text(payload), callback="handle_cast")
+        for payload in ("a", "bb", "ccc"):
+            self.reply(Text(payload))
             self.sender.flush()
-        self.assertEqual(self.written, [Text("a"), Text("b"), Text("c")])
-        self.assertEqual(self.waits, [True])
+        self.assertEqual(self.written, [Text("a"), Text("bb"), Text("ccc")])
+        self.assertEqual(self.waits, [SHORT_SIZE, SHORT_SIZE + 1, SHORT_SIZE + 2])
+        self.drain()
+        self.assertEqual(self.waits[3:], [0])
+
+    @each(("handle_frame", "handle_ping", "handle_pong"))
+    def test_replies_to_frames(self, callback: str) -> None:
+        """Replies of each callback that receives a frame call ``replies_wait``."""
+        self.connection.capacity = 1
+        self.reply(Text("a"), callback=callback)
+        self.sender.flush()
+        self.assertEqual(self.waits, [SHORT_SIZE])
+
+    @each(("handle_cast", "handle_info", "handle_connect"))
+    def test_replies_to_messages(self, callback: str) -> None:
+        """Replies of other callbacks are written, and do not call ``replies_wait``."""
+        self.connection.writable = False
+        self.reply(Text("a"), callback=callback)
+        self.sender.flush()
+        self.reply(BIG, callback=callback)
+        self.drain()
+        self.assertEqual(self.written, [Text("a"), BIG])
+        self.assertEqual(self.waits, [])
+
+    @each((("handle_frame", "handle_cast"), ("handle_cast", "handle_frame")))
+    def test_replies_to_frames_and_messages(self, first: str, second: str) -> None:
+        """One reply to a frame is enough to call ``replies_wait``, with the size of the batch."""
+        self.connection.capacity = 1
+        self.reply(Text("a"), callback=first)
+        self.reply(Text("b"), callback=second)
+        self.sender.flush()
+        self.assertEqual(self.waits, [2 * SHORT_SIZE])
 
     def test_full_again(self) -> None:
         """``replies_wait`` is called again if the buffer is full again."""
@@ -319,7 +352,7 @@ class FullTests(SenderCase):
             self.reply(Text("a"))
             self.sender.flush()
             self.drain()
-        self.assertEqual(self.waits, [True, False] * 3)
+        self.assertEqual(self.waits, [SHORT_SIZE, 0] * 3)
 
     def test_send_alone(self) -> None:
         """A full write buffer without a reply does not call ``replies_wait``."""
@@ -352,29 +385,29 @@ class FullTests(SenderCase):
         self.assertEqual(self.waits, [])
 
     def test_reply_and_big_send(self) -> None:
-        """``replies_wait(True)`` is called if ``send`` in the same batch flushes the reply."""
+        """``replies_wait`` is called if ``send`` in the same batch flushes the reply."""
         self.connection.capacity = 1
         self.reply(Text("a"))
         self.send(BIG, in_callback=True)
         self.sender.flush()
-        self.assertEqual(self.waits, [True])
+        self.assertEqual(self.waits, [SHORT_SIZE + BIG_SIZE])
 
     def test_drained_without_replies(self) -> None:
-        """``replies_wait(False)`` is not called if no replies wait."""
+        """``replies_wait(0)`` is not called if no replies wait."""
         self.connection.writable = False
         self.drain()
         self.assertEqual(self.waits, [])
 
     def test_order(self) -> None:
-        """Deferreds of ``send`` fire after ``replies_wait(False)``."""
+        """Deferreds of ``send`` fire after ``replies_wait(0)``."""
         self.connection.capacity = 1
         self.reply(Text("a"))
         self.sender.flush()
         sent = self.send(Text("b"))
-        found: list[list[bool]] = []
+        found: list[list[int]] = []
         sent.addCallback(lambda _: found.append(self.waits[:]))
         self.drain()
-        self.assertEqual(found, [[True, False]])
+        self.assertEqual(found, [[SHORT_SIZE, 0]])
 
 
 class PongTests(SenderCase):
@@ -417,6 +450,15 @@ class PongTests(SenderCase):
         self.reply(Pong(b"1"), Text("x"))
         self.sender.flush()
         self.assertEqual(self.written, [Pong(b"1"), Text("x")])
+
+    def test_invalid(self) -> None:
+        """A pong that cannot be encoded raises when it is returned; the one before it is kept."""
+        self.connection.writable = False
+        self.pong(b"1")
+        self.assertRaises(FrameEncodeError, self.pong, b"x" * 126)
+        self.assertRaises(FrameEncodeError, self.reply, Pong(b"x" * 126), Pong(b"2"))
+        self.drain()
+        self.assertEqual(self.written, [Pong(b"1")])
 
     def test_does_not_wait(self) -> None:
         """A pong that is kept does not call ``replies_wait``."""
@@ -493,14 +535,14 @@ class ClosingTests(SenderCase):
         self.assertEqual(self.written, [])
 
     def test_waiting_replies(self) -> None:
-        """``closing`` calls ``replies_wait(False)`` if replies wait, once."""
+        """``closing`` calls ``replies_wait(0)`` if replies wait, once."""
         self.connection.capacity = 1
         self.reply(Text("x"))
         self.sender.flush()
         self.sender.closing()
-        self.assertEqual(self.waits, [True, False])
+        self.assertEqual(self.waits, [SHORT_SIZE, 0])
         self.sender.drained()
-        self.assertEqual(self.waits, [True, False])
+        self.assertEqual(self.waits, [SHORT_SIZE, 0])
 
     def test_no_waiting_replies(self) -> None:
         """``closing`` does not call ``replies_wait`` if no replies wait."""
@@ -523,8 +565,8 @@ class ClosingTests(SenderCase):
         self.sender.closing()
         self.connection = self.connect()
         self.sender.flush()
-        self.assertEqual(self.waits, [True, False])
+        self.assertEqual(self.waits, [SHORT_SIZE, 0])
         self.reply(Text("y"))
         self.sender.flush()
         self.assertEqual(self.written, [Text("y")])
-        self.assertEqual(self.waits, [True, False])
+        self.assertEqual(self.waits, [SHORT_SIZE, 0])

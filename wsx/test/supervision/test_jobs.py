@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -9,6 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._supervision.jobs import Job, JobQueue
+from wsx.test.support import collect_garbage
 
 
 class JobQueueTests(SynchronousTestCase):
@@ -80,6 +82,24 @@ class JobQueueTests(SynchronousTestCase):
         self.failureResultOf(self.jobs.add(self.failing()), ValueError)
         self.assertEqual(self.successResultOf(self.jobs.add(self.job("b"))), "b")
         self.assertEqual(self.failures, [])
+
+    def test_cancelled(self) -> None:
+        """A job that raises ``asyncio.CancelledError``, no Exception, does not block the next."""
+        blocker: Deferred[None] = Deferred()
+        done = self.jobs.add(self.job("a", blocker))
+        other = self.jobs.add(self.job("b"))
+        blocker.errback(Failure(asyncio.CancelledError()))
+        self.failureResultOf(done, asyncio.CancelledError)
+        self.assertEqual(self.successResultOf(other), "b")
+
+    def test_dropped(self) -> None:
+        """A queue that is garbage-collected while a job waits does not run the next job."""
+        blocker: Deferred[None] = Deferred()
+        self.jobs.add(self.job("a", blocker))
+        self.jobs.add(self.job("b"))
+        del self.jobs, blocker
+        collect_garbage()
+        self.assertEqual(self.events, ["start a"])
 
     def test_failure_is_logged(self) -> None:
         """The failure of a job that was added with ``add_logged`` is logged."""

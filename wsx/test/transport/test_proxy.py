@@ -6,13 +6,15 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import alsoProvides
 
 from wsx import Conn, ConnError, HandshakeError, RequestError
 from wsx._transport.endpoints import endpoint_for
-from wsx.test.support import MemoryCase, MemoryServer, Peer, Recorder, text
+from wsx.test.support import MemoryCase, MemoryServer, MemoryTransport, Peer, Recorder, memory, text
 from wsx.test.support.connections import assert_closed_gently
 from wsx.test.support.tls import Side
 
@@ -135,6 +137,15 @@ class TunnelTests(SynchronousTestCase):
         self.peer.send(refusal)
         self.assertEqual(self.failureResultOf(connecting, RequestError).value.body, b"no")
         assert_closed_gently(self, self.peer, self.clock)
+
+    def test_transport_that_ends_at_once(self) -> None:
+        """If ``loseConnection`` ends TCP at once, the refusal is still reported."""
+        connecting = self.connect()
+        transport = self.peer.transport
+        self.patch(transport, "loseConnection", lambda: transport.end(ConnectionDone()))
+        self.peer.send(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno")
+        self.assertEqual(self.failureResultOf(connecting, RequestError).value.body, b"no")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_refusal_that_ends_with_the_connection(self) -> None:
         """If the end of TCP completes the refusal, no timer is left."""
@@ -262,6 +273,14 @@ class TunnelTests(SynchronousTestCase):
         self.assertEqual(self.peer.transport.value()[:2], b"\x16\x03")
 
 
+class TLSTransport(MemoryTransport):
+    """A transport whose TLS handshake with the proxy is complete."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        alsoProvides(self, ISSLTransport)
+
+
 class ProxyClientTests(MemoryCase):
     """A client behind a proxy."""
 
@@ -276,6 +295,18 @@ class ProxyClientTests(MemoryCase):
         self.step()
         self.successResultOf(started)
         self.assertEqual(recorder.names, ["handle_connect", "handle_frame"])
+
+    def test_connected_with_tls_to_the_proxy(self) -> None:
+        """A ``ws://`` URL works through a proxy that is reached with TLS."""
+        self.patch(memory, "MemoryTransport", TLSTransport)
+        started = self.start(Recorder(), proxy=PROXY)
+        self.assertEqual(self.peer.request[0], "CONNECT example.test:80 HTTP/1.1")
+        self.peer.transport.clear()
+        self.peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        self.assertEqual(self.peer.request[0], "GET /feed HTTP/1.1")
+        self.peer.answer()
+        self.step()
+        self.assertEqual(self.successResultOf(started).status, "open")
 
     def test_refused(self) -> None:
         """[S8] A proxy's refusal is a ConnError whose original has status and body."""

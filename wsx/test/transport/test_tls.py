@@ -190,6 +190,14 @@ class TrustTests(TLSCase):
         for url in ("wss://example.test", "wss://other.test", "wss://127.0.0.2", "wss://[::2]"):
             self.assert_connects(url, url=url, insecure=True)
 
+    def test_name_that_cannot_be_verified(self) -> None:
+        """A host that no certificate can name is a ValueError, unless nothing is verified."""
+        error = self.assertRaises(ValueError, tls_creator, Conn("wss://123"))
+        self.assertEqual(
+            str(error), 'server_name: expected a host name or an IP address, got "123"'
+        )
+        self.assert_connects(url="wss://123", insecure=True)
+
     def test_server_name(self) -> None:
         """[S18] ``server_name`` replaces the host in SNI and verification."""
         names: list[bytes | None] = []
