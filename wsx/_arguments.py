@@ -1,4 +1,4 @@
-"""Validators for arguments, shared by several modules."""
+"""Validation of arguments, shared by several modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules for WebSocket URLs and proxy URLs."""
+"""Parsing and validation of WebSocket URLs (RFC 6455 section 3) and proxy URLs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ParsedURL:
     Attributes:
         scheme: ``"ws"`` or ``"wss"``.
         host: The host without brackets; an international name in its ASCII form.
-        port: The port; the default port of the scheme if the URL has none.
+        port: The port. If the URL has none: 80 for ``ws``, 443 for ``wss``.
         resource: The request target: path and query, percent-encoded.
         username: The user name, percent-decoded, or None.
         password: The password, percent-decoded, or None.
@@ -108,7 +108,7 @@ def parse_proxy(proxy: object) -> ParsedURL:
     return parsed
 
 
-# A client reconnects, and many clients connect, to the same URL.
+# Cached, because each copy of a Conn parses the URL again, and many clients share a URL.
 @lru_cache(maxsize=64)
 def _parse_url(url: str) -> ParsedURL:
     parts, port = _split(url)

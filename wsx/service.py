@@ -11,7 +11,7 @@ from twisted.python.components import registerAdapter
 from zope.interface import implementer
 
 from wsx._deferreds import Waiters
-from wsx._options import patient
+from wsx._options import with_reconnect_defaults
 from wsx.child import ChildSpec, ClientStart, IClientParent, as_parent
 from wsx.client import Client, check_handler, make_client
 from wsx.conn import Conn
@@ -122,7 +122,7 @@ class ClientService(Supervisor):
         max_seconds: float = 5.0,
         **options: Any,
     ) -> None:
-        options = patient(options)
+        options = with_reconnect_defaults(options)
         self.client: Client[Any] | None = None
         self._watched: Client[Any] | None = None  # The client whose when_open() is pending.
         self._connected: Waiters[Client[Any]] = Waiters()

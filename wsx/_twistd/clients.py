@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
 
-from wsx._options import patient
+from wsx._options import with_reconnect_defaults
 from wsx.child import ChildSpec, ClientStart
 from wsx.conn import Conn
 from wsx.handler import Handler
@@ -39,7 +39,7 @@ def client_spec(
         reactor: The reactor for time and connections.
         **fields: ``restart`` and ``shutdown``. They replace the keywords of the handler class.
     """
-    chosen = patient(options) | {"reactor": reactor}
+    chosen = with_reconnect_defaults(options) | {"reactor": reactor}
     restart = "transient" if chosen["reconnect"] is not None else "temporary"
     declared = {key: value for key, value in handler.child_fields().items() if key in CHILD_FIELDS}
     return ChildSpec(
