@@ -174,7 +174,10 @@ class Client(Generic[S]):
         self._life.abort()
 
     def terminated(self) -> Deferred[object]:
-        """Return a Deferred that fires with the reason when the client has ended. It never fails."""
+        """Return a Deferred that fires with the reason when the client has ended.
+
+        The Deferred never fails.
+        """
         return self._life.terminated()
 
     def when_open(self) -> Deferred[Client[S]]:

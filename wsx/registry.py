@@ -1,4 +1,4 @@
-"""Names of clients: a str, a :class:`Global` key, or a key in the user's registry (:class:`Via`)."""
+"""Names of clients: a str, a :class:`Global`, or a :class:`Via` for the user's own registry."""
 
 from __future__ import annotations
 

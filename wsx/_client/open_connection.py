@@ -9,24 +9,24 @@ from wsx._transport.connection import Connection
 
 __all__ = ["FRAMES_QUEUED", "WRITE_BUFFER_FULL", "OpenConnection"]
 
-# Causes: bits, because resume() is called after every batch and an enum.Flag is slow.
-FRAMES_QUEUED: Final = 1  # the handler is slower than the server, or delivery is suspended
-WRITE_BUFFER_FULL: Final = 2  # the server reads more slowly than the handler replies
+# Causes, as bits: resume_reading() runs after every batch, and an enum.Flag would be slow there.
+FRAMES_QUEUED: Final = 1  # The handler is slower than the server, or delivery is suspended.
+WRITE_BUFFER_FULL: Final = 2  # The server reads more slowly than the handler replies.
 
 
 class OpenConnection:
-    """An open connection: backpressure on the server, and what keeps watch over it.
+    """An open connection, its keepalive, and backpressure on the server.
 
-    While reading is paused, no keepalive timeout runs: silence says nothing about the server.
+    While reading is paused, no keepalive timeout runs.
 
     Args:
         connection: The open connection.
-        keepalive: Its keepalive.
+        keepalive: The keepalive of the connection.
 
     Attributes:
         connection: The open connection.
-        keepalive: Its keepalive.
-        causes: The causes for which reading is paused now; 0 if it is not.
+        keepalive: The keepalive of the connection.
+        causes: The causes for which reading is paused, as bits; 0 if reading is not paused.
     """
 
     __slots__ = ("causes", "connection", "keepalive")
@@ -37,14 +37,14 @@ class OpenConnection:
         self.causes = 0
 
     def pause_reading(self, cause: int) -> None:
-        """Pause reading for a cause."""
+        """Pause reading for a cause, ``FRAMES_QUEUED`` or ``WRITE_BUFFER_FULL``."""
         if not self.causes:
             self.keepalive.paused()
             self.connection.pause_reading()
         self.causes |= cause
 
     def resume_reading(self, cause: int) -> None:
-        """Remove a cause, and read again if it was the last one."""
+        """Remove a cause, and resume reading if no cause is left."""
         if self.causes & cause:
             self.causes &= ~cause
             if not self.causes:

@@ -16,17 +16,17 @@ from wsx.frames import Frame, Ping, Pong
 
 __all__ = ["Sender"]
 
-_MAX_BUFFERED: Final = 65536  # bytes: the high-water mark of Twisted's transports
+_MAX_BUFFERED: Final = 65536  # bytes, the high-water mark of Twisted's transports
 
 
 class Sender:
-    """Passes frames to the open connection and waits for its write buffer.
+    """Pass frames to the open connection, and wait for its write buffer to drain.
 
     Args:
-        reactor: For timeouts.
+        reactor: The reactor for timeouts.
         reporter: Notified of each frame.
-        replies_wait: Called with True when replies wait for a full write buffer, so that no more
-            of them are made, and with False once it has drained.
+        replies_wait: Called with True when the write buffer is full of replies, to stop the
+            delivery of frames, and with False once the write buffer has drained.
     """
 
     __slots__ = (
@@ -46,18 +46,18 @@ class Sender:
         self._replies_wait = replies_wait
         self._drain = DrainWaiters(reactor)
         self._connection: Connection | None = None
-        self._late_pong: list[Any] = []  # sent once the write buffer has drained
-        self._replied = False  # since the last flush
-        self._waiting = False  # replies wait for the write buffer
+        self._late_pong: list[Any] = []  # Sent once the write buffer has drained.
+        self._replied = False  # Whether a callback has replied since the last flush.
+        self._waiting = False  # Whether replies wait for the write buffer.
 
     def opened(self, connection: Connection) -> None:
-        """Use a connection from now on."""
+        """Send on this connection from now on."""
         self._connection = connection
         self._late_pong = []
         self._replied = False
 
     def closing(self) -> None:
-        """Send nothing more on this connection; its close frame flushes what is buffered."""
+        """Send no more frames on this connection. Its close frame flushes buffered frames."""
         self._connection = None
         self._late_pong = []
         self._resume_replies()
@@ -71,8 +71,9 @@ class Sender:
 
         Args:
             frame: The frame.
-            timeout: Seconds to wait for the write buffer; None waits forever.
-            in_callback: Whether :meth:`flush` follows at the end of the present batch.
+            timeout: The time limit in seconds for the write buffer to drain, or None to wait
+                forever.
+            in_callback: Whether a callback is running, so that :meth:`flush` is called after it.
 
         Returns:
             The Deferred of :meth:`wsx.Client.send_frame`.
@@ -93,19 +94,23 @@ class Sender:
         return succeed(None) if connection.writable else self._drain.add(timeout)
 
     def reply(self, callback: str, frames: list[Any]) -> None:
-        """Send a callback's replies at the end of the present batch.
+        """Send the replies of a callback at the end of the current batch: all of them or none.
+
+        Args:
+            callback: The name of the callback.
+            frames: The replies, in the order of sending.
 
         Raises:
-            InvalidFrameError: One of them is not a frame; none is sent.
-            FrameEncodeError: RFC 6455 does not allow one of them; none is sent.
+            InvalidFrameError: One of the replies is not a frame.
+            FrameEncodeError: RFC 6455 does not allow one of the replies.
         """
         connection = self._connection
         if connection is None:
             self._reporter.reply_dropped(callback)
             return
         if not connection.writable and all(isinstance(frame, Pong) for frame in frames):
-            # RFC 6455 section 5.5.3 allows answering only the latest ping. A server that sends
-            # pings and does not read the pongs cannot fill the memory.
+            # RFC 6455 section 5.5.3 allows a pong for the latest ping only. This limits the memory
+            # if the server sends pings and does not read the pongs.
             self._late_pong = frames[-1:]
             return
         connection.buffer(frames)
@@ -123,24 +128,25 @@ class Sender:
             self._reporter.sent(ping, traced=False)
 
     def flush(self) -> None:
-        """Write what the callbacks of a batch have sent."""
+        """Write the frames that the callbacks of a batch have sent."""
         connection = self._connection
         if connection is not None and connection.buffered:
             connection.flush_now()
             self._after_flush(connection)
 
     def drained(self) -> None:
-        """Go on after the write buffer has drained."""
+        """Continue sending, because the write buffer has drained."""
         pong, self._late_pong = self._late_pong, []
         if pong:
             self.reply("handle_ping", pong)
             self.flush()
-        if self._connection is None or self._connection.writable:  # the pong may have filled it
+        # The late pong may have filled the write buffer again.
+        if self._connection is None or self._connection.writable:
             self._resume_replies()
             self._drain.succeed()
 
     def _after_flush(self, connection: Connection) -> None:
-        """Make no more replies while those that were just flushed wait for the write buffer."""
+        """Stop the delivery of frames if the flushed replies have filled the write buffer."""
         replied, self._replied = self._replied, False
         if replied and not connection.writable and not self._waiting:
             self._waiting = True

@@ -8,10 +8,10 @@ from __future__ import annotations
 from wsx.errors import FrameError
 from wsx.frames import Frame
 
-__all__ = ["Batch", "PeerClose"]
+__all__ = ["Batch", "ServerClose"]
 
 
-class PeerClose:
+class ServerClose:
     """The server's close frame.
 
     Attributes:
@@ -45,6 +45,6 @@ class Batch:
         self.frames: list[Frame] = []
         self.has_controls = False
         self.fragmented: list[Frame] = []
-        self.end: PeerClose | FrameError | None = None
+        self.end: ServerClose | FrameError | None = None
         self.more = False
         self.missing = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from wsx._wire.assembler import Inflater, MessageAssembler, invalid_utf8
-from wsx._wire.batch import Batch, PeerClose
+from wsx._wire.batch import Batch, ServerClose
 from wsx._wire.encoder import FIN, MASKED, RSV1
 from wsx.errors import FrameError
 from wsx.frames import (
@@ -314,14 +314,14 @@ def _add_control(opcode: int, payload: bytes, batch: Batch) -> None:
     batch.frames.append(Ping(payload) if opcode == PING else Pong(payload))
 
 
-def _parse_close(payload: bytes) -> PeerClose:
+def _parse_close(payload: bytes) -> ServerClose:
     """Parse the payload of a close frame (RFC 6455 section 5.5.1)."""
     if not payload:
-        return PeerClose(NO_STATUS_RECEIVED, "")
+        return ServerClose(NO_STATUS_RECEIVED, "")
     code = payload[0] << 8 | payload[1]
     if not is_wire_close_code(code):
         raise FrameError(f"close code {code} must not be sent", CLOSE, PROTOCOL_ERROR)
     try:
-        return PeerClose(code, str(payload[2:], "utf-8"))
+        return ServerClose(code, str(payload[2:], "utf-8"))
     except UnicodeDecodeError:
         raise invalid_utf8(CLOSE) from None
