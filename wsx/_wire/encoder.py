@@ -11,9 +11,10 @@ from wsx.frames import Frame, wire_payload
 
 __all__ = ["FIN", "MASKED", "RSV1", "MaskSource", "apply_mask", "encode", "encode_frame", "masks"]
 
+# Bits of the first byte of a frame, and of the second (RFC 6455 section 5.2).
 FIN: Final = 0x80
 RSV1: Final = 0x40
-MASKED: Final = 0x80  # in the second byte
+MASKED: Final = 0x80
 
 _SHORT_HEADER: Final = Struct("!BB4s")
 _MEDIUM_HEADER: Final = Struct("!BBH4s")
