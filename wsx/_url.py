@@ -19,8 +19,8 @@ __all__ = ["ParsedURL", "parse_proxy", "parse_url"]
 
 _SCHEMES: Final = {"ws": "ws", "http": "ws", "wss": "wss", "https": "wss"}
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
-_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")
-_UNSAFE_IN_HEADER: Final = re.compile(r"[\r\n\0]")
+_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")  # RFC 3986 section 2
+_UNSAFE_IN_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
 _EXPECTED_PROXY: Final = "expected http://[user:password@]host:port"
 _BAD_PORT: Final = "invalid port (expected 1 to 65535)"
 

@@ -19,7 +19,7 @@ from wsx._url import ParsedURL, parse_proxy, parse_url
 __all__ = ["CONN_OPTIONS", "Conn", "Headers", "ParsedURL", "parse_proxy"]
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
-_UNSAFE_IN_HEADER: Final = re.compile(r"[\r\n\0]")
+_UNSAFE_IN_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
 _OWN_HEADERS: Final = {
     "connection",
     "sec-websocket-accept",

@@ -2,7 +2,7 @@
 
 The behaviour is that of OTP's ``supervisor`` ("Supervisor Behaviour" in its documentation), with
 two additions: restarts wait for the ``Backoff`` of a child, and ``auto_shutdown`` ends a supervisor
-whose children have all ended for good.
+when all of its children have ended and are not restarted.
 
 Operations on several children are jobs, which run one after another, as in OTP: the first start, a
 stop, the requests, and restarts that include siblings. The restart of a single child is not a job,

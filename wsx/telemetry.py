@@ -112,7 +112,7 @@ def attach(
     should return quickly. A function that raises is detached, and the exception is logged.
 
     Args:
-        handler_id: The id of the observer, for :func:`detach`. It must not be attached yet.
+        handler_id: The id of the observer, for :func:`detach`. No attached observer may have it.
         event_or_events: One or several names of ``EVENTS``.
         function: Called as ``function(event, measurements, metadata, config)``; not a coroutine
             function.

@@ -259,7 +259,7 @@ class Delivery(Generic[S]):
             self.wake()
 
     def end(self) -> int:
-        """Stop delivery for good, and cancel a pending callback in the next reactor iteration.
+        """Stop delivery permanently. Cancel a pending callback in the next reactor iteration.
 
         Returns:
             The number of casts and infos that were dropped.

@@ -50,7 +50,7 @@ class Intensity:
     def __init__(self, max_restarts: int, max_seconds: float) -> None:
         self._histories: dict[object, _History] = {}
         # For each restart, a time at which to check whether the oldest restart of its child has
-        # expired. The second item makes the order of entries with the same time definite.
+        # expired. The second item orders entries with the same time, as histories have no order.
         self._checks: list[tuple[float, int, _History]] = []
         self._order = count()
         self.total = 0

@@ -215,7 +215,7 @@ def _certificates(cacerts: Any) -> list[Certificate]:
 def _split_pem(pem: bytes) -> list[bytes]:
     blocks = _PEM_CERTIFICATE.findall(pem)
     if not blocks:
-        raise ValueError("expected a PEM certificate, found none")
+        raise ValueError("no PEM certificate found")
     return blocks
 
 

@@ -36,7 +36,7 @@ class MessageBuffer:
             self._data[self._size :] = part  # A bytearray overallocates when it grows.
         self._size = end
 
-    def get_buffer(self, most: int) -> memoryview:
+    def get_buffer(self, max_size: int) -> memoryview:
         """Return writable memory after the parts.
 
         Release the view before any other call. The memory grows in steps of at least 256 KiB, at
@@ -44,9 +44,9 @@ class MessageBuffer:
         the server announces but does not send.
 
         Args:
-            most: The maximum size of the memory in bytes.
+            max_size: The maximum size of the memory in bytes.
         """
-        end = self._size + min(most, max(_GROWTH, len(self._data) - self._size))
+        end = self._size + min(max_size, max(_GROWTH, len(self._data) - self._size))
         if end > len(self._data):
             self._data += bytes(end - len(self._data))
         return memoryview(self._data)[self._size : end]

@@ -58,9 +58,9 @@ class Decoder:
         "_assembler",
         "_ended",
         "_final",
+        "_max_length",
         "_may_compress",
         "_missing",
-        "_most",
         "_start",
         "_undecoded",
     )
@@ -72,9 +72,10 @@ class Decoder:
     ) -> None:
         self._assembler = MessageAssembler(max_message_size, inflater)
         self._may_compress = inflater is not None
-        self._most = _MAX_MEDIUM_LENGTH  # Bytes: longer frames are not decoded in the hot loop.
+        # Frames with a longer payload, in bytes, are not decoded in the hot loop.
+        self._max_length = _MAX_MEDIUM_LENGTH
         if max_message_size is not None and max_message_size < _MAX_MEDIUM_LENGTH:
-            self._most = max_message_size
+            self._max_length = max_message_size
         self._undecoded = b""  # From _start on: frames of a later batch, or part of one frame.
         self._start = 0
         self._missing = 0  # Bytes of the current data frame that have not been received.
@@ -148,8 +149,12 @@ class Decoder:
         end = len(data)
         while end - pos >= 2 and len(frames) < BATCH_SIZE and batch.end is None:
             if self._assembler.opcode == CONTINUATION:
-                pos = _decode_short_messages(data, pos, self._most, frames)
-                if end - pos < 2 or len(frames) >= BATCH_SIZE or _may_wait(data, pos, self._most):
+                pos = _decode_short_messages(data, pos, self._max_length, frames)
+                if (
+                    end - pos < 2
+                    or len(frames) >= BATCH_SIZE
+                    or _may_wait(data, pos, self._max_length)
+                ):
                     break
             after = self._decode_frame(data, pos, batch)
             if after < 0:
@@ -222,13 +227,13 @@ class Decoder:
                 batch.fragmented.append(frame)
 
 
-def _decode_short_messages(data: bytes, pos: int, most: int, frames: list[Frame]) -> int:
+def _decode_short_messages(data: bytes, pos: int, max_length: int, frames: list[Frame]) -> int:
     """Decode consecutive short messages, each in one complete frame. Nearly all frames are such.
 
     Args:
         data: The bytes of a read.
         pos: The position of the first frame.
-        most: The maximum payload length in bytes.
+        max_length: The maximum payload length in bytes.
         frames: The messages are appended to this list, up to ``BATCH_SIZE``.
 
     Returns:
@@ -251,7 +256,7 @@ def _decode_short_messages(data: bytes, pos: int, most: int, frames: list[Frame]
                 if length < 126:
                     break  # Not the shortest form: _payload_bounds raises the error.
             stop = start + length
-            if stop > end or length > most:
+            if stop > end or length > max_length:
                 break
             if first == _FINAL_TEXT:
                 text = Text.__new__(Text)  # Faster than __init__, compiled or not.
@@ -271,14 +276,14 @@ def _decode_short_messages(data: bytes, pos: int, most: int, frames: list[Frame]
     return pos
 
 
-def _may_wait(data: bytes, pos: int, most: int) -> bool:
+def _may_wait(data: bytes, pos: int, max_length: int) -> bool:
     """Return whether an incomplete short message may wait for its last bytes.
 
     Waiting costs less than assembling the message from parts. A text that is not ASCII does not
     wait, because it may already be invalid and is rejected as early as possible.
     """
     first, length = data[pos], data[pos + 1]
-    if length > 125 or length > most or pos + 2 + length <= len(data):
+    if length > 125 or length > max_length or pos + 2 + length <= len(data):
         return False
     return first == _FINAL_BINARY or (first == _FINAL_TEXT and data[pos + 2 :].isascii())
 

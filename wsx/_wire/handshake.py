@@ -77,23 +77,23 @@ def validate(response: Response, conn: Conn, key: str) -> str | None:
     """
     challenge = accept_value(key)
 
-    def refuse(reason: str, name: str) -> HandshakeError:
+    def error(reason: str, name: str) -> HandshakeError:
         values = response.values(name)
         return HandshakeError(challenge, ", ".join(values) if values else None, reason)
 
     if response.version != "HTTP/1.1":
         raise HandshakeError(challenge, response.version, "the response is not HTTP/1.1")
     if [value.lower() for value in response.elements("upgrade")] != ["websocket"]:
-        raise refuse("the Upgrade header is missing or not websocket", "upgrade")
+        raise error("the Upgrade header is missing or not websocket", "upgrade")
     if "upgrade" not in [value.lower() for value in response.elements("connection")]:
-        raise refuse("the Connection header is missing or has no Upgrade", "connection")
+        raise error("the Connection header is missing or has no Upgrade", "connection")
     accepts = response.values("sec-websocket-accept")
     if accepts != [challenge]:
         what = "is wrong" if accepts else "is missing"
-        raise refuse(f"the Sec-WebSocket-Accept header {what}", "sec-websocket-accept")
+        raise error(f"the Sec-WebSocket-Accept header {what}", "sec-websocket-accept")
     chosen = response.values("sec-websocket-protocol")
     if len(chosen) > 1 or (chosen and chosen[0] not in conn.subprotocols):
-        raise refuse("the subprotocol was not offered", "sec-websocket-protocol")
+        raise error("the subprotocol was not offered", "sec-websocket-protocol")
     return chosen[0] if chosen else None
 
 
