@@ -2,7 +2,7 @@
 
 ``nox`` alone runs the sessions marked with an asterisk in that list. ``.ci/run`` runs the README's
 test command and then all sessions except ``tests``, ``latest`` and ``benchmarks``. Each session has
-its own virtual environment in ``.nox``; later runs use it again.
+its own virtual environment in ``.nox``, which later runs reuse.
 """
 
 import os
@@ -23,7 +23,7 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "changes/*.md")
     for path in ROOT.glob(pattern)
 )
-# Tests that compare a generated page with the code it is generated from.
+# Tests that compare a generated page with the code from which it is generated.
 FRESH_PAGES = ["wsx.test.test_parity", "wsx.test.client.test_states"]
 
 
@@ -78,13 +78,19 @@ def compiled(session: nox.Session) -> None:
 
 
 def copy_checkout(folder: str) -> Path:
-    """Copy the checkout to a folder without what was built in it, and return the copy's path."""
+    """Copy the checkout without build results to a folder, and return the path of the copy."""
     built = (".git", ".*_cache", ".nox", ".venv*", "build", "*.egg-info", "*.so", "_trial_temp*")
     return Path(shutil.copytree(ROOT, Path(folder, "wsx"), ignore=shutil.ignore_patterns(*built)))
 
 
 def check_form(session: nox.Session, form: str, **env: str) -> None:
-    """Fail unless the installed ``twistd wsx`` finds its plugin and runs in this form."""
+    """Fail unless twistd finds the installed plugin and wsx runs in this form.
+
+    Args:
+        session: The session.
+        form: ``"compiled"`` or ``"pure"``.
+        **env: Environment variables for twistd.
+    """
     with TemporaryDirectory() as empty, session.chdir(empty):
         output = str(session.run("twistd", "wsx", "--version", silent=True, env=env))
     if form not in output:
@@ -93,7 +99,7 @@ def check_form(session: nox.Session, form: str, **env: str) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types of the package with its tests, of the benchmarks and of the examples."""
+    """Check the types of the package, the tests, the benchmarks and the examples."""
     session.install("-e", ".[test,dev]")
     session.run("mypy")
     session.run("mypy", "--strict", "noxfile.py", ".ci/links.py")

@@ -1,10 +1,10 @@
 """The part of the build configuration that pyproject.toml cannot express.
 
-If there is a C compiler, Cython compiles the modules of ``COMPILED``. Their source also runs as it
-is; the C types are declared in the ``.pxd`` file next to each module. docs/performance.md explains
-why this is Cython and not mypyc. Set ``WSX_PURE=1`` to install without compiled modules. If the
-compilation fails, wsx is installed without them as well: it behaves the same, but is slower. To
-compile the modules inside a checkout, call ``python setup.py build_ext --inplace``.
+If there is a C compiler, Cython compiles the modules in ``COMPILED``. The ``.pxd`` file next to a
+module declares C types; the source also runs as pure Python. If the compilation fails, wsx is
+installed without compiled modules: it behaves the same but is slower. Set ``WSX_PURE=1`` to skip
+the compilation. To compile the modules in a checkout, call ``python setup.py build_ext --inplace``.
+docs/performance.md explains why wsx uses Cython and not mypyc.
 """
 
 import os
@@ -29,10 +29,10 @@ COMPILED = [
 class CompatibleEditable(editable_wheel):
     """Put this folder on the path in an editable installation (``pip install -e .``).
 
-    The default mode of setuptools uses an import hook, which does not cover ``twisted.plugins``
-    because that package is shared with Twisted: twistd would not find the plugin.
+    The default mode of setuptools uses an import hook. It does not cover ``twisted.plugins``,
+    because that package is shared with Twisted, so twistd would not find the plugin.
 
-    Nothing is compiled, so that changes to the source take effect at once.
+    An editable installation has no compiled modules, so changes to the source take effect at once.
     """
 
     def finalize_options(self) -> None:
@@ -49,19 +49,19 @@ class OptionalExtensions(build_ext):
             super().run()
         except Exception as error:
             report(error)
-            for extension in self.extensions:  # An earlier build may have left some behind.
+            for extension in self.extensions:  # An earlier build may have left files.
                 Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
             self.extensions.clear()
 
 
 def extensions() -> list[Any]:
-    """Return the extensions to build, or an empty list if Cython fails or WSX_PURE is set."""
+    """Return the extensions to build; an empty list if Cython fails or WSX_PURE is set."""
     if os.environ.get("WSX_PURE", "0") not in ("", "0"):
         return []
     try:
         from Cython.Build import cythonize
 
-        # Annotations must not become run-time checks: both forms refuse Text(5) when it is sent.
+        # Annotations must not become type checks at run time: Text(5) raises only when it is sent.
         directives = {"language_level": "3", "annotation_typing": False}
         return list(cythonize(COMPILED, build_dir="build/cython", compiler_directives=directives))
     except (Exception, SystemExit) as error:

@@ -1,7 +1,7 @@
 """Check the links of Markdown pages: ``python .ci/links.py PAGE ...``.
 
-Report each link to a file that does not exist in this checkout, and each link to a heading that its
-page does not have. Links to other sites are not followed.
+Print each link to a file that does not exist in this checkout, and each link to a heading that does
+not exist in its page. Links to other sites are not checked.
 """
 
 import re
@@ -15,7 +15,7 @@ HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that GitHub makes of a page's headings."""
+    """Return the anchors that GitHub generates for the headings of a page."""
     found: dict[str, int] = {}
     result = set()
     for heading in HEADING.findall(FENCED.sub("", page.read_text())):

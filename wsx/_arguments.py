@@ -1,4 +1,4 @@
-"""Validators for arguments, shared by several modules."""
+"""Validation of arguments, shared by several modules."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def require(
         valid: Whether the argument is valid.
         name: The name of the argument.
         expectation: The values that are accepted, such as ``a number above 0``.
-        value: The value that was given. It is shown: it must not be a secret.
+        value: The value that was given. The message shows it, so it must not be a secret.
         error: The class of the error. Default ``ValueError``.
     """
     if not valid:

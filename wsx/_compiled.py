@@ -1,4 +1,4 @@
-"""Selects the form of the fast path: compiled, or the same source as pure Python.
+"""Selection of the fast path: compiled modules, or the same source as pure Python.
 
 ``wsx`` imports this module first. The compiled form is used where it was built, unless
 ``WSX_PURE=1`` is set in the environment. ``setup.py`` lists the modules that are compiled.

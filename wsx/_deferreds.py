@@ -1,4 +1,4 @@
-"""Deferreds that wait for the same event."""
+"""A collection of Deferreds that wait for the same event."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ T = TypeVar("T")
 class Waiters(Generic[T]):
     """A set of Deferreds that fire together, in the order in which they were added.
 
-    A Deferred that is cancelled is removed, also while the others fire. A Deferred that is added
-    while the others fire waits for the next time.
+    A cancelled Deferred is removed, even while the others fire. A Deferred that is added while the
+    others fire is not fired with them.
     """
 
     __slots__ = ("_waiting",)

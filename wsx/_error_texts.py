@@ -1,4 +1,4 @@
-"""The parts of exception texts that take more than a format string, for :mod:`wsx.errors`."""
+"""Texts of exceptions that need more than a format string, for :mod:`wsx.errors`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Headers = Sequence[tuple[str, str]]
 _CHALLENGES: Final = ("WWW-Authenticate", "Proxy-Authenticate")
 _URL_LIMIT: Final = 150  # characters
 _BODY_LIMIT: Final = 100  # characters
-_LINE_BYTES: Final = 1000  # of a body, enough for any first line that is shown
+_LINE_BYTES: Final = 1000  # bytes of a body, more than are shown of its first line
 _TEXT_TYPES: Final = ("text/", "application/json", "application/problem+", "application/xml")
 _RESULTS: Final = "Ok, Reply, Close or None"
 _OTHER_RESULTS: Final = {"handle_disconnect": "Ok, Reconnect or None", "code_change": "Ok or None"}
@@ -31,7 +31,7 @@ _RECONNECT_VALUES: Final = "conn: a Conn or None; after: a number of at least 0 
 
 
 def refusal(who: str, code: int, phrase: str, headers: Headers) -> str:
-    """Return who answered, the status, and for a redirect its target.
+    """Return the text for a refused request: the status and, for a redirect, the target.
 
     Args:
         who: ``"the server"`` or ``"the proxy"``.
@@ -48,7 +48,15 @@ def refusal(who: str, code: int, phrase: str, headers: Headers) -> str:
 
 
 def refusal_details(headers: Headers, body: bytes) -> list[str]:
-    """Return what log lines add: challenges, ``Retry-After``, and the first line of a text body."""
+    """Return the details that log lines add to :func:`refusal`.
+
+    Args:
+        headers: The pairs of names and values of the response.
+        body: The beginning of the body.
+
+    Returns:
+        The challenges, ``Retry-After``, and the first line of a text body, as far as present.
+    """
     shown = ((name, _header(headers, name)) for name in (*_CHALLENGES, "Retry-After"))
     found = [f"{name}: {line(value)}" for name, value in shown if value is not None]
     first = _first_line(headers, body)
@@ -75,11 +83,11 @@ def _first_line(headers: Headers, body: bytes) -> str | None:
 
 
 def cause(error: BaseException, *, detailed: bool = False) -> str:
-    """Return one line about the exception that a connection failed with.
+    """Return one line about the exception with which a connection failed.
 
     Args:
         error: The exception.
-        detailed: As for ``describe``. Default False.
+        detailed: Whether to show the ``summary`` of an exception of wsx. Default False.
     """
     text = certificate_problem(error)
     if text is None and is_clean_close(error):
@@ -90,7 +98,7 @@ def cause(error: BaseException, *, detailed: bool = False) -> str:
 def certificate_problem(error: BaseException) -> str | None:
     """Return what is wrong with the server's certificate, or None for any other error.
 
-    The error is recognised by its module or its text, because this layer imports no TLS library.
+    The error is recognised by its module or its text, because this module imports no TLS library.
     """
     if any(cls.__module__.partition(".")[0] == "service_identity" for cls in type(error).__mro__):
         return "the server's certificate is not valid for this host name"
@@ -100,24 +108,24 @@ def certificate_problem(error: BaseException) -> str | None:
 
 
 def is_clean_close(error: object) -> bool:
-    """Return whether an error is Twisted's ``ConnectionDone``: TCP was closed by a FIN.
+    """Return whether an error is Twisted's ``ConnectionDone``: a FIN closed the TCP connection.
 
-    It is recognised by its name, because this layer does not import Twisted.
+    The class is recognised by its name, because this module does not import Twisted.
     """
     return any(cls.__name__ == "ConnectionDone" for cls in type(error).__mro__)
 
 
 def tcp_detail(error: BaseException) -> str | None:
-    """Return one line about an error of TCP, or None if it only says that TCP ended.
+    """Return one line about an error of TCP, or None if the error names no cause.
 
     Twisted's ``ConnectionLost`` without arguments stands for a reset, a timeout or a local abort.
     """
-    says_nothing = type(error).__name__ == "ConnectionLost" and not error.args
-    return None if says_nothing else describe(error)
+    has_no_cause = type(error).__name__ == "ConnectionLost" and not error.args
+    return None if has_no_cause else describe(error)
 
 
 def wrong_result(callback: str, result: object) -> str:
-    """Return what a callback returned and what was expected of it.
+    """Return the text for a callback's invalid result: the result and what was expected.
 
     Args:
         callback: The name of the callback.
@@ -134,9 +142,9 @@ def wrong_result(callback: str, result: object) -> str:
 
 
 def _is_result(value: object, *names: str) -> bool:
-    """Return whether a value is a result with one of these names, such as ``Reconnect``.
+    """Return whether a value is a callback result with one of these class names.
 
-    It is recognised by its name, because :mod:`wsx.handler` is above this module.
+    The class is recognised by its name, because :mod:`wsx.handler` imports this module.
     """
     return type(value).__module__ == "wsx.handler" and type(value).__name__ in names
 
@@ -150,5 +158,6 @@ def _show_result(result: object) -> str:
 
 def _show_reconnect(result: object) -> str:
     conn, after = getattr(result, "conn", None), getattr(result, "after", None)
-    shown_conn = "None" if conn is None else f"<{type(conn).__name__}>"  # it may be a URL
+    # A wrong conn may be a URL with a password, so only its type is shown.
+    shown_conn = "None" if conn is None else f"<{type(conn).__name__}>"
     return f"Reconnect(conn={shown_conn}, after={shorten(after)})"

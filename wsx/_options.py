@@ -1,4 +1,4 @@
-"""The options of ``start``: validation, and which of them belong to the connection."""
+"""The options of ``start``: their validation, and the split into connection and client options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wsx.backoff import Backoff
 from wsx.conn import CONN_OPTIONS, Conn
 from wsx.registry import Name, check_name
 
-__all__ = ["START_OPTIONS", "Options", "patient", "split_options", "with_reactor"]
+__all__ = ["START_OPTIONS", "Options", "split_options", "with_reactor", "with_reconnect_defaults"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,13 @@ class Options:
             client.
         name: The name of the client, or None (default).
         debug: Debug options, such as ``"trace"`` or ``("log_to_file", path)``. Default none.
-        stable_after: Seconds after which an open connection counts as healthy. Default 5.
+        stable_after: The time in seconds after which an open connection counts as healthy.
+            Default 5.
         mailbox_limit: The number of casts and infos that may wait. Default 10,000.
         reactor: The reactor for time and connections, or None (default) for the global one.
 
     Raises:
-        TypeError: An option has a wrong type.
+        TypeError: An option has the wrong type.
         ValueError: An option is out of range.
     """
 
@@ -74,8 +75,8 @@ def split_options(conn_or_url: Conn | str, options: dict[str, Any]) -> tuple[Con
     Raises:
         URLError: The URL is not valid.
         ValueError: An option is out of range.
-        TypeError: An option is unknown or has a wrong type, or an option of the connection was
-            given beside a Conn.
+        TypeError: An option is unknown or has the wrong type, or an option of the connection was
+            given together with a Conn.
     """
     unknown = sorted(set(options) - CONN_OPTIONS - START_OPTIONS)
     if unknown:
@@ -86,17 +87,17 @@ def split_options(conn_or_url: Conn | str, options: dict[str, Any]) -> tuple[Con
         conn = Conn(conn_or_url, **for_conn)
     elif for_conn:
         given = ", ".join(sorted(for_conn))
-        raise TypeError(f"options of Conn beside a Conn: {given} (use conn.replace instead)")
+        raise TypeError(f"options: {given} given together with a Conn (use conn.replace instead)")
     else:
         conn = conn_or_url.without_answer()
     return conn, Options(**for_start)
 
 
-def patient(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a client that starts, and reconnects, while its server is down.
+def with_reconnect_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with which a client starts and keeps reconnecting while its server is down.
 
     Args:
-        options: The options that were given; they replace the defaults.
+        options: The options that the user gave. They override these defaults.
     """
     return {
         "async_": True,
@@ -107,9 +108,9 @@ def patient(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_reactor(options: Options) -> Options:
-    """Return the options with the global reactor if they have none.
+    """Return the options with the global reactor if they have no reactor.
 
-    Call it only when a client starts, because importing the global reactor installs it.
+    Call this only when a client starts, because importing the global reactor installs it.
     """
     if options.reactor is not None:
         return options

@@ -1,7 +1,6 @@
-"""Redaction: which header names are secret, and which parts of a URL a log may show.
+"""Redaction of headers, messages and URLs that appear in logs, errors and ``repr``.
 
-Everything that prints a header or a URL uses these rules, so that there is one place to read and
-to change them.
+All code that shows a header or a URL uses these rules.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ __all__ = [
 HIDDEN: Final = "..."
 _MAX_DEPTH: Final = 4  # levels of containers that are shown of a message
 _SECRET_WORDS: Final = re.compile("auth|token|key|secret|cookie|password|signature", re.IGNORECASE)
-# RFC 3986 appendix B: it matches every text. Groups: scheme, authority, path, query, fragment.
+# RFC 3986 appendix B. This matches every str. Groups: scheme, authority, path, query, fragment.
 _URL: Final = re.compile(
     r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL
 )
@@ -71,17 +70,17 @@ def _is_secret_key(key: object) -> bool:
 
 
 def redact_query(query: str) -> str:
-    """Return a query with its values hidden; the names stay."""
+    """Return the query of a URL with its values hidden and its names shown."""
     pairs = [part.partition("=") for part in query.split("&")] if query else []
     return "&".join(f"{name}={HIDDEN}" if equals else HIDDEN for name, equals, _ in pairs)
 
 
 def redact_url(url: str) -> str:
-    """Return what may be shown of any text that was given as a URL.
+    """Return a URL, valid or not, with its secrets hidden.
 
-    The password, the values of the query and the fragment are hidden. If a password may stand
-    somewhere else, because a ``/``, ``?`` or ``#`` in it is not percent-encoded, only the scheme is
-    shown.
+    The password, the values of the query and the fragment are hidden. If part of a password may be
+    outside the authority, because a ``/``, ``?`` or ``#`` in it is not percent-encoded, only the
+    scheme is shown.
     """
     match = _URL.fullmatch(url)
     assert match is not None
@@ -99,9 +98,9 @@ def redact_url(url: str) -> str:
 
 
 def _may_hide_credentials(text: str, authority: str) -> bool:
-    """Return whether a ``user:password@`` may reach beyond the authority that ``text`` begins with.
+    """Return whether ``user:password@`` may extend beyond the authority at the start of ``text``.
 
-    The text may be ``user:pass/word@host``, where the authority ends at the slash.
+    In ``user:pass/word@host``, for example, the authority ends at the slash.
     """
     before, at, _ = text.rpartition("@")
     return bool(at) and ":" in before and len(before) >= len(authority)
@@ -115,7 +114,7 @@ def _redact_authority(authority: str) -> str:
 
 
 def _redact_port(place: str) -> str:
-    """Hide a port that is no number: it is a password if the ``@`` after it was percent-encoded."""
+    """Hide a port that is not a number: it is a password if the ``@`` after it is ``%40``."""
     literal, bracket, rest = place.partition("]") if place.startswith("[") else ("", "", place)
     host, colon, port = rest.partition(":")
     shown = port if _PORT.fullmatch(port) else HIDDEN

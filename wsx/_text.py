@@ -54,7 +54,12 @@ def truncate(text: str, limit: int = _DEFAULT_LIMIT) -> str:
 
 
 def line(text: str, limit: int = _DEFAULT_LIMIT) -> str:
-    """Return foreign text as one line: white space joined, escaped, then truncated."""
+    """Return text from outside on one line: join white space, escape, then truncate.
+
+    Args:
+        text: The text.
+        limit: The number of characters to keep. Default 75.
+    """
     return truncate(escape(" ".join(text.split())), limit)
 
 
@@ -66,8 +71,8 @@ def shorten(value: object, limit: int = _DEFAULT_LIMIT) -> str:
 def quote(value: object, limit: int = _DEFAULT_LIMIT) -> str:
     """Return a value as messages show it: a str in double quotes, anything else as its ``repr``.
 
-    Characters that are not printable are escaped, and the middle is left out past ``limit``
-    characters.
+    Characters that are not printable are escaped. The middle of a text longer than ``limit``
+    characters (default 75) is replaced by ``...``.
     """
     if isinstance(value, str):
         return f'"{truncate(escape(value), limit)}"'
@@ -90,9 +95,17 @@ def expected(subject: str, expectation: str, value: object = _NOTHING) -> str:
 
 
 def expected_type(subject: str, expectation: str, value: object) -> str:
-    """Return the message for a value of a wrong type, which is named instead of the value.
+    """Return the message for a value of the wrong type. It names the type instead of the value.
 
-    Use it where the value may hold a secret: ``cacerts: expected PEM as bytes or a path, got int``.
+    Use it where the value may hold a secret.
+
+    Args:
+        subject: As for :func:`expected`.
+        expectation: As for :func:`expected`.
+        value: The value that was given.
+
+    Returns:
+        ``cacerts: expected PEM as bytes or a path, got int``.
     """
     return f"{expected(subject, expectation)}, got {type(value).__name__}"
 
@@ -125,13 +138,14 @@ def _summary(error: object) -> str:
 
 
 def safely(function: Callable[[object], str], value: object) -> str:
-    """Return ``function(value)``, or a substitute if it raises.
+    """Return ``function(value)``, or a substitute if the function raises.
 
-    ``repr`` and ``str`` run code of the user's classes, which may fail; a log line must not.
+    ``repr`` and ``str`` run code of the user's classes, which may raise. Writing a log line must
+    not fail because of that.
 
     Args:
-        function: ``repr``, ``str`` or a function like them.
-        value: Its argument.
+        function: ``repr``, ``str`` or another function that returns a str.
+        value: The argument of the function.
     """
     try:
         return function(value)

@@ -1,4 +1,4 @@
-"""The rules for WebSocket URLs and proxy URLs."""
+"""Parsing and validation of WebSocket URLs (RFC 6455 section 3) and proxy URLs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["ParsedURL", "parse_proxy", "parse_url"]
 
 _SCHEMES: Final = {"ws": "ws", "http": "ws", "wss": "wss", "https": "wss"}
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
-_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")
-_UNSAFE_IN_HEADER: Final = re.compile(r"[\r\n\0]")
+_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")  # RFC 3986 section 2
+_UNSAFE_IN_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
 _EXPECTED_PROXY: Final = "expected http://[user:password@]host:port"
 _BAD_PORT: Final = "invalid port (expected 1 to 65535)"
 
@@ -32,7 +32,7 @@ class ParsedURL:
     Attributes:
         scheme: ``"ws"`` or ``"wss"``.
         host: The host without brackets; an international name in its ASCII form.
-        port: The port; the default port of the scheme if the URL has none.
+        port: The port. If the URL has none: 80 for ``ws``, 443 for ``wss``.
         resource: The request target: path and query, percent-encoded.
         username: The user name, percent-decoded, or None.
         password: The password, percent-decoded, or None.
@@ -108,7 +108,7 @@ def parse_proxy(proxy: object) -> ParsedURL:
     return parsed
 
 
-# A client reconnects, and many clients connect, to the same URL.
+# Cached, because each copy of a Conn parses the URL again, and many clients share a URL.
 @lru_cache(maxsize=64)
 def _parse_url(url: str) -> ParsedURL:
     parts, port = _split(url)

@@ -1,4 +1,4 @@
-"""The delay before the next connection attempt, and whether another attempt can succeed."""
+"""Reconnect policy: the delay before the next attempt, and the reasons that are not retried."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ _LONGEST_RETRY_AFTER: Final = 3600.0  # seconds
 
 
 class Backoff:
-    """Exponential delays with jitter: call it with an attempt number to get seconds.
+    """Exponential delays with jitter. Call it with an attempt number to get a delay in seconds.
 
     The delay for attempt ``n`` is uniform in ``[d * (1 - jitter), d * (1 + jitter)]`` for
     ``d = min(maximum, initial * factor ** (n - 1))``, and never exceeds ``maximum``.
 
     Args:
-        initial: The delay before the first new attempt, in seconds. Default 1.
+        initial: The delay after the first failure, in seconds. Default 1.
         maximum: The longest delay, in seconds. Default 60.
-        factor: The factor between two delays. Default 2.
+        factor: The factor by which the delay grows with each failure, at least 1. Default 2.
         jitter: The random share of a delay, from 0 to 1. Default 0.5.
-        max_attempts: The number of attempts after which to give up, or None (default) to try
-            without end.
-        rng: The random source, any object with ``uniform(a, b)``. Default: a generator of its own.
+        max_attempts: The number of attempts after which to give up, or None (default) to retry
+            forever.
+        rng: The random source, any object with ``uniform(a, b)``. Default: a new
+            ``random.Random``.
 
     Attributes:
-        initial: The delay before the first new attempt, in seconds.
+        initial: The delay after the first failure, in seconds.
         maximum: The longest delay, in seconds.
-        factor: The factor between two delays.
+        factor: The factor by which the delay grows with each failure.
         jitter: The random share of a delay.
         max_attempts: The number of attempts after which to give up, or None.
 
@@ -75,7 +76,7 @@ class Backoff:
         """Return the delay in seconds before retrying after the n-th failure, or None to give up.
 
         Args:
-            attempt_number: The number of the failure, from 1.
+            attempt_number: The number n of the failure, from 1.
         """
         if self.max_attempts is not None and attempt_number > self.max_attempts:
             return None
@@ -116,7 +117,7 @@ def _is_count(value: object) -> bool:
 def is_retryable(reason: object) -> bool:
     """Return whether another attempt can succeed after a connection ended for this reason.
 
-    It cannot after:
+    The reasons that are not retried are:
 
     - a :class:`LocalClose`, which was intended;
     - HTTP 200, any 3xx, 400, 401, 403, 404, 405, 407, 410, 426, 501 and 505, from the server or
@@ -139,15 +140,16 @@ def is_retryable(reason: object) -> bool:
 
 
 def retry_after(reason: object, now: float | None = None) -> float:
-    """Return the seconds that a refusal asks to wait (RFC 9110 section 10.2.3), at most an hour.
+    """Return the delay that a refusal asks for (RFC 9110 section 10.2.3), at most one hour.
 
     Args:
         reason: The reason of a :class:`Disconnect`.
-        now: Seconds since the epoch, to subtract from a date in the header. Default: the time now.
+        now: The current time in seconds since the epoch, for a header that is a date. Default: the
+            time of the system clock.
 
     Returns:
-        The seconds of the first ``Retry-After`` header of a :class:`RequestError`, which may be in
-        a :class:`ConnError`; 0 if there is none.
+        The delay in seconds in the first ``Retry-After`` header of a :class:`RequestError`, which
+        may be wrapped in a :class:`ConnError`; 0 if there is none.
     """
     if isinstance(reason, ConnError):
         return retry_after(reason.original, now)

@@ -47,7 +47,7 @@ def as_parent(parent: Any) -> IClientParent:
     """Adapt a service collection, an Application or a Supervisor to ``IClientParent``.
 
     Raises:
-        TypeError: The parent is none of these.
+        TypeError: The parent cannot be adapted.
     """
     if not IClientParent.providedBy(parent):
         parent = IServiceCollection(parent)
@@ -65,8 +65,8 @@ class ChildSpec:
         restart: ``"permanent"`` (default): always restart the child. ``"transient"``: restart it
             after an abnormal end, unless its own ``reconnect`` policy gave up. ``"temporary"``:
             never restart it.
-        shutdown: The time in seconds within which the child must stop before it is forcibly ended;
-            ``math.inf`` to wait without limit. Default 5.
+        shutdown: The time limit in seconds for the child to stop; after that it is aborted.
+            ``math.inf`` means no limit. Default 5.
         type: ``"worker"`` (default) or ``"supervisor"``.
         backoff: The delays before restarts, or None (default) to restart at once.
         reactor: The reactor for the time of the child, or None (default) for the global one.
@@ -97,8 +97,8 @@ class ChildSpec:
             **changes: The new values by field.
 
         Raises:
-            TypeError: There is no such field, or as at construction.
-            ValueError: As at construction.
+            TypeError: There is no such field, or as for the constructor.
+            ValueError: As for the constructor.
         """
         return dataclasses.replace(self, **changes)
 
@@ -106,8 +106,8 @@ class ChildSpec:
 class ClientStart:
     """The ``start`` of a client's child specification.
 
-    After a hot code change the class is kept: the next client has the class that this one ended
-    with.
+    A hot code change outlives the client: the next client starts with the handler class that the
+    previous one had at its end.
 
     Args:
         conn_or_url: As for :func:`wsx.start`.
@@ -118,7 +118,7 @@ class ClientStart:
     Raises:
         URLError: The URL is not valid.
         ValueError: An option is out of range.
-        TypeError: An option is unknown or has a wrong type.
+        TypeError: An option is unknown or has the wrong type.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Start clients, send through them and end them. Their lifecycle is in :mod:`wsx._client`."""
+"""The public interface of clients: start them, send messages and frames, close and stop them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Client(Generic[S]):
     """A running client. :func:`start` creates it; its methods may be called at any time.
 
     Attributes:
-        name: The name it was started with, or None.
-        sys: System requests: inspect the client and switch things while it runs.
+        name: The name with which the client was started, or None.
+        sys: System requests, which inspect and control the running client.
     """
 
     def __init__(self, conn: Conn, handler: Handler[S], state: S, options: Options) -> None:
@@ -59,12 +59,12 @@ class Client(Generic[S]):
 
     @property
     def conn(self) -> Conn:
-        """Where the client connects; with the server's answer while it is connected."""
+        """Where the client connects. While it is connected, this has the server's response."""
         return self._life.conn
 
     @property
     def handler(self) -> Handler[S]:
-        """The handler."""
+        """The handler instance."""
         return self._life.handler
 
     @property
@@ -74,7 +74,7 @@ class Client(Generic[S]):
 
     @property
     def latency(self) -> float | None:
-        """Seconds of the last keepalive round trip on this connection, or None."""
+        """The duration of the last keepalive round trip on this connection in seconds, or None."""
         return self._life.latency
 
     @property
@@ -88,8 +88,8 @@ class Client(Generic[S]):
         """Deliver a message to ``handle_cast``, in a later reactor iteration.
 
         Raises:
-            NotConnectedError: The client has ended, or is about to.
-            MailboxFullError: ``mailbox_limit`` messages wait already.
+            NotConnectedError: The client has ended or is ending.
+            MailboxFullError: The mailbox already holds ``mailbox_limit`` messages.
         """
         self._life.post("handle_cast", message)
 
@@ -97,15 +97,19 @@ class Client(Generic[S]):
         """Deliver a message to ``handle_info``, in a later reactor iteration.
 
         Raises:
-            NotConnectedError: The client has ended, or is about to.
-            MailboxFullError: ``mailbox_limit`` messages wait already.
+            NotConnectedError: The client has ended or is ending.
+            MailboxFullError: The mailbox already holds ``mailbox_limit`` messages.
         """
         self._life.post("handle_info", message)
 
     def send_after(self, delay: float, message: Any) -> IDelayedCall:
-        """Deliver a message to ``handle_info`` after ``delay`` seconds.
+        """Deliver a message to ``handle_info`` after a delay.
 
-        It is dropped if the client ends before.
+        The message is dropped if the client ends before that.
+
+        Args:
+            delay: The delay in seconds.
+            message: Any object.
 
         Returns:
             The timer, which you may cancel.
@@ -113,19 +117,19 @@ class Client(Generic[S]):
         return self._life.send_after(delay, message)
 
     def send_frame(self, frame: Frame, timeout: float | None = 5.0) -> Deferred[None]:
-        """Send a frame. You may await the result anywhere, also inside a callback.
+        """Send a frame. You may await the result anywhere, even inside a callback.
 
         Args:
             frame: The frame.
-            timeout: Seconds to wait until the write buffer is below its high-water mark; None
-                waits forever. Default: 5.
+            timeout: The time limit in seconds for the write buffer to fall below its high-water
+                mark, or None to wait forever. Default 5.
 
         Returns:
             A Deferred that fires with None once the frame has been passed to the transport and
             the transport's write buffer is below its high-water mark. It fails with
-            :class:`NotConnectedError`, :class:`InvalidFrameError`, :class:`FrameEncodeError`,
-            :class:`SendTimeout`, or :class:`ConnError` if the connection ended meanwhile; its
-            text then names the reason that ``handle_disconnect`` receives.
+            :class:`NotConnectedError`, :class:`InvalidFrameError`, :class:`FrameEncodeError` or
+            :class:`SendTimeout`. If the connection ends first, it fails with :class:`ConnError`,
+            whose text names the reason that ``handle_disconnect`` receives.
         """
         return self._life.send_frame(frame, timeout)
 
@@ -138,12 +142,12 @@ class Client(Generic[S]):
         ``Reconnect``.
 
         Args:
-            code: The close code. Default: 1000.
-            message: The close message, at most 123 bytes in UTF-8.
+            code: The close code. Default 1000.
+            message: The close message, at most 123 bytes in UTF-8. Default empty.
 
         Returns:
-            A Deferred that fires with None at the connection's end. It fails with
-            :class:`FrameEncodeError` if the code or the message must not be sent.
+            A Deferred that fires with None when the connection has ended. It fails with
+            :class:`FrameEncodeError` if RFC 6455 does not allow the code or the message.
         """
         return self._life.close(code, message)
 
@@ -154,7 +158,7 @@ class Client(Generic[S]):
         for the server's close frame. A pending callback is cancelled.
 
         Args:
-            detail: Becomes the detail of the :class:`Shutdown` reason.
+            detail: The ``detail`` of the :class:`Shutdown` reason. Default empty.
 
         Returns:
             A Deferred that fires with the reason once the client has ended.
@@ -170,14 +174,18 @@ class Client(Generic[S]):
         self._life.abort()
 
     def terminated(self) -> Deferred[object]:
-        """Return a Deferred that fires with the reason of the client's end; it never fails."""
+        """Return a Deferred that fires with the reason when the client has ended.
+
+        The Deferred never fails.
+        """
         return self._life.terminated()
 
     def when_open(self) -> Deferred[Client[S]]:
         """Return a Deferred that fires with this client once it is open.
 
-        That is after ``handle_connect`` has returned. If the client ends before, the Deferred fails
-        with the reason; a reason that is not an exception is wrapped in :class:`ClientEnded`.
+        The client is open once ``handle_connect`` has returned its result. If the client ends
+        before that, the Deferred fails with the reason; a reason that is not an exception is
+        wrapped in :class:`ClientEnded`.
         """
         return self._life.when_open()
 
@@ -189,10 +197,10 @@ class Client(Generic[S]):
         """Return the delay in seconds that the ``reconnect`` policy asks for after a loss.
 
         Args:
-            status: What ``handle_disconnect`` received.
+            status: The argument of ``handle_disconnect``.
 
         Returns:
-            The delay; None if the policy gives up, or if there is no policy.
+            The delay in seconds; None if the policy gives up, or if there is no policy.
         """
         return self._life.reconnect_delay(status)
 
@@ -203,16 +211,16 @@ class Client(Generic[S]):
             The Deferred of :func:`start`.
 
         Raises:
-            AlreadyStartedError: The name is taken.
+            AlreadyStartedError: The name is in use.
         """
         return self._life.begin()
 
 
 def check_handler(handler: Any) -> type[Handler[Any]] | Handler[Any]:
-    """Return the handler if it is a Handler subclass or an instance of one.
+    """Return the value if it is a Handler subclass or an instance of one.
 
     Raises:
-        TypeError: It is neither.
+        TypeError: The value is neither.
     """
     if isinstance(handler, Handler) or (isinstance(handler, type) and issubclass(handler, Handler)):
         return handler
@@ -224,14 +232,14 @@ def make_handler(handler: Any) -> Handler[Any]:
     """Return the handler instance for one client.
 
     Raises:
-        TypeError: It is not a handler.
+        TypeError: The value is neither a Handler subclass nor an instance of one.
         ValueError: The instance already has a running client.
     """
     checked = check_handler(handler)
     if isinstance(checked, type):
         return checked()
-    present = getattr(checked, "client", None)
-    if present is not None and present.status != "terminated":
+    client = getattr(checked, "client", None)
+    if client is not None and client.status != "terminated":
         name = type(checked).__qualname__
         raise ValueError(f"handler: this instance of {name} already has a running client")
     return checked
@@ -243,7 +251,7 @@ def make_client(
     """Create a client from the arguments of :func:`start`, without starting it.
 
     Raises:
-        URLError: The URL cannot be used.
+        URLError: The URL is not valid.
         ValueError: An argument is out of range.
         TypeError: An argument is unknown or has the wrong type.
     """
@@ -273,22 +281,26 @@ def start(
             - ``name`` (None): a str, a :class:`Global` or a :class:`Via`.
             - ``debug`` (()): any of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"``,
               ``("log_to_file", path)``.
-            - ``stable_after`` (5.0): seconds after which a connection is healthy.
-            - ``mailbox_limit`` (10,000): how many casts and infos may wait.
-            - ``reactor`` (the global one): for time and connections.
+            - ``stable_after`` (5.0): the time in seconds after which a connection is healthy.
+            - ``mailbox_limit`` (10,000): the number of casts and infos that may wait.
+            - ``reactor`` (the global one): the reactor for time and connections.
 
     Returns:
         A Deferred that fires with the client once ``handle_connect`` has returned. If that never
         happens, it fails with the reason; a reason that is not an exception is wrapped in
-        :class:`ClientEnded`. Wrong arguments fail it with :class:`URLError`, ValueError or
-        TypeError, a name that is taken with :class:`AlreadyStartedError`. Cancelling it stops the
-        attempt.
+        :class:`ClientEnded`. It fails with :class:`URLError`, ValueError or TypeError if an
+        argument is wrong, and with :class:`AlreadyStartedError` if the name is in use. Cancelling
+        the Deferred stops the attempt.
     """
     return maybeDeferred(lambda: make_client(conn_or_url, handler, state, options).begin())
 
 
 def cast(client: Client[Any] | Name, message: Any) -> None:
-    """Deliver a message to ``handle_cast`` of a client, given by itself or by name.
+    """Deliver a message to ``handle_cast`` of a client.
+
+    Args:
+        client: The client, or its name.
+        message: Any object.
 
     Raises:
         UnknownNameError: No client has that name.
@@ -299,7 +311,11 @@ def cast(client: Client[Any] | Name, message: Any) -> None:
 
 
 def info(client: Client[Any] | Name, message: Any) -> None:
-    """Deliver a message to ``handle_info`` of a client, given by itself or by name.
+    """Deliver a message to ``handle_info`` of a client.
+
+    Args:
+        client: The client, or its name.
+        message: Any object.
 
     Raises:
         UnknownNameError: No client has that name.
@@ -316,10 +332,15 @@ def info(client: Client[Any] | Name, message: Any) -> None:
 def send_frame(
     client: Client[Any] | Name, frame: Frame, timeout: float | None = 5.0
 ) -> Deferred[None]:
-    """Send a frame through a client, given by itself or by name.
+    """Send a frame through a client.
+
+    Args:
+        client: The client, or its name.
+        frame: As for :meth:`Client.send_frame`.
+        timeout: As for :meth:`Client.send_frame`. Default 5.
 
     Returns:
-        The Deferred of :meth:`Client.send_frame`; it fails with :class:`UnknownNameError` if no
-        client has that name.
+        The Deferred of :meth:`Client.send_frame`. It fails with :class:`UnknownNameError` if no
+        client has the name.
     """
     return maybeDeferred(lambda: registry.resolve(client).send_frame(frame, timeout))

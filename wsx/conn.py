@@ -19,7 +19,7 @@ from wsx._url import ParsedURL, parse_proxy, parse_url
 __all__ = ["CONN_OPTIONS", "Conn", "Headers", "ParsedURL", "parse_proxy"]
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
-_UNSAFE_IN_HEADER: Final = re.compile(r"[\r\n\0]")
+_UNSAFE_IN_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
 _OWN_HEADERS: Final = {
     "connection",
     "sec-websocket-accept",
@@ -46,8 +46,8 @@ Headers = tuple[tuple[str, str], ...]
 class Conn:
     """Where and how to connect. Immutable; :meth:`replace` returns a changed copy.
 
-    All times are in seconds. ``handle_connect`` receives a copy whose last five fields describe the
-    server's response.
+    All times are in seconds. ``handle_connect`` receives a copy with the server's response:
+    ``resp_headers``, ``resp_status``, ``subprotocol``, ``extensions`` and ``peer``.
 
     ``repr``, logs and telemetry show a redacted form (see :meth:`redacted`). They never contain the
     password of the URL or of the proxy, the values of the URL's query, certificates and keys, or
@@ -62,8 +62,8 @@ class Conn:
         socket_connect_timeout: The time limit for DNS, TCP, proxy and TLS together. Default 6.
         socket_recv_timeout: The time limit for the complete response to the opening handshake.
             Default 5.
-        close_timeout: The time from the first close frame until the TCP connection is dropped.
-            Default 5.
+        close_timeout: The time limit from the first close frame, sent or received, until the TCP
+            connection is dropped. Default 5.
         insecure: Whether to skip the verification of the server's certificate. Default False.
         cacerts: The trusted certificates: PEM as bytes, a path, or a list of these. None (default)
             for the platform's trust store.
@@ -71,8 +71,7 @@ class Conn:
             ``minimum_version`` and ``alpn``, or an ``IOpenSSLClientConnectionCreator``, or None
             (default).
         endpoint: A stream client endpoint, or its string description, to connect through instead
-            of the URL's host and port, or None (default). TLS runs on top of it if the URL asks
-            for TLS.
+            of the URL's host and port, or None (default). For ``wss``, TLS is added on top of it.
         proxy: A proxy for CONNECT, ``http://[user:password@]host:port``, or None (default).
         compression: ``"deflate"`` to offer permessage-deflate (RFC 7692), or None (default).
         max_message_size: The limit in bytes for one complete message after inflation, or None for
@@ -84,8 +83,8 @@ class Conn:
             None for no limit. Default 20.
         data_timeout: The time within which a Text or Binary message must be received, or None
             (default) for no limit.
-        resp_headers: The headers of the response: pairs in the order of the response.
-        resp_status: The HTTP status code of the response, or None before it.
+        resp_headers: The headers of the response: pairs of names and values, in order.
+        resp_status: The HTTP status code of the response, or None before the response.
         subprotocol: The subprotocol that the server selected, or None.
         extensions: The extensions that the server accepted.
         peer: The address of the server, or None.
@@ -162,7 +161,7 @@ class Conn:
         """Return the parts of a URL.
 
         Args:
-            url: The URL.
+            url: The WebSocket URL.
 
         Raises:
             URLError: The URL is not valid; ``URLError.reason`` is the reason.
@@ -177,8 +176,8 @@ class Conn:
 
         Raises:
             TypeError: There is no such option.
-            URLError: As at construction.
-            ValueError: As at construction.
+            URLError: As for the constructor.
+            ValueError: As for the constructor.
         """
         if "parsed" in changes:
             raise TypeError("parsed: cannot be replaced, because it is derived from url")
@@ -200,14 +199,14 @@ class Conn:
     ) -> Conn:
         """Return a copy with the server's response.
 
-        The copy is made without validation, because the fields were validated before.
+        The copy is made without validation, because the options have been validated already.
 
         Args:
-            resp_headers: The headers of the response.
-            resp_status: Its HTTP status code.
-            subprotocol: The subprotocol that the server selected.
+            resp_headers: The headers of the response: pairs of names and values, in order.
+            resp_status: The HTTP status code of the response.
+            subprotocol: The subprotocol that the server selected, or None.
             extensions: The extensions that the server accepted.
-            peer: The address of the server.
+            peer: The address of the server, or None.
         """
         conn = object.__new__(type(self))
         for name in _CONN_FIELDS:
@@ -302,7 +301,7 @@ def _check_header(name: str | bytes, value: str | bytes) -> tuple[str, str]:
 
 def _check_header_name(name: str) -> str:
     if not _TOKEN.fullmatch(name):
-        shown = re.split(r"[:\s]", name, maxsplit=1)[0]  # The value may stand behind the name.
+        shown = re.split(r"[:\s]", name, maxsplit=1)[0]  # The rest may be a secret value.
         cut = ' followed by ":" or white space' if shown != name else ""
         wrong = expected("extra_headers", "names without separators (RFC 9110 section 5.1)", shown)
         raise ValueError(wrong + cut)
@@ -348,7 +347,7 @@ def _check_cacerts(cacerts: Any) -> Any:
 
 
 def _check_pem(subject: str, source: Any) -> None:
-    """Check that a value is PEM or a path. No message contains it: it may be a private key."""
+    """Check that a value is PEM or a path. No message shows the value: it may be a private key."""
     if not isinstance(source, (bytes, str, os.PathLike)):
         raise ValueError(expected_type(subject, _PEM, source))
     if isinstance(source, str) and ("\n" in source or "-----BEGIN" in source):

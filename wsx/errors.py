@@ -1,4 +1,4 @@
-"""The exceptions of wsx: one family, each with its values as attributes.
+"""The exception hierarchy. Each exception carries its values as attributes.
 
 ::
 
@@ -65,7 +65,8 @@ class WsxError(Exception):
     """Base class of every exception that wsx raises.
 
     Attributes:
-        describes_itself: True: log lines show the text without the name of the class.
+        describes_itself: Whether log lines show the text without the name of the class. True for
+            all exceptions of wsx.
     """
 
     describes_itself: ClassVar[bool] = True
@@ -85,12 +86,13 @@ class URLError(WsxError, ValueError):
 
     Args:
         url: The URL, as it was given.
-        reason: What is wrong with it.
-        subject: What the URL is for.
+        reason: What is wrong with the URL.
+        subject: What the URL is for: ``"URL"`` (default) or ``"proxy"``.
 
     Attributes:
-        url: The URL, as it was given. It may contain a password; the text does not.
-        reason: What is wrong with it.
+        url: The URL, as it was given. It may contain a password; the text of the exception does
+            not.
+        reason: What is wrong with the URL.
         subject: ``"URL"`` (default) or ``"proxy"``.
     """
 
@@ -112,12 +114,12 @@ class ConnError(WsxError):
     """A connection could not be made, or was lost while it was made or used.
 
     Args:
-        original: The exception that caused it.
-        explanation: A sentence that replaces the text of ``original``.
+        original: The exception that caused the failure.
+        explanation: A sentence that replaces the text of ``original``, or None (default).
 
     Attributes:
-        original: The exception that caused it: of DNS, TCP or TLS, a :class:`RequestError` of a
-            proxy, or a ``TimeoutError``.
+        original: The exception that caused the failure: an error of DNS, TCP or TLS, a
+            :class:`RequestError` from the proxy, or a ``TimeoutError``.
         explanation: A sentence such as ``"the server's certificate has expired"``, or None
             (default) to describe ``original``.
     """
@@ -144,15 +146,15 @@ class ConnError(WsxError):
 class RequestError(WsxError):
     """The server answered the opening handshake with a status other than 101.
 
-    Its text shows the status and, for a redirect, the target. :attr:`summary` adds what helps to
-    find the cause.
+    The text shows the status and, for a redirect, the target. :attr:`summary` adds details of the
+    response that help to find the cause.
 
     Args:
         code: The HTTP status code.
         message: The reason phrase.
-        headers: Pairs of names and values, in the order of the response.
-        body: The start of the body.
-        who: Who answered.
+        headers: Pairs of names and values, in the order of the response. Default none.
+        body: The beginning of the body. Default empty.
+        who: Who sent the response: ``"the server"`` (default) or ``"the proxy"``.
 
     Attributes:
         code: The HTTP status code.
@@ -182,7 +184,7 @@ class RequestError(WsxError):
 
     @property
     def summary(self) -> str:
-        """The text, the headers that tell what to do next, and the first line of a text body.
+        """The text with three headers of the response and the first line of a text body.
 
         The headers are ``WWW-Authenticate``, ``Proxy-Authenticate`` and ``Retry-After``.
         """
@@ -218,8 +220,9 @@ class FrameError(WsxError):
 
     Attributes:
         reason: What is wrong.
-        opcode: The opcode of the frame.
-        close_code: The close code that was sent to the server: 1002, 1007 or 1009.
+        opcode: The opcode of the frame (RFC 6455 section 5.2).
+        close_code: The close code that was sent to the server: 1002 (protocol error), 1007 (invalid
+            payload) or 1009 (message too big).
     """
 
     def __init__(self, reason: str, opcode: int, close_code: int) -> None:
@@ -234,7 +237,7 @@ class FrameError(WsxError):
 
 
 class _TimeLimitError(WsxError):
-    """Base class of the timeouts that tell after how many seconds they fired.
+    """Base class of the timeouts that carry their time limit.
 
     Attributes:
         timeout: The time limit in seconds, or None if it is not known.
@@ -288,10 +291,10 @@ class FrameEncodeError(WsxError):
     """RFC 6455 does not allow the frame to be sent.
 
     Attributes:
-        reason: What is wrong with it.
+        reason: What is wrong with the frame.
         frame_type: ``"text"``, ``"ping"``, ``"pong"`` or ``"close"``.
-        frame_payload: Its payload; for a close frame, the message.
-        close_code: The close code of a close frame, else None.
+        frame_payload: The payload of the frame; for a close frame, the close message.
+        close_code: The close code of a close frame; None (default) for other frames.
     """
 
     def __init__(
@@ -353,7 +356,7 @@ class SendTimeout(_TimeLimitError):
 
 
 class MailboxFullError(WsxError):
-    """The mailbox holds ``mailbox_limit`` casts and infos; this one was not accepted.
+    """The mailbox already holds ``mailbox_limit`` casts and infos; the message was not accepted.
 
     Attributes:
         limit: The client's ``mailbox_limit``.
@@ -372,9 +375,9 @@ class BadResponseError(WsxError):
 
     Attributes:
         response: The result.
-        handler: The handler.
-        callback: The name of the callback.
-        arguments: The arguments of the call.
+        handler: The handler, an instance of :class:`wsx.Handler`.
+        callback: The name of the callback, such as ``"handle_frame"``.
+        arguments: The arguments of the call, a tuple.
     """
 
     def __init__(
@@ -438,7 +441,7 @@ class UnknownNameError(WsxError, LookupError):
 
 
 class ChildError(WsxError, ValueError):
-    """A supervisor cannot do this with a child.
+    """A supervisor cannot carry out a request for a child.
 
     Attributes:
         id: The id of the child.
@@ -471,7 +474,7 @@ class MaxRestartsExceeded(WsxError):
 
     def __str__(self) -> str:
         reason = self.reason
-        while isinstance(reason, MaxRestartsExceeded):  # of a supervisor below
+        while isinstance(reason, MaxRestartsExceeded):  # The reason of a nested supervisor.
             reason = reason.reason
         return (
             f"restart intensity exceeded: more than {self.max_restarts} restarts in "

@@ -51,7 +51,7 @@ MESSAGE_TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011
 
 MAX_CONTROL_PAYLOAD: Final = 125  # bytes, RFC 6455 section 5.5
-MAX_CLOSE_MESSAGE: Final = MAX_CONTROL_PAYLOAD - 2
+MAX_CLOSE_MESSAGE: Final = MAX_CONTROL_PAYLOAD - 2  # bytes, without the two of the close code
 
 _CLOSE_CODES: Final = "1000 to 1003, 1007 to 1014 or 3000 to 4999"
 _REPR_LIMIT: Final = 75  # characters
@@ -66,7 +66,7 @@ class Frame:
     Attributes:
         payload: The payload: a str for ``Text``, bytes for the others.
         opcode: The opcode of the class (RFC 6455 section 5.2).
-        kind: The name of the class in messages and metrics, such as ``"text"``.
+        kind: The name of the frame type in messages and metrics, such as ``"text"``.
     """
 
     __slots__ = ("payload",)
@@ -90,7 +90,7 @@ class Frame:
     def __repr__(self) -> str:
         name, payload = type(self).__name__, self.payload
         if isinstance(payload, (str, bytes)) and len(payload) > 2 * _REPR_LIMIT:
-            # A short stand-in has the same two ends and saves the repr of megabytes.
+            # Only the two ends are shown, so do not build the repr of a whole large payload.
             payload = payload[:_REPR_LIMIT] + payload[-_REPR_LIMIT:]  # type: ignore[operator]
         return f"{name}({shorten(payload, _REPR_LIMIT - len(name) - 2)})"
 
@@ -125,7 +125,7 @@ class Binary(_Bytes):
     """A binary message.
 
     Attributes:
-        payload: The message, bytes. Another bytes-like object is copied.
+        payload: The message, as bytes. Any other bytes-like object is copied.
     """
 
     __slots__ = ()
@@ -146,7 +146,7 @@ class Ping(_Control):
     """A ping (RFC 6455 section 5.5.2).
 
     Attributes:
-        payload: At most 125 bytes. Default empty.
+        payload: The payload, at most 125 bytes. Default empty.
     """
 
     __slots__ = ()
@@ -158,7 +158,7 @@ class Pong(_Control):
     """A pong (RFC 6455 section 5.5.3).
 
     Attributes:
-        payload: At most 125 bytes. Default empty.
+        payload: The payload, at most 125 bytes. Default empty.
     """
 
     __slots__ = ()
@@ -167,9 +167,9 @@ class Pong(_Control):
 
 
 def _to_bytes(payload: object) -> Any:
-    """Return a bytes-like object as bytes, and anything else as it is.
+    """Return a bytes-like object as bytes, and anything else unchanged.
 
-    A frame with a wrong payload can be made; ``wire_payload`` rejects it when it is sent.
+    The constructor of a frame accepts any payload; ``wire_payload`` rejects a wrong one.
     """
     try:
         return bytes(memoryview(payload))  # type: ignore[arg-type]
@@ -184,11 +184,12 @@ def wire_payload(frame: object) -> bytes:
         frame: The frame.
 
     Returns:
-        The payload; the text of a ``Text`` is encoded as UTF-8.
+        The payload as bytes; that of a ``Text`` is encoded as UTF-8 (RFC 6455 section 5.6).
 
     Raises:
         InvalidFrameError: The value is not a frame, or its payload has the wrong type.
-        FrameEncodeError: RFC 6455 does not allow the payload.
+        FrameEncodeError: The text cannot be encoded as UTF-8, or a control frame has more than 125
+            bytes (RFC 6455 section 5.5).
     """
     if isinstance(frame, Text) and isinstance(frame.payload, str):
         try:
@@ -214,8 +215,11 @@ def close_payload(code: object, message: object) -> bytes:
     """Return the payload of a close frame (RFC 6455 section 5.5.1).
 
     Args:
-        code: The close code.
+        code: The close code, an int that :func:`is_wire_close_code` accepts.
         message: The close message, a str of at most 123 bytes in UTF-8.
+
+    Returns:
+        The code as two bytes in network order, followed by the message in UTF-8.
 
     Raises:
         FrameEncodeError: The code may not be sent, or the message is not such a str.

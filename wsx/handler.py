@@ -44,14 +44,23 @@ _FIELDS: Final[tuple[str, ...]] = ("id", "restart", "shutdown", "type")
 
 @dataclass(slots=True)
 class Ok(Generic[S_co]):
-    """Continue with this state."""
+    """Continue with a state.
+
+    Attributes:
+        state: The next state.
+    """
 
     state: S_co
 
 
 @dataclass(slots=True)
 class Reply(Generic[S_co]):
-    """Send one frame, or each frame of a list in order, then continue with this state."""
+    """Send one frame, or each frame of a list in order, then continue with a state.
+
+    Attributes:
+        frame: A frame, or a list of frames. All are checked before the first one is sent.
+        state: The next state.
+    """
 
     frame: Frame | Sequence[Frame]
     state: S_co
@@ -59,7 +68,13 @@ class Reply(Generic[S_co]):
 
 @dataclass(slots=True)
 class Close(Generic[S_co]):
-    """Start the closing handshake (RFC 6455 section 7.1.2) with this code and message."""
+    """Start the closing handshake (RFC 6455 section 7.1.2).
+
+    Attributes:
+        state: The next state.
+        code: The close code. Default 1000.
+        message: The close message, at most 123 bytes in UTF-8. Default empty.
+    """
 
     state: S_co
     code: int = NORMAL_CLOSURE
@@ -72,10 +87,11 @@ class Reconnect(Generic[S_co]):
 
     Attributes:
         state: The next state.
-        conn: Where to connect from now on; None keeps the present ``Conn``.
-        after: Seconds to wait. None leaves it to the client's ``reconnect`` policy. Without a
-            policy, the client reconnects at once after a healthy connection, and waits as
-            ``Backoff()`` says after each further failure, with at most one attempt a second.
+        conn: Where to connect from now on, or None (default) to keep the current ``Conn``.
+        after: The delay in seconds, or None (default) for the delay of the client's ``reconnect``
+            policy. Without a policy, the client reconnects at once after the loss of a healthy
+            connection, and with the delays of ``Backoff()`` after further failures. It makes at
+            most one attempt per second.
     """
 
     state: S_co
@@ -84,14 +100,14 @@ class Reconnect(Generic[S_co]):
 
 
 class Exit(Exception):
-    """Raise it in a callback to end the client, without ``handle_disconnect``.
+    """Raise this in a callback to end the client without calling ``handle_disconnect``.
 
     Args:
-        reason: What ``terminate`` and ``terminated()`` receive. Default: ``LocalClose(1000, "")``,
-            a normal end.
+        reason: The reason for ``terminate`` and ``terminated()``. The end is normal if its
+            attribute ``normal`` is True. Default: ``LocalClose(1000, "")``, a normal end.
 
     Attributes:
-        reason: The reason.
+        reason: The reason for ``terminate`` and ``terminated()``.
 
     Raises:
         TypeError: The reason is a Deferred.
@@ -103,7 +119,7 @@ class Exit(Exception):
 
 
 def as_reason(reason: object) -> object:
-    """Return a reason that a Deferred can fire with: a Failure becomes its exception.
+    """Return a reason in a form with which a Deferred can fire: a Failure becomes its exception.
 
     Raises:
         TypeError: The reason is a Deferred.
@@ -130,16 +146,16 @@ MAY_REPLY = frozenset(
 
 
 class Handler(Generic[S]):
-    """The base class of every handler; generic in the type of its state.
+    """Base class of handlers, generic in the type of the state.
 
     Every callback receives the state and returns a result with the next state: ``Ok``, ``Reply``,
-    ``Close``, ``Reconnect`` (only in ``handle_disconnect``), or None to keep the state. It may
-    return a Deferred of a result, or be an ``async def``: nothing else is delivered to this client
-    until the result is there.
+    ``Close``, ``Reconnect`` (only in ``handle_disconnect``), or None to keep the state. A callback
+    may also be an ``async def`` or return a Deferred that fires with a result. Until then nothing
+    else is delivered to this client.
 
     Attributes:
-        client: The handler's own client, set before the first callback.
-        version: Identifies this version of the class in a hot code change.
+        client: The client of this handler, set before the first callback.
+        version: The version of the class, any object, for a hot code change. Default None.
     """
 
     client: Client[S]
@@ -171,7 +187,7 @@ class Handler(Generic[S]):
 
     @classmethod
     def child_fields(cls) -> dict[str, Any]:
-        """Return the fields of the child specification that class keywords set."""
+        """Return the fields of the child specification that class keywords set, by name."""
         fields: dict[str, Any] = {}
         for base in reversed(cls.__mro__):
             fields.pop("id", None)
@@ -189,7 +205,7 @@ class Handler(Generic[S]):
                 override the class keywords. Restarts wait for the ``reconnect`` policy.
 
         Raises:
-            URLError: The URL cannot be used.
+            URLError: The URL is not valid.
             ValueError: An option is out of range.
             TypeError: An option is unknown or has the wrong type.
         """
@@ -207,7 +223,7 @@ class Handler(Generic[S]):
         return Ok(state)
 
     def handle_frame(self, frame: Text | Binary, state: S) -> Answer[S]:
-        """Handle a message.
+        """Handle a complete text or binary message.
 
         Raises:
             NotImplementedError: The default implementation ends the client.
@@ -263,10 +279,16 @@ class Handler(Generic[S]):
 def validate_result(
     handler: object, callback: str, arguments: tuple[object, ...], response: object
 ) -> Any:
-    """Return a callback's response if it is a result that this callback may return.
+    """Return a callback's response if the callback may return it.
+
+    Args:
+        handler: The handler, for the error.
+        callback: The name of the callback.
+        arguments: The arguments of the call, for the error.
+        response: The object that the callback returned.
 
     Raises:
-        BadResponseError: It is something else.
+        BadResponseError: The callback may not return this response.
     """
     if response is None or type(response) is Ok:
         return response

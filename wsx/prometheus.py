@@ -1,4 +1,4 @@
-"""Metrics of all clients of this process for Prometheus, derived from :mod:`wsx.telemetry`.
+"""Prometheus metrics of all clients of this process, derived from :mod:`wsx.telemetry`.
 
 ::
 
@@ -91,11 +91,11 @@ class _Metrics:
 
 
 class Exporter:
-    """Counts telemetry events for a registry of ``prometheus_client``.
+    """Count telemetry events for a registry of ``prometheus_client``.
 
-    It counts while it is attached: attach it before clients start. Clients without a name share the
-    label of their handler's class. The label ``client`` of a client does not change, also when the
-    class of its handler is replaced.
+    An exporter counts while it is attached. Attach it before clients start. The label ``client`` is
+    the name of the client; clients without a name share the label of their handler's class. The
+    label of a client does not change when the class of its handler is replaced.
 
     Args:
         registry: The registry of the metrics. Default: the global one.
@@ -105,7 +105,7 @@ class Exporter:
         self._registry = registry
         self._metrics = _Metrics()
         self._labels: WeakKeyDictionary[Client[Any], str] = WeakKeyDictionary()
-        self._running: dict[str, int] = {}  # clients by label
+        self._running: dict[str, int] = {}  # The number of clients by label.
         self._open: dict[Client[Any], str] = {}
         self._attached = False
         self._observers: Final[dict[str, Callable[..., None]]] = {
@@ -122,14 +122,14 @@ class Exporter:
         """Register the metrics and start counting.
 
         Raises:
-            ValueError: The exporter is attached already, or another one is in the registry.
+            ValueError: This exporter or another one is attached to the registry already.
         """
         self._registry.register(self)
         telemetry.attach(self, self._observers, self._observe)
         self._attached = True
 
     def detach(self) -> None:
-        """Stop counting and unregister the metrics; :meth:`attach` continues from the old values.
+        """Stop counting and unregister the metrics. :meth:`attach` continues from their values.
 
         Raises:
             LookupError: The exporter is not attached.
@@ -147,13 +147,13 @@ class Exporter:
     # Called by the registry
 
     def describe(self) -> Iterable[Metric]:
-        """Return the metrics without values; the registry rejects an exporter with the same."""
+        """Return the metrics without values. The registry rejects metrics with the same names."""
         for metric in self._metrics:
             yield from metric.describe()
         yield from (_open_gauge(), _latency_gauge())
 
     def collect(self) -> Iterable[Metric]:
-        """Return the metrics with their present values. It may be called in any thread."""
+        """Return the metrics with their current values. May be called in any thread."""
         for metric in self._metrics:
             yield from metric.collect()
         # dict.copy is atomic; a loop over a dict that the reactor's thread changes may fail.
@@ -227,7 +227,7 @@ class Exporter:
         self._metrics.bytes_out.labels(label, frame.kind).inc(_size(frame.payload))
 
     def _called_back(self, _: object, label: str, metadata: Values, measurements: Values) -> None:
-        # The sum of durations must not decrease, also when the system clock is set back.
+        # The sum of durations must not decrease, even if the system clock is set back.
         seconds = max(measurements["duration"], 0.0)
         self._metrics.callbacks.labels(label, metadata["callback"]).observe(seconds)
 
@@ -275,10 +275,10 @@ def _size(payload: str | bytes) -> int:
 
 
 class _MetricsResource(Resource):
-    """Responds to a scrape.
+    """The resource that Prometheus scrapes.
 
-    ``prometheus_client.twisted`` has a resource too, but importing it installs the reactor, it
-    collects in a thread, and its maintainers consider removing it (client_python #554).
+    ``prometheus_client.twisted`` is not used: importing it installs the reactor, it collects in a
+    thread, and its maintainers consider removing it (client_python #554).
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -1,4 +1,4 @@
-"""The reasons for which a connection or a client ends, as values."""
+"""Values for the reasons why a connection or a client ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
     "is_normal",
 ]
 
-_MESSAGE_LIMIT = 125  # characters: a close message that RFC 6455 allows is shown whole
+_MESSAGE_LIMIT = 125  # characters, enough for every close message that RFC 6455 allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class RemoteClose:
     """The server sent a close frame.
 
     Attributes:
-        code: The close code that was received; 1005 (default) if the frame had none.
+        code: The close code that was received; 1005 (default) if the frame had none (RFC 6455
+            section 7.1.5).
         message: The close message that was received. Default empty.
     """
 
@@ -109,7 +110,10 @@ def is_normal(reason: object) -> bool:
     """Return whether a client that ended for this reason ended normally.
 
     Args:
-        reason: The reason. It is normal if it has an attribute ``normal`` that is True.
+        reason: The reason: a value of this module or any other object.
+
+    Returns:
+        True if the reason has an attribute ``normal`` that is True.
     """
     try:
         return getattr(reason, "normal", False) is True
@@ -122,7 +126,8 @@ class Disconnect:
     """The argument of ``handle_disconnect``.
 
     Attributes:
-        reason: Why the connection ended, or why it could not be made.
+        reason: Why the connection ended, or why it could not be made: a value of this module or an
+            exception.
         attempt_number: 1 for the loss of a healthy connection, incremented with each attempt that
             fails after it.
         conn: The :class:`wsx.Conn` of the connection.

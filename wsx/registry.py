@@ -1,4 +1,4 @@
-"""Names of clients: a str, a :class:`Global` key, or a :class:`Via` registry of the user's own."""
+"""Names of clients: a str, a :class:`Global`, or a :class:`Via` for the user's own registry."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Registry(Protocol):
         """Register a client under a key.
 
         Returns:
-            False if the key is in use.
+            True if the client is registered now, False if the key is in use.
         """
 
     def unregister_name(self, key: Any) -> object:
@@ -47,10 +47,10 @@ class Registry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """A name in a registry of the user's own.
+    """A name in a registry that the user provides.
 
     Attributes:
-        registry: An object with the methods of :class:`Registry`.
+        registry: The registry, any object with the methods of :class:`Registry`.
         key: The key of the client in that registry.
     """
 
@@ -125,7 +125,7 @@ def whereis(name: Name) -> Client[Any] | None:
 
 
 def resolve(client_or_name: Client[Any] | Name) -> Client[Any]:
-    """Return a client, given itself or its name.
+    """Return the client for a client or a name.
 
     Raises:
         UnknownNameError: No client has this name.

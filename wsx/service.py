@@ -11,7 +11,7 @@ from twisted.python.components import registerAdapter
 from zope.interface import implementer
 
 from wsx._deferreds import Waiters
-from wsx._options import patient
+from wsx._options import with_reconnect_defaults
 from wsx.child import ChildSpec, ClientStart, IClientParent, as_parent
 from wsx.client import Client, check_handler, make_client
 from wsx.conn import Conn
@@ -22,7 +22,7 @@ __all__ = ["ClientService", "start_link"]
 
 
 class _Link(Service):
-    """A service below a parent that stops a client together with the parent."""
+    """A child service that stops a client when its parent service stops."""
 
     def __init__(self, client: Client[Any]) -> None:
         self._client = client
@@ -39,7 +39,7 @@ class _Link(Service):
 
 @implementer(IClientParent)
 class _LinkingParent:
-    """Adapter that makes any service collection a parent of clients."""
+    """Adapt any service collection to :class:`IClientParent`."""
 
     def __init__(self, parent: IServiceCollection) -> None:
         self._parent = parent
@@ -88,10 +88,10 @@ def start_link(
 class ClientService(Supervisor):
     """Run one client as a service of an existing Twisted application.
 
-    A ClientService is a :class:`Supervisor` with one child. It ends when its client has ended for
-    good. The client starts with ``async_=True``, ``handle_initial_conn_failure=True`` and
-    ``reconnect=Backoff()`` unless the options say otherwise, so an application can start while its
-    server is down.
+    A ClientService is a :class:`Supervisor` with one child. It ends when its client has ended and
+    is not restarted. The client starts with ``async_=True``, ``handle_initial_conn_failure=True``
+    and ``reconnect=Backoff()`` unless the options say otherwise, so an application can start while
+    its server is down.
 
     Args:
         conn: A :class:`Conn`, a URL, or anything else that :func:`wsx.start` accepts.
@@ -105,7 +105,7 @@ class ClientService(Supervisor):
     Raises:
         URLError: The URL is not valid.
         ValueError: An argument is out of range.
-        TypeError: An argument has a wrong type, or an option is unknown.
+        TypeError: An argument has the wrong type, or an option is unknown.
 
     Attributes:
         client: The current client, or None.
@@ -122,7 +122,7 @@ class ClientService(Supervisor):
         max_seconds: float = 5.0,
         **options: Any,
     ) -> None:
-        options = patient(options)
+        options = with_reconnect_defaults(options)
         self.client: Client[Any] | None = None
         self._watched: Client[Any] | None = None  # The client whose when_open() is pending.
         self._connected: Waiters[Client[Any]] = Waiters()
@@ -131,7 +131,7 @@ class ClientService(Supervisor):
             name if isinstance(name, str) else type(self).__qualname__,
             ClientStart(conn, check_handler(handler), lambda: state, options),
             restart,
-            math.inf,  # The client has a limit of its own: twice its close_timeout.
+            math.inf,  # The client limits this time itself, to twice its close_timeout.
             backoff=options["reconnect"],
             reactor=options.get("reactor"),
         )
@@ -152,8 +152,8 @@ class ClientService(Supervisor):
         """Return a Deferred that fires with the client when it is open.
 
         The client is open once ``handle_connect`` has returned its result. If the service has ended
-        or ends before that, the Deferred fails with the reason (as :class:`ClientEnded`, if that is
-        not an exception).
+        or ends before that, the Deferred fails with the reason; a reason that is not an exception
+        is wrapped in :class:`ClientEnded`.
         """
         if self._has_ended:
             return fail(as_exception(self._reason))

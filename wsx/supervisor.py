@@ -2,13 +2,13 @@
 
 The behaviour is that of OTP's ``supervisor`` ("Supervisor Behaviour" in its documentation), with
 two additions: restarts wait for the ``Backoff`` of a child, and ``auto_shutdown`` ends a supervisor
-whose children have all ended for good.
+when all of its children have ended and are not restarted.
 
-Whatever concerns several children runs as a job, one job after another, as in OTP: the first start,
-a stop, the requests, and restarts that include siblings. A restart of one child alone is not a job:
-if its server is slow, the other restarts do not wait for it.
+Operations on several children are jobs, which run one after another, as in OTP: the first start, a
+stop, the requests, and restarts that include siblings. The restart of a single child is not a job,
+because other restarts must not wait if its server is slow.
 
-This module is long because the documentation of the public methods is part of it.
+This module is longer than 500 lines because it contains the documentation of the public methods.
 """
 
 from __future__ import annotations
@@ -55,20 +55,20 @@ class Supervisor(Service):
 
     Args:
         children: :class:`ChildSpec` objects and other supervisors, in the order of starting.
-        strategy: The children that are restarted when one is: ``"one_for_one"`` (default) that
+        strategy: Which children are restarted when one has ended: ``"one_for_one"`` (default) that
             child, ``"one_for_all"`` all children, ``"rest_for_one"`` that child and those after it.
         max_restarts: The number of restarts that are allowed within ``max_seconds``. After one
             more, all children are stopped and the supervisor ends. Default 3.
-        max_seconds: The period in seconds. While a restart waits for a ``Backoff``, the time does
-            not count. Default 5.
-        id: The id of this supervisor, in the log and as a child of another one. Default: the
+        max_seconds: The period in seconds, not counting the time in which a restart waits for its
+            ``Backoff``. Default 5.
+        id: The id of this supervisor, in the log and as a child of another supervisor. Default: the
             qualified name of the class.
         restart: As in :class:`ChildSpec`, for the supervisor above. Default ``"permanent"``.
         shutdown: As in :class:`ChildSpec`, for the supervisor above. Default 5 seconds.
         backoff: As in :class:`ChildSpec`, for the supervisor above. Default None.
-        auto_shutdown: ``"all"`` ends the supervisor when every child has ended for good. Its reason
-            is that of the first child that ended abnormally, or else of the last child; children
-            added by requests do not count. Default ``"never"``.
+        auto_shutdown: ``"never"`` (default), or ``"all"`` to end the supervisor when every child
+            has ended and is not restarted. The reason is then that of the first child that ended
+            abnormally, or else of the last child. Children added by requests do not count.
         reactor: The reactor for the time. Default: that of the first child that has one, or else
             the global one.
 
@@ -157,7 +157,7 @@ class Supervisor(Service):
         return self._jobs.add(self._stop_service)
 
     def stop(self) -> Deferred[Any]:
-        """Do the same as :meth:`stopService`; clients have a method with this name too."""
+        """Stop the supervisor like :meth:`stopService`. Clients have a method ``stop`` too."""
         stopped: Deferred[Any] = maybeDeferred(self.stopService)
         # The stopService of a subclass may return anything, so wait for the job queue as well.
         return stopped.addCallback(lambda _: self._jobs.add(_do_nothing))
@@ -171,8 +171,8 @@ class Supervisor(Service):
     def when_up(self) -> Deferred[Supervisor]:
         """Return a Deferred that fires with this supervisor when all children have been started.
 
-        It fails with the reason (as :class:`ClientEnded`, if that is not an exception) if the
-        supervisor has ended.
+        It fails with the reason if the supervisor has ended or ends before that; a reason that is
+        not an exception is wrapped in :class:`ClientEnded`.
         """
         if self._has_ended:
             return fail(as_exception(self._reason))
@@ -217,8 +217,8 @@ class Supervisor(Service):
 
         Returns:
             A Deferred that fires with the client or supervisor. It fails with :class:`ChildError`
-            if the id is taken or the supervisor is not running, and with the exception of the
-            start if that fails. The child is not added then.
+            if the id is in use or the supervisor is not running, and with the exception of the
+            start if the start fails. In both cases the child is not added.
         """
 
         async def start() -> Any:
@@ -260,8 +260,8 @@ class Supervisor(Service):
         Returns:
             A Deferred that fires with the client or supervisor. It fails with :class:`ChildError`
             if no child has this id, the child is running or is to be restarted, or the supervisor
-            is not running, and with the exception of the start if that fails. The child is not
-            restarted then.
+            is not running. It fails with the exception of the start if the start fails; the child
+            is not restarted after that.
         """
 
         async def restart() -> Any:
@@ -291,9 +291,10 @@ class Supervisor(Service):
         return self._request(delete)
 
     def child(self, id: Any) -> Any:
-        """Return the client or supervisor that is the child with this id, or None.
+        """Return the client or supervisor of a child, or None if the child is not running.
 
-        It is None unless the child is running.
+        Args:
+            id: The id of the child.
 
         Raises:
             ChildError: No child has this id.
@@ -303,7 +304,7 @@ class Supervisor(Service):
     def which_children(self) -> list[tuple[Any, Any, str]]:
         """Return the id, the client or supervisor, and the type of each child, in order.
 
-        The client or supervisor is None unless the child is running.
+        The client or supervisor is None if the child is not running.
         """
         return self._children.rows()
 
@@ -316,8 +317,8 @@ class Supervisor(Service):
     ) -> Deferred[dict[Any, Exception]]:
         """Replace the child specifications: stop children that are gone, and start new ones.
 
-        A child whose specification is equal to one of these is left as it is, also if it has ended.
-        Linked clients stay. ``auto_shutdown`` has no effect until the change is complete.
+        A child whose specification equals one of these is unchanged, even if it has ended. Linked
+        clients are kept. ``auto_shutdown`` has no effect until the change is complete.
 
         Args:
             children: As for the constructor.
@@ -396,8 +397,8 @@ class Supervisor(Service):
         Raises:
             URLError: The URL is not valid.
             ValueError: An argument is out of range.
-            TypeError: An argument has a wrong type.
-            AlreadyStartedError: The name is taken.
+            TypeError: An argument has the wrong type.
+            AlreadyStartedError: The name is in use.
             ChildError: The supervisor is ending or has ended.
         """
         client = make_client(conn_or_url, handler, state, options)
@@ -412,9 +413,9 @@ class Supervisor(Service):
     def announce(self, running: Running) -> None:
         """Announce the client or supervisor that a start function is starting.
 
-        A stop then stops it instead of cancelling the Deferred of the start function. Call this in
-        the ``start`` of your own child specifications. Clients that are started with ``start_link``
-        are announced already.
+        If the supervisor is stopped meanwhile, it stops the announced client or supervisor instead
+        of cancelling the Deferred of the start function. Call this in the ``start`` function of
+        your own child specifications. ``start_link`` calls it for its client.
 
         Args:
             running: The client or supervisor.
@@ -462,7 +463,7 @@ class Supervisor(Service):
             try:
                 await self._children.start(child)
             except Exception as error:
-                if child.should_run and not self._is_ending:  # Otherwise a stop made it fail.
+                if child.should_run and not self._is_ending:  # Otherwise a stop caused the error.
                     self._log.first_start_failed(child, error)
                     self._give_up(error)
             if self._is_ending:
@@ -483,7 +484,7 @@ class Supervisor(Service):
         return self._state is _State.ENDED
 
     def _give_up(self, reason: object) -> None:
-        """Stop all children and end with this reason."""
+        """Stop all children, then end the supervisor with this reason."""
         if not self._is_ending:
             self._state = _State.GIVING_UP
             self._cancel_all_starts()

@@ -48,25 +48,25 @@ class System(Generic[S]):
     # Inspection
 
     def get_state(self) -> S:
-        """Return the handler's state; while a callback is pending, the state before it."""
+        """Return the handler's state. While a callback is pending, this is the state before it."""
         return self._life.delivery.state
 
     def get_status(self) -> Any:
         """Return the client's status, passed through the handler's ``format_status``.
 
         Returns:
-            A dict with the keys ``name``, ``status``, ``handler`` (the class), ``version`` (the
-            class's), ``conn``, ``attempt_number`` (failures since the last healthy connection; 0
-            while there is one), ``mailbox`` (number of waiting casts and infos), ``statistics``,
-            ``log``, ``suspended`` and ``state``. If ``format_status`` fails or does not return a
-            dict, that is logged and the unformatted dict is returned.
+            A dict with the keys ``name``, ``status``, ``handler`` (the class), ``version`` (of the
+            class), ``conn``, ``attempt_number`` (failures since the last healthy connection; 0
+            while a healthy connection is open), ``mailbox`` (number of waiting casts and infos),
+            ``statistics``, ``log``, ``suspended`` and ``state``. If ``format_status`` raises or
+            does not return a dict, this is logged and the unformatted dict is returned.
         """
         try:
             status = self._life.handler.format_status(self._status())
             if isinstance(status, dict):
                 return status
             if iscoroutine(status):
-                status.close()  # it will not be awaited
+                status.close()  # Otherwise Python warns that it was never awaited.
             problem = f"returned {type(status).__name__} (expected dict)"
             _log.error("{label}: format_status {problem}", label=self._label, problem=problem)
         except Exception:
@@ -102,11 +102,12 @@ class System(Generic[S]):
         """Replace the handler's state.
 
         Args:
-            function: Called with the state; returns the new one, or a Deferred or coroutine of
-                it. If it fails, the state stays.
+            function: Called with the state. Returns the new state, or a Deferred or coroutine of
+                the new state.
 
         Returns:
-            A Deferred that fires with the new state.
+            A Deferred that fires with the new state. If the function fails, the Deferred fails too
+            and the state is unchanged.
         """
         return self._ask(lambda: self._life.delivery.replace_state(function))
 
@@ -115,18 +116,18 @@ class System(Generic[S]):
     ) -> Deferred[None]:
         """Replace the handler's class, on the same connection and with the same handler object.
 
-        The new class's ``code_change`` converts the state first. If it fails or returns anything
-        but ``Ok`` or None, or if the object cannot have the new class because their ``__slots__``
-        differ, then the old class, the handler's attributes and the state stay.
+        ``code_change`` of the new class converts the state first.
 
         Args:
             new_class: A subclass of :class:`Handler`; its ``__init__`` is not called.
-            old_version: The first argument of ``code_change``. Default: the old class's
-                ``version``.
-            extra: The last argument of ``code_change``.
+            old_version: The first argument of ``code_change``. Default: the ``version`` of the old
+                class.
+            extra: The last argument of ``code_change``. Default None.
 
         Returns:
-            A Deferred that fires with None.
+            A Deferred that fires with None. It fails if ``code_change`` fails or returns anything
+            but ``Ok`` or None, or if the ``__slots__`` of the two classes differ. The handler then
+            keeps its class, its attributes and its state.
         """
         if not (isinstance(new_class, type) and issubclass(new_class, Handler)):
             problem = expected("new_class", "a subclass of wsx.Handler", new_class)
@@ -155,8 +156,9 @@ class System(Generic[S]):
     def suspend(self) -> None:
         """Suspend delivery. ``terminate`` is still called.
 
-        Reading is paused, and no timeout runs meanwhile; keepalive pings go on. An attempt in
-        progress is completed. A pending callback may still return its result.
+        Reading from the server is paused. Meanwhile no keepalive timeout runs, but keepalive pings
+        are still sent. An attempt in progress is completed. A pending callback may still return its
+        result.
         """
         self._check()
         _log.info("{label}: suspended", label=self._label)
@@ -171,6 +173,9 @@ class System(Generic[S]):
     def trace(self, flag: bool) -> None:
         """Start or stop trace lines on standard output.
 
+        Args:
+            flag: True to start, False to stop.
+
         Raises:
             ValueError: ``flag`` is not a bool.
         """
@@ -183,12 +188,13 @@ class System(Generic[S]):
         """Keep, return or print the last events.
 
         Args:
-            what: True keeps the last 10 events, a number that many, False drops them. ``"get"``
-                returns them, ``"print"`` prints them on standard output.
+            what: True to keep the last 10 events from now on, a number to keep that many, False to
+                keep none; ``"get"`` to return the events, ``"print"`` to print them on standard
+                output.
 
         Returns:
-            For ``"get"`` a list of pairs, oldest first: the time in seconds of the client's
-            reactor, and the event. Otherwise None.
+            For ``"get"`` a list of pairs, oldest first: the time in seconds on the clock of the
+            client's reactor, and the text of the event. Otherwise None.
 
         Raises:
             ValueError: ``what`` is something else.
@@ -209,10 +215,10 @@ class System(Generic[S]):
         """Count events by kind, or return the counts.
 
         Args:
-            what: True starts counting, False stops it, ``"get"`` returns the counts.
+            what: True to start counting, False to stop, ``"get"`` to return the counts.
 
         Returns:
-            For ``"get"`` a dict of kinds and counts, or None if nothing is counted. Otherwise
+            For ``"get"`` a dict of counts by kind of event, or None if counting is off. Otherwise
             None.
 
         Raises:
@@ -227,12 +233,12 @@ class System(Generic[S]):
         return None
 
     def log_to_file(self, path: str | PathLike[str] | bool) -> None:
-        """Write the events to a file in the reactor's thread pool.
+        """Append events to a file from now on, in the reactor's thread pool.
 
-        A file that fails later causes one log line and stops the writing.
+        If a write fails later, this is logged once and writing stops.
 
         Args:
-            path: The file; False stops writing.
+            path: The path of the file, or False to stop writing.
 
         Raises:
             OSError: The file cannot be opened; a previous file stays in use.
@@ -249,7 +255,10 @@ class System(Generic[S]):
     # The end
 
     def terminate(self, reason: Any) -> Deferred[Any]:
-        """End the client with a reason, after close code 1001 and ``terminate``.
+        """End the client: send close code 1001 if the connection is open, then call ``terminate``.
+
+        Args:
+            reason: The reason with which the client ends, any object except a Deferred.
 
         Returns:
             A Deferred that fires with the reason once the client has ended. It fails with

@@ -48,12 +48,12 @@ _PARAMETERS: Final = {
     "compression": "Compress messages: deflate offers permessage-deflate.",
     "name": "Set the client's name.",
     "max-attempts": "Give up after this many failed attempts to reconnect. Default: never.",
-    "ping-interval": "Send a ping every N seconds, or none. Default: 20.",
+    "ping-interval": 'Send a ping every N seconds; "none" for no pings. Default: 20.',
     "ping-timeout": (
-        "Drop the connection if nothing is received within N seconds of a ping, or none. "
-        "Default: 20."
+        "Drop the connection if nothing is received within N seconds of a ping; "
+        '"none" for no limit. Default: 20.'
     ),
-    "data-timeout": "Drop the connection after N seconds without a message. Default: none.",
+    "data-timeout": "Close the connection after N seconds without a message. Default: none.",
     "connect-timeout": "Wait at most N seconds for DNS, TCP, proxy and TLS together. Default: 6.",
     "debug": "Switch on trace, log, log:N or statistics; separate with commas.",
     "log-to-file": "Append the client's events, with payloads, to this file.",
@@ -89,8 +89,8 @@ T = TypeVar("T")
 class Options(usage.Options):
     """The command line of ``twistd wsx``.
 
-    A wrong command line ends the process with one line on standard error and exit status 1. Nothing
-    has been started then.
+    A wrong command line ends the process with one line on standard error and exit status 1, before
+    anything is started.
     """
 
     synopsis = "[options] (--url URL | --demo | --config FILE) [--handler module.Class]"
@@ -135,7 +135,7 @@ class Options(usage.Options):
         """Parse and check the command line.
 
         Args:
-            options: The arguments. Default: those of the process.
+            options: The arguments, a list of str. Default: the arguments of the process.
 
         Raises:
             SystemExit: An argument is wrong. Python prints the message, one line, on standard
@@ -158,14 +158,14 @@ class Options(usage.Options):
         """Refuse arguments that are not options.
 
         Raises:
-            usage.UsageError: There is such an argument.
+            usage.UsageError: There is an argument that is not an option.
         """
         if args:
             text = command_line.explain_argument(args[0], bool(self["headers"]))
             raise usage.UsageError(text)
 
     def postOptions(self) -> None:
-        """Check the options together and convert them to what :func:`makeService` needs.
+        """Check the options and convert their values for :func:`makeService`.
 
         Raises:
             usage.UsageError: An option is wrong.
@@ -232,7 +232,7 @@ class Options(usage.Options):
     def _load_config(self) -> None:
         for key in self:
             if self[key] not in _NOT_GIVEN and key not in _WITH_CONFIG:
-                text = expected("--config", "no other option beside it except --metrics")
+                text = expected("--config", "no other option except --metrics")
                 raise usage.UsageError(f"{text}, got --{_REPEATABLE.get(key, key)}")
         from twisted.internet import reactor
 
@@ -317,12 +317,12 @@ class Options(usage.Options):
         return {"name": self["name"], "reconnect": policy, "debug": debug}
 
     def _check_log_file(self) -> None:
-        """Check the log file last, because the check creates it."""
+        """Check the log file. Call this last, because the check creates the file."""
         if self["log-to-file"] is not None:
             self._checked("log-to-file", checks.check_log_file, self["log-to-file"])
 
     def _log_to_standard_error(self) -> None:
-        """Keep standard output for messages, unless the user chose where twistd's log goes."""
+        """Send twistd's log to standard error, unless the user has chosen another destination."""
         twistd = self.parent
         if twistd is None or not twistd["nodaemon"]:
             return

@@ -1,6 +1,6 @@
-"""Telemetry: functions that are called for the events of all clients of this process.
+"""Telemetry: call functions for the events of all clients of this process.
 
-It works as Erlang's ``telemetry`` library does.
+The interface is that of Erlang's ``telemetry`` library.
 
 ::
 
@@ -108,11 +108,11 @@ def attach(
 ) -> None:
     """Call a function for one event, or for each of several.
 
-    Observers are called in the order in which they were attached, while the client is working: the
-    function should return quickly. A function that raises is detached, and the log says so.
+    Observers are called synchronously, in the order in which they were attached, so the function
+    should return quickly. A function that raises is detached, and the exception is logged.
 
     Args:
-        handler_id: The id of the observer, for :func:`detach`. It must not be attached yet.
+        handler_id: The id of the observer, for :func:`detach`. No attached observer may have it.
         event_or_events: One or several names of ``EVENTS``.
         function: Called as ``function(event, measurements, metadata, config)``; not a coroutine
             function.
@@ -153,9 +153,9 @@ def detach(handler_id: Any) -> None:
     if not found:
         raise LookupError(f"handler_id: {quote(handler_id)} is not attached")
     for observer in found:
-        left = tuple(other for other in observers[observer.event] if other is not observer)
-        if left:
-            observers[observer.event] = left
+        others = tuple(other for other in observers[observer.event] if other is not observer)
+        if others:
+            observers[observer.event] = others
         else:
             del observers[observer.event]
 
@@ -164,7 +164,7 @@ def list_handlers(prefix: str = "") -> list[Observer]:
     """Return the observers of the events whose names start with ``prefix``.
 
     Args:
-        prefix: Complete words, such as ``"wsx.frame"``. Default: all events.
+        prefix: One or more complete words, such as ``"wsx.frame"``. Default: all events.
     """
     words = prefix.rstrip(".")
     return [
@@ -180,13 +180,13 @@ def execute(event: str, metadata: Mapping[str, Any], **measurements: Any) -> Non
 
     Args:
         event: One of ``EVENTS``.
-        metadata: The metadata; each observer gets a copy.
-        **measurements: The measurements besides ``time``.
+        metadata: The metadata; each observer receives a copy.
+        **measurements: The measurements except ``time``.
     """
     measurements["time"] = time.time_ns()
     for observer in observers.get(event, ()):
         if observer not in observers.get(event, ()):
-            continue  # An observer that was called before has detached it.
+            continue  # An observer that was called earlier has detached this one.
         try:
             observer.function(event, dict(measurements), dict(metadata), observer.config)
         except Exception:

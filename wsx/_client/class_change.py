@@ -10,13 +10,17 @@ __all__ = ["change_class"]
 
 
 def change_class(target: object, new_class: type) -> Callable[[], None]:
-    """Change the class of an object. References to the object stay valid.
+    """Change the class of an object in place, so that references to the object stay valid.
+
+    Args:
+        target: The object.
+        new_class: The class.
 
     Returns:
-        A function that restores the class and all attributes.
+        A function that restores the old class and all attributes.
 
     Raises:
-        TypeError: The object cannot have that class.
+        TypeError: The ``__slots__`` of the two classes differ.
     """
     old_class, attributes, slots = type(target), vars(target).copy(), _slots(target)
     target.__class__ = new_class

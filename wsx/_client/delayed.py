@@ -1,4 +1,4 @@
-"""Infos that are delivered later: ``send_after``."""
+"""The timers of ``send_after``: infos that are delivered after a delay."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class DelayedMessages:
     """The pending ``send_after`` calls of one client.
 
     Args:
-        reactor: For the time.
+        reactor: The reactor for the timers.
         deliver: Called with each message when its delay is over.
     """
 
@@ -29,7 +29,11 @@ class DelayedMessages:
         self._prune_at = _MIN_CALLS_TO_PRUNE
 
     def add(self, delay: float, message: Any) -> IDelayedCall:
-        """Deliver a message after ``delay`` seconds.
+        """Deliver a message after a delay.
+
+        Args:
+            delay: The delay in seconds.
+            message: The argument of ``handle_info``.
 
         Returns:
             The timer, which the user may cancel.
@@ -46,12 +50,12 @@ class DelayedMessages:
         return call
 
     def _prune(self) -> None:
-        """Forget the calls that the user has cancelled, which happens without notice."""
+        """Forget the calls that the user has cancelled: a timer does not report that."""
         self._calls = {call for call in self._calls if call.active()}
         self._prune_at = 2 * len(self._calls) + _MIN_CALLS_TO_PRUNE
 
     def cancel(self) -> None:
-        """Drop all of them."""
+        """Cancel all timers and drop their messages."""
         for call in self._calls:
             if call.active():
                 call.cancel()

@@ -1,11 +1,12 @@
-"""Call the handler: one event at a time, each in a later reactor iteration, and keep its state.
+"""Delivery: call the handler's callbacks, one event at a time, and keep the handler's state.
 
-:class:`Delivery` takes events from the mailbox, invokes the callback, waits if the callback returns
-a Deferred or a coroutine, and passes the decision on to its owner. Between two events it serves
-requests, which change the state or the handler's class. It knows nothing about connections.
+:class:`Delivery` takes events from the mailbox, invokes the callback in a later reactor iteration,
+waits if the callback returns a Deferred or a coroutine, and passes the decision on to its owner.
+Between two events it serves requests, which change the state or the handler's class. It does not
+know connections.
 
-The module is long because one question, whether a callback is running or pending, decides what
-comes in, what is done between two events, and what goes out: the three sections of the class.
+The module is longer than 500 lines because its three sections (incoming events, requests between
+two events, and delivery) all depend on whether a callback is running or pending.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _CALLBACKS: Final[dict[type[Frame], str]] = {
 
 
 class Owner(Protocol):
-    """Carries out what the handler decides."""
+    """The interface through which :class:`Delivery` carries out the handler's decisions."""
 
     def reply(self, callback: str, frames: list[object]) -> None:
         """Send the frames that a callback returned."""
@@ -56,33 +57,34 @@ class Owner(Protocol):
         """Reconnect, or end the client if the decision is None."""
 
     def callback_finished(self, callback: str, seconds: float) -> None:
-        """Report a callback's duration; called only if there are observers."""
+        """Report the duration of a callback. Called only if there are telemetry observers."""
 
     def callback_failed(self, failure: Failure, callback: str, argument: object) -> None:
-        """End the client: a callback raised, or returned an invalid result."""
+        """End the client, because a callback raised or returned an invalid result."""
 
     def exited(self, reason: object) -> None:
-        """End the client: a callback raised Exit."""
+        """End the client, because a callback raised Exit."""
 
     def flush(self) -> None:
-        """Write what the callbacks of a batch have sent."""
+        """Write the frames that the callbacks of a batch have sent."""
 
     def pause_reading(self) -> None:
-        """Stop reading: frames are queued."""
+        """Pause reading, because frames are queued."""
 
     def resume_reading(self) -> None:
-        """Read again: no frames are queued."""
+        """Resume reading, because no frames are queued."""
 
 
 class _Call:
-    """A callback and what it was called with.
+    """One call of a callback.
 
     Attributes:
-        callback: The callback's name.
-        argument: Its first argument.
-        concluded: Called after its result has taken effect, or None.
-        began: When it was invoked, in seconds of the reactor, if there are observers.
-        deferred: Its pending result, or None.
+        callback: The name of the callback.
+        argument: The first argument of the callback.
+        concluded: Called after the result has taken effect, or None (default).
+        began: The time of the call on the reactor's clock, in seconds; None if there are no
+            telemetry observers.
+        deferred: The Deferred that the callback returned, or None.
     """
 
     __slots__ = ("argument", "began", "callback", "concluded", "deferred")
@@ -104,9 +106,9 @@ class _Request:
     """An action to perform between two events.
 
     Attributes:
-        action: The action.
-        result: Fires with what the action returns.
-        deferred: The action's pending result, once it was started.
+        action: The action, a function without arguments.
+        result: A Deferred that fires with the result of the action.
+        deferred: The Deferred of the action itself, or None before the action is started.
     """
 
     __slots__ = ("action", "deferred", "result")
@@ -122,21 +124,22 @@ class _Request:
 
 
 class Delivery(Generic[S]):
-    """Delivers to one handler.
+    """Deliver events to one handler.
 
     Args:
         handler: The handler.
-        state: Its first state.
-        mailbox: What to deliver.
-        reactor: For later reactor iterations.
-        owner: Carries out what the callbacks decide.
+        state: The handler's first state.
+        mailbox: The mailbox to deliver from.
+        reactor: The reactor, for calls in a later reactor iteration.
+        owner: Carries out the decisions of the callbacks.
 
     Attributes:
         handler: The handler.
-        state: Its present state; while a callback is pending, the one before it.
-        held: ``start`` is on the stack, so nothing is delivered in this reactor iteration.
-        suspended: Nothing is delivered until :meth:`resume`.
-        busy: A callback is on the stack; :meth:`Owner.flush` follows.
+        state: The handler's state; while a callback is pending, the state before it.
+        held: Whether ``start`` is on the stack. Nothing is delivered in this reactor iteration
+            then.
+        suspended: Whether delivery is suspended until :meth:`resume`.
+        busy: Whether a callback is on the stack. :meth:`Owner.flush` is called after it.
     """
 
     __slots__ = (
@@ -178,15 +181,15 @@ class Delivery(Generic[S]):
         self._frames_held = False
         self._pending: _Call | _Request | None = None
         self._wakeup: IDelayedCall | None = None
-        self._frames: Iterator[Frame] = iter(())  # of the present batch, from the next one on
-        self._has_controls = False  # whether there may be pings or pongs among them
+        self._frames: Iterator[Frame] = iter(())  # The undelivered frames of the current batch.
+        self._has_controls = False  # Whether these may include pings or pongs.
         self._requests: list[_Request] = []
-        self._serving = False  # _serve is on the stack
+        self._serving = False  # Whether _serve is on the stack.
 
-    # What comes in
+    # Incoming events
 
     def received(self, batch: Batch) -> None:
-        """Deliver the frames of a batch, or queue them; called by the reactor."""
+        """Deliver the frames of a batch, or queue them. Called directly by the reactor."""
         if self._ended:
             return
         waits = self.busy or self.suspended or self._frames_held or self._mailbox.queue
@@ -203,7 +206,7 @@ class Delivery(Generic[S]):
             self._after_batch()
 
     def wake(self) -> None:
-        """Deliver what is in the mailbox in the next reactor iteration."""
+        """Deliver the items of the mailbox in the next reactor iteration."""
         if self._wakeup is None and not self._blocked:
             self._wakeup = self._reactor.callLater(0, self._on_wakeup)
 
@@ -212,10 +215,10 @@ class Delivery(Generic[S]):
         self.deliver()
 
     def deliver(self) -> None:
-        """Deliver what is in the mailbox now; called by the reactor.
+        """Deliver the items that are in the mailbox now. Called directly by the reactor.
 
-        What is queued meanwhile waits for the next reactor iteration, so a handler that casts to
-        itself does not starve the reactor.
+        Items that are queued meanwhile wait for the next reactor iteration. Otherwise a handler
+        that casts to itself would block the reactor.
         """
         if self.held:
             self.wake()
@@ -241,7 +244,7 @@ class Delivery(Generic[S]):
 
     @property
     def _waits_for_drain(self) -> bool:
-        """Whether frames are next, and must wait until the write buffer has drained."""
+        """Whether the next item is frames, which must wait until the write buffer has drained."""
         return self._frames_held and self._mailbox.starts_with_frames
 
     @property
@@ -255,7 +258,7 @@ class Delivery(Generic[S]):
             self._owner.pause_reading()
 
     def hold_frames(self) -> None:
-        """Deliver no more frames: replies to earlier ones wait for the write buffer."""
+        """Stop delivering frames, because replies to earlier frames wait for the write buffer."""
         self._frames_held = True
         self._put_back(self._interrupt())
 
@@ -266,10 +269,10 @@ class Delivery(Generic[S]):
             self.wake()
 
     def end(self) -> int:
-        """Deliver nothing more; a pending callback is cancelled in the next reactor iteration.
+        """Stop delivery permanently. Cancel a pending callback in the next reactor iteration.
 
         Returns:
-            How many casts and infos were dropped.
+            The number of casts and infos that were dropped.
         """
         self._ended = True
         self._interrupt()
@@ -278,7 +281,7 @@ class Delivery(Generic[S]):
             self._wakeup = None
         pending, self._pending = self._pending, None
         if pending is not None and pending.deferred is not None:
-            # Not now, because the callback itself may be what ends the client.
+            # Not now, because the pending callback itself may have ended the client.
             self._reactor.callLater(0, pending.deferred.cancel)
         if self._requests:
             self._reactor.callLater(0, self._serve)
@@ -287,22 +290,26 @@ class Delivery(Generic[S]):
         return dropped
 
     def _interrupt(self) -> Iterator[Frame]:
-        """Stop the loop over the present batch after the present frame; return the rest.
+        """Stop the loop over the current batch after the current frame; return the other frames.
 
-        Exhausting the loop's iterator stops it without a check for each frame.
+        Exhausting the iterator of the loop stops the loop without a check for each frame.
         """
         return iter(list(self._frames))
 
     def terminate(self, reason: object) -> Deferred[object]:
         """Call ``terminate``.
 
+        Args:
+            reason: The reason of the client's end so far.
+
         Returns:
-            A Deferred that fires with the reason with which the client ends: an ``Exit`` or an
-            exception in ``terminate`` replaces the given one. Cancelling it cancels ``terminate``.
+            A Deferred that fires with the reason with which the client ends. An ``Exit`` or an
+            exception in ``terminate`` replaces the given reason. Cancelling the Deferred cancels
+            ``terminate``.
         """
         if self._pending is not None and self._pending.deferred is not None:
-            self._pending.deferred.cancel()  # a request that was started after the end began
-        self._pending = _Call("terminate", reason)  # requests wait until it returns
+            self._pending.deferred.cancel()  # A request that was started after the end began.
+        self._pending = _Call("terminate", reason)  # Requests wait until terminate returns.
         outcome: Deferred[Any] = maybeDeferred(self.handler.terminate, reason, self.state)
         return outcome.addCallbacks(lambda _: reason, self._terminate_raised, errbackArgs=(reason,))
 
@@ -310,7 +317,7 @@ class Delivery(Generic[S]):
         if isinstance(failure.value, Exit):
             return failure.value.reason
         if failure.check(CancelledError):
-            return reason  # it took too long, which the owner logs
+            return reason  # terminate exceeded its time limit, which the owner logs.
         self._owner.callback_failed(failure, "terminate", reason)
         return failure.value
 
@@ -331,9 +338,11 @@ class Delivery(Generic[S]):
     def request(self, action: Callable[[], Any]) -> Deferred[Any]:
         """Queue an action. It runs before any other event, at once if no callback is pending.
 
+        Args:
+            action: A function without arguments, which may return a Deferred.
+
         Returns:
-            A Deferred that fires with what the action returns, or with what its Deferred fires
-            with.
+            A Deferred that fires with the result of the action.
         """
         request = _Request(action)
         self._requests.append(request)
@@ -346,7 +355,8 @@ class Delivery(Generic[S]):
         """Replace the state with ``function(state)``.
 
         Returns:
-            A Deferred that fires with the new state. If the function fails, the state stays.
+            A Deferred that fires with the new state. If the function fails, the Deferred fails too
+            and the state is unchanged.
         """
 
         def replace(state: S) -> S:
@@ -362,10 +372,11 @@ class Delivery(Generic[S]):
         """Replace the handler's class and call its ``code_change`` to convert the state.
 
         Returns:
-            A Deferred that fires with None. If it fails, class, attributes and state stay.
+            A Deferred that fires with None. If it fails, the handler keeps its class, its
+            attributes and its state.
 
         Raises:
-            TypeError: The handler object cannot have that class.
+            TypeError: The ``__slots__`` of the two classes differ.
         """
         handler = self.handler
         if old_version is None:
@@ -388,7 +399,7 @@ class Delivery(Generic[S]):
         return converted.addCallback(conclude).addErrback(undo)
 
     def refuse_requests(self) -> None:
-        """Fail the requests that came too late to be served."""
+        """Fail the requests that were not served before the client ended."""
         while self._requests:
             result = self._requests.pop(0).result
             if not result.called:
@@ -402,11 +413,11 @@ class Delivery(Generic[S]):
         try:
             while self._requests and self._pending is None and not self.busy:
                 request = self._requests.pop(0)
-                if not request.result.called:  # a cancelled one is skipped
+                if not request.result.called:  # A cancelled request is skipped.
                     self._serve_one(request)
         finally:
             self._serving = False
-        if self._mailbox.queue:  # a request may have cast something
+        if self._mailbox.queue:  # A request may have called cast or info.
             self.wake()
 
     def _serve_one(self, request: _Request) -> None:
@@ -417,10 +428,10 @@ class Delivery(Generic[S]):
             request.deferred = maybeDeferred(request.action)
         finally:
             self.busy = False
-        self._owner.flush()  # the action may have sent something
+        self._owner.flush()  # The action may have sent frames.
         request.deferred.addBoth(self._served, request)
         if self._ended and not was_ended:
-            request.deferred.cancel()  # the action itself stopped the client
+            request.deferred.cancel()  # The action itself stopped the client.
         elif self._pending is request:
             request.deferred.addCallback(lambda _: None if self._ended else self._after_batch())
 
@@ -428,12 +439,12 @@ class Delivery(Generic[S]):
         if self._pending is request:
             self._pending = None
         if not request.result.called:
-            request.result.callback(outcome)  # a Failure too
+            request.result.callback(outcome)  # A Failure makes the Deferred fail.
 
-    # What goes out
+    # Delivery
 
     def _after_batch(self) -> None:
-        """Flush what the callbacks have sent, then schedule delivery of the rest."""
+        """Flush buffered frames, then schedule delivery of the rest."""
         self._owner.flush()
         if self._requests:
             self._serve()
@@ -466,7 +477,7 @@ class Delivery(Generic[S]):
         Hot loop: ``None``, ``Ok`` and ``Reply`` are handled inline. Keep in step with
         ``_conclude``.
         """
-        handler, state = self.handler, self.state  # a request that changes them ends the loop
+        handler, state = self.handler, self.state  # A request that changes them ends the loop.
         for frame in frames:
             try:
                 response = handler.handle_frame(frame, state)  # type: ignore[arg-type]
@@ -489,7 +500,7 @@ class Delivery(Generic[S]):
         self._put_back(frames)
 
     def _deliver_each(self, frames: Iterator[Frame]) -> None:
-        """Deliver frames of any kind, and measure their callbacks if there are observers."""
+        """Deliver frames of any type, and measure the callbacks if there are observers."""
         for frame in frames:
             self._invoke(_CALLBACKS[type(frame)], frame)
             if self._pending is not None:
@@ -497,7 +508,7 @@ class Delivery(Generic[S]):
         self._put_back(frames)
 
     def _put_back(self, frames: Iterator[Frame]) -> None:
-        """Queue the frames that are left after the loop was stopped early."""
+        """Put undelivered frames back into the mailbox, as its first item."""
         if length_hint(frames):
             self._mailbox.put_back(frames, self._has_controls)
             self._pause_reading()
@@ -518,13 +529,13 @@ class Delivery(Generic[S]):
             self._take(call, response)
 
     def _raised(self, error: BaseException, callback: str, argument: object) -> None:
-        """End the client; SystemExit and the like are also passed on to the reactor."""
+        """End the client. Raise the error again if it is not an Exception, such as SystemExit."""
         self._fail(Failure(error), callback, argument)
         if not isinstance(error, Exception):
             raise error
 
     def _take(self, call: _Call, response: object) -> None:
-        """Conclude a callback with its response, or wait for it."""
+        """Conclude a callback with its response. If that is a Deferred, wait for its result."""
         if iscoroutine(response):
             response = Deferred.fromCoroutine(response)
         if not isinstance(response, Deferred):
@@ -543,7 +554,7 @@ class Delivery(Generic[S]):
 
     def _settled(self, call: _Call, outcome: object) -> None:
         """Conclude a callback whose Deferred has fired."""
-        if self._pending is not call:  # the client has ended, and the callback was cancelled
+        if self._pending is not call:  # The client has ended, and the callback was cancelled.
             if isinstance(outcome, Failure) and not outcome.check(CancelledError, Exit):
                 _log.failure(
                     "{callback} failed after it was cancelled", outcome, callback=call.callback
@@ -559,7 +570,7 @@ class Delivery(Generic[S]):
             self._after_batch()
 
     def _conclude(self, call: _Call, response: object) -> None:
-        """Validate a result, keep its state, and carry out its decision."""
+        """Validate a result, store its state, and carry out its decision."""
         if self._ended:
             if isinstance(response, (Ok, Reply, Close, Reconnect)):
                 self.state = response.state
@@ -583,7 +594,7 @@ class Delivery(Generic[S]):
             call.concluded()
 
     def _measure(self, call: _Call) -> None:
-        """Report how long a callback took if there were observers when it began."""
+        """Report the duration of a callback if there were observers when it began."""
         if call.began is not None:
             self._owner.callback_finished(call.callback, self._reactor.seconds() - call.began)
 

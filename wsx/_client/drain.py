@@ -16,12 +16,12 @@ _MIN_WAITERS_TO_PRUNE: Final = 64
 
 
 class DrainWaiters:
-    """The ``send_frame`` calls of one client that wait for its write buffer.
+    """The ``send_frame`` calls of one client that wait for the write buffer to drain.
 
-    A cancelled Deferred counts as called, and is skipped when its turn comes.
+    Cancelled Deferreds are not removed. ``called`` is True for them, so they are skipped later.
 
     Args:
-        reactor: For timeouts.
+        reactor: The reactor for timeouts.
     """
 
     __slots__ = ("_prune_at", "_reactor", "_timeouts", "_waiting")
@@ -30,13 +30,14 @@ class DrainWaiters:
         self._reactor = reactor
         self._prune_at = _MIN_WAITERS_TO_PRUNE
         self._waiting: list[Deferred[None]] = []
-        self._timeouts: dict[float, _Timeouts] = {}  # by timeout: each is in order of deadlines
+        self._timeouts: dict[float, _Timeouts] = {}  # By timeout, in seconds.
 
     def add(self, timeout: float | None) -> Deferred[None]:
-        """Return a Deferred that fires with None once the buffer drains.
+        """Return a Deferred that fires with None once the write buffer has drained.
 
         Args:
-            timeout: Seconds until it fails with :class:`SendTimeout`; None waits forever.
+            timeout: The time in seconds after which the Deferred fails with :class:`SendTimeout`,
+                or None to wait forever.
         """
         if len(self._waiting) >= self._prune_at:
             self._prune()
@@ -56,19 +57,19 @@ class DrainWaiters:
         self._timeouts = {key: each for key, each in self._timeouts.items() if each.is_active}
 
     def succeed(self) -> None:
-        """Fire all of them with None, in the order in which they were added."""
+        """Fire all Deferreds with None, in the order in which they were added."""
         for waiter in self._take():
             if not waiter.called:
                 waiter.callback(None)
 
     def fail(self, error: Exception) -> None:
-        """Fail all of them with the same error."""
+        """Fire all Deferreds with the same error."""
         for waiter in self._take():
             if not waiter.called:
                 waiter.errback(error)
 
     def _take(self) -> list[Deferred[None]]:
-        """Return all waiters and forget them; those added from now on wait for the next time."""
+        """Remove and return all waiters. Firing them may add new ones, which must not fire."""
         waiting, self._waiting = self._waiting, []
         timeouts, self._timeouts = self._timeouts, {}
         for each in timeouts.values():
@@ -77,7 +78,7 @@ class DrainWaiters:
 
 
 class _Timeouts:
-    """Waiters with the same timeout. Their deadlines are in order, so one timer serves all."""
+    """Waiters with the same timeout. Their deadlines are in order, so they share one timer."""
 
     __slots__ = ("_deadlines", "_reactor", "_timeout", "_timer", "_waiters")
 
@@ -104,7 +105,7 @@ class _Timeouts:
             self._timer = None
 
     def _expire(self) -> None:
-        """Fail the waiters whose time is over, and wait for the next one that still waits."""
+        """Fail the waiters whose deadline is over, and restart the timer for the others."""
         self._timer = None
         now = self._reactor.seconds()
         expired = []

@@ -1,4 +1,4 @@
-"""Count attempts and outages of one client's connections."""
+"""The history of one client's connections: failures, healthy connections and outages."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["History", "Outage"]
 
 @dataclass(slots=True)
 class Outage:
-    """The time without a connection between two connections.
+    """A period without a connection.
 
     Attributes:
-        reason: Why the connection before it was lost.
-        since: When that was, in seconds of the reactor.
-        failed_attempts: How many attempts failed since then.
+        reason: Why the previous connection was lost, or why the first attempt failed.
+        since: The time of that failure on the reactor's clock, in seconds.
+        failed_attempts: The number of attempts that have failed since then. Default 0.
     """
 
     reason: object
@@ -29,19 +29,20 @@ class Outage:
 
 
 class History:
-    """Counts the failures since the last healthy connection.
+    """Count the failures since the last healthy connection.
 
-    A connection is healthy once it has been open for ``stable_after`` seconds, or the handler has
-    said so.
+    A connection is healthy once it has been open for ``stable_after`` seconds, or once the handler
+    has called ``mark_healthy``.
 
     Args:
-        reactor: For the time.
-        stable_after: Seconds after which an open connection is healthy.
+        reactor: The reactor for the time.
+        stable_after: The time in seconds after which an open connection is healthy.
 
     Attributes:
-        ever_opened: Whether there has been a connection.
-        was_open: Whether the attempt that began last led to a connection.
-        failures: Losses and failed attempts since the last healthy connection.
+        ever_opened: Whether any attempt has led to an open connection.
+        was_open: Whether the latest attempt has led to an open connection.
+        failures: The number of lost connections and failed attempts since the last healthy
+            connection.
     """
 
     __slots__ = (
@@ -64,7 +65,7 @@ class History:
         self._stable_after = stable_after
         self._attempt_at: float | None = None
         self._opened_at: float | None = None
-        self._healthy = False  # the open connection, or the last one
+        self._healthy = False  # Of the open connection, or of the last one if none is open.
         self._outage: Outage | None = None
 
     @property
@@ -74,12 +75,12 @@ class History:
 
     @property
     def attempt_number(self) -> int:
-        """Failures since the last healthy connection; 0 while there is one."""
+        """The number of failures since the last healthy connection; 0 while one is open."""
         return 0 if self._is_healthy() else self.failures
 
     @property
     def seconds_since_attempt(self) -> float:
-        """Seconds since the last attempt began; infinite if there was none."""
+        """The time in seconds since the latest attempt began; ``math.inf`` before the first."""
         if self._attempt_at is None:
             return math.inf
         return self._reactor.seconds() - self._attempt_at
@@ -90,12 +91,12 @@ class History:
         return self._healthy or self._reactor.seconds() - self._opened_at >= self._stable_after
 
     def attempting(self) -> None:
-        """Note that an attempt begins."""
+        """Record that an attempt begins."""
         self._attempt_at = self._reactor.seconds()
         self.was_open = False
 
     def opened(self) -> Outage | None:
-        """Note that a connection is open, and return the outage that it ended, if any."""
+        """Record that a connection is open, and return the outage that it ended, or None."""
         self.ever_opened = self.was_open = True
         self._opened_at = self._reactor.seconds()
         self._healthy = False
@@ -103,20 +104,28 @@ class History:
         return outage
 
     def mark_healthy(self) -> None:
-        """Note that the handler calls the open connection healthy."""
+        """Record that the handler has called ``mark_healthy``."""
         self._healthy = True
 
     def closing(self) -> None:
-        """Note that the connection is no longer open. Its closing handshake does not count."""
+        """Record that the connection is closing: the closing handshake does not count as open."""
         if self._opened_at is not None:
             self._healthy = self._is_healthy()
             self._opened_at = None
 
     def lost(self, reason: object, conn: Conn) -> Disconnect:
-        """Count a lost connection or a failed attempt, and return what the handler is told."""
+        """Count a lost connection or a failed attempt.
+
+        Args:
+            reason: Why the connection was lost or the attempt failed.
+            conn: The Conn of the connection or attempt.
+
+        Returns:
+            The argument of ``handle_disconnect``.
+        """
         self.failures = 1 if self._healthy else self.failures + 1
         self._healthy = False
-        if self._outage is None:  # later failures until the next connection are not its cause
+        if self._outage is None:  # The first failure is the reason of the outage.
             self._outage = Outage(reason, self._reactor.seconds())
         if not self.was_open:
             self._outage.failed_attempts += 1

@@ -15,25 +15,26 @@ from wsx.frames import Binary, Frame, Ping, Pong, Text
 
 __all__ = ["Keepalive"]
 
-_MAX_OUTSTANDING_PINGS: Final = 16  # the memory that a server that never sends pongs can cost
+_MAX_OUTSTANDING_PINGS: Final = 16  # Limits the memory if the server never sends pongs.
 
 
 class Keepalive:
-    """Watches one open connection.
+    """Send keepalive pings on one open connection, and detect a server that does not respond.
 
-    No timeout runs while the client itself has paused reading: silence says nothing about the
-    server then.
+    No timeout runs while the client itself has paused reading, because the server may have sent
+    data that was not read.
 
     Args:
-        reactor: For the time.
-        conn: Has ``ping_interval``, ``ping_timeout`` and ``data_timeout``.
-        ping: Called with a payload to send a ping.
-        silent: Called once, with :class:`PingTimeout` or :class:`DataTimeout`.
+        reactor: The reactor for the timers.
+        conn: The Conn, for ``ping_interval``, ``ping_timeout`` and ``data_timeout``.
+        ping: Called with the payload of each ping, to send the ping.
+        silent: Called once, with a :class:`PingTimeout` or :class:`DataTimeout`.
 
     Attributes:
-        heard: Set to True by the caller for each read.
-        latency: Seconds of the last round trip, or None.
-        watches_data: Whether :meth:`received` must be called.
+        heard: Whether bytes were received since the timeout of a ping started. The caller sets this
+            to True for each read.
+        latency: The duration of the last round trip in seconds, or None.
+        watches_data: Whether the caller must call :meth:`received` for each batch.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Keepalive:
         self._silent = silent
         self._paused = False
         self._pings = 0
-        self._sent_at: dict[bytes, float] = {}  # pings without a pong so far
+        self._sent_at: dict[bytes, float] = {}  # The pings without a pong, by payload.
         self._data_at = 0.0
         self._interval_timer: IDelayedCall | None = None
         self._pong_timer: IDelayedCall | None = None
@@ -83,7 +84,7 @@ class Keepalive:
         self._data_at = self._reactor.seconds()
 
     def take_pongs(self, batch: Batch) -> list[Pong]:
-        """Remove the answers to keepalive pings from a batch and return them."""
+        """Remove the pongs that answer keepalive pings from a batch, and return them."""
         pongs = [frame for frame in batch.frames if self._is_own(frame)]
         if pongs:
             for pong in pongs:
@@ -105,11 +106,11 @@ class Keepalive:
             del self._sent_at[older]
 
     def paused(self) -> None:
-        """Suspend the timeouts: the client has paused reading."""
+        """Suspend the timeouts, because the client has paused reading."""
         self._paused = True
 
     def resumed(self) -> None:
-        """Start the timeouts anew: the client reads again."""
+        """Restart the timeouts, because the client has resumed reading."""
         self._paused = False
         self._note_data()
         if self._pong_timer is not None:
@@ -147,9 +148,9 @@ class Keepalive:
         self._data_timer = None
         timeout = self._conn.data_timeout
         assert timeout is not None
-        left = timeout if self._paused else self._data_at + timeout - self._reactor.seconds()
-        if left > 0:
-            self._data_timer = self._reactor.callLater(left, self._check_data)
+        remaining = timeout if self._paused else self._data_at + timeout - self._reactor.seconds()
+        if remaining > 0:
+            self._data_timer = self._reactor.callLater(remaining, self._check_data)
         else:
             self._report(DataTimeout(timeout))
 

@@ -1,13 +1,13 @@
-"""Perform the lifecycle of a client: what :class:`wsx.Client` does behind its public methods.
+"""The lifecycle of a client: the implementation of :class:`wsx.Client`.
 
 :class:`Lifecycle` performs the actions of the transition table (:mod:`wsx._client.states`). It owns
-the present attempt or connection and the timers around it, and connects the parts that do the
-work: :class:`Delivery` calls the handler, :class:`Sender` sends, :class:`Reporter` reports,
-:class:`Termination` calls ``terminate``.
+the current attempt or connection and its timers, and connects the parts of a client:
+:class:`Delivery` calls the handler, :class:`Sender` sends frames, :class:`Reporter` writes log
+lines, :class:`Termination` calls ``terminate``.
 
-The module is long because one state has four sides, each a section below: requests of the client,
-events of the connection, decisions of the handler, and the actions of the table. Splitting them
-would hide who changes the state.
+The module is longer than 500 lines because all code that changes the state is here, in four
+sections: requests of the client, events of the connection, decisions of the handler, and the
+actions of the table.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from wsx._options import Options
 from wsx._text import describe, expected, shorten
 from wsx._transport.attempt import Attempt
 from wsx._transport.connection import Connection
-from wsx._wire.batch import Batch, PeerClose
+from wsx._wire.batch import Batch, ServerClose
 from wsx.conn import Conn
 from wsx.errors import (
     ConnError,
@@ -65,27 +65,26 @@ __all__ = ["Lifecycle"]
 
 S = TypeVar("S")
 
-# Seconds to wait for the close frame of a server that has been silent for data_timeout.
-_SILENT_CLOSE_TIMEOUT: Final = 1.0
+_SILENT_CLOSE_TIMEOUT: Final = 1.0  # seconds; replaces close_timeout after a DataTimeout
 
 
 class Lifecycle(Generic[S]):
     """The lifecycle of one client.
 
     Args:
-        client: The client, for the handler, the registry and observers.
+        client: The client, for ``handler.client``, the registry and telemetry observers.
         conn: Where and how to connect.
         handler: The handler.
         state: The handler's first state.
-        options: The other options of :func:`wsx.start`.
+        options: The options of :func:`wsx.start` that are not options of the connection.
 
     Attributes:
         name: The client's name, or None.
         gave_up: Whether the client ended because its ``reconnect`` policy gave up.
-        delivery: Calls the handler.
-        mailbox: Holds what is to be delivered.
-        history: Counts attempts.
-        reporter: Writes log lines, trace lines and telemetry.
+        delivery: Calls the handler and keeps its state.
+        mailbox: Holds the events and messages that wait for delivery.
+        history: Counts failures and outages.
+        reporter: Writes log lines and trace lines, and notifies telemetry observers.
     """
 
     __slots__ = (
@@ -131,8 +130,8 @@ class Lifecycle(Generic[S]):
         self._client = client
         self._options = options
         self._reactor = reactor
-        self._target = conn  # of the next attempt
-        self._conn = conn  # the same, or with the server's answer
+        self._target = conn  # The Conn of the next attempt.
+        self._conn = conn  # The same, or a copy with the server's response.
         self._machine = Machine()
         self.mailbox = Mailbox(options.mailbox_limit)
         self.delivery = Delivery(handler, state, self.mailbox, reactor, self)
@@ -145,15 +144,15 @@ class Lifecycle(Generic[S]):
         self._termination = Termination(
             reactor, self.reporter.terminate_timed_out, self._terminate_returned
         )
-        # The present attempt or connection:
+        # The current attempt or connection:
         self._attempt: Attempt | None = None
-        self._abandoned = False  # a cancelled attempt had a TCP connection
+        self._abandoned = False  # Whether a cancelled attempt had a TCP connection.
         self._open: OpenConnection | None = None
-        self._connect_handled = False  # handle_connect has returned on this connection
-        self._reason: object = None  # why it ends
+        self._connect_handled = False  # Whether handle_connect has returned on this connection.
+        self._reason: object = None  # Why the attempt or connection ends.
         self._close_frame: tuple[int, str] = (NORMAL_CLOSURE, "")
         self._close_timer: IDelayedCall | None = None
-        self._close_requested: tuple[int, str] | None = None  # during handle_disconnect
+        self._close_requested: tuple[int, str] | None = None  # While handle_disconnect runs.
         self._delay = 0.0
         self._delay_timer: IDelayedCall | None = None
         # The client as a whole:
@@ -171,7 +170,7 @@ class Lifecycle(Generic[S]):
 
     @property
     def conn(self) -> Conn:
-        """Where the client connects; with the server's answer while it is connected."""
+        """Where the client connects. While it is connected, this has the server's response."""
         return self._conn
 
     @property
@@ -186,11 +185,20 @@ class Lifecycle(Generic[S]):
 
     @property
     def latency(self) -> float | None:
-        """Seconds of the last keepalive round trip on this connection, or None."""
+        """The duration of the last keepalive round trip on this connection in seconds, or None."""
         return None if self._open is None else self._open.keepalive.latency
 
     def post(self, callback: str, message: Any) -> None:
-        """Queue a cast or an info for the callback of that name."""
+        """Queue a cast or an info.
+
+        Args:
+            callback: ``"handle_cast"`` or ``"handle_info"``.
+            message: The first argument of the callback.
+
+        Raises:
+            NotConnectedError: The client has ended or is ending.
+            MailboxFullError: The mailbox is full.
+        """
         if self._machine.state.is_ending:
             raise NotConnectedError(self._connection_state())
         self.mailbox.message(Message(callback, message))
@@ -206,7 +214,7 @@ class Lifecycle(Generic[S]):
         try:
             self.post("handle_info", message)
         except NotConnectedError:
-            return  # the client is ending, so the message is dropped as documented
+            return  # The client is ending: the message is dropped, as documented.
         except MailboxFullError as error:
             self.reporter.delayed_message_dropped(error)
 
@@ -229,7 +237,7 @@ class Lifecycle(Generic[S]):
         return succeed(None) if self._open is None else self._promises.when_closed()
 
     def terminated(self) -> Deferred[object]:
-        """Return a Deferred that fires with the reason with which the client ends."""
+        """Return a Deferred that fires with the reason when the client has ended."""
         return self._promises.when_terminated()
 
     def when_open(self) -> Deferred[Any]:
@@ -244,23 +252,27 @@ class Lifecycle(Generic[S]):
             self.history.mark_healthy()
 
     def reconnect_delay(self, status: Disconnect) -> float | None:
-        """Return the delay that the policy asks for, or None; see :meth:`wsx.Client`."""
+        """Return the delay of the policy; see :meth:`wsx.Client.reconnect_delay`."""
         plan = self._plan_for(status)
         return plan.delay if plan.reconnects else None
 
     def _plan_for(self, status: Disconnect) -> Plan:
-        """Ask the policy once about each loss: the handler and the lifecycle get one answer."""
+        """Return the plan for a loss. The policy is called once for each loss.
+
+        A second call could return another delay, because of the jitter.
+        """
         if self._plan is None or self._plan[0] is not status:
             since_attempt = self.history.seconds_since_attempt
             self._plan = (status, self._policy.plan(status, since_attempt))
         return self._plan[1]
 
     def end(self, reason: object, code: int | None = None) -> None:
-        """Begin the end of the client, unless it has begun already.
+        """End the client, unless it is ending already.
 
         Args:
-            reason: What ``terminate`` and ``terminated()`` receive.
-            code: The close code; by default it follows from the reason.
+            reason: The reason for ``terminate`` and ``terminated()``.
+            code: The close code, or None (default): 1001 for a :class:`Shutdown`, 1000 for other
+                normal reasons, 1011 for abnormal ones.
         """
         if self._machine.state.is_ending:
             return
@@ -319,7 +331,7 @@ class Lifecycle(Generic[S]):
     # Events of the connection (a wsx._transport.connection.Listener)
 
     def opened(self, connection: Connection, conn: Conn) -> None:
-        """Use a connection whose opening handshake is complete."""
+        """Enter the open state: the opening handshake is complete."""
         self._attempt = None
         self._conn = conn
         self._reason = None
@@ -333,13 +345,13 @@ class Lifecycle(Generic[S]):
         self._handle(Event.OPENED)
 
     def failed(self, error: WsxError) -> None:
-        """Go on after a failed attempt."""
+        """Handle a failed attempt."""
         self._attempt = None
         self._reason = error
         self._attempt_lost(Event.ATTEMPT_FAILED)
 
     def received(self, batch: Batch) -> None:
-        """Deliver a batch, then handle its end."""
+        """Deliver the frames of a batch, then handle the end of the stream if the batch has one."""
         assert self._open is not None
         keepalive = self._open.keepalive
         keepalive.heard = True
@@ -356,26 +368,26 @@ class Lifecycle(Generic[S]):
         if batch.end is not None and self._machine.state is State.OPEN:
             self._stream_ended(batch.end)
 
-    def _stream_ended(self, end: PeerClose | FrameError) -> None:
+    def _stream_ended(self, end: ServerClose | FrameError) -> None:
         if isinstance(end, FrameError):
             self._fail_connection(end, end.close_code, end.reason)
             return
         self._reason = RemoteClose(end.code, end.message)
         self.reporter.trace("closing with remote reason: {!r}", self._reason)
-        self._handle(Event.PEER_CLOSE)
+        self._handle(Event.SERVER_CLOSE)
 
     def writable(self) -> None:
-        """Go on sending: the write buffer has drained."""
+        """Continue sending, because the write buffer has drained."""
         self._sender.drained()
 
     def closed(self, reason: BaseException) -> None:
-        """Go on after the end of the TCP connection."""
+        """Handle the end of the TCP connection."""
         if self._machine.state is State.OPEN:
             self._reason = ConnectionDropped(reason)
             self.reporter.trace("connection dropped by the peer")
         else:
             self.reporter.trace("connection closed")
-        if self._machine.state is State.ENDING:  # otherwise the loss is counted and reported
+        if self._machine.state is State.ENDING:  # In other states _count_loss() reports it.
             self.reporter.disconnected(self._end_reason)
         ended_with = self._end_reason if self._machine.state is State.ENDING else self._reason
         if self._open is not None:
@@ -389,7 +401,7 @@ class Lifecycle(Generic[S]):
         self._promises.fulfil_closed()
 
     def _server_is_silent(self, error: WsxError) -> None:
-        """Give up the connection after a keepalive timeout."""
+        """End the connection after a keepalive timeout."""
         if isinstance(error, PingTimeout):
             self._abort_connection(error)
         else:
@@ -398,7 +410,7 @@ class Lifecycle(Generic[S]):
     # Decisions of the handler (a wsx._client.delivery.Owner)
 
     def reply(self, callback: str, frames: list[object]) -> None:
-        """Send a callback's replies."""
+        """Send the replies of a callback."""
         try:
             self._sender.reply(callback, frames)
         except (InvalidFrameError, FrameEncodeError) as error:
@@ -406,7 +418,7 @@ class Lifecycle(Generic[S]):
             self._fail_connection(error, INTERNAL_ERROR, "the client's reply is not valid")
 
     def close_from_callback(self, callback: str, code: int, message: str) -> None:
-        """Start the closing handshake that a callback asked for."""
+        """Start the closing handshake, because a callback returned Close."""
         try:
             close_payload(code, message)
         except FrameEncodeError as error:
@@ -453,20 +465,20 @@ class Lifecycle(Generic[S]):
         self.end(failure.value)
 
     def exited(self, reason: object) -> None:
-        """End the client: a callback raised Exit."""
+        """End the client, because a callback raised Exit."""
         self.end(reason)
 
     def flush(self) -> None:
-        """Write what the callbacks of a batch have sent."""
+        """Write the frames that the callbacks of a batch have sent."""
         self._sender.flush()
 
     def pause_reading(self) -> None:
-        """Stop reading from the server: frames are queued."""
+        """Pause reading from the server, because frames are queued."""
         if self._open is not None and self._machine.state is State.OPEN:
             self._open.pause_reading(FRAMES_QUEUED)
 
     def resume_reading(self) -> None:
-        """Read from the server again: no frames are queued."""
+        """Resume reading from the server, because no frames are queued."""
         if self._open is not None and self._open.causes:
             self._open.resume_reading(FRAMES_QUEUED)
 
@@ -508,10 +520,10 @@ class Lifecycle(Generic[S]):
             self._reason = LocalClose(code, message)
             self._attempt_lost(Event.CLOSE)
         elif self._machine.state is State.DISCONNECTED:
-            self._close_requested = (code, message)  # if handle_disconnect returns Reconnect
+            self._close_requested = (code, message)  # For handle_disconnect returning Reconnect.
 
     def _attempt_lost(self, event: Event) -> None:
-        """Ask handle_disconnect about a failed attempt, or end the client."""
+        """Call handle_disconnect for a failed attempt, or end the client if start must fail."""
         if self.history.ever_opened or self._options.handle_initial_conn_failure:
             self._handle(event)
             return
@@ -527,7 +539,7 @@ class Lifecycle(Generic[S]):
             self._handle(Event.FAIL_CONNECTION)
 
     def _abort_connection(self, error: WsxError) -> None:
-        """Fail the connection without a close frame: the server would not read it."""
+        """Fail the connection without a close frame, because the server would not read one."""
         if self._machine.state is State.OPEN:
             self._reason = error
             self.reporter.trace("closing due to error: {}", error)
@@ -543,7 +555,7 @@ class Lifecycle(Generic[S]):
         self._handle(Event.RETRY)
 
     def _count_loss(self) -> Disconnect:
-        """Count a loss and report it to observers."""
+        """Count a loss, notify telemetry observers, and return the status of the loss."""
         self.reporter.disconnected(self._reason)
         return self.history.lost(self._reason, self._conn)
 
@@ -554,7 +566,7 @@ class Lifecycle(Generic[S]):
         self.history.attempting()
         attempt = self._attempt = Attempt(self._target, self._reactor, self)
         self.reporter.connecting(again)
-        if self._attempt is attempt:  # an observer may have stopped the client
+        if self._attempt is attempt:  # A telemetry observer may have stopped the client.
             attempt.start()
 
     def _cancel_attempt(self) -> None:
@@ -612,13 +624,14 @@ class Lifecycle(Generic[S]):
     def _call_terminate(self) -> None:
         if self._initialised:
             self._reactor.callLater(0, self._terminate)
-        elif self._abandoned:  # its TCP connection ends in the next reactor iteration
+        elif self._abandoned:  # The TCP connection ends in the next reactor iteration.
             self._reactor.callLater(0, self._handle, Event.TERMINATE_RETURNED)
         else:
             self._handle(Event.TERMINATE_RETURNED)
 
     def _terminate(self) -> None:
-        reason = self._end_reason  # the repr of an exception may hold headers
+        reason = self._end_reason
+        # The repr of an exception may contain secrets, such as header values.
         shown = describe(reason) if isinstance(reason, BaseException) else shorten(reason)
         self.reporter.trace("terminating: {}", shown)
         self._termination.start(self.delivery.terminate, reason, self._conn.close_timeout)
@@ -641,11 +654,11 @@ class Lifecycle(Generic[S]):
         self._registered = False
         try:
             registry.unregister(self.name)
-        except Exception:  # the user's registry; the client must end all the same
+        except Exception:  # The registry is the user's; the client must end nevertheless.
             self.reporter.name_not_released()
 
     def _connection_state(self) -> str:
-        """Return the word that :class:`NotConnectedError` uses."""
+        """Return the ``connection_state`` of a :class:`NotConnectedError`."""
         return "opening" if self.status == "connecting" else self.status
 
 
@@ -675,5 +688,5 @@ def _close_code(reason: object) -> int:
 
 
 def _truncate_close_message(message: str) -> str:
-    """Return as much of a message as fits into a close frame (RFC 6455 section 5.5)."""
+    """Return the part of a message that fits into a close frame (RFC 6455 section 5.5)."""
     return message.encode(errors="replace")[:MAX_CLOSE_MESSAGE].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Append lines to a file without making the reactor wait for the disk."""
+"""The log file of ``log_to_file``, written in threads so that the disk never blocks the reactor."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from twisted.python.failure import Failure
 
 __all__ = ["LogFile", "check_path"]
 
-_MAX_WAITING_LINES: Final = 100_000  # a disk that does not respond must not fill the memory
+_MAX_WAITING_LINES: Final = 100_000  # Limits the memory if the disk does not respond.
 
 
 class LogFile:
-    """Appends lines to a file in the reactor's thread pool, one batch after another.
+    """Append lines to a file in the reactor's thread pool, one batch after another.
 
     If the reactor has no threads, like a ``Clock``, lines are written at once.
 
     Args:
-        path: The file; it is created if necessary.
-        reactor: Its threads write.
-        failed: Called once if a write fails; nothing is written after that.
+        path: The path of the file, which is created if necessary.
+        reactor: The reactor, for its thread pool.
+        failed: Called once with the exception if a write fails. Nothing is written after that.
 
     Attributes:
         broken: Whether a write has failed.
@@ -42,7 +42,7 @@ class LogFile:
         self._reactor = reactor
         self._threads = IReactorThreads.providedBy(reactor)
         self._failed = failed
-        self._lock = Lock()  # guards _waiting and _working
+        self._lock = Lock()  # Guards _waiting and _working.
         self._waiting: list[str] = []
         self._working = False
         self._closing = False
@@ -82,17 +82,17 @@ class LogFile:
             self._fail(error)
 
     def _work(self) -> None:
-        """Write until no lines are waiting; runs in a thread.
+        """Write until no lines are waiting. Runs in a thread of the reactor.
 
-        The thread never calls the reactor. A reactor that stops waits for its threads, so the last
-        lines are written too.
+        The thread never calls the reactor. The last lines are written too, because a reactor that
+        stops waits for its threads.
         """
         while lines := self._take():
             try:
                 self._file.write("".join(lines))
                 self._file.flush()
             except OSError:
-                with suppress(OSError):  # closing flushes, which fails in the same way
+                with suppress(OSError):  # Closing flushes, which fails in the same way.
                     self._file.close()
                 raise
 
@@ -101,8 +101,9 @@ class LogFile:
             lines, self._waiting = self._waiting, []
             if lines:
                 return lines
-            self._working = last = self._closing  # a closed file must not get another writer
-        if last:
+            # No other writer thread may start once the file is closed.
+            self._working = is_last = self._closing
+        if is_last:
             self._file.close()
         return []
 
@@ -133,7 +134,7 @@ def _open(path: str | PathLike[str]) -> IO[str]:
 
 
 def _opener(path: str, flags: int) -> int:
-    """Open a file without blocking: a pipe without a reader is an error."""
+    """Open a file without blocking, so that a pipe without a reader is an error."""
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
     os.set_blocking(descriptor, True)
     return descriptor

@@ -1,8 +1,8 @@
-"""What may be delivered to the handler now, and in which order.
+"""The mailbox: events and messages that wait for delivery to the handler.
 
-The mailbox holds connection events (opened, frames, lost), delivered in order, and messages (casts
-and infos), delivered in order of arrival among them while the connection is open. While there is no
-connection, messages wait for the next connection's ``handle_connect``.
+The mailbox holds connection events (opened, frames, lost) and messages (casts and infos). While the
+connection is open, all are delivered in order of arrival. While it is not, messages wait until
+after ``handle_connect`` of the next connection.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["Connected", "Frames", "Lost", "Mailbox", "Message"]
 
 @dataclass(slots=True)
 class Connected:
-    """A connection is open.
+    """The event that a connection is open.
 
     Attributes:
         conn: The argument of ``handle_connect``.
-        concluded: Called after ``handle_connect`` has returned.
+        concluded: Called after ``handle_connect`` has returned its result.
     """
 
     conn: Conn
@@ -38,8 +38,8 @@ class Frames:
     """The frames of one batch that are not delivered yet.
 
     Attributes:
-        frames: The frames, from the next one on.
-        has_controls: Whether there may be pings or pongs among them.
+        frames: An iterator over the frames.
+        has_controls: Whether the frames may include pings or pongs.
     """
 
     frames: Iterator[Frame]
@@ -48,7 +48,7 @@ class Frames:
 
 @dataclass(slots=True)
 class Lost:
-    """A connection was lost, or an attempt failed.
+    """The event that a connection was lost or an attempt failed.
 
     Attributes:
         status: The argument of ``handle_disconnect``.
@@ -63,7 +63,7 @@ class Message:
 
     Attributes:
         callback: ``"handle_cast"`` or ``"handle_info"``.
-        message: Its argument.
+        message: The first argument of the callback.
     """
 
     callback: str
@@ -77,15 +77,15 @@ _EMPTY: Final[deque[Item]] = deque(maxlen=0)
 
 
 class Mailbox:
-    """The queue of one client.
+    """The mailbox of one client.
 
     Args:
-        limit: How many casts and infos may wait.
+        limit: The number of casts and infos that may wait.
 
     Attributes:
-        queue: What may be delivered now; read-only for others.
-        batches: How many batches of frames wait.
-        waiting: How many casts and infos wait.
+        queue: The items that may be delivered now. Do not change it outside this class.
+        batches: The number of batches of frames that wait.
+        waiting: The number of casts and infos that wait.
     """
 
     __slots__ = ("_held", "_limit", "_open", "batches", "queue", "waiting")
@@ -96,15 +96,15 @@ class Mailbox:
         self.waiting = 0
         self._limit = limit
         self._open = False
-        self._held: list[Message] = []  # messages that wait for a connection
+        self._held: list[Message] = []  # Messages that wait for a connection.
 
     @property
     def starts_with_frames(self) -> bool:
-        """Whether frames are what is delivered next."""
+        """Whether the next item is frames."""
         return bool(self.queue) and type(self.queue[0]) is Frames
 
     def connected(self, item: Connected) -> None:
-        """Queue the opening of a connection, and the messages that have waited for it."""
+        """Queue the opening of a connection, then the messages that have waited for it."""
         self._open = True
         self._own_queue().append(item)
         self.queue.extend(self._held)
@@ -116,12 +116,12 @@ class Mailbox:
         self._own_queue().append(Frames(frames, has_controls))
 
     def put_back(self, frames: Iterator[Frame], has_controls: bool) -> None:
-        """Return the rest of the frames that were taken last."""
+        """Queue the rest of the frames that were taken last, as the first item."""
         self.batches += 1
         self._own_queue().appendleft(Frames(frames, has_controls))
 
     def closing(self) -> None:
-        """Hold messages from now on: the connection is no longer open."""
+        """Hold messages from now on, because the connection is no longer open."""
         self._open = False
         queue, self.queue = self.queue, _EMPTY
         for item in queue:
@@ -138,7 +138,7 @@ class Mailbox:
         """Queue a cast or an info.
 
         Raises:
-            MailboxFullError: ``limit`` messages wait already.
+            MailboxFullError: The mailbox already holds ``limit`` messages.
         """
         if self.waiting >= self._limit:
             raise MailboxFullError(self._limit)
@@ -162,14 +162,14 @@ class Mailbox:
         return item
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Drop all items."""
         self.queue = _EMPTY
         self._held.clear()
         self.waiting = 0
         self.batches = 0
 
     def _own_queue(self) -> deque[Item]:
-        """Return the queue for appending, instead of the shared empty one."""
+        """Return a queue to which items can be appended: not the shared empty one."""
         if self.queue is _EMPTY:
             self.queue = deque()
         return self.queue

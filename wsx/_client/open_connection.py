@@ -10,16 +10,16 @@ from wsx._wire.batch import Batch
 
 __all__ = ["FRAMES_QUEUED", "WRITE_BUFFER_FULL", "OpenConnection"]
 
-# Causes: bits, because resume() is called after every batch and an enum.Flag is slow.
-FRAMES_QUEUED: Final = 1  # the handler is slower than the server, or delivery is suspended
-WRITE_BUFFER_FULL: Final = 2  # the server does not read the replies, and the budget is spent
+# Causes, as bits: resume_reading() runs after every batch, and an enum.Flag would be slow there.
+FRAMES_QUEUED: Final = 1  # The handler is slower than the server, or delivery is suspended.
+WRITE_BUFFER_FULL: Final = 2  # The server does not read the replies, and the budget is spent.
 
-_MIN_BUDGET: Final = 262144  # bytes that are read while replies wait, at least
+_MIN_BUDGET: Final = 262144  # bytes that may be read while replies wait, at least
 _FRAME_OVERHEAD: Final = 2  # bytes: the shortest header
 
 
 class OpenConnection:
-    """An open connection: backpressure on the server, and what keeps watch over it.
+    """An open connection, its keepalive, and backpressure on the server.
 
     While frames are queued, reading is paused and no keepalive timeout runs: silence says nothing
     about the server.
@@ -27,11 +27,11 @@ class OpenConnection:
     While replies wait for a full write buffer, reading goes on up to a budget, so that a server
     which echoes under backpressure can write its answers and then read on. Without that, both sides
     would wait for each other forever. Past the budget reading is paused, and the ping timeout runs
-    on, because nothing else would notice a server that has hung up reading.
+    on, because nothing else would detect a server that has stopped reading.
 
     Args:
         connection: The open connection.
-        keepalive: Its keepalive.
+        keepalive: The keepalive of the connection.
 
     Attributes:
         connection: The open connection.

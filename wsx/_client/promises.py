@@ -1,4 +1,4 @@
-"""The Deferreds that a client has handed out: of start, when_open, close and terminated."""
+"""The Deferreds of ``start``, ``when_open``, ``close`` and ``terminated`` of one client."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Promises:
     """The Deferreds of one client.
 
     Args:
-        client: What the Deferreds of ``start`` and ``when_open`` fire with.
+        client: The client, with which the Deferreds of ``start`` and ``when_open`` fire.
 
     Attributes:
         ended: Whether the client has ended.
-        reason: Why it has ended.
+        reason: The reason of the client's end, or None before it has ended.
     """
 
     __slots__ = ("_client", "_closed", "_opening", "_started", "_terminated", "ended", "reason")
@@ -39,7 +39,7 @@ class Promises:
         """Return the Deferred of ``start``, which fires once ``handle_connect`` has returned.
 
         Args:
-            cancelled: Called if the user cancels it.
+            cancelled: Called if the user cancels the Deferred.
         """
 
         def cancel(_: Deferred[Any]) -> None:
@@ -58,11 +58,11 @@ class Promises:
         return fail(as_exception(self.reason)) if self.ended else self._opening.add()
 
     def when_closed(self) -> Deferred[None]:
-        """Return a Deferred that fires with None at the end of the present connection."""
+        """Return a Deferred that fires with None when the current connection has ended."""
         return self._closed.add()
 
     def when_terminated(self) -> Deferred[object]:
-        """Return a Deferred that fires with the reason of the client's end."""
+        """Return a Deferred that fires with the reason when the client has ended."""
         return succeed(self.reason) if self.ended else self._terminated.add()
 
     def fulfil_start(self) -> None:

@@ -1,4 +1,4 @@
-"""Decide whether and when to reconnect after a connection was lost or an attempt failed."""
+"""The reconnect policy of one client: whether and when to reconnect after a loss."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from wsx.reasons import Disconnect
 __all__ = ["Plan", "ReconnectPolicy"]
 
 _MIN_SECONDS_BETWEEN_ATTEMPTS: Final = 1.0
-_DEFAULT: Final = Backoff()  # one for all clients: its random generator takes 2.5 KB
+_DEFAULT: Final = Backoff()  # Shared by all clients: its random generator takes 2.5 KB.
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the policy says about one loss.
+    """The decision of the policy about one loss.
 
     Attributes:
         reconnects: Whether the default ``handle_disconnect`` reconnects.
-        delay: Seconds before the next attempt, if one is made and the handler names no delay.
-        gave_up: Whether the client has a ``reconnect`` policy, and it gave up.
+        delay: The delay in seconds before the next attempt, for a ``Reconnect`` without ``after``.
+        gave_up: Whether the client has a ``reconnect`` policy and the policy gave up.
     """
 
     reconnects: bool
@@ -30,10 +30,10 @@ class Plan:
 
 
 class ReconnectPolicy:
-    """Makes a plan for each loss.
+    """Return a plan for each loss.
 
     Args:
-        backoff: The client's ``reconnect`` option.
+        backoff: The client's ``reconnect`` option: a Backoff or None.
     """
 
     __slots__ = ("_backoff",)
@@ -45,22 +45,22 @@ class ReconnectPolicy:
         """Return the plan for one loss.
 
         Args:
-            status: What ``handle_disconnect`` receives.
-            seconds_since_attempt: Seconds since the last attempt began.
+            status: The argument of ``handle_disconnect``.
+            seconds_since_attempt: The time in seconds since the latest attempt began.
         """
         if self._backoff is None:
             delay = self._default_delay(status.attempt_number, seconds_since_attempt)
             return Plan(reconnects=False, delay=delay, gave_up=False)
         chosen = self._backoff.delay(status)
-        if chosen is None:  # a handler that reconnects all the same waits as long as allowed
+        if chosen is None:  # A handler may reconnect nevertheless; then use the longest delay.
             return Plan(reconnects=False, delay=self._backoff.maximum, gave_up=True)
         return Plan(reconnects=True, delay=chosen, gave_up=False)
 
     def _default_delay(self, attempt_number: int, seconds_since_attempt: float) -> float:
-        """Return the delay of a ``Reconnect`` without ``after`` and without a policy.
+        """Return the delay in seconds for a ``Reconnect`` without ``after`` and without a policy.
 
-        The loss of a healthy connection is answered at once, each failure after it later, and
-        there is at most one attempt a second.
+        After the loss of a healthy connection there is no delay, and the delay grows with each
+        further failure. There is at most one attempt per second.
         """
         backoff = 0.0 if attempt_number <= 1 else _DEFAULT(attempt_number - 1) or 0.0
         return max(backoff, _MIN_SECONDS_BETWEEN_ATTEMPTS - seconds_since_attempt)

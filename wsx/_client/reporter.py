@@ -1,7 +1,7 @@
-"""Report what a client does: log lines, trace lines and telemetry.
+"""Log lines, trace lines and telemetry events of one client.
 
-A fact is logged once. A line about a lost connection names the reason and what happens next, so
-the client's end is logged only if its reason has not been logged already.
+The same fact is logged once. A line about a lost connection names the reason and what happens next,
+so the end of the client is logged only if its reason has not been logged already.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _NOT_REPORTED: Final = object()
 
 
 class Reporter:
-    """Reports for one client.
+    """Report the events of one client.
 
     Args:
         client: The client, for telemetry.
-        conn: Where it connects.
-        reactor: For the time of traced events.
+        conn: The Conn of the client's first attempt.
+        reactor: The reactor, for the times of traced events.
 
     Attributes:
-        conn: Where the client connects, or is connected, at present.
+        conn: The Conn of the current attempt or connection.
         tracing: Trace lines, the event log, statistics and the log file.
     """
 
@@ -49,11 +49,11 @@ class Reporter:
         self.tracing = Tracing(self._trace_label, reactor)
         self._client = client
         self._redacted: tuple[Conn | None, Conn] = (None, conn)
-        self._reported: object = _NOT_REPORTED  # the reason that the last line named
+        self._reported: object = _NOT_REPORTED  # The reason that was logged last.
 
     @property
     def label(self) -> str:
-        """What log lines call the client: its name, or its handler's class."""
+        """The label of the client in log lines: its name, or the class of its handler."""
         name = self._client.name
         if name is None:
             return type(self._client.handler).__qualname__
@@ -74,12 +74,17 @@ class Reporter:
                 self._notify(telemetry.FRAME_RECEIVED, frame=frame)
 
     def pong_received(self, pong: Pong) -> None:
-        """Notify observers of the answer to a keepalive ping."""
+        """Notify observers of a pong that answers a keepalive ping."""
         if telemetry.observers:
             self._notify(telemetry.FRAME_RECEIVED, frame=pong)
 
     def sent(self, frame: Frame, traced: bool = True) -> None:
-        """Report a frame that was passed to the transport."""
+        """Report a frame that was passed to the transport.
+
+        Args:
+            frame: The frame.
+            traced: Whether to trace the frame as well. Default True.
+        """
         if traced and self.tracing.active:
             self.tracing.event("sending frame: {!r}", frame)
         if telemetry.observers:
@@ -95,7 +100,7 @@ class Reporter:
                 self._notify(telemetry.FRAME_SENT, frame=frame)
 
     def reply_dropped(self, callback: str) -> None:
-        """Report that the connection was not open any more."""
+        """Log that replies were dropped, because the connection is no longer open."""
         _log.debug(
             "{label}: reply of {callback} dropped: the connection is not open",
             label=self.label,
@@ -110,7 +115,11 @@ class Reporter:
     # Connections
 
     def connecting(self, again: bool) -> None:
-        """Report that an attempt begins."""
+        """Report the start of an attempt.
+
+        Args:
+            again: Whether the attempt is not the client's first one.
+        """
         self.trace("attempting to reconnect" if again else "attempting to connect")
         self._notify(telemetry.CONNECTING)
 
@@ -118,10 +127,10 @@ class Reporter:
         """Report that a connection is open, and the outage that it ended.
 
         Args:
-            conn: The connection's Conn, with the server's answer.
-            again: Whether there was a connection before.
-            outage: What the connection ended, or None.
-            now: Seconds of the reactor.
+            conn: The Conn with the server's response.
+            again: Whether the client had a connection before.
+            outage: The outage that the connection ended, or None.
+            now: The time on the reactor's clock, in seconds.
         """
         self.conn = conn
         self._reported = _NOT_REPORTED
@@ -154,9 +163,9 @@ class Reporter:
         """Log a lost connection or a failed attempt, and what happens next.
 
         Args:
-            status: What ``handle_disconnect`` received.
-            was_open: Whether there was a connection.
-            delay: Seconds until the next attempt; None if there is none.
+            status: The argument of ``handle_disconnect``.
+            was_open: Whether the connection was open; False for a failed attempt.
+            delay: The delay in seconds before the next attempt, or None if there is none.
         """
         self._reported = status.reason
         url = status.conn.parsed.redacted
@@ -179,17 +188,17 @@ class Reporter:
     def callback_failed(
         self, failure: Failure, handler: object, callback: str, argument: object
     ) -> None:
-        """Log an exception or an invalid result of a callback, with what it was called with.
+        """Log an exception or an invalid result of a callback.
 
         Args:
             failure: The exception.
             handler: The handler.
             callback: The name of the callback.
-            argument: Its first argument; only its kind and size are logged.
+            argument: The first argument of the callback. Only its type and size are logged.
         """
         self._reported = failure.value
         called_with = describe_argument(callback, argument)
-        if isinstance(failure.value, BadResponseError):  # the traceback would be wsx's own
+        if isinstance(failure.value, BadResponseError):  # A traceback would show only wsx itself.
             shown = describe(failure.value)
             self._error("{error} ({argument})", error=shown, argument=called_with)
             return
@@ -204,7 +213,7 @@ class Reporter:
         )
 
     def reply_invalid(self, handler: object, callback: str, error: Exception) -> None:
-        """Log a reply or a close that cannot be encoded."""
+        """Log that the frames or the close frame of a callback's result cannot be sent."""
         where = f"{type(handler).__qualname__}.{callback}"
         self._error("{where}: {error}", where=where, error=describe(error))
 
@@ -215,15 +224,15 @@ class Reporter:
     # Other lines
 
     def terminate_timed_out(self, seconds: float) -> None:
-        """Log that ``terminate`` was cancelled, after how many seconds."""
+        """Log that ``terminate`` was cancelled after so many seconds."""
         self._warn("terminate was cancelled after {seconds:g} s", seconds=seconds)
 
     def not_delivered(self, count: int) -> None:
-        """Log casts and infos that the client's end has dropped."""
+        """Log the number of casts and infos that were dropped when the client ended."""
         self._warn("ended with {n} undelivered casts and infos", n=count)
 
     def delayed_message_dropped(self, error: Exception) -> None:
-        """Log an info of ``send_after`` that the mailbox did not take."""
+        """Log that a message of ``send_after`` was dropped, because the mailbox is full."""
         self._error("send_after: {error}", error=describe(error))
 
     def log_file_failed(self, path: object, error: OSError) -> None:
@@ -233,11 +242,16 @@ class Reporter:
         )
 
     def name_not_released(self) -> None:
-        """Log that the user's registry raised."""
-        _log.failure("{label}: its registry did not release the name", label=self.label)
+        """Log that the registry of the client's name raised an exception."""
+        _log.failure("{label}: the registry did not release the name", label=self.label)
 
     def trace(self, event: str, *details: object) -> None:
-        """Trace an event: a format string and its details."""
+        """Trace an event.
+
+        Args:
+            event: A format string, such as ``"sending frame: {!r}"``.
+            *details: The values for the format string.
+        """
         if self.tracing.active:
             self.tracing.event(event, *details)
 
@@ -266,14 +280,14 @@ class Reporter:
             telemetry.execute(event, metadata, **(measurements or {}))
 
     def _redacted_conn(self) -> Conn:
-        """Return the present Conn without secrets; cached, because making it is slow."""
+        """Return the current Conn without secrets. It is cached, because redacting is slow."""
         if self._redacted[0] is not self.conn:
             self._redacted = (self.conn, self.conn.redacted())
         return self._redacted[1]
 
 
 def _describe(reason: object) -> str:
-    """Return one line about a reason, for lines that say themselves that connecting failed."""
+    """Return one line about a reason, for log lines that already say "connecting failed"."""
     return describe(reason, detailed=True).removeprefix("connection failed: ")
 
 
@@ -296,7 +310,7 @@ _ARGUMENT_NAMES: Final = {
 
 
 def describe_argument(callback: str, argument: object) -> str:
-    """Return a callback's argument by kind and size: ``message: Text, 812 characters``."""
+    """Return the type and size of a callback's argument: ``message: Text, 812 characters``."""
     name = _ARGUMENT_NAMES.get(callback, "message")
     if isinstance(argument, Disconnect):
         return f"{name}: {_describe(argument.reason)}"

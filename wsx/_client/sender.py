@@ -21,10 +21,10 @@ _REPLIES_TO_FRAMES: Final = frozenset({"handle_frame", "handle_ping", "handle_po
 
 
 class Sender:
-    """Passes frames to the open connection and waits for its write buffer.
+    """Pass frames to the open connection, and wait for its write buffer to drain.
 
     Args:
-        reactor: For timeouts.
+        reactor: The reactor for timeouts.
         reporter: Notified of each frame.
         replies_wait: Called with the size in bytes of replies to received frames that wait for a
             full write buffer, so that no more of them are made, and with 0 once it has drained.
@@ -52,13 +52,13 @@ class Sender:
         self._waiting = False  # replies wait for the write buffer
 
     def opened(self, connection: Connection) -> None:
-        """Use a connection from now on."""
+        """Send on this connection from now on."""
         self._connection = connection
         self._late_pong = []
         self._replied = False
 
     def closing(self) -> None:
-        """Send nothing more on this connection; its close frame flushes what is buffered."""
+        """Send no more frames on this connection. Its close frame flushes buffered frames."""
         self._connection = None
         self._late_pong = []
         self._resume_replies()
@@ -72,8 +72,9 @@ class Sender:
 
         Args:
             frame: The frame.
-            timeout: Seconds to wait for the write buffer; None waits forever.
-            in_callback: Whether :meth:`flush` follows at the end of the present batch.
+            timeout: The time limit in seconds for the write buffer to drain, or None to wait
+                forever.
+            in_callback: Whether a callback is running, so that :meth:`flush` is called after it.
 
         Returns:
             The Deferred of :meth:`wsx.Client.send_frame`.
@@ -93,11 +94,15 @@ class Sender:
         return succeed(None) if connection.writable else self._drain.add(timeout)
 
     def reply(self, callback: str, frames: list[Any]) -> None:
-        """Send a callback's replies at the end of the present batch.
+        """Send the replies of a callback at the end of the current batch: all of them or none.
+
+        Args:
+            callback: The name of the callback.
+            frames: The replies, in the order of sending.
 
         Raises:
-            InvalidFrameError: One of them is not a frame; none is sent.
-            FrameEncodeError: RFC 6455 does not allow one of them; none is sent.
+            InvalidFrameError: One of the replies is not a frame.
+            FrameEncodeError: RFC 6455 does not allow one of the replies.
         """
         connection = self._connection
         if connection is None:
@@ -124,18 +129,19 @@ class Sender:
             self._reporter.sent(ping, traced=False)
 
     def flush(self) -> None:
-        """Write what the callbacks of a batch have sent."""
+        """Write the frames that the callbacks of a batch have sent."""
         connection = self._connection
         if connection is not None and connection.buffered:
             self._flush(connection, connection.flush_now)
 
     def drained(self) -> None:
-        """Go on after the write buffer has drained."""
+        """Continue sending, because the write buffer has drained."""
         pong, self._late_pong = self._late_pong, []
         if pong:
             self.reply("handle_ping", pong)
             self.flush()
-        if self._connection is None or self._connection.writable:  # the pong may have filled it
+        # The late pong may have filled the write buffer again.
+        if self._connection is None or self._connection.writable:
             self._resume_replies()
             self._drain.succeed()
 

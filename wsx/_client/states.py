@@ -1,9 +1,9 @@
-"""The lifecycle of a client: one transition table and nothing else. Pure.
+"""The transition table of a client's lifecycle. Pure.
 
-**Every** pair of a state and an event is either in ``TRANSITIONS``, with the next state and the
-actions that the client then performs in order, or in ``IGNORED``, because the event comes too late
-to matter. Any other pair is a programming error and raises. Frames never go through the table, and
-no user code runs inside a transition.
+A pair of a state and an event is either in ``TRANSITIONS``, with the next state and the actions
+that the client then performs in order, or in ``IGNORED``, because the event has no effect in that
+state. Any other pair is a programming error and raises. Frames never go through the table, and no
+user code runs inside a transition.
 
 ``docs/lifecycle.md`` shows the table as a diagram, drawn by :func:`diagram`.
 """
@@ -17,11 +17,11 @@ __all__ = ["IGNORED", "TRANSITIONS", "Action", "Event", "Machine", "State", "dia
 
 
 class State(Enum):
-    """Where a client is in its life.
+    """The state of a client.
 
     Attributes:
-        status: The word for it in ``client.status``.
-        meaning: What the state means.
+        status: The value of ``client.status`` in this state.
+        meaning: A description of the state.
     """
 
     NEW = "connecting", "created, not started"
@@ -45,7 +45,7 @@ class State(Enum):
 
 
 class Event(Enum):
-    """What happens to a client."""
+    """An event in the lifecycle of a client."""
 
     START = "start"
     OPENED = "opening handshake complete"
@@ -53,7 +53,7 @@ class Event(Enum):
     START_FAILED = "first attempt failed, and handle_disconnect is not asked"
     LOST = "TCP connection ended"
     CLOSE = "close requested"
-    PEER_CLOSE = "close frame received"
+    SERVER_CLOSE = "close frame received"
     FAIL_CONNECTION = "connection failed, close frame possible"
     ABORT = "connection failed, close frame useless"
     CLOSE_TIMEOUT = "close_timeout expired"
@@ -65,7 +65,7 @@ class Event(Enum):
 
 
 class Action(Enum):
-    """What a client does in a transition."""
+    """An action that a client performs in a transition."""
 
     CONNECT = "start an attempt"
     CANCEL_ATTEMPT = "cancel the attempt"
@@ -85,7 +85,7 @@ class Action(Enum):
 
 Transition = tuple[State, tuple[Action, ...]]
 
-# The close timer starts first: it must run even if writing the close frame fails.
+# The close timer is started first, because it must run even if writing the close frame fails.
 _CLOSE_HANDSHAKE = (Action.START_CLOSE_TIMER, Action.SEND_CLOSE)
 _TERMINATE = (Action.STOP_DELIVERY, Action.CALL_TERMINATE)
 
@@ -106,7 +106,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], Transition]] = {
     (State.OPEN, Event.LOST): (State.DISCONNECTED, (Action.CALL_DISCONNECT,)),
     (State.OPEN, Event.CLOSE): (State.CLOSING, _CLOSE_HANDSHAKE),
     (State.OPEN, Event.FAIL_CONNECTION): (State.CLOSING, _CLOSE_HANDSHAKE),
-    (State.OPEN, Event.PEER_CLOSE): (
+    (State.OPEN, Event.SERVER_CLOSE): (
         State.CLOSING,
         (Action.START_CLOSE_TIMER, Action.ANSWER_CLOSE),
     ),
@@ -139,16 +139,16 @@ IGNORED: Final[frozenset[tuple[State, Event]]] = frozenset(
     | {
         (state, event)
         for state in (State.CLOSING, State.ENDING)
-        for event in (Event.PEER_CLOSE, Event.FAIL_CONNECTION, Event.ABORT)
+        for event in (Event.SERVER_CLOSE, Event.FAIL_CONNECTION, Event.ABORT)
     }
 )
 
 
 class Machine:
-    """Keeps the state of one client.
+    """The state machine of one client.
 
     Attributes:
-        state: The present state.
+        state: The current state. At first ``State.NEW``.
     """
 
     __slots__ = ("state",)
@@ -160,7 +160,7 @@ class Machine:
         """Make the transition for an event.
 
         Returns:
-            The actions to perform, in order; None if the event comes too late to matter.
+            The actions to perform, in order; None if the event is ignored in this state.
 
         Raises:
             RuntimeError: The event cannot happen in this state.
@@ -175,7 +175,7 @@ class Machine:
 
 
 def diagram() -> str:
-    """Return the table as a Mermaid state diagram."""
+    """Return the transition table as a Mermaid state diagram."""
     lines = ["stateDiagram-v2", f"    [*] --> {State.NEW.name}"]
     for (state, event), (target, actions) in TRANSITIONS.items():
         performed = ", ".join(action.value for action in actions)

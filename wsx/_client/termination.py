@@ -11,11 +11,11 @@ __all__ = ["Termination"]
 
 
 class Termination:
-    """The call of ``terminate`` at a client's end.
+    """The call of ``terminate`` when a client ends.
 
     Args:
-        reactor: For the time limit.
-        timed_out: Called with the elapsed seconds if ``terminate`` takes too long.
+        reactor: The reactor for the time limit.
+        timed_out: Called with the elapsed time in seconds if ``terminate`` exceeds the limit.
         finished: Called once with the reason with which the client ends.
     """
 
@@ -42,18 +42,18 @@ class Termination:
 
         Args:
             terminate: Returns a Deferred that fires with the reason with which the client ends.
-            reason: The reason so far; it stays if ``terminate`` takes too long.
-            limit: Seconds that ``terminate`` may take.
+            reason: The reason so far. The client ends with it if ``terminate`` exceeds the limit.
+            limit: The time limit in seconds.
         """
         self._began = self._reactor.seconds()
         returned = terminate(reason)
         self._pending = (returned, reason)
-        seconds = 0.0 if self._hurried else limit  # terminate itself may call hurry()
+        seconds = 0.0 if self._hurried else limit  # terminate itself may have called hurry().
         self._timer = self._reactor.callLater(seconds, self._expire)
         returned.addCallback(self._returned)
 
     def hurry(self) -> None:
-        """Wait no longer for ``terminate``, whether it is pending or still to be called."""
+        """Stop waiting for ``terminate``, whether it is pending or has not been called yet."""
         self._hurried = True
         if self._pending is not None:
             self._expire()

@@ -1,4 +1,4 @@
-"""Trace what a client does: trace lines, an event log, statistics and a log file.
+"""Tracing of one client: trace lines, the event log, statistics and the log file.
 
 When disabled, tracing costs one attribute check (``Tracing.active``) per read.
 """
@@ -22,20 +22,19 @@ from wsx._wire.batch import Batch
 __all__ = ["Tracing", "parse_option", "parse_options"]
 
 _log = Logger("wsx._client.tracing")
-_DEFAULT_DEPTH: Final = 10
+_DEFAULT_DEPTH: Final = 10  # events
 _DETAIL_LIMIT: Final = 200  # characters
 
 
 def parse_options(options: Iterable[object] | None) -> dict[str, Any]:
-    """Parse debug options. Unknown ones are ignored with a line in the log.
+    """Parse debug options. An unknown option is logged and ignored.
 
     Args:
         options: Any of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"`` and
-            ``("log_to_file", path)``, or a single name.
+            ``("log_to_file", path)``; or a single name; or None.
 
     Returns:
-        The names of the options, which are those of the methods of :class:`Tracing`, with their
-        arguments.
+        The arguments of the options by name. Each name is that of a method of :class:`Tracing`.
     """
     parsed: dict[str, Any] = {}
     if isinstance(options, str) or not isinstance(options, Iterable):
@@ -63,16 +62,17 @@ def parse_option(option: object) -> tuple[str, Any] | None:
 
 
 class Tracing:
-    """Prints, keeps, counts or writes a client's events.
+    """Print, keep, count and write the events of a client.
 
     Args:
-        label: Returns what trace lines call the client.
-        reactor: For the time, and for writing to a file.
+        label: Returns the label of the client in trace lines.
+        reactor: The reactor, for the time and the thread pool.
 
     Attributes:
-        active: Whether any of it is switched on.
-        events: The last events with their times, or None.
-        counts: How often each kind of event has happened, or None.
+        active: Whether events must be passed to :meth:`event`.
+        events: The last events, each with its time on the reactor's clock in seconds; None if the
+            event log is off.
+        counts: The number of events by kind; None if statistics are off.
     """
 
     __slots__ = ("_file", "_label", "_reactor", "_tracing", "active", "counts", "events")
@@ -94,7 +94,7 @@ class Tracing:
         Raises:
             OSError: The log file cannot be opened; the other options are switched on.
         """
-        # The file comes last, because it is the only one that can fail.
+        # log_to_file comes last, because only it can fail.
         for name, argument in sorted(options.items(), key=lambda item: item[0] == "log_to_file"):
             getattr(self, name)(argument)
 
@@ -104,7 +104,11 @@ class Tracing:
         self._switched()
 
     def log(self, depth: int | bool) -> None:
-        """Keep the last ``depth`` events from now on (True: 10), or none."""
+        """Start or stop keeping events.
+
+        Args:
+            depth: The number of events to keep, from now on; True for 10; False or 0 for none.
+        """
         if depth is True:
             depth = _DEFAULT_DEPTH
         self.events = deque(self.events or (), maxlen=depth) if depth else None
@@ -116,7 +120,10 @@ class Tracing:
         self._switched()
 
     def log_to_file(self, path: str | PathLike[str] | None) -> None:
-        """Write events to a file from now on; None stops it.
+        """Append events to a file from now on.
+
+        Args:
+            path: The path of the file, or None to stop.
 
         Raises:
             OSError: The file cannot be opened; the previous file stays in use.
@@ -128,7 +135,7 @@ class Tracing:
         self._switched()
 
     def close(self) -> None:
-        """Accept no more events. The kept and counted ones stay."""
+        """Stop tracing. The event log and the counts are kept."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -145,9 +152,13 @@ class Tracing:
     # Events
 
     def event(self, what: str, *details: object) -> None:
-        """Record one event: a format string and its details.
+        """Record one event.
 
-        The client goes on even if a detail's ``repr`` raises or standard output is broken.
+        Nothing is raised if the ``repr`` of a detail fails or standard output is closed.
+
+        Args:
+            what: A format string, such as ``"sending frame: {!r}"``.
+            *details: The values for the format string.
         """
         text = escape(what.format(*(_Shown(detail) for detail in details)))
         if self._tracing:
@@ -192,7 +203,7 @@ class Tracing:
         print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
 
     def _write_failed(self, error: BaseException) -> None:
-        if self._file is not None and self._file.broken:  # a newer file may be in use
+        if self._file is not None and self._file.broken:  # A newer file may be in use.
             self._file = None
             self._switched()
         _log.error(

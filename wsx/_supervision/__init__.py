@@ -1,1 +1,1 @@
-"""The parts of a supervisor: children, restarts, the queue of jobs, and the log. No sockets."""
+"""The parts of a supervisor: children, restarts, the job queue and the log. No sockets."""

@@ -22,37 +22,37 @@ _log = Logger("wsx")
 
 
 class Running(Protocol):
-    """A started child: a client or a Supervisor."""
+    """The interface of a started child: a client or a Supervisor."""
 
     def terminated(self) -> Deferred[Any]:
-        """Return a Deferred that fires with the reason when it has ended."""
+        """Return a Deferred that fires with the reason when the child has ended."""
 
     def stop(self) -> Deferred[Any]:
-        """Stop it and return a Deferred that fires when it has ended."""
+        """Stop the child, and return a Deferred that fires when the child has ended."""
 
     def abort(self) -> object:
-        """End it without waiting for anything."""
+        """End the child without waiting for anything."""
 
 
 class Child:
     """A child of a supervisor, whether it runs or not.
 
     Args:
-        spec: Its specification.
-        on_end: Called with this child and the reason when it ends without having been stopped.
+        spec: The child specification.
+        on_end: Called with this child and the reason when the child ends without being stopped.
 
     Attributes:
-        spec: Its specification.
-        running: The client or supervisor, or None unless it runs and is not being stopped.
-        announced: The client or supervisor that is being started, if it is known already.
-        is_starting: Whether a start has begun and not finished.
-        should_run: Whether it runs, is being started or is to be started. False once it has ended
-            for good or a stop was requested.
-        in_group_restart: Whether it is still to be stopped because a sibling is being restarted.
-            If it ends before that, this is no reason for another restart.
-        gave_up: Whether it ended because its own ``reconnect`` policy gave up.
-        start_error_was_logged: Whether the last start failed because the client or supervisor
-            ended. It has logged the reason then.
+        spec: The child specification.
+        running: The running client or supervisor; None if it is not running or is being stopped.
+        announced: The client or supervisor that is being started; None if it is not known yet.
+        is_starting: Whether a start has begun and has not finished.
+        should_run: Whether the child runs, is being started or is to be started. False if it has
+            ended and is not restarted, or if a stop was requested.
+        in_group_restart: Whether the child is going to be stopped because a sibling is being
+            restarted. If it ends before that, it is not restarted a second time.
+        gave_up: Whether the child ended because its own ``reconnect`` policy gave up.
+        start_error_was_logged: Whether the client or supervisor ended during the last start. It
+            has logged the reason itself then.
     """
 
     __slots__ = (
@@ -89,7 +89,7 @@ class Child:
 
         Args:
             call_start: Calls the ``start`` function of the specification.
-            reactor: Limits the time for stopping, if a stop is requested during the start.
+            reactor: The reactor for the ``shutdown`` limit, if the child is stopped meanwhile.
 
         Returns:
             The client or supervisor.
@@ -103,7 +103,7 @@ class Child:
         self.start_error_was_logged = False
         try:
             self._starting = _cancellable(call_start)
-            if not self.should_run:  # The start function itself requested the stop.
+            if not self.should_run:  # The start function itself has requested a stop.
                 self.cancel_start(reactor)
             running = self.announced = _checked(await self._starting)
             if not self.should_run:
@@ -121,20 +121,23 @@ class Child:
             self._start_finished.succeed(None)
 
     def attach(self, running: Running) -> None:
-        """Make a running client or supervisor this child."""
+        """Use a running client or supervisor as this child."""
         self.should_run = True
         self.running = running
         running.terminated().addCallback(self._ended, running)
 
     @property
     def is_linked(self) -> bool:
-        """Whether it is a client that was linked to the supervisor and cannot be started again."""
+        """Whether the child is a client that was linked, and so cannot be started again."""
         return self.spec.start is _refuse_start
 
     def cancel_start(self, reactor: Any) -> None:
         """Stop the client or supervisor that is being started.
 
-        If it has not been announced, cancel the Deferred of the start function.
+        If none has been announced, cancel the Deferred of the start function.
+
+        Args:
+            reactor: The reactor for the ``shutdown`` limit.
         """
         self.should_run = False
         if self.announced is None:
@@ -148,7 +151,11 @@ class Child:
             self._starting.cancel()
 
     async def stop(self, reactor: Any) -> None:
-        """Stop the child within its ``shutdown``, in whatever state it is."""
+        """Stop the child within its ``shutdown``, in any state.
+
+        Args:
+            reactor: The reactor for the ``shutdown`` limit.
+        """
         self.should_run = self.in_group_restart = False
         if self.is_starting:
             finished = self._start_finished.add()  # First: cancelling may finish the start at once.
@@ -160,7 +167,7 @@ class Child:
             self._stopping = None
 
     def abort(self) -> None:
-        """Abort the child, also while it is being started or stopped."""
+        """Abort the child, even while it is being started or stopped."""
         for running in (self.announced, self.running, self._stopping):
             if running is not None:
                 running.abort()
@@ -174,20 +181,20 @@ class Child:
             self._on_end(self, reason)
 
     def is_restarted_after(self, reason: object) -> bool:
-        """Return whether ``restart`` of the specification asks for a restart after this end."""
+        """Return whether the child is restarted after it has ended for this reason."""
         if self.spec.restart == "transient":
-            # A reconnect policy that gave up (because of a 401, say) would only give up again.
+            # If the reconnect policy gave up, for example after a 401, it would give up again.
             return not is_normal(reason) and not self.gave_up
         return self.spec.restart == "permanent"
 
     def restart_delay(self, restarts: int) -> float:
         """Return the delay in seconds before a restart.
 
-        The restart intensity decides when to give up, not the Backoff: the delay is its maximum
-        if it gives up, or raises.
+        If the Backoff gives up or raises, the delay is the maximum of the Backoff, because the
+        restart intensity decides when to give up.
 
         Args:
-            restarts: The number of this child's restarts within the period, this one included.
+            restarts: The number of this child's restarts within the period, including this one.
         """
         backoff = self.spec.backoff
         if backoff is None:
@@ -196,7 +203,7 @@ class Child:
             delay = backoff(restarts)
         except Exception:
             _log.failure(
-                "backoff of child {child} failed; restarting it in {delay:.1f} s",
+                "backoff of child {child} failed; restarting the child in {delay:.1f} s",
                 child=quote(self.spec.id),
                 delay=backoff.maximum,
             )
@@ -220,7 +227,7 @@ def _checked(running: Any) -> Running:
 
 
 async def _stop_within(running: Running, seconds: float, reactor: Any) -> None:
-    """Stop a client or supervisor, and abort it if that takes longer than so many seconds."""
+    """Stop a client or supervisor, and abort it if it has not stopped after ``seconds``."""
     stopped = maybeDeferred(running.stop)
     limit = None
     if seconds < math.inf and not stopped.called:
@@ -236,7 +243,8 @@ async def _stop_within(running: Running, seconds: float, reactor: Any) -> None:
 def _cancellable(call_start: Callable[[], Deferred[Any]]) -> Deferred[Any]:
     """Call a start function and return a Deferred that can always be cancelled.
 
-    A start function may ignore the cancellation. What it starts after that is aborted.
+    A start function may ignore the cancellation. A client or supervisor with which its Deferred
+    then fires is aborted.
     """
     started: Deferred[Any] = maybeDeferred(call_start)
     outcome_or_cancelled: Deferred[Any] = Deferred(lambda _: started.cancel())

@@ -17,17 +17,17 @@ __all__ = ["Children"]
 class Children:
     """The children of a supervisor, in the order in which they are started.
 
-    Iteration goes over a copy, so children may be added and removed meanwhile.
+    Children may be added and removed during an iteration, which uses a copy.
 
     Args:
-        parent: The supervisor. Start functions are called with it.
-        on_end: Called with a child and the reason when the child ends without having been stopped.
+        parent: The supervisor, which is the argument of the start functions.
+        on_end: Called with a child and the reason when the child ends without being stopped.
         given_reactor: The reactor for the time, or None for that of the first child that has one.
 
     Attributes:
         given_reactor: The reactor for the time, or None if it is not known yet.
-        end_reasons: The reasons of children that ended for good, by id, in the order of the ends.
-            A child that is started again is removed from it.
+        end_reasons: The reasons of children that ended and are not restarted, by id, in order of
+            their end. If a child is started again, its reason is removed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Children:
 
     @property
     def reactor(self) -> Any:
-        """The reactor for the time: the global one if no other is known."""
+        """The reactor for the time; the global reactor if no other is known."""
         if self.given_reactor is None:
             from twisted.internet import reactor
 
@@ -58,7 +58,7 @@ class Children:
     # Adding and removing
 
     def add(self, spec: ChildSpec) -> Child:
-        """Add a child as the last one. It is to be started.
+        """Add a child after the others. The caller starts it.
 
         Raises:
             ChildError: Another child has its id.
@@ -72,13 +72,13 @@ class Children:
         return child
 
     def remove(self, child: Child) -> None:
-        """Remove a child, if it is still there."""
+        """Remove a child, unless it was removed already."""
         child.should_run = False
         if child in self:
             del self._by_id[child.spec.id]
 
     def sort(self, ids: Iterable[Any]) -> None:
-        """Put the children with these ids first, in this order; the others keep theirs."""
+        """Move the children with these ids to the front, in this order."""
         first = {id: self._by_id[id] for id in ids if id in self._by_id}
         self._by_id = first | self._by_id
 
@@ -91,14 +91,14 @@ class Children:
             The client or supervisor.
 
         Raises:
-            Exception: As :meth:`Child.start`.
+            Exception: As for :meth:`Child.start`.
         """
         self.end_reasons.pop(child.spec.id, None)
         running = await child.start(lambda: self._call_start(child), self.reactor)
         linked = self.get(running)
         if linked is not None and linked.is_linked:
-            # The start function linked its client after it had returned, so it was not known for
-            # which child. Now it is this child.
+            # The client was linked after the start function had returned, so it became a temporary
+            # child of its own. It is this child now.
             self.remove(linked)
         return running
 
@@ -111,7 +111,7 @@ class Children:
 
     @property
     def is_start_unannounced(self) -> bool:
-        """Whether a start function is running that has announced nothing yet."""
+        """Whether a start function is running that has not announced a client or supervisor."""
         return self._in_start is not None and self._in_start.announced is None
 
     def announce(self, running: Running) -> None:
@@ -126,7 +126,7 @@ class Children:
             The Deferred of the client's ``begin``.
 
         Raises:
-            Exception: As ``begin``; the client is not added then.
+            Exception: As for :meth:`wsx.Client.begin`. The client is not added then.
         """
         child = self.add(linked_spec(client))
         try:
@@ -138,7 +138,7 @@ class Children:
         return started
 
     async def stop(self, child: Child) -> None:
-        """Stop a child in whatever state it is, and remove it if it is temporary."""
+        """Stop a child in any state, and remove the child if it is temporary."""
         await child.stop(self.reactor)
         if child.spec.restart == "temporary":
             self.remove(child)
@@ -149,18 +149,18 @@ class Children:
             await self.stop(child)
 
     def cancel_starts(self, children: Iterable[Child]) -> None:
-        """Stop those of the children that are being started."""
+        """Stop the children that are being started."""
         for child in children:
             if child.is_starting:
                 child.cancel_start(self.reactor)
 
-    # Looking at them
+    # Looking up
 
     def get(self, id: Any) -> Child | None:
         """Return the child with this id, or None."""
         try:
             return self._by_id.get(id)
-        except TypeError:  # The id of a child is hashable, so no child has this one.
+        except TypeError:  # The id is not hashable, so no child has it.
             return None
 
     def find(self, id: Any) -> Child:
@@ -175,10 +175,10 @@ class Children:
         return child
 
     def find_stopped(self, id: Any) -> Child:
-        """Return the child with this id, which has ended or was stopped.
+        """Return the child with this id if it has ended or was stopped.
 
         Raises:
-            ChildError: No child has this id, or it is running or is to be restarted.
+            ChildError: No child has this id, or the child is running or is to be restarted.
         """
         child = self.find(id)
         if child.should_run:
@@ -191,7 +191,7 @@ class Children:
         return children[children.index(first) :]
 
     def rows(self) -> list[tuple[Any, Any, str]]:
-        """Return the id, the client or supervisor (None unless it runs) and the type of each."""
+        """Return the id, the running client or supervisor or None, and the type of each child."""
         return [(child.spec.id, child.running, child.spec.type) for child in self]
 
     def counts(self) -> dict[str, int]:

@@ -14,7 +14,7 @@ __all__ = ["Intensity"]
 
 
 class _History:
-    """The restarts of one child within the period, on the child's own clock."""
+    """The times of one child's restarts within the period, on the clock of the child."""
 
     __slots__ = ("paused_at", "paused_seconds", "times")
 
@@ -30,9 +30,9 @@ class _History:
 class Intensity:
     """Count the restarts of a supervisor's children within a period.
 
-    Each child has a clock of its own, which is paused while the child waits for its ``Backoff``.
-    Otherwise a child that crashes at once would never exceed the limit, and would be restarted
-    forever.
+    Each child has a clock, which is paused while the child waits for its ``Backoff``. Otherwise a
+    child that ends immediately after each start would never exceed the limit, and would be
+    restarted forever.
 
     Args:
         max_restarts: The number of restarts that are allowed within the period.
@@ -49,7 +49,8 @@ class Intensity:
 
     def __init__(self, max_restarts: int, max_seconds: float) -> None:
         self._histories: dict[object, _History] = {}
-        # One entry for each restart: when to look next whether the child's oldest has expired.
+        # For each restart, a time at which to check whether the oldest restart of its child has
+        # expired. The second item orders entries with the same time, as histories have no order.
         self._checks: list[tuple[float, int, _History]] = []
         self._order = count()
         self.total = 0
@@ -92,11 +93,11 @@ class Intensity:
         return len(history.times)
 
     def pause(self, child: object, now: float) -> None:
-        """Pause the clock of a child, which starts to wait for its ``Backoff``."""
+        """Pause the clock of a child that begins to wait for its ``Backoff``."""
         self._history(child).paused_at = now
 
     def resume(self, child: object, now: float) -> None:
-        """Let the clock of a child run again, if it is paused."""
+        """Resume the clock of a child if it is paused."""
         history = self._histories.get(child)
         if history is not None and history.paused_at is not None:
             history.paused_seconds += now - history.paused_at
@@ -119,7 +120,7 @@ class Intensity:
         """Return the exception for a supervisor that gives up.
 
         Args:
-            reason: Why the child ended that was not restarted any more.
+            reason: The reason of the child whose end exceeded the restart intensity.
         """
         return MaxRestartsExceeded(self.max_restarts, self.max_seconds, reason)
 
@@ -130,9 +131,10 @@ class Intensity:
         heapq.heappush(self._checks, (when, next(self._order), history))
 
     def _forget_expired(self, now: float) -> None:
-        """Forget restarts longer ago than the period, at a cost that does not grow with the rest.
+        """Forget the restarts that are older than the period.
 
-        A clock that was paused makes a restart expire later than its check, which is repeated.
+        A restart expires later than its check if the clock of the child was paused meanwhile. The
+        check is repeated then.
         """
         while self._checks and self._checks[0][0] < now:
             _, _, history = heapq.heappop(self._checks)

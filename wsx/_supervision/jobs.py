@@ -1,4 +1,4 @@
-"""A queue of jobs that run one after another."""
+"""The job queue of a supervisor: jobs run one after another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class JobQueue:
     returned or raised.
 
     Args:
-        log_failure: Called with the failure of each job that was added with :meth:`add_logged`.
+        log_failure: Called with the Failure if a job that was added with :meth:`add_logged` fails.
     """
 
     def __init__(self, log_failure: Callable[[Failure], object]) -> None:
@@ -48,11 +48,11 @@ class JobQueue:
         return done
 
     def add_logged(self, job: Job[Any]) -> None:
-        """Add a job that has no caller: if it fails, the failure is logged."""
+        """Add a job whose result nothing waits for. If the job fails, the Failure is logged."""
         self.add(job).addErrback(self._log_failure)
 
     async def _run(self) -> None:
-        # This is a loop because a chain of callbacks would overflow the stack with many jobs.
+        # This is a loop, because with many jobs a chain of callbacks would overflow the stack.
         self._is_running = True
         while self._waiting:
             job, done = self._waiting.popleft()

@@ -16,16 +16,16 @@ __all__ = ["SupervisorLog"]
 
 _log = Logger("wsx")
 
-# A traceback does not help to find the cause of these.
+# Errors for which a traceback does not help to find the cause.
 _NETWORK_ERRORS: Final = (ConnError, RequestError, HandshakeError)
 
 
 class SupervisorLog:
-    """Log what a supervisor does about the ends of its children.
+    """Log restarts, failed starts and the end of a supervisor.
 
-    The reasons are not repeated: a client, and a supervisor below this one, has logged why it
-    ended. Only a start that failed before there was a client or supervisor is logged with its
-    reason.
+    The reason of a child's end is not repeated, because a client or nested supervisor has logged
+    the reason itself. A start that failed before there was a client or supervisor is logged with
+    the reason.
 
     Args:
         id: The id of the supervisor.
@@ -41,7 +41,7 @@ class SupervisorLog:
             child: The child that has ended or could not be started.
             siblings: The number of siblings that are restarted with it.
             delay: The delay in seconds.
-            intensity: The restart intensity, in which this restart is counted.
+            intensity: The restart intensity, which has counted this restart.
         """
         _log.info(
             "supervisor {supervisor}: restarting child {child}{others} {when} "
@@ -57,9 +57,9 @@ class SupervisorLog:
         )
 
     def not_restarting(self, child: Child) -> None:
-        """Log that a child which ended abnormally is not restarted.
+        """Log that a child that ended abnormally is not restarted.
 
-        It is a debug line: the child itself has logged its end, and why it does not go on.
+        The level is debug, because the child itself has logged its end and the reason.
         """
         _log.debug(
             "supervisor {supervisor}: not restarting child {child} ({why})",
@@ -75,7 +75,10 @@ class SupervisorLog:
         self._start_failed(child, error, "; stopping all children")
 
     def restart_failed(self, child: Child, error: Exception) -> None:
-        """Log why a restart failed, unless this has been logged. The next step is logged apart."""
+        """Log why a restart failed, unless the child has logged that.
+
+        :meth:`restarting` or :meth:`too_many_restarts` logs what happens next.
+        """
         if not child.start_error_was_logged:
             self._start_failed(child, error, "")
 

@@ -1,4 +1,4 @@
-"""Restarts that wait for a delay: which children are started together, and when."""
+"""Pending restarts: children that are started together after a delay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class PendingRestart:
 
     Attributes:
         children: The children that still wait, in the order in which they are started.
-        causes: Those of them that have ended by themselves. The others are their siblings.
+        causes: The children among these that ended by themselves. The others are siblings that were
+            stopped.
+        reactor: The reactor for the delay.
+        timer: The timer of the delay, or None before it is started.
     """
 
     __slots__ = ("causes", "children", "reactor", "timer")
@@ -30,7 +33,7 @@ class PendingRestart:
         self.timer: IDelayedCall | None = None
 
     def seconds_left(self) -> float:
-        """Return the time in seconds until it is due."""
+        """Return the remaining delay in seconds."""
         if self.timer is None or not self.timer.active():
             return 0.0
         return max(0.0, self.timer.getTime() - self.reactor.seconds())
@@ -44,12 +47,12 @@ class PendingRestart:
 class PendingRestarts:
     """The restarts of a supervisor that wait for their delay.
 
-    While a restart waits, the clocks of its causes are paused in the restart intensity.
+    While a restart waits, the restart intensity pauses the clocks of the children that caused it.
 
     Args:
         intensity: The restart intensity of the supervisor.
-        on_due: Called with a :class:`PendingRestart` when its delay is over. Its children wait
-            until :meth:`finish` is called: a restart that is due may have to wait for other jobs.
+        on_due: Called with a :class:`PendingRestart` when its delay is over. The restart remains
+            pending until :meth:`finish` is called, because it may have to wait for other jobs.
     """
 
     def __init__(self, intensity: Intensity, on_due: Callable[[PendingRestart], object]) -> None:
@@ -61,11 +64,11 @@ class PendingRestarts:
         return child in self._by_child
 
     def add(self, children: list[Child], causes: set[Child], delay: float, reactor: Any) -> None:
-        """Let children wait for a delay.
+        """Add a restart.
 
         Args:
             children: The children to start, in this order.
-            causes: Those of them that have ended by themselves.
+            causes: The children among these that ended by themselves.
             delay: The delay in seconds.
             reactor: The reactor for the time.
         """
@@ -78,7 +81,7 @@ class PendingRestarts:
         restart.timer = reactor.callLater(delay, self._due, restart)
 
     def discard(self, child: Child) -> None:
-        """Let a child wait no longer. The last one of a restart cancels the restart."""
+        """Remove a child from its restart. A restart without children is cancelled."""
         restart = self._by_child.pop(child, None)
         if restart is None:
             return
@@ -89,11 +92,10 @@ class PendingRestarts:
             restart.cancel()
 
     def take(self, children: list[Child]) -> tuple[set[Child], float]:
-        """Let children wait no longer, because a restart of a sibling includes them.
+        """Remove children from their restarts, because the restart of a sibling includes them.
 
         Returns:
-            The causes of the restarts for which they waited, and the longest time in seconds that
-            was left of these.
+            The causes of these restarts, and the longest of their remaining delays in seconds.
         """
         restarts = {self._by_child[child] for child in children if child in self._by_child}
         causes = {child for restart in restarts for child in restart.causes}
@@ -103,10 +105,10 @@ class PendingRestarts:
         return causes, seconds_left
 
     def finish(self, restart: PendingRestart) -> list[Child]:
-        """End a restart that is due.
+        """Remove a restart that is due.
 
         Returns:
-            The children to start. Those that were discarded meanwhile are not among them.
+            The children to start, without those that were discarded meanwhile.
         """
         children = list(restart.children)
         for child in children:
@@ -114,7 +116,7 @@ class PendingRestarts:
         return children
 
     def clear(self) -> None:
-        """Let no child wait any longer."""
+        """Remove all children from their restarts, which cancels the restarts."""
         for child in list(self._by_child):
             self.discard(child)
 

@@ -1,4 +1,4 @@
-"""Restart strategies: which children are restarted when one has ended, and when."""
+"""Restart strategies: which children are restarted when one of them has ended, and when."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ STRATEGIES: Final = ("one_for_one", "one_for_all", "rest_for_one")
 class Restarts:
     """Restart children according to the strategy, within the limits of the restart intensity.
 
-    A child that is restarted alone does not wait for jobs. The restart of a group is a job.
+    The restart of a single child does not wait for jobs. The restart of a group is a job.
 
     Args:
         children: The children of the supervisor.
-        jobs: The jobs of the supervisor.
-        log: The log lines of the supervisor.
-        is_ending: Returns whether the supervisor is ending. Then nothing is restarted.
+        jobs: The job queue of the supervisor.
+        log: The log of the supervisor.
+        is_ending: Returns whether the supervisor is ending. No child is restarted then.
         give_up: Called with a :class:`MaxRestartsExceeded` when there are too many restarts.
     """
 
@@ -64,7 +64,7 @@ class Restarts:
         self._strategy = strategy
 
     def restart(self, child: Child, reason: object) -> None:
-        """Count a restart, and schedule it for the child and its siblings.
+        """Count a restart of a child, and schedule it together with its siblings.
 
         Args:
             child: A child that has ended, or could not be started.
@@ -103,7 +103,7 @@ class Restarts:
         self._intensity.clear()
 
     def _group_of(self, child: Child) -> list[Child]:
-        """Return the children that the strategy restarts with a child, itself included."""
+        """Return the child and the siblings that the strategy restarts with it, in order."""
         if self._strategy == "one_for_one":
             return [child]
         if self._strategy == "one_for_all":
@@ -144,7 +144,8 @@ class Restarts:
             try:
                 await self._children.start(child)
             except Exception as error:
-                if child.should_run and not self._is_ending():  # Otherwise a stop made it fail.
+                # If a stop was requested, the stop has caused the error.
+                if child.should_run and not self._is_ending():
                     self._log.restart_failed(child, error)
                     self.restart(child, error)
                     group = self._group_of(child)

@@ -1,4 +1,4 @@
-"""One attempt to connect: DNS, TCP, proxy, TLS and the opening handshake, each within its time."""
+"""One attempt to connect: DNS, TCP, proxy, TLS and the opening handshake, within time limits."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _log = Logger("wsx")
 
 
 class Attempt(Opening):
-    """Connects once.
+    """Connect once.
 
     Args:
         conn: Where and how to connect.
-        reactor: For connections and time.
-        listener: Notified of the outcome: ``opened`` or ``failed``, once, unless the attempt is
-            cancelled first.
+        reactor: The reactor for connections and time.
+        listener: Notified of the outcome: ``opened`` or ``failed`` is called once, unless the
+            attempt is cancelled first.
     """
 
     def __init__(self, conn: Conn, reactor: Any, listener: Listener) -> None:
@@ -45,7 +45,7 @@ class Attempt(Opening):
             endpoint = endpoint_for(self._conn, self._reactor)
             self._connecting = endpoint.connect(_Factory(self._conn, self, self._listener))
             self._connecting.addErrback(lambda failure: self.failed(_as_error(failure)))
-        except Exception as error:  # the user's endpoint, or an unusable option
+        except Exception as error:  # The user's endpoint raised, or an option cannot be used.
             self._connecting = None
             self.failed(ConnError(error))
 
@@ -53,7 +53,7 @@ class Attempt(Opening):
         """End the attempt without notifying the listener.
 
         Returns:
-            Whether there is a TCP connection, which ends in the next reactor iteration.
+            Whether there was a TCP connection. It ends in the next reactor iteration.
         """
         if self._finish():
             self._stop_connecting()
@@ -62,13 +62,13 @@ class Attempt(Opening):
         return self._connection is not None
 
     def connected(self, connection: Connection) -> None:
-        """Take note of the TCP connection, behind the proxy if there is one."""
+        """Remember the TCP connection, which leads to the server or through the proxy to it."""
         self._connection = connection
         if self._over:
             connection.abort()
 
     def secured(self) -> None:
-        """Start the time for the response: TLS, if any, is done and the request goes out."""
+        """Start the time limit for the response, because TLS, if any, is established."""
         if not self._over:
             self._expect("the response to the opening handshake", self._conn.socket_recv_timeout)
 
@@ -78,7 +78,7 @@ class Attempt(Opening):
             self._listener.opened(connection, conn)
 
     def failed(self, error: WsxError) -> None:
-        """End the connection, if there is one, and report the failure."""
+        """Report the failure, and end the TCP connection if there is one."""
         if self._finish():
             self._stop_connecting()
             if self._connection is not None:
@@ -86,9 +86,9 @@ class Attempt(Opening):
             self._listener.failed(error)
 
     def _end_connection(self, connection: Connection, error: WsxError) -> None:
-        """Close in an orderly way after a refusal, otherwise abort.
+        """Close the TCP connection with FIN after a refusal; abort it otherwise.
 
-        An abort sends RST, which some servers without an error handler do not survive.
+        An abort sends RST, which crashes some servers that have no error handler.
         """
         if isinstance(error, RequestError):
             connection.close_gently(self._reactor)
@@ -106,7 +106,7 @@ class Attempt(Opening):
         self.failed(ConnError(timeout) if refusal is None else refusal)
 
     def _finish(self) -> bool:
-        """Return whether this is the first outcome."""
+        """Mark the attempt as over, and return whether it was not over before."""
         first = not self._over
         self._over = True
         self._stop_timer()
@@ -116,7 +116,7 @@ class Attempt(Opening):
         if self._connecting is not None:
             try:
                 self._connecting.cancel()
-            except Exception:  # the user's endpoint
+            except Exception:  # Raised by the user's endpoint.
                 _log.failure("an endpoint's connection attempt could not be cancelled")
 
     def _stop_timer(self) -> None:
@@ -130,7 +130,7 @@ def _as_error(failure: Failure) -> ConnError:
 
 
 class _Factory(Factory):
-    """Builds the connection of one attempt."""
+    """Factory for the connection of one attempt."""
 
     noisy = False
 

@@ -1,9 +1,9 @@
-"""Everything that wsx uses of Autobahn; no other library module imports it.
+"""The features of Autobahn that the client uses. Only the demo server imports Autobahn as well.
 
 Autobahn negotiates permessage-deflate, compresses, and masks long payloads in native code. Its
-protocol class is not used: its timers run on the global reactor in whole seconds, its factory
-reseeds the shared random generator, its opening handshake loses the server's refusal, and its
-frame parser copies the rest of the read for every frame.
+protocol class is not used: it truncates timeouts to whole seconds on the global reactor, reseeds
+the shared random generator, discards the server's refusal of the opening handshake, and copies the
+rest of the read for every frame.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ DEFLATE: Final = "permessage-deflate"  # RFC 7692 section 7
 
 
 def offer_deflate() -> str:
-    """Return the extension offer for the opening handshake's request."""
+    """Return the offer of permessage-deflate: the value of ``Sec-WebSocket-Extensions``."""
     return str(PerMessageDeflateOffer().get_extension_string())
 
 
 class Deflate:
-    """permessage-deflate on one connection, as client and server agreed on it.
+    """permessage-deflate on one connection, with the negotiated parameters.
 
     Args:
-        parameters: The extension's parameters in the server's response.
+        parameters: The parameters of the extension in the server's response, by name.
 
     Raises:
-        ValueError: The parameters do not answer the offer.
+        ValueError: The parameters are not valid for the offer.
     """
 
     def __init__(self, parameters: dict[str, list[Any]]) -> None:
@@ -46,11 +46,11 @@ class Deflate:
             response = PerMessageDeflateResponse.parse(parameters)
             accept = PerMessageDeflateResponseAccept(response)
             self._codec = PerMessageDeflate.create_from_response_accept(False, accept)
-        except Exception as error:  # Autobahn raises plain exceptions here
+        except Exception as error:  # Autobahn raises instances of Exception itself here.
             raise ValueError(str(error)) from None
 
     def compress(self, payload: bytes) -> bytes:
-        """Return the payload of one message, compressed."""
+        """Return the compressed payload of one message."""
         self._codec.start_compress_message()
         compressed = self._codec.compress_message_data(payload)
         return bytes(compressed + self._codec.end_compress_message())
@@ -64,7 +64,7 @@ class Deflate:
 
 def install_native_masker() -> None:
     """Mask long payloads with Autobahn's native code if it is available."""
-    if create_xor_masker.__module__.startswith("autobahn.nvx"):  # not the pure Python fallback
+    if create_xor_masker.__module__.startswith("autobahn.nvx"):  # Not the pure Python fallback.
         masks.apply_long = _mask_natively
 
 

@@ -1,7 +1,7 @@
 """One WebSocket connection: a Twisted protocol from the opening handshake to the end of TCP.
 
-Bytes that arrive become :class:`wsx._wire.batch.Batch` values for a :class:`Listener`; frames to
-send become bytes for the transport.
+It decodes received bytes into :class:`wsx._wire.batch.Batch` values for a :class:`Listener`, and
+encodes frames into bytes for the transport.
 """
 
 from __future__ import annotations
@@ -47,60 +47,60 @@ install_native_masker()
 
 
 class Listener(Protocol):
-    """Notified of what happens to an attempt and to the connection that it leads to.
+    """The interface that is notified of the events of an attempt and of its connection.
 
     ``opened`` or ``failed`` is called once for an attempt that is not cancelled. After ``opened``,
-    ``closed`` is called once, at the very end. A method of the connection calls none of them
-    before it returns; only ``Attempt.start`` may call ``failed``.
+    ``closed`` is called once, as the last event. No method of the connection calls a method of the
+    listener before it returns. ``Attempt.start`` may call ``failed`` before it returns.
     """
 
     def opened(self, connection: Connection, conn: Conn) -> None:
-        """Use a connection whose opening handshake is complete; ``conn`` holds the answer."""
+        """Handle a complete opening handshake. ``conn`` has the server's response."""
 
     def failed(self, error: WsxError) -> None:
-        """Go on after a failed attempt."""
+        """Handle a failed attempt."""
 
     def received(self, batch: Batch) -> None:
-        """Handle the frames of one read; the batch may be empty."""
+        """Handle the frames of one read. The batch may be empty."""
 
     def writable(self) -> None:
-        """Go on sending: the write buffer has drained."""
+        """Continue sending, because the write buffer has drained."""
 
     def closed(self, reason: BaseException) -> None:
-        """Go on after the end of the TCP connection."""
+        """Handle the end of the TCP connection."""
 
 
 class Opening(Protocol):
-    """Notified of the steps up to the end of the opening handshake."""
+    """The interface that is notified of the steps up to the end of the opening handshake."""
 
     def connected(self, connection: Connection) -> None:
-        """Take note of the TCP connection, behind the proxy if there is one."""
+        """Remember the TCP connection, which leads to the server or through the proxy to it."""
 
     def secured(self) -> None:
-        """Start the time for the answer: TLS, if any, is done."""
+        """Start the time limit for the response, because TLS, if any, is established."""
 
     def succeeded(self, connection: Connection, conn: Conn) -> None:
         """Report a connection whose opening handshake is complete."""
 
     def failed(self, error: WsxError) -> None:
-        """Report a failed opening handshake, or a connection that ended before it was complete."""
+        """Report a failed opening handshake, or a connection that ended during it."""
 
 
 @implementer(IHandshakeListener, IPushProducer)
 class Connection(protocol.Protocol):
     """The protocol of one connection.
 
-    It is its transport's push producer, so that the transport tells it when the write buffer is
-    above its high-water mark.
+    The protocol is the push producer of its transport, so that the transport reports when the write
+    buffer is above its high-water mark.
 
     Args:
-        conn: Where and how it connects.
-        opening: Notified up to the end of the opening handshake.
-        listener: Notified after that.
+        conn: Where and how to connect.
+        opening: Notified until the opening handshake is complete.
+        listener: Notified after the opening handshake.
 
     Attributes:
         writable: Whether the write buffer is below its high-water mark.
-        buffered: Bytes that :meth:`buffer` has collected for the next flush.
+        buffered: The number of encoded bytes that wait for the next flush.
     """
 
     transport: Any
@@ -111,10 +111,10 @@ class Connection(protocol.Protocol):
         self._listener = listener
         self._handshake: OpeningHandshake | None = OpeningHandshake(conn)
         self._deflate: Deflate | None = None
-        self._decoder: Decoder | None = None  # while the connection is open
-        self._discarding = False  # bytes that arrive are discarded
+        self._decoder: Decoder | None = None  # While the connection is open.
+        self._discarding = False  # Whether received bytes are discarded.
         self._close_sent = False
-        self._requested = False  # the request of the opening handshake was sent
+        self._requested = False  # Whether the request of the opening handshake was sent.
         self._aborted = False
         self._lost = False
         self._reads_large_payloads = False
@@ -135,7 +135,7 @@ class Connection(protocol.Protocol):
             self.handshakeCompleted()
 
     def handshakeCompleted(self) -> None:
-        """Send the request of the opening handshake: the transport is ready."""
+        """Send the request of the opening handshake. A TLS transport calls this."""
         self._opening.secured()
         if self._handshake is not None:
             self._requested = True
@@ -147,7 +147,7 @@ class Connection(protocol.Protocol):
         if self._decoder is not None:
             self._receive_frames(self._decoder, data)
         elif self._handshake is not None:
-            self._receive_answer(self._handshake, data)
+            self._receive_response(self._handshake, data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         was_open = self._decoder is not None
@@ -165,13 +165,13 @@ class Connection(protocol.Protocol):
         """Return the error for a connection that ended before it was open."""
         explanation = explain(error, self.transport)
         if explanation is None and isinstance(error, (ConnectionDone, ConnectionLost)):
-            explanation = self._explain_silent_end()
+            explanation = self._explain_missing_response()
         return ConnError(error, explanation)
 
-    def _explain_silent_end(self) -> str:
-        """Return what a server may mean that closes the connection instead of answering.
+    def _explain_missing_response(self) -> str:
+        """Return the likely cause if the server closed the connection without a response.
 
-        Many do that when they get TLS instead of HTTP, or HTTP instead of TLS.
+        Many servers do that when they receive TLS instead of HTTP, or HTTP instead of TLS.
         """
         if not self._requested:
             return "the server closed the connection during the TLS handshake; did you mean ws://?"
@@ -181,10 +181,10 @@ class Connection(protocol.Protocol):
     # The opening handshake
 
     def refusal(self) -> RequestError | None:
-        """Return the server's refusal with the part of its body that has arrived, or None."""
+        """Return the server's refusal with the part of its body received so far, or None."""
         return None if self._handshake is None else self._handshake.refusal()
 
-    def _receive_answer(self, handshake: OpeningHandshake, data: bytes) -> None:
+    def _receive_response(self, handshake: OpeningHandshake, data: bytes) -> None:
         try:
             accepted = handshake.feed(data)
         except WsxError as error:
@@ -208,7 +208,7 @@ class Connection(protocol.Protocol):
         self.transport.registerProducer(self, True)
         read_without_logging_context(self.transport)
         self._opening.succeeded(self, conn)
-        # These bytes arrived before any close frame that the listener sent just now.
+        # The server sent these bytes before a close frame that succeeded() may have sent.
         if accepted.rest and not self._aborted:
             self._receive_frames(decoder, accepted.rest)
 
@@ -224,29 +224,29 @@ class Connection(protocol.Protocol):
             self._listener.received(batch)
 
     def _read_large_payloads(self) -> None:
-        """Read more at once from now on, and directly into the decoder's memory."""
+        """From now on, read more bytes at once, and read directly into the decoder's memory."""
         if not self._reads_large_payloads:
             self._reads_large_payloads = True
             increase_read_size(self.transport)
             read_into_buffer(self.transport, self)
 
     def get_buffer(self) -> memoryview | None:
-        """Return memory to read the rest of a large payload into, or None to read as usual."""
+        """Return memory to read the rest of a large payload into, or None for a normal read."""
         decoder = self._decoder
         return None if decoder is None or self._discarding else decoder.get_buffer()
 
     def buffer_updated(self, size: int) -> None:
-        """Take the ``size`` bytes that were read into the view of :meth:`get_buffer`."""
+        """Decode the ``size`` bytes that were read into the view of :meth:`get_buffer`."""
         assert self._decoder is not None
         self._listener.received(self._decoder.buffer_updated(size))
 
     def pause_reading(self) -> None:
-        """Stop reading from the transport: backpressure on the server."""
+        """Pause reading from the transport, as backpressure on the server."""
         if not self._discarding:
             self.transport.pauseProducing()
 
     def resume_reading(self) -> None:
-        """Read from the transport again."""
+        """Resume reading from the transport."""
         self.transport.resumeProducing()
         read_without_logging_context(self.transport)
 
@@ -255,9 +255,12 @@ class Connection(protocol.Protocol):
     def buffer(self, frames: list[object]) -> None:
         """Encode frames for the next flush: all of them or none.
 
+        Args:
+            frames: The frames, in the order of sending.
+
         Raises:
-            InvalidFrameError: One of them is not a frame.
-            FrameEncodeError: RFC 6455 does not allow one of them.
+            InvalidFrameError: One of the values is not a frame.
+            FrameEncodeError: RFC 6455 does not allow one of the frames.
         """
         if self._deflate is None:
             encoded = list(map(encode_frame, frames))
@@ -270,8 +273,8 @@ class Connection(protocol.Protocol):
         """Encode one frame for the next flush.
 
         Raises:
-            InvalidFrameError: It is not a frame.
-            FrameEncodeError: RFC 6455 does not allow it.
+            InvalidFrameError: The value is not a frame.
+            FrameEncodeError: RFC 6455 does not allow the frame.
         """
         if self._deflate is not None:
             self.buffer([frame])
@@ -281,11 +284,11 @@ class Connection(protocol.Protocol):
             self.buffered += len(encoded)
 
     def send(self, frame: object) -> None:
-        """Pass a frame to the transport, after everything that is buffered.
+        """Pass a frame to the transport, after the frames that wait for the next flush.
 
         Raises:
-            InvalidFrameError: It is not a frame.
-            FrameEncodeError: RFC 6455 does not allow it.
+            InvalidFrameError: The value is not a frame.
+            FrameEncodeError: RFC 6455 does not allow the frame.
         """
         if self._outgoing or self._deflate is not None:
             self.buffer_one(frame)
@@ -294,13 +297,13 @@ class Connection(protocol.Protocol):
             self.transport.write(encode_frame(frame))
 
     def flush(self) -> None:
-        """Pass what is buffered to the transport in one write."""
+        """Pass the encoded frames to the transport in one write."""
         outgoing = self._take_outgoing()
         if outgoing:
             self.transport.write(outgoing)
 
     def flush_now(self) -> None:
-        """Write what is buffered to the socket at once if nothing else waits to be written."""
+        """Write the encoded frames to the socket at once if the write buffer is empty."""
         outgoing = self._take_outgoing()
         if outgoing:
             write_now(self.transport, outgoing)
@@ -316,27 +319,31 @@ class Connection(protocol.Protocol):
     # Closing
 
     def start_closing(self, code: int, message: str) -> None:
-        """Send a close frame, and discard everything that arrives from now on.
+        """Send a close frame, and discard all bytes that are received from now on.
+
+        Args:
+            code: The close code.
+            message: The close message, at most 123 bytes in UTF-8.
 
         Raises:
-            FrameEncodeError: The code or the message must not be sent; nothing was done.
+            FrameEncodeError: RFC 6455 does not allow the code or the message. Nothing is sent.
         """
         self._send_close(close_payload(code, message))
 
     def answer_close(self, code: int) -> None:
-        """Answer the server's close frame with the same code (RFC 6455 section 5.5.1)."""
+        """Answer the server's close frame with the same close code (RFC 6455 section 5.5.1)."""
         self._send_close(b"" if code == NO_STATUS_RECEIVED else close_payload(code, ""))
 
     def _send_close(self, payload: bytes) -> None:
-        if self._close_sent:  # RFC 6455 section 5.5.1: nothing follows a close frame
+        if self._close_sent:  # RFC 6455 section 5.5.1: no frame may follow a close frame.
             return
         self._close_sent = self._discarding = True
-        self.resume_reading()  # otherwise the end of TCP would go unnoticed
+        self.resume_reading()  # Otherwise the end of the TCP connection would not be detected.
         self._outgoing.append(encode(CLOSE, payload, masks.take()))
         self.flush()
 
     def close_gently(self, reactor: IReactorTime) -> None:
-        """Close TCP in an orderly way, with FIN; abort if that takes longer than a second."""
+        """Close the TCP connection with FIN, and abort it if that takes longer than one second."""
         self._discarding = True
         if self._lost:
             return
@@ -348,7 +355,7 @@ class Connection(protocol.Protocol):
         self.abort()
 
     def abort(self) -> None:
-        """Drop the TCP connection at once."""
+        """Abort the TCP connection."""
         self._discarding = self._aborted = True
         if self.transport is not None:
             self.transport.abortConnection()
@@ -356,22 +363,22 @@ class Connection(protocol.Protocol):
     # IPushProducer: the transport's write buffer
 
     def pauseProducing(self) -> None:
-        """Note that the write buffer is above its high-water mark."""
+        """Record that the write buffer is above its high-water mark."""
         self.writable = False
 
     def resumeProducing(self) -> None:
-        """Note that the write buffer has drained."""
+        """Record that the write buffer has drained, and continue sending."""
         self.writable = True
         if self._decoder is not None:
             self._listener.writable()
 
     def stopProducing(self) -> None:
-        """Note that the transport is gone; ``connectionLost`` follows."""
+        """Record that the transport is closed. ``connectionLost`` is called next."""
         self.writable = False
 
 
 def _encode_compressed(deflate: Deflate, frames: list[object]) -> list[bytes]:
-    """Encode frames, after checking all of them: compressing one changes the shared context."""
+    """Check all frames, then encode them: compressing a frame changes the shared LZ77 window."""
     checked = [(frame, wire_payload(frame)) for frame in frames]
     encoded = []
     for frame, payload in checked:

@@ -1,4 +1,4 @@
-"""The endpoint that leads to the WebSocket server: TCP, then a proxy, then TLS, as asked for."""
+"""The endpoint for the WebSocket server: TCP, a proxy and TLS, as the Conn specifies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ __all__ = ["endpoint_for"]
 
 
 def endpoint_for(conn: Conn, reactor: Any) -> IStreamClientEndpoint:
-    """Return the endpoint whose connections end at the WebSocket server.
+    """Return the endpoint that connects to the WebSocket server.
+
+    Args:
+        conn: Where and how to connect.
+        reactor: The reactor for connections and time.
 
     Raises:
         OSError: A PEM file cannot be read.

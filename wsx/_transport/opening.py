@@ -19,14 +19,14 @@ _USER_AGENT: Final = f"wsx/{__version__}"
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The server's valid answer.
+    """The result of a successful opening handshake.
 
     Attributes:
         response: The response with status 101.
-        subprotocol: The subprotocol that the server chose, or None.
-        extensions: The accepted extensions, as the server wrote them.
+        subprotocol: The subprotocol that the server selected, or None.
+        extensions: The extensions that the server accepted, as in the response.
         deflate: The negotiated compression, or None.
-        rest: The bytes behind the response: the server's first frames.
+        rest: The bytes after the response: the server's first frames.
     """
 
     response: Response
@@ -37,7 +37,7 @@ class Accepted:
 
 
 class OpeningHandshake:
-    """Writes the request and reads the answer.
+    """Format the request and read the response of one opening handshake.
 
     Args:
         conn: Where and how to connect.
@@ -47,22 +47,25 @@ class OpeningHandshake:
         self._conn = conn
         self._key = handshake.make_key()
         self._reader = ResponseReader(conn.max_header_size, "; did you mean wss://?")
-        self._body: BodyReader | None = None  # of a refusal
+        self._body: BodyReader | None = None  # Of a refusal.
 
     def request(self) -> bytes:
-        """Return the request."""
+        """Return the request as bytes."""
         offer = offer_deflate() if self._conn.compression else None
         return handshake.format_opening_request(self._conn, self._key, offer, _USER_AGENT)
 
     def feed(self, data: bytes) -> Accepted | None:
-        """Add bytes of the answer.
+        """Add bytes of the response.
+
+        Args:
+            data: The next bytes.
 
         Returns:
-            The answer once it is complete, otherwise None.
+            The result of the handshake once the response is complete, otherwise None.
 
         Raises:
-            RequestError: The server refused, and its refusal is complete.
-            HandshakeError: The answer is not valid.
+            RequestError: The server refused the handshake, and its response is complete.
+            HandshakeError: The response is not valid.
         """
         if self._body is not None:
             self._read_refusal(self._body, data)
@@ -80,7 +83,7 @@ class OpeningHandshake:
         return self._accept(response)
 
     def refusal(self) -> RequestError | None:
-        """Return the refusal with the part of its body that has arrived, or None."""
+        """Return the refusal with the part of its body received so far, or None."""
         return None if self._body is None else self._body.error()
 
     def _read_refusal(self, body: BodyReader, data: bytes) -> None:

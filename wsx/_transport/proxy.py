@@ -35,12 +35,12 @@ __all__ = ["ProxyEndpoint"]
 
 @implementer(IStreamClientEndpoint)
 class ProxyEndpoint:
-    """Connects through a proxy.
+    """An endpoint that connects through a proxy.
 
     Args:
-        endpoint: Leads to the proxy.
-        conn: Names the server behind the proxy, and the proxy's credentials.
-        reactor: For the time.
+        endpoint: The endpoint for the proxy.
+        conn: The Conn, for the address of the server and the credentials for the proxy.
+        reactor: The reactor for the time.
     """
 
     def __init__(self, endpoint: IStreamClientEndpoint, conn: Conn, reactor: IReactorTime) -> None:
@@ -49,11 +49,14 @@ class ProxyEndpoint:
         self._reactor = reactor
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connect.
+        """Connect to the server through the proxy.
+
+        Args:
+            protocolFactory: The factory of the protocol for the connection to the server.
 
         Returns:
             A Deferred that fires with the protocol. It fails with :class:`RequestError` if the
-            proxy refuses, and with :class:`HandshakeError` if it does not speak HTTP.
+            proxy refuses, and with :class:`HandshakeError` if the proxy does not speak HTTP.
         """
         tunnel = _Tunnel(protocolFactory, self._conn, self._reactor)
         connecting = self._endpoint.connect(Factory.forProtocol(lambda: tunnel))
@@ -63,7 +66,7 @@ class ProxyEndpoint:
 
 
 class _Tunnel(Protocol):
-    """Sends CONNECT, then passes its transport on to the protocol behind it."""
+    """The protocol that sends CONNECT, then passes its transport on to the inner protocol."""
 
     transport: Any
 
@@ -74,7 +77,7 @@ class _Tunnel(Protocol):
         self._conn = conn
         self._reactor = reactor
         self._reader = ResponseReader(conn.max_header_size)
-        self._body: BodyReader | None = None  # of a refusal
+        self._body: BodyReader | None = None  # Of a refusal.
         self._inner: IProtocol | None = None
         self._gentle_timer: IDelayedCall | None = None
 
@@ -93,7 +96,7 @@ class _Tunnel(Protocol):
         elif self._body is not None:
             self._read_refusal(self._body, data)
         else:
-            self._read_answer(data)
+            self._read_response(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._gentle_timer is not None:
@@ -104,7 +107,7 @@ class _Tunnel(Protocol):
         elif not self.done.called:
             self.done.errback(Failure(self._body.error()) if self._body is not None else reason)
 
-    def _read_answer(self, data: bytes) -> None:
+    def _read_response(self, data: bytes) -> None:
         try:
             response = self._reader.feed(data)
         except NotHTTP as error:
@@ -125,7 +128,7 @@ class _Tunnel(Protocol):
             self._refused(body)
 
     def _refused(self, body: BodyReader) -> None:
-        """Report the refusal and close in an orderly way; see ``Attempt._end_connection``."""
+        """Report the refusal and close TCP with FIN, as ``Attempt._end_connection`` does."""
         if self.done.called:
             return
         self._gentle_timer = self._reactor.callLater(GENTLE_CLOSE_TIMEOUT, self._abort_overdue)
@@ -145,7 +148,7 @@ class _Tunnel(Protocol):
             inner.dataReceived(self._reader.rest)
 
     def failed(self, failure: Failure) -> None:
-        """Report a failure unless the outcome is known, and drop the connection."""
+        """Report a failure unless the outcome was reported already, and abort the connection."""
         if not self.done.called:
             self.done.errback(failure)
         self._abort()
@@ -160,6 +163,6 @@ class _Tunnel(Protocol):
         self._abort()
 
     def _abort(self) -> None:
-        """Drop the connection to the proxy if there is one and nothing uses it."""
+        """Abort the connection to the proxy, unless the inner protocol uses it."""
         if self.transport is not None and self._inner is None:
             self.transport.abortConnection()

@@ -1,7 +1,7 @@
 """Optional fast paths that use private attributes of Twisted's TCP transport.
 
-Each of them falls back to the public interface if the transport is something else, or if a later
-version of Twisted looks different inside.
+Each falls back to the public interface if the transport is not a TCP transport, or if the private
+attributes differ in a later version of Twisted.
 """
 
 from __future__ import annotations
@@ -30,17 +30,16 @@ _LARGE_READ_SIZE: Final = 262144  # bytes; reads of twice that size were slower
 
 
 def write_now(transport: Any, data: bytes) -> None:
-    """Write to the socket at once if nothing else waits to be written.
+    """Write to the socket at once if the transport is a TCP transport with an empty write buffer.
 
-    A plain TCP transport writes only after the reactor has found its socket writable, which it
-    nearly always is. That costs two changes of the reactor's watch list and one iteration for
-    each reply. Whatever the socket does not take goes through ``transport.write``, and so do
-    errors.
+    ``transport.write`` waits until the reactor finds the socket writable, which it nearly always
+    is. That costs two changes of the reactor's writers and one reactor iteration for each reply.
+    The bytes that the socket does not accept are passed to ``transport.write``.
     """
     if isinstance(transport, Connection) and _is_idle(transport):
         try:
             sent = transport.socket.send(data)
-        except OSError:  # full or broken: transport.write will find out which
+        except OSError:  # The buffer is full, or transport.write will report the error.
             sent = 0
         if sent == len(data):
             return
@@ -61,8 +60,8 @@ def _is_idle(transport: Connection) -> bool:
 def increase_read_size(transport: Any) -> None:
     """Make the TCP transport read up to 256 KiB at once, for connections with large messages.
 
-    The size is also the transport's high-water mark for writing. It is not reduced again: small
-    reads cost more with it only until the C library has once freed a large block.
+    The size is also the high-water mark of the transport's write buffer. It is not reduced later,
+    because it slows small reads only until the C library has freed a large block once.
     """
     connection = _tcp_transport(transport)
     if connection is not None:
@@ -79,8 +78,8 @@ def _tcp_transport(transport: Any) -> Any:
 def read_without_logging_context(transport: Any) -> None:
     """Bypass ``callWithLogger`` for reads on asyncio reactors.
 
-    It sets a context for Twisted's legacy log, and costs as much as the whole path of a short
-    message from the socket to the handler. Call this again whenever reading is resumed.
+    ``callWithLogger`` sets a context for Twisted's legacy log. It costs as much time as all other
+    processing of a short message. Call this function again whenever reading is resumed.
     """
     connection = _tcp_transport(transport)
     reactor = getattr(connection, "reactor", None)
@@ -95,37 +94,41 @@ def _read(read: Callable[[Connection, bool], None], connection: Connection) -> N
         read(connection, True)
     except KeyboardInterrupt:
         raise
-    except BaseException:  # callWithLogger handles the same exceptions
+    except BaseException:  # callWithLogger handles the same exceptions.
         _log.failure("reading from a connection failed")
 
 
 class BufferedReader(Protocol):
-    """A protocol that can provide memory for the next bytes, like asyncio's BufferedProtocol."""
+    """A protocol that provides memory for the next bytes, like asyncio's ``BufferedProtocol``."""
 
     def get_buffer(self) -> memoryview | None:
-        """Return memory for the next bytes, or None to get them through ``dataReceived``."""
+        """Return memory for the next bytes, or None to receive them through ``dataReceived``."""
 
     def buffer_updated(self, size: int) -> None:
-        """Take the bytes that were written to the beginning of that memory."""
+        """Process the first ``size`` bytes of the memory that ``get_buffer`` returned."""
 
 
 def read_into_buffer(transport: Any, reader: BufferedReader) -> None:
-    """Make a plain TCP transport read directly into its protocol's memory, without a copy.
+    """Make a TCP transport read directly into the memory of its protocol, without a copy.
 
-    Nothing happens if there is anything between the two that may need to see the bytes.
+    Nothing happens with TLS or if another protocol is between the two.
+
+    Args:
+        transport: The transport.
+        reader: The protocol of the transport.
     """
     if not isinstance(transport, Connection) or transport.TLS:
         return
     protocol = transport.protocol
-    # HostnameEndpoint and its relatives wrap the protocol.
+    # HostnameEndpoint and other endpoints wrap the protocol.
     if getattr(protocol, "_wrappedProtocol", protocol) is not reader:
         return
-    read_as_usual = transport.doRead
+    original_read = transport.doRead
 
     def read() -> ConnectionDone | ConnectionLost | None:
         view = reader.get_buffer()
         if view is None:
-            return read_as_usual()
+            return original_read()
         try:
             with view:
                 size = transport.socket.recv_into(view)

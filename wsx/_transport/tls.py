@@ -1,4 +1,4 @@
-"""TLS: the creator of the client's side, an endpoint for it, and what its failures mean."""
+"""TLS for client connections: certificate verification, an endpoint, and error explanations."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _CERTIFICATE_PROBLEMS: Final = {
     21: "the server's certificate is signed by an authority that is not trusted",
     23: "the server's certificate is revoked",
 }
-# Why the certificate of a connection was refused; OpenSSL's exception does not say it.
+# The reason why each connection's certificate was rejected. OpenSSL's exception lacks it.
 _problems: Final[WeakKeyDictionary[Connection, str]] = WeakKeyDictionary()
 # Reasons that OpenSSL gives for bytes that are not TLS records.
 _NOT_TLS: Final = {
@@ -67,9 +67,12 @@ _NOT_TLS: Final = {
 
 
 def tls_creator(conn: Conn) -> IOpenSSLClientConnectionCreator:
-    """Return what creates the TLS side of a connection.
+    """Return the object that creates the TLS connections of a Conn.
 
-    It verifies the server's certificate unless ``conn.insecure`` is set.
+    TLS connections verify the server's certificate unless ``conn.insecure`` is set.
+
+    Args:
+        conn: The Conn, for ``cacerts``, ``ssl_options``, ``insecure`` and the host.
 
     Raises:
         OSError: A PEM file cannot be read.
@@ -93,16 +96,16 @@ def tls_creator(conn: Conn) -> IOpenSSLClientConnectionCreator:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _Creator:
-    """Creates TLS connections that ask for a server name, and verify it unless told otherwise.
+    """Create TLS connections that send the server name and verify the server's certificate.
 
-    It does what Twisted's ``optionsForClientTLS`` does, with two differences. A certificate without
-    any names is refused; Twisted 26.4 and later log an error and accept it. And the reason for a
-    refusal is recorded, which OpenSSL's exception does not contain.
+    This class replaces Twisted's ``optionsForClientTLS``, with two differences. A certificate
+    without names is rejected, while Twisted 26.4 and later log an error and accept it. The reason
+    why a certificate is rejected is recorded, because OpenSSL's exception does not contain it.
 
     Args:
-        options: Have the context.
-        hostname: A host name, also an international one, or an IP address.
-        alpn: Protocols for ALPN.
+        options: The certificate options, for the OpenSSL context.
+        hostname: A host name, which may be internationalized, or an IP address.
+        alpn: The protocols to offer with ALPN.
         verifies: Whether to verify the server's certificate.
     """
 
@@ -132,8 +135,8 @@ class _Creator:
     ) -> bool:
         """Return whether a certificate of the server's chain is accepted.
 
-        OpenSSL has checked the chain; ``ok`` is its result. At depth 0 is the server's own
-        certificate, whose names must match.
+        ``ok`` is the result of OpenSSL's own checks of the chain. The server's certificate is at
+        depth 0; its names must match the host.
         """
         if not ok:
             unknown = f"the server's certificate is not accepted (OpenSSL verify code {code})"
@@ -143,7 +146,7 @@ class _Creator:
             assert self._identity is not None
             try:
                 verify_service_identity(extract_patterns(certificate), [self._identity], [])
-            except Exception:  # VerificationError, or the certificate is malformed
+            except Exception:  # A VerificationError, or the error of a malformed certificate.
                 _problems[connection] = "the server's certificate is not for this host"
                 return False
         return True
@@ -173,11 +176,11 @@ def _to_ascii(hostname: str) -> str:
 
 
 def explain(error: BaseException, transport: Any) -> str | None:
-    """Return what a failure of TLS means for the user, or None if that is not known.
+    """Return a sentence that explains a TLS error to the user, or None if the cause is unknown.
 
     Args:
-        error: What the connection ended with.
-        transport: The transport, which may be a TLS transport.
+        error: The exception with which the connection ended.
+        transport: The transport of the connection, with or without TLS.
     """
     if not isinstance(error, Error) or not ISSLTransport.providedBy(transport):
         return None
@@ -191,7 +194,7 @@ def explain(error: BaseException, transport: Any) -> str | None:
 
 
 def _client_certificate(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the client's certificate, its key and the chain, as CertificateOptions takes them."""
+    """Return the client certificate, key and chain as arguments for ``CertificateOptions``."""
     if "certificate" not in options:
         return {}
     pem = _read_pem(options["certificate"])
@@ -221,7 +224,7 @@ def _certificates(cacerts: Any) -> list[Certificate]:
 def _split_pem(pem: bytes) -> list[bytes]:
     blocks = _PEM_CERTIFICATE.findall(pem)
     if not blocks:
-        raise ValueError("expected a PEM certificate, found none")
+        raise ValueError("no PEM certificate found")
     return blocks
 
 
@@ -238,14 +241,15 @@ def _as_bytes(name: str | bytes) -> bytes:
 
 @implementer(IStreamClientEndpoint)
 class TLSEndpoint:
-    """TLS on top of another endpoint, like Twisted's ``wrapClientTLS``.
+    """An endpoint that adds TLS to another endpoint, like Twisted's ``wrapClientTLS``.
 
-    That one buffers writes with the global reactor; its ``clock`` argument is too new to rely on.
+    ``wrapClientTLS`` uses the global reactor to buffer writes; older versions of Twisted do not
+    have its ``clock`` argument.
 
     Args:
-        endpoint: Leads to the server.
-        creator: Creates the TLS side of a connection.
-        clock: For the time.
+        endpoint: The endpoint for the server.
+        creator: Creates the TLS connections.
+        clock: The reactor for the time.
     """
 
     def __init__(
@@ -259,7 +263,10 @@ class TLSEndpoint:
         self._clock = clock
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connect.
+        """Connect to the server.
+
+        Args:
+            protocolFactory: The factory of the protocol above TLS.
 
         Returns:
             A Deferred that fires with the protocol above TLS, before the TLS handshake.

@@ -1,1 +1,1 @@
-"""``twistd wsx``: configuration file, runner, console, demo server and reactor plugin."""
+"""The parts of ``twistd wsx``: configuration file, runner, console, demo server and metrics."""

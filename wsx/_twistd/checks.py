@@ -1,6 +1,7 @@
-"""Checks that find a wrong value before anything is started.
+"""Checks of option values before anything is started.
 
-The command line and the configuration file share them. Each raises :class:`InvalidValue`.
+The command line and the configuration file share these functions. Each raises
+:class:`InvalidValue` if the value is wrong.
 """
 
 from __future__ import annotations
@@ -66,13 +67,13 @@ def _check_url(url: Any, expectation: str, parse: Callable[[str], object]) -> No
     try:
         parse(url)
     except URLError as error:
-        # A reason that begins with "expected" repeats the expectation.
+        # Such a reason repeats the expectation.
         reason = "" if error.reason.startswith("expected") else error.reason
         raise InvalidValue(expectation, redact_url(url), reason) from None
 
 
 def import_handler(name: Any) -> type[Handler[Any]]:
-    """Import a handler class by its dotted name, also from the current directory.
+    """Import a handler class by its dotted name. The current directory is on the path.
 
     Args:
         name: ``"module.Class"``.
@@ -88,7 +89,7 @@ def import_handler(name: Any) -> type[Handler[Any]]:
     if len(parts) < 2 or not all(parts):
         raise InvalidValue('"module.Class"', name)
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # "python -m" does it too; the twistd script does not.
+        sys.path.insert(0, os.getcwd())  # "python -m" does this too; the twistd script does not.
     try:
         found = getattr(import_module(".".join(parts[:-1])), parts[-1])
     except (Exception, SystemExit) as error:  # A module may call sys.exit() when imported.
@@ -125,7 +126,7 @@ def check_certificate_and_key(path: str) -> None:
 def check_private_key(path: str, certificate: str | None) -> None:
     """Check a PEM file that holds the private key of a certificate in another file."""
     if certificate is None:
-        raise InvalidValue("a certificate beside it", path)
+        raise InvalidValue("a certificate as well", path)
     _check_key({"certificate": certificate, "private_key": path}, _PRIVATE_KEY, path)
 
 
@@ -137,7 +138,7 @@ def _check_key(ssl_options: dict[str, str], expectation: str, path: str) -> None
 
 
 def check_ssl_options(options: Mapping[str, Any]) -> None:
-    """Check the options for TLS together, as the first connection attempt will use them."""
+    """Check that the TLS options can be used together, as the first attempt will use them."""
     try:
         tls_creator(Conn(_ANY_URL, ssl_options=options))
     except Exception as error:
@@ -148,7 +149,7 @@ def check_client_endpoint(description: Any, reactor: Any) -> None:
     """Check the description of a client endpoint."""
     try:
         endpoint_for(Conn("ws://localhost/", endpoint=description), reactor)
-    except Exception as error:  # Endpoint parsers raise any class; the texts do not help a user.
+    except Exception as error:  # Endpoint parsers raise any class, with texts for developers.
         raise InvalidValue(_CLIENT_ENDPOINT, description) from error
 
 
@@ -167,10 +168,10 @@ def check_server_endpoint(description: str, reactor: Any) -> None:
 
 
 class _PortProbe:
-    """A stand-in for the reactor whose ``listenTCP`` binds a port and frees it at once.
+    """A substitute for the reactor whose ``listenTCP`` binds a port and closes it at once.
 
-    A port of the real reactor would stay bound until the reactor runs. Endpoints that are not TCP
-    call other methods, which fail with ``AttributeError``: they are not probed.
+    A port of the real reactor would stay bound until the reactor runs. Endpoints for other
+    transports call other methods, which raise ``AttributeError``, so they are not checked.
     """
 
     def listenTCP(self, port: int, factory: object, backlog: int = 50, interface: str = "") -> None:

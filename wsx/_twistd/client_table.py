@@ -1,4 +1,4 @@
-"""The table of one client in a configuration file."""
+"""Reading of the table ``[clients.NAME]`` of a configuration file."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = ["ClientReader", "ClientTable"]
 T = TypeVar("T")
 
 _REQUIRED: Final = {"url": "a WebSocket URL", "handler": '"module.Class"'}
-_NOT_IN_FILES: Final = {"name", "reactor"}  # Options of start.
+_NOT_IN_FILES: Final = {"name", "reactor"}  # Options of start that are not keys.
 _KEYS: Final = {*_REQUIRED, "state"} | CHILD_FIELDS | CONN_OPTIONS | (START_OPTIONS - _NOT_IN_FILES)
 _BACKOFF_KEYS: Final = set(signature(Backoff).parameters) - {"rng"}
 _SECONDS_OR_FALSE: Final = "a number above 0 or false"
-# TOML has no null: false switches these off.
+# TOML has no null, so false means None for these options.
 _OPTIONAL: Final = {
     "ping_interval": _SECONDS_OR_FALSE,
     "ping_timeout": _SECONDS_OR_FALSE,
@@ -39,7 +39,7 @@ _OPTIONAL: Final = {
 _FLAGS: Final = dict.fromkeys(
     ("insecure", "async_", "handle_initial_conn_failure"), "true or false"
 )
-_EXPECTATIONS: Final = _OPTIONAL | _FLAGS  # In the terms of TOML, not of Python.
+_EXPECTATIONS: Final = _OPTIONAL | _FLAGS  # With the words of TOML instead of Python.
 _PEM_FILES: Final = {"certificate", "private_key"}
 _DEBUG_OPTION: Final = '"trace", "log", ["log", N], "statistics" or ["log_to_file", "path"]'
 _BARE_KEY: Final = re.compile("[A-Za-z0-9_-]+")
@@ -50,8 +50,8 @@ class ClientTable:
     """A client of a configuration file.
 
     Attributes:
-        content: The table as a text that is the same for equal tables, whatever their order of
-            keys. It tells whether a client has changed.
+        content: The content of the table as a str. It is equal for equal tables, in any order of
+            keys, and shows whether a client has changed.
         spec: The child specification.
     """
 
@@ -60,18 +60,18 @@ class ClientTable:
 
 
 class ClientReader:
-    """Reads the table of one client.
+    """Read the table of one client.
 
     Args:
         name: The name of the client.
-        table: Its table.
-        folder: The folder of the configuration file.
+        table: The table of the client.
+        folder: The folder of the configuration file, to which paths are relative.
 
     Attributes:
         name: The name of the client.
 
     Raises:
-        ConfigError: The name is empty, or what was given is not a table.
+        ConfigError: The name is empty, or the table is another TOML value.
     """
 
     def __init__(self, name: str, table: Any, folder: str) -> None:
@@ -226,7 +226,7 @@ def _check_start_option(key: str, value: Any) -> None:
 
 
 def _canonical(value: Any) -> str:
-    """Return a text that is the same for equal values of one type, in any order of keys."""
+    """Return a str that is equal for equal values of the same type, in any order of keys."""
     if isinstance(value, dict):
         return repr([(key, _canonical(value[key])) for key in sorted(value)])
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The child specification of a client under twistd."""
+"""The child specification of a client of ``twistd wsx``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
 
-from wsx._options import patient
+from wsx._options import with_reconnect_defaults
 from wsx.child import ChildSpec, ClientStart
 from wsx.conn import Conn
 from wsx.handler import Handler
@@ -25,21 +25,21 @@ def client_spec(
     reactor: Any,
     **fields: Any,
 ) -> ChildSpec:
-    """Return the child specification of a client under twistd.
+    """Return the child specification of a client of ``twistd wsx``.
 
-    The client starts while its server is down, and reconnects. By default it is transient, or
+    The client starts even if its server is down, and reconnects. By default it is transient, or
     temporary if it does not reconnect.
 
     Args:
         id: The id of the child.
         conn: Where and how to connect.
         handler: The handler class, or an instance.
-        state: The first state. Each start gets a copy of its own.
-        options: Options of :func:`wsx.start`.
+        state: The handler's first state. Each start receives a deep copy.
+        options: The options of :func:`wsx.start`.
         reactor: The reactor for time and connections.
-        **fields: ``restart`` and ``shutdown``. They replace the keywords of the handler class.
+        **fields: ``restart`` and ``shutdown``. These override the keywords of the handler class.
     """
-    chosen = patient(options) | {"reactor": reactor}
+    chosen = with_reconnect_defaults(options) | {"reactor": reactor}
     restart = "transient" if chosen["reconnect"] is not None else "temporary"
     declared = {key: value for key, value in handler.child_fields().items() if key in CHILD_FIELDS}
     return ChildSpec(

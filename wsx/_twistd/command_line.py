@@ -1,4 +1,4 @@
-"""The values on the command line of ``twistd wsx``: from text to what the client needs.
+"""Conversion of the option values of the ``twistd wsx`` command line from text.
 
 A ``read_*`` function returns the value of an option. It raises :class:`InvalidValue` if the text is
 not valid.
@@ -31,7 +31,8 @@ __all__ = [
 _ANY_URL: Final = "ws://localhost/"
 _HEADER: Final = '"Name: value"'
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
-# A word of letters is a name. A word with digits in it may be the secret itself: "--header $TOKEN".
+# The first word is shown only if it has no digits, because "--header $TOKEN" passes the secret
+# itself.
 _FIRST_WORD: Final = re.compile(r"[A-Za-z-]+(?![^\s:=])")
 
 
@@ -80,12 +81,12 @@ def read_name(text: str) -> str:
 
 
 def read_compression(text: str) -> str:
-    """Return the name of a compression."""
+    """Return the name of a compression: ``deflate``."""
     return _one_of(["deflate"], text)
 
 
 def read_restart(text: str) -> str:
-    """Return when a client is restarted."""
+    """Return the ``restart`` field of a child specification."""
     return _one_of(RESTARTS, text)
 
 
@@ -96,7 +97,7 @@ def _one_of(words: Sequence[str], text: str) -> str:
 
 
 def read_headers(texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the names and values of request headers; an error never shows a value."""
+    """Return the names and values of request headers. An error never shows a value."""
     return [_read_header(text) for text in texts]
 
 
@@ -114,7 +115,7 @@ def _read_header(text: str) -> tuple[str, str]:
 
 
 def _redact_header(text: str) -> str:
-    """Return the name of a header, or the first word of a text that is not a header."""
+    """Return a header without its value, or the first word of a text that is not a header."""
     name, colon, _ = text.partition(":")
     if colon and _TOKEN.fullmatch(name.strip()):
         return f"{name.strip()}: ..."
@@ -135,7 +136,7 @@ def check_subprotocols(names: Sequence[str]) -> None:
 
 
 def read_debug(text: str) -> list[Any]:
-    """Return the debug options of a list such as ``trace,log:50``."""
+    """Return the debug options in a text such as ``trace,log:50``."""
     words = [word.strip() for word in text.split(",")]
     return [_debug_option(word) for word in words if word]
 
@@ -149,7 +150,7 @@ def _debug_option(word: str) -> Any:
     raise InvalidValue('"trace", "log", "log:N" or "statistics"', word)
 
 
-# The options that have a value, except those that need more than their text.
+# The functions for options that can be read from their text alone.
 READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "state": read_json,
     "compression": read_compression,
@@ -192,8 +193,8 @@ def explain_argument(argument: str, has_headers: bool) -> str:
 
     Args:
         argument: The first such argument.
-        has_headers: Whether ``--header`` was given. The argument may then be a part of its value
-            that was not quoted, and is not shown.
+        has_headers: Whether ``--header`` was given. The argument is hidden then, because it may be
+            part of a header value that was not quoted.
     """
     if has_headers:
         error = InvalidValue("options only", HIDDEN, 'quote the value of --header: "Name: value"')

@@ -1,6 +1,6 @@
 """The configuration file of ``twistd wsx``: a TOML file with a table for each client.
 
-Everything is checked before anything is started. A message names the place of what is wrong:
+The whole file is checked before any client is started. A message names the key of the wrong value:
 ``clients.toml: clients.feed.ping_interval: expected a number above 0 or false, got "x"``.
 """
 
@@ -52,7 +52,7 @@ def load(path: str, reactor: Any) -> Tree:
         reactor: The reactor of the clients.
 
     Raises:
-        ConfigError: The file cannot be read, or something in it is wrong.
+        ConfigError: The file cannot be read, or a key or value in it is wrong.
     """
     content = _read_toml(path)
     refuse_unknown("", content, _KEYS)
@@ -78,7 +78,7 @@ def _read_toml(path: str) -> dict[str, Any]:
         raise ConfigError("", reason_of(error)) from None
     except RecursionError:
         raise ConfigError("", "not valid TOML: it is nested too deeply") from None
-    except ValueError as error:  # Of the TOML, of its UTF-8, or of a number with 5000 digits.
+    except ValueError as error:  # Not TOML, not UTF-8, or an integer with too many digits.
         raise ConfigError("", f"not valid TOML: {error}") from None
 
 

@@ -1,4 +1,4 @@
-"""The error for a configuration file, and how the errors of other modules become one."""
+"""The error for a configuration file, and the conversion of other errors to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ __all__ = ["ConfigError", "checked", "refuse_unknown"]
 
 T = TypeVar("T")
 
-# A message of wsx._text.expected: an argument, perhaps an item in it, and the expectation.
+# A message of wsx._text.expected. Groups: the argument, an item of the argument or None, and the
+# rest of the message.
 _NAMED: Final = re.compile(r"([\w-]+)(?: (\S+))?: (expected .*)", re.DOTALL)
 _LONGEST_MESSAGE: Final = 500  # characters
 
@@ -24,11 +25,11 @@ class ConfigError(ValueError):
 
     Args:
         key: The dotted key that is wrong; empty for the file as a whole.
-        problem: What is wrong with it.
+        problem: What is wrong with the key or the file.
 
     Attributes:
         key: The dotted key that is wrong; empty for the file as a whole.
-        problem: What is wrong with it.
+        problem: What is wrong with the key or the file.
     """
 
     def __init__(self, key: str, problem: str) -> None:
@@ -41,10 +42,10 @@ class ConfigError(ValueError):
         return escape(truncate(text, _LONGEST_MESSAGE))
 
     def on_command_line(self, path: str) -> str:
-        """Return the message for ``--config``.
+        """Return the message for the command line.
 
         Args:
-            path: The path of the file, as it was given.
+            path: The value of ``--config``.
         """
         if self.key:
             return f"{path}: {self}"
@@ -55,12 +56,12 @@ def refuse_unknown(prefix: str, table: Mapping[str, Any], known: Iterable[str]) 
     """Refuse a table with an unknown key.
 
     Args:
-        prefix: The dotted key of the table with a dot behind it; empty for the file as a whole.
+        prefix: The dotted key of the table, followed by a dot; empty for the file as a whole.
         table: The table.
-        known: The keys that it may have.
+        known: The allowed keys.
 
     Raises:
-        ConfigError: The table has another key.
+        ConfigError: The table has a key that is not allowed.
     """
     for key in table:
         if key not in known:
@@ -75,8 +76,8 @@ def checked(key: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> 
     Args:
         key: The dotted key.
         function: The function.
-        *args: Its arguments.
-        **kwargs: Its keyword arguments.
+        *args: The arguments of the function.
+        **kwargs: The keyword arguments of the function.
 
     Returns:
         The result of the function.

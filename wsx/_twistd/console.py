@@ -21,8 +21,9 @@ from wsx.reasons import Disconnect, is_normal
 
 __all__ = ["Console", "Lines", "MessagesMayBeMissing", "log_to_stderr", "render"]
 
-_QUIET_SECONDS: Final = 1.0  # without a message, after the end of the input, before closing
-_SHOWN_BYTES: Final = 64  # of a binary message
+# The time without a message after which the console closes, once the input has ended.
+_QUIET_SECONDS: Final = 1.0
+_SHOWN_BYTES: Final = 64  # bytes of a binary message
 
 
 def log_to_stderr() -> ILogObserver:
@@ -49,50 +50,53 @@ class Lines(LineReceiver):
         self._console.line(line.removesuffix(b"\r").decode("utf-8", "replace"))
 
     def readConnectionLost(self) -> None:
-        """Pass on the text after the last newline, then the end of the input."""
+        """Pass the text after the last newline to the console, then the end of the input."""
         rest = self.clearLineBuffer()
         if rest:
             self.lineReceived(rest)
         self._console.end_of_input()
 
     def writeConnectionLost(self) -> None:
-        """Pass on the end of the output: its reader has gone."""
+        """Pass the end of the output to the console: the reader of the output has closed it."""
         self._console.end_of_output()
 
     def connectionLost(self, reason: Any = None) -> None:
-        """Pass on the end of the output."""
+        """Pass the end of the output to the console."""
         self._console.end_of_output()
 
 
 class MessagesMayBeMissing(WsxError):
-    """A connection was lost, which has been logged, and the rest was sent on another one."""
+    """A connection was lost before the end of the input, so messages may be missing.
+
+    The loss itself has been logged. The rest of the input was sent on another connection.
+    """
 
     def __str__(self) -> str:
         return "a connection was lost before the end of the input; messages may be missing"
 
 
 class Console(Handler[Any], restart="temporary"):
-    """Prints each message, and sends each line of standard input as a text message.
+    """Print each message, and send each line of standard input as a text message.
 
-    One instance serves all restarts of the client, because a process has one standard input. The
-    console pauses reading while the write buffer is above its high-water mark and while there is no
-    connection, so that no line is lost before it is sent.
+    One instance serves all restarts of the client, because a process has only one standard input.
+    The console pauses reading of standard input while the write buffer is above its high-water mark
+    and while there is no connection, so that no line is lost before it is sent.
 
-    After the end of the input it closes the connection once no message has been received for a
-    second. If the server has closed a connection abnormally or has dropped it, at any time, the
-    client ends abnormally: messages may have been lost, and the exit status must tell.
+    After the end of the input, the console closes the connection once no message has been received
+    for one second. If any connection was dropped or closed abnormally before, the client ends
+    abnormally: messages may have been lost, and the exit status must show that.
     """
 
     def __init__(self) -> None:
         self._lines: Lines | None = None
         self._unsent: deque[str] = deque()
         self._sending = False
-        self._line_number = 0  # of the first unsent line
+        self._line_number = 0  # Of the first unsent line, from 0.
         self._input_ended = False
         self._output_ended = False
         self._quiet_timer: IDelayedCall | None = None
         self._connected = False
-        self._was_lost = False  # A connection has ended abnormally.
+        self._was_lost = False  # Whether a connection has ended abnormally.
 
     # Callbacks of the client
 
@@ -118,12 +122,12 @@ class Console(Handler[Any], restart="temporary"):
         return Ok(state)
 
     def handle_disconnect(self, status: Disconnect, state: Any) -> Answer[Any]:
-        """Pause reading; end the client if there is nothing left to do, else follow the policy."""
+        """Pause reading. End the client if everything is sent, otherwise follow the policy."""
         self._pause()
         was_lost, self._was_lost = self._was_lost, self._was_lost or self._is_loss(status)
         self._connected = False
         if self._output_ended:
-            raise Exit  # A normal end, because the output has no reader any more.
+            raise Exit  # A normal end, because the reader of the output has closed it.
         if not self._is_done():
             return super().handle_disconnect(status, state)
         if was_lost:
@@ -144,22 +148,22 @@ class Console(Handler[Any], restart="temporary"):
     # Standard input and output
 
     def line(self, line: str) -> None:
-        """Send a line, after those before it."""
+        """Send a line, after the lines before it."""
         self._unsent.append(line)
         self._send_next()
 
     def end_of_input(self) -> None:
-        """Close the connection once everything is sent and the server is quiet."""
+        """Close the connection once everything is sent and no more messages are received."""
         self._input_ended = True
         self._close_when_quiet()
 
     def end_of_output(self) -> None:
-        """Close the connection now, because messages cannot be printed any more."""
+        """Close the connection now, because messages can no longer be printed."""
         self._output_ended = True
         self.client.close()
 
     def _send_next(self) -> None:
-        """Send the first unsent line; the next one follows once the write buffer has space."""
+        """Send the first unsent line. The next line is sent when the write buffer has space."""
         if self._sending:
             return
         if not self._unsent:
@@ -177,10 +181,10 @@ class Console(Handler[Any], restart="temporary"):
         self._send_next()
 
     def _not_sent(self, failure: Any) -> None:
-        """Keep the line for the next connection, unless it is in the buffer of a lost one."""
+        """Keep the line for the next connection, unless it was passed to the lost connection."""
         if failure.check(NotConnectedError, InvalidFrameError) is None:
             _tell(f"line {self._line_number + 1} may not have reached the server")
-            self._next_line()  # It is not sent again, because the server may have received it.
+            self._next_line()  # The server may have received the line, so do not send it again.
         self._sending = False
         self._pause()
 
@@ -214,13 +218,13 @@ class Console(Handler[Any], restart="temporary"):
 
 
 def _explain_keys() -> None:
-    """Tell a user at a terminal what to type."""
+    """Print which keys to press, if standard input is a terminal."""
     if sys.__stdin__ is not None and sys.__stdin__.isatty():
         _tell("type a line and press Enter to send it; press Ctrl-D to close the connection")
 
 
 def _tell(message: str) -> None:
-    """Write a line for the user to standard error."""
+    """Print a line for the user on standard error."""
     print(f"twistd wsx: {message}", file=sys.__stderr__)
 
 
@@ -229,7 +233,8 @@ def render(frame: Text | Binary, output: IO[str] | None) -> str:
 
     Args:
         frame: The message.
-        output: Where it will be printed. For a terminal, control characters are escaped.
+        output: The file to which the text will be printed, or None. If the file is a terminal,
+            control characters are escaped.
     """
     if isinstance(frame, Binary):
         return _render_binary(frame.payload)
@@ -245,9 +250,9 @@ def _render_binary(payload: bytes) -> str:
 
 
 def _escaped(character: str) -> str:
-    """Return a character as a terminal may receive it.
+    """Return a character, escaped if it is a control character except tab and newline.
 
-    A malicious server could otherwise send escape sequences.
+    A malicious server could otherwise send escape sequences to the terminal.
     """
     if character in "\t\n" or unicodedata.category(character) != "Cc":
         return character

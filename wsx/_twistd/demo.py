@@ -17,13 +17,13 @@ from wsx.handler import Handler, Ok, Reply
 
 __all__ = ["DemoHandler", "DemoServer"]
 
-_READING_SECONDS: Final = 0.4  # between two readings
-_CONNECTION_SECONDS: Final = 3.0  # until the server ends a connection
+_READING_SECONDS: Final = 0.4  # The time between two readings.
+_CONNECTION_SECONDS: Final = 3.0  # The time after which the server ends a connection.
 _SERVICE_RESTART: Final = 1012  # close code
 
 
 class _Feed(WebSocketServerProtocol):  # type: ignore[misc]
-    """Sends readings and echoes messages; ends by dropping and by closing, in turn."""
+    """Send readings and echo messages; end connections by a drop and by a close in turn."""
 
     def onOpen(self) -> None:
         self._readings = LoopingCall(self._send_reading)
@@ -79,11 +79,11 @@ class DemoServer(Service):
 
     @property
     def url(self) -> str:
-        """The URL of the server, once it listens."""
+        """The URL of the server. Only valid after :meth:`listen`."""
         return f"ws://127.0.0.1:{self._port.getHost().port}/readings"
 
     def startService(self) -> None:
-        """Introduce the demo."""
+        """Print what the demo does."""
         super().startService()
         _show(f"demo: the server at {self.url} sends a reading every {_READING_SECONDS:g} s")
         _show(f"demo: after {_CONNECTION_SECONDS:g} s it drops or closes the connection")
@@ -100,9 +100,9 @@ class DemoServer(Service):
 
 
 class DemoHandler(Handler[int]):
-    """Prints each message. Its state is the number of readings.
+    """Print each message. The state is the number of readings.
 
-    It has no ``handle_disconnect``: the client logs each lost connection and reconnects.
+    The class has no ``handle_disconnect``, so the client logs each lost connection and reconnects.
     """
 
     def handle_connect(self, conn: Conn, state: int) -> Reply[int]:
@@ -122,5 +122,5 @@ class DemoHandler(Handler[int]):
 
 
 def _show(line: str) -> None:
-    """Print to standard output; twistd's own ``sys.stdout`` would make a log line of it."""
+    """Print to standard output. twistd replaces ``sys.stdout`` by its log."""
     print(line, file=sys.__stdout__, flush=True)

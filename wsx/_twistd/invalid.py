@@ -1,4 +1,4 @@
-"""The error for a wrong value on the command line or in the configuration file, and its message."""
+"""The error for a wrong value on the command line or in the configuration file."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ __all__ = ["InvalidValue", "alternatives", "reason_of"]
 
 
 class InvalidValue(ValueError):
-    """The value of an option or a key is not accepted.
+    """The value of an option or of a key is not accepted.
 
-    The error does not know the option or the key; :meth:`about` adds it.
+    The error does not contain the name of the option or key, which :meth:`about` adds.
 
     Args:
         expectation: The values that are accepted, such as ``"JSON"``.
-        value: The value that was given. It is shown: redact it first if it may hold a secret.
-            For a list or a dict only the type is shown.
-        reason: Why the value is not accepted. Default: the expectation explains it.
+        value: The value that was given. The message shows it, or only its type if it is a list or a
+            dict. Redact the value first if it may hold a secret.
+        reason: Why the value is not accepted, if the expectation does not explain that. Default
+            empty.
     """
 
     def __init__(self, expectation: str, value: object, reason: str = "") -> None:
@@ -31,7 +32,7 @@ class InvalidValue(ValueError):
         return self.about("value")
 
     def about(self, subject: str) -> str:
-        """Return the message.
+        """Return the message with the name of the option or key.
 
         Args:
             subject: The option or the dotted key, such as ``--state``.
@@ -58,11 +59,14 @@ def alternatives(words: Sequence[str]) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return one line about an exception that the check of a value raised.
+    """Return one line about an exception that was raised by the check of a value.
 
     Args:
-        error: The exception. For an ``OSError`` the text of the operating system is returned, for a
-            ``TypeError`` or ``ValueError`` its text, for any other exception its class and text.
+        error: The exception.
+
+    Returns:
+        The text of the operating system for an ``OSError``, the text of the exception for a
+        ``TypeError`` or ``ValueError``, the class and text of any other exception.
     """
     if isinstance(error, OSError):
         return error.strerror or str(error)

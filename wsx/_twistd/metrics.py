@@ -1,4 +1,4 @@
-"""The service that serves metrics for ``twistd wsx --metrics``."""
+"""The metrics server of ``twistd wsx --metrics``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _log = Logger("wsx")
 
 
 class MetricsServer(Service):
-    """Serves metrics while it runs.
+    """Serve Prometheus metrics while the service runs.
 
     Args:
-        description: The server endpoint.
+        description: The string description of the server endpoint.
         reactor: The reactor that listens.
-        failed: Called if the endpoint cannot listen, after this has been logged.
+        failed: Called if the endpoint cannot listen, after the error has been logged.
 
     Raises:
         ImportError: prometheus-client is not installed.
@@ -40,13 +40,13 @@ class MetricsServer(Service):
         self._port: Any = None
 
     def startService(self) -> None:
-        """Start counting and listening."""
+        """Start counting telemetry events, and listen for scrapes."""
         super().startService()
         self._exporter.attach()
         self._endpoint.listen(self._site).addCallbacks(self._listens, self._cannot_listen)
 
     def stopService(self) -> Deferred[Any]:
-        """Stop counting and listening.
+        """Stop counting telemetry events, and stop listening.
 
         Returns:
             A Deferred that fires when the port is closed.

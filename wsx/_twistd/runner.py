@@ -1,4 +1,4 @@
-"""The services that twistd runs: each runs a supervisor, and stops twistd once that has ended."""
+"""The services that twistd runs. Each runs a supervisor, and stops twistd when it has ended."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _log = Logger("wsx")
 
 
 class Runner(MultiService):
-    """Runs a supervisor, and stops twistd once it has ended.
+    """Run a supervisor, and stop twistd when the supervisor has ended.
 
     Args:
         supervisor: The supervisor of the clients.
         reactor: The reactor of twistd.
-        metrics: The server endpoint for metrics, or None (default).
+        metrics: The string description of the server endpoint for metrics, or None (default).
     """
 
     def __init__(self, supervisor: Supervisor, reactor: Any, metrics: str | None = None) -> None:
@@ -54,8 +54,7 @@ class Runner(MultiService):
     def _handle_signals(self) -> None:
         """Let SIGTERM and SIGINT stop the reactor, with exit status 0.
 
-        With Twisted's own handlers twistd kills itself with the signal after the reactor has
-        stopped.
+        With Twisted's own handlers, twistd would end by the signal after the reactor has stopped.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._reactor.callFromThread(self._stop_reactor))
@@ -80,24 +79,25 @@ class Runner(MultiService):
 def _exit_with_failure() -> None:
     """End the process with exit status 1.
 
-    twistd has no exit status of its own. This function therefore runs as the last of the exit
-    functions, after twistd has closed its log and removed its pid file.
+    twistd has no way to set its exit status. This function therefore runs as the last of the
+    ``atexit`` functions, after twistd has closed its log and removed its pid file.
     """
     atexit.unregister(_exit_with_failure)
-    atexit._run_exitfuncs()  # Those that were registered before this one.
+    atexit._run_exitfuncs()  # The functions that were registered before this one.
+    # twistd replaces sys.stdout and sys.stderr by its log. A stream may be None if it is closed.
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        if stream is not None:  # twistd replaces the first two by its log.
+        if stream is not None:
             stream.flush()
     os._exit(1)
 
 
 class DemoRunner(Runner):
-    """Starts the server of the demo, then a client of it.
+    """Run the demo server and a client that connects to it.
 
     Args:
-        make_supervisor: Returns the supervisor of a client of a URL.
+        make_supervisor: Returns the supervisor of a client that connects to the given URL.
         reactor: The reactor of twistd.
-        metrics: The server endpoint for metrics, or None.
+        metrics: As for :class:`Runner`.
     """
 
     def __init__(
@@ -110,13 +110,13 @@ class DemoRunner(Runner):
 
 
 class ConfigRunner(Runner):
-    """Runs the clients of a configuration file, and reloads the file on SIGHUP.
+    """Run the clients of a configuration file, and reload the file on SIGHUP.
 
     Args:
-        path: The path of the file.
+        path: The absolute path of the file.
         tree: The content of the file.
         reactor: The reactor of twistd.
-        metrics: The server endpoint for metrics, or None.
+        metrics: As for :class:`Runner`.
     """
 
     def __init__(self, path: str, tree: Tree, reactor: Any, metrics: str | None) -> None:
@@ -139,19 +139,17 @@ class ConfigRunner(Runner):
             signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
 
     def reload(self) -> None:
-        """Start new clients, stop removed ones, and replace changed ones.
+        """Read the file again: start new clients, stop removed ones and replace changed ones.
 
-        The other clients keep their connections. If the file is not valid, this is logged and
-        nothing changes.
+        The other clients keep their connections. If the file is not valid, the error is logged and
+        no client changes.
         """
         if self._stopping:
             return
         try:
             tree = config.load(self._path, self._reactor)
         except ConfigError as error:
-            _log.error(
-                "{path}: {error}; the clients stay as they are", path=self._path, error=error
-            )
+            _log.error("{path}: {error}; no client was changed", path=self._path, error=error)
             return
         old, self._tree = self._tree, tree
         for name in _unchanged(old, tree):
@@ -170,7 +168,7 @@ class ConfigRunner(Runner):
         _log.info("{path} reloaded: {changes}", path=self._path, changes=_changes(old, tree))
 
     def _not_changed(self, failure: Failure) -> None:
-        if not failure.check(ChildError):  # The supervisor has ended, and refuses changes.
+        if not failure.check(ChildError):  # A ChildError means that the supervisor has ended.
             _log.failure("{path}: reload failed", failure, path=self._path)
 
 
@@ -185,7 +183,7 @@ def _unchanged(old: Tree, new: Tree) -> list[str]:
 
 
 def _changes(old: Tree, new: Tree) -> str:
-    """Return how many clients a reload started, stopped, replaced and kept."""
+    """Return the numbers of clients that a reload started, stopped, replaced and kept."""
     kept = len(_unchanged(old, new))
     both = len(old.clients.keys() & new.clients.keys())
     counts = (

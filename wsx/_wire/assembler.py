@@ -1,7 +1,7 @@
-"""Joins the fragments of a message, within its limits. Pure; may be compiled.
+"""Assemble messages from fragments (RFC 6455 section 5.4), within limits. Pure; may be compiled.
 
-The decoder reads frame headers; the assembler collects their payloads, inflates them, refuses a
-text that is not UTF-8 as early as it can, and returns the message once its last byte is here.
+The decoder reads frame headers. The assembler collects and inflates the payloads, rejects text that
+is not UTF-8 as early as possible, and returns the message when its last byte has been received.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from wsx.frames import CONTINUATION, INVALID_PAYLOAD, MESSAGE_TOO_BIG, TEXT, Fra
 
 __all__ = ["LARGE_PAYLOAD", "Inflater", "MessageAssembler", "invalid_utf8"]
 
-# Bytes. A payload with this much to come is read directly into the message's buffer, and text is
-# checked only once, when the whole message is decoded.
+# In bytes. A payload of which this much is missing is read directly into the message's buffer.
+# UTF-8 is checked early only up to this size; the whole message is checked when it is decoded.
 LARGE_PAYLOAD: Final = 65536
 
 
 class Inflater(Protocol):
-    """What the assembler needs of a compression extension (RFC 7692)."""
+    """The methods of a compression extension (RFC 7692) that the assembler calls."""
 
     def begin(self, opcode: int) -> None:
         """Start a message with this opcode."""
@@ -29,20 +29,24 @@ class Inflater(Protocol):
     def inflate(self, data: bytes, limit: int | None) -> bytes:
         """Inflate a part of a message.
 
+        Args:
+            data: The next bytes.
+            limit: The maximum size of the result in bytes, or None for no limit.
+
         Raises:
             FrameError: The result is longer than ``limit`` bytes, or the data is corrupt.
         """
 
     def end(self, limit: int | None) -> bytes:
-        """End the message and return what is left of it."""
+        """End the message and return its remaining bytes."""
 
 
 class MessageAssembler:
-    """Collects the payload of one message at a time.
+    """Collect the payload of one message at a time.
 
     Args:
-        max_message_size: Bytes of one message after inflation; None means no limit.
-        inflater: The negotiated compression, or None.
+        max_message_size: The limit in bytes for one message after inflation, or None for no limit.
+        inflater: The inflater of the negotiated compression, or None.
 
     Attributes:
         opcode: The opcode of the message in progress; ``CONTINUATION`` if there is none.
@@ -67,13 +71,18 @@ class MessageAssembler:
         self._limit = max_message_size
         self._inflater = inflater
         self._compressed = False
-        self._size = 0  # bytes of the message in progress, inflated
+        self._size = 0  # Bytes of the message in progress, after inflation.
         self._buffer: MessageBuffer | None = None
         self._checks_text = False
-        self._incomplete = b""  # the first bytes of a code point that continues in the next part
+        self._incomplete = b""  # The first bytes of a code point that the next part completes.
 
     def begin(self, opcode: int, compressed: bool) -> None:
-        """Start a message."""
+        """Start a message.
+
+        Args:
+            opcode: ``TEXT`` or ``BINARY``.
+            compressed: Whether RSV1 is set (RFC 7692 section 6).
+        """
         self.opcode = opcode
         self.fragmented = False
         self._checks_text = opcode == TEXT
@@ -83,12 +92,15 @@ class MessageAssembler:
             self._inflater.begin(opcode)
 
     def announce(self, length: int) -> None:
-        """Check a frame's length as soon as its header is here.
+        """Check the length of a frame before its payload has been received.
+
+        Args:
+            length: The payload length in bytes.
 
         Raises:
-            FrameError: The message is longer than allowed.
+            FrameError: The message is longer than ``max_message_size``.
         """
-        if self._compressed or self._limit is None:  # the inflated size is not known yet
+        if self._compressed or self._limit is None:  # The inflated size is not known yet.
             return
         if self._size + length > self._limit:
             reason = f"the message is longer than {self._limit} bytes"
@@ -99,13 +111,13 @@ class MessageAssembler:
 
         Args:
             part: The next bytes.
-            is_last: Whether they end the message.
+            is_last: Whether these bytes end the message.
 
         Returns:
             The message if it is complete, otherwise None.
 
         Raises:
-            FrameError: The message is too long, is not UTF-8, or cannot be inflated.
+            FrameError: The message is too long, cannot be inflated, or is a text that is not UTF-8.
         """
         if self._compressed and self._inflater is not None:
             part = self._inflater.inflate(part, self._left())
@@ -117,10 +129,10 @@ class MessageAssembler:
         return self._finish()
 
     def get_buffer(self, missing: int) -> memoryview | None:
-        """Return memory for the rest of a large payload, or None if parts must go through ``add``.
+        """Return memory to read a large payload into, or None if the caller must use ``add``.
 
         Args:
-            missing: Bytes still to come of the present frame.
+            missing: The number of bytes of the current frame that have not been received.
         """
         if missing < LARGE_PAYLOAD or self._compressed or self._checks_text:
             return None
@@ -129,6 +141,10 @@ class MessageAssembler:
 
     def buffer_updated(self, size: int, is_last: bool) -> Frame | None:
         """Append the bytes that were written to the view of ``get_buffer``.
+
+        Args:
+            size: The number of bytes.
+            is_last: Whether these bytes end the message.
 
         Returns:
             The message if it is complete, otherwise None.
@@ -142,20 +158,20 @@ class MessageAssembler:
         return self._finish() if is_last else None
 
     def _left(self) -> int | None:
-        """Return how many bytes the message may still grow by; None means no limit."""
+        """Return the number of bytes by which the message may still grow; None means no limit."""
         return None if self._limit is None else self._limit - self._size
 
     def _append(self, part: bytes, is_last: bool) -> None:
         self._size += len(part)
         self._checks_text = self._checks_text and self._size <= LARGE_PAYLOAD
-        if self._checks_text and not is_last:  # decoding the whole message checks the last part
+        if self._checks_text and not is_last:  # Decoding the message checks the last part.
             self._check_text(part)
         if self._buffer is None:
             self._buffer = take_buffer()
         self._buffer.add(part)
 
     def _check_text(self, part: bytes) -> None:
-        """Refuse invalid UTF-8 before the message is complete (RFC 6455 section 8.1)."""
+        """Reject invalid UTF-8 before the message is complete (RFC 6455 section 8.1)."""
         if not self._incomplete and part.isascii():
             return
         if self._incomplete:

@@ -1,7 +1,7 @@
 # C types of batch.py, for Cython.
 
 
-cdef class PeerClose:
+cdef class ServerClose:
     cdef public int code
     cdef public object message
 

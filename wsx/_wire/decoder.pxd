@@ -12,7 +12,7 @@ cdef Py_ssize_t _MAX_MEDIUM_LENGTH
 cdef class Decoder:
     cdef MessageAssembler _assembler
     cdef bint _may_compress
-    cdef Py_ssize_t _most
+    cdef Py_ssize_t _max_length
     cdef bytes _undecoded
     cdef Py_ssize_t _start
     cdef Py_ssize_t _missing
@@ -47,9 +47,9 @@ cdef class Decoder:
     binary=Binary,
 )
 cdef Py_ssize_t _decode_short_messages(
-    bytes data, Py_ssize_t pos, Py_ssize_t most, list frames
+    bytes data, Py_ssize_t pos, Py_ssize_t max_length, list frames
 ) except -2
 
 
 @cython.locals(first=cython.int, length=Py_ssize_t)
-cdef bint _may_wait(bytes data, Py_ssize_t pos, Py_ssize_t most) except -2
+cdef bint _may_wait(bytes data, Py_ssize_t pos, Py_ssize_t max_length) except -2

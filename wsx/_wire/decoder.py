@@ -1,8 +1,8 @@
 """Decode bytes into frames (RFC 6455 section 5). Pure; may be compiled.
 
-A :class:`Decoder` takes the bytes of one read and returns a :class:`Batch` of the frames that they
-completed. It reads headers and checks what a header can violate; a :class:`MessageAssembler`
-collects the payloads of messages that do not arrive in one piece.
+A :class:`Decoder` takes the bytes of one read and returns a :class:`Batch` of the frames that are
+complete. It parses and checks frame headers. A :class:`MessageAssembler` collects the payloads of
+messages that do not arrive in one piece.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from wsx._wire.assembler import Inflater, MessageAssembler, invalid_utf8
-from wsx._wire.batch import Batch, PeerClose
+from wsx._wire.batch import Batch, ServerClose
 from wsx._wire.encoder import FIN, MASKED, RSV1
 from wsx.errors import FrameError
 from wsx.frames import (
@@ -39,27 +39,28 @@ _LENGTH: Final = 0x7F
 _FINAL_TEXT: Final = FIN | TEXT
 _FINAL_BINARY: Final = FIN | BINARY
 
-# Frames. A batch stays below the 700 new objects that start Python's garbage collector, and is
-# freed before the next one: a collection costs more than decoding.
+# In frames. A batch is freed before the next one and has fewer than the 700 new objects that start
+# Python's garbage collector, because a collection costs more than decoding.
 BATCH_SIZE: Final = 512
-_MAX_MEDIUM_LENGTH: Final = 65535  # bytes: the most that a 16-bit length can say
+_MAX_MEDIUM_LENGTH: Final = 65535  # bytes, the maximum of a 16-bit payload length
 
 
 class Decoder:
-    """Decodes the bytes of one connection.
+    """Decode the bytes that one connection receives.
 
     Args:
-        max_message_size: Bytes of one message after inflation; None means no limit.
-        inflater: The negotiated compression, or None.
+        max_message_size: The limit in bytes for one message after inflation, or None (default) for
+            no limit.
+        inflater: The inflater of the negotiated compression, or None (default).
     """
 
     __slots__ = (
         "_assembler",
         "_ended",
         "_final",
+        "_max_length",
         "_may_compress",
         "_missing",
-        "_most",
         "_start",
         "_undecoded",
     )
@@ -71,21 +72,25 @@ class Decoder:
     ) -> None:
         self._assembler = MessageAssembler(max_message_size, inflater)
         self._may_compress = inflater is not None
-        self._most = _MAX_MEDIUM_LENGTH  # bytes of a frame that the fast loop decodes
+        # Frames with a longer payload, in bytes, are not decoded in the hot loop.
+        self._max_length = _MAX_MEDIUM_LENGTH
         if max_message_size is not None and max_message_size < _MAX_MEDIUM_LENGTH:
-            self._most = max_message_size
-        self._undecoded = b""  # from _start on: frames of a later batch, or a part of one frame
+            self._max_length = max_message_size
+        self._undecoded = b""  # From _start on: frames of a later batch, or part of one frame.
         self._start = 0
-        self._missing = 0  # bytes still to come of the present data frame
-        self._final = False  # whether the present data frame ends its message
-        self._ended = False  # by the server's close frame or a protocol error
+        self._missing = 0  # Bytes of the current data frame that have not been received.
+        self._final = False  # Whether the current data frame is the last one of its message.
+        self._ended = False  # Whether a close frame or a protocol error was found.
 
     def feed(self, data: bytes) -> Batch:
         """Decode the bytes of one read.
 
+        Args:
+            data: The bytes.
+
         Returns:
-            The frames that are complete now, up to ``BATCH_SIZE``. If there are more,
-            ``batch.more`` is true, and :meth:`resume` returns them.
+            The frames that are complete now, at most ``BATCH_SIZE``. If ``batch.more`` is True,
+            :meth:`resume` returns the next ones.
         """
         batch = Batch()
         if not self._ended:
@@ -98,13 +103,13 @@ class Decoder:
         return batch
 
     def resume(self) -> Batch:
-        """Return the next batch of a read that held more than one."""
+        """Return the next batch of a read for which ``batch.more`` was True."""
         return self.feed(b"")
 
     def get_buffer(self) -> memoryview | None:
-        """Return memory to read the rest of a large payload into, or None.
+        """Return memory to read the rest of a large payload into, or None if there is none.
 
-        Release the view before calling anything else.
+        Release the view before any other call.
         """
         return None if self._ended else self._assembler.get_buffer(self._missing)
 
@@ -133,19 +138,23 @@ class Decoder:
         pos = self._decode_frames(data, pos, batch)
         batch.missing = self._missing
         batch.more = len(batch.frames) >= BATCH_SIZE
-        if batch.more:  # copying the rest for each batch would be quadratic in the read's size
+        if batch.more:  # Copying the rest for each batch would be quadratic in the size of a read.
             self._undecoded, self._start = data, pos
         else:
             self._undecoded, self._start = data[pos:], 0
 
     def _decode_frames(self, data: bytes, pos: int, batch: Batch) -> int:
-        """Decode up to a batch of frames and return where the first undecoded one starts."""
+        """Decode at most ``BATCH_SIZE`` frames; return the position of the first undecoded byte."""
         frames = batch.frames
         end = len(data)
         while end - pos >= 2 and len(frames) < BATCH_SIZE and batch.end is None:
             if self._assembler.opcode == CONTINUATION:
-                pos = _decode_short_messages(data, pos, self._most, frames)
-                if end - pos < 2 or len(frames) >= BATCH_SIZE or _may_wait(data, pos, self._most):
+                pos = _decode_short_messages(data, pos, self._max_length, frames)
+                if (
+                    end - pos < 2
+                    or len(frames) >= BATCH_SIZE
+                    or _may_wait(data, pos, self._max_length)
+                ):
                     break
             after = self._decode_frame(data, pos, batch)
             if after < 0:
@@ -154,7 +163,7 @@ class Decoder:
         return pos
 
     def _decode_frame(self, data: bytes, pos: int, batch: Batch) -> int:
-        """Decode the frame at ``pos``; return where it ends, or -1 if too little is here."""
+        """Decode the frame at ``pos``; return its end, or -1 if more bytes are needed first."""
         first, second = data[pos], data[pos + 1]
         self._check_first_bytes(first, second)
         start, length = _payload_bounds(data, pos, second & _LENGTH, first & _OPCODE)
@@ -173,20 +182,20 @@ class Decoder:
         return stop
 
     def _check_first_bytes(self, first: int, second: int) -> None:
-        """Check what the first two bytes of a frame can violate (RFC 6455 section 5.2)."""
+        """Check the first two bytes of a frame (RFC 6455 section 5.2)."""
         opcode = first & _OPCODE
         in_message = self._assembler.opcode != CONTINUATION
         if first & _RSV & ~RSV1 or (first & RSV1 and not self._allows_rsv1(opcode)):
             raise FrameError("a reserved bit is set", opcode, PROTOCOL_ERROR)
-        if second & MASKED:  # section 5.1
+        if second & MASKED:  # RFC 6455 section 5.1
             raise FrameError("the server masked a frame", opcode, PROTOCOL_ERROR)
         if opcode & 0x8:
             _check_control(first, second, opcode)
         elif opcode > BINARY:
             raise FrameError(f"opcode {opcode} is reserved", opcode, PROTOCOL_ERROR)
-        elif opcode == CONTINUATION and not in_message:  # section 5.4
+        elif opcode == CONTINUATION and not in_message:  # RFC 6455 section 5.4
             raise FrameError("a continuation frame outside a message", opcode, PROTOCOL_ERROR)
-        elif opcode != CONTINUATION and in_message:
+        elif opcode != CONTINUATION and in_message:  # RFC 6455 section 5.4
             raise FrameError("a new message inside a fragmented one", opcode, PROTOCOL_ERROR)
 
     def _allows_rsv1(self, opcode: int) -> bool:
@@ -202,7 +211,7 @@ class Decoder:
         self._final = bool(first & FIN)
 
     def _continue_payload(self, data: bytes, batch: Batch) -> int:
-        """Add the next part of a data frame's payload and return where it ends."""
+        """Add the next part of a data frame's payload; return the position after it."""
         stop = min(self._missing, len(data))
         self._add_payload(data if stop == len(data) else data[:stop], batch)
         return stop
@@ -218,17 +227,23 @@ class Decoder:
                 batch.fragmented.append(frame)
 
 
-def _decode_short_messages(data: bytes, pos: int, most: int, frames: list[Frame]) -> int:
-    """Decode a run of what nearly every frame is: a short message in one complete frame.
+def _decode_short_messages(data: bytes, pos: int, max_length: int, frames: list[Frame]) -> int:
+    """Decode consecutive short messages, each in one complete frame. Nearly all frames are such.
+
+    Args:
+        data: The bytes of a read.
+        pos: The position of the first frame.
+        max_length: The maximum payload length in bytes.
+        frames: The messages are appended to this list, up to ``BATCH_SIZE``.
 
     Returns:
-        Where the first frame starts that is something else, incomplete, or beyond the batch.
+        The position of the first frame that was not decoded.
     """
     end = len(data)
     left = BATCH_SIZE - len(frames)
     try:
         for _ in range(left):
-            if end - pos < 2:  # most reads end here, and an IndexError costs more
+            if end - pos < 2:  # Most reads end here, and raising an IndexError would cost more.
                 break
             first = data[pos]
             length = data[pos + 1]
@@ -239,12 +254,12 @@ def _decode_short_messages(data: bytes, pos: int, most: int, frames: list[Frame]
                 length = data[pos + 2] << 8 | data[pos + 3]
                 start = pos + 4
                 if length < 126:
-                    break  # not minimal: _payload_bounds raises the error
+                    break  # Not the shortest form: _payload_bounds raises the error.
             stop = start + length
-            if stop > end or length > most:
+            if stop > end or length > max_length:
                 break
             if first == _FINAL_TEXT:
-                text = Text.__new__(Text)  # faster than __init__, compiled or not
+                text = Text.__new__(Text)  # Faster than __init__, compiled or not.
                 text.payload = data[start:stop].decode()
                 frames.append(text)
             elif first == _FINAL_BINARY:
@@ -255,26 +270,33 @@ def _decode_short_messages(data: bytes, pos: int, most: int, frames: list[Frame]
                 break
             pos = stop
     except IndexError:
-        return pos  # the header is incomplete
+        return pos  # The header is incomplete.
     except UnicodeDecodeError:
         raise invalid_utf8(TEXT) from None
     return pos
 
 
-def _may_wait(data: bytes, pos: int, most: int) -> bool:
-    """Return whether the beginning of a short message may wait for the rest of it.
+def _may_wait(data: bytes, pos: int, max_length: int) -> bool:
+    """Return whether an incomplete short message may wait for its last bytes.
 
-    Waiting costs less than assembling it from parts. A text that is not ASCII does not wait: it
-    may already be invalid, and is refused as early as possible.
+    Waiting costs less than assembling the message from parts. A text that is not ASCII does not
+    wait, because it may already be invalid and is rejected as early as possible.
     """
     first, length = data[pos], data[pos + 1]
-    if length > 125 or length > most or pos + 2 + length <= len(data):
+    if length > 125 or length > max_length or pos + 2 + length <= len(data):
         return False
     return first == _FINAL_BINARY or (first == _FINAL_TEXT and data[pos + 2 :].isascii())
 
 
 def _payload_bounds(data: bytes, pos: int, length: int, opcode: int) -> tuple[int, int]:
-    """Return where the payload starts and its length; -1 and 0 if the header is incomplete."""
+    """Return the start and the length of a payload; -1 and 0 if the header is incomplete.
+
+    Args:
+        data: The bytes of a read.
+        pos: The position of the frame.
+        length: The 7-bit payload length in the second byte (RFC 6455 section 5.2).
+        opcode: The opcode of the frame, for errors.
+    """
     start = pos + 2
     if length == 126:
         start += 2
@@ -287,10 +309,10 @@ def _payload_bounds(data: bytes, pos: int, length: int, opcode: int) -> tuple[in
     if start > len(data):
         return -1, 0
     length = int.from_bytes(data[pos + 2 : start], "big")
-    if length < minimum:  # RFC 6455 section 5.2: the minimal number of bytes
-        raise FrameError("the length is not in its shortest form", opcode, PROTOCOL_ERROR)
-    if length >> 63:
-        raise FrameError("the length has its highest bit set", opcode, PROTOCOL_ERROR)
+    if length < minimum:  # RFC 6455 section 5.2: the shortest form must be used.
+        raise FrameError("the payload length is not in its shortest form", opcode, PROTOCOL_ERROR)
+    if length >> 63:  # RFC 6455 section 5.2: the most significant bit must be 0.
+        raise FrameError("the payload length has its highest bit set", opcode, PROTOCOL_ERROR)
     return start, length
 
 
@@ -302,7 +324,7 @@ def _check_control(first: int, second: int, opcode: int) -> None:
         raise FrameError("a control frame is fragmented", opcode, PROTOCOL_ERROR)
     if second > MAX_CONTROL_PAYLOAD:
         raise FrameError("a control frame is longer than 125 bytes", opcode, PROTOCOL_ERROR)
-    if opcode == CLOSE and second == 1:
+    if opcode == CLOSE and second == 1:  # RFC 6455 section 5.5.1
         raise FrameError("a close frame has only half a close code", opcode, PROTOCOL_ERROR)
 
 
@@ -314,14 +336,14 @@ def _add_control(opcode: int, payload: bytes, batch: Batch) -> None:
     batch.frames.append(Ping(payload) if opcode == PING else Pong(payload))
 
 
-def _parse_close(payload: bytes) -> PeerClose:
+def _parse_close(payload: bytes) -> ServerClose:
     """Parse the payload of a close frame (RFC 6455 section 5.5.1)."""
     if not payload:
-        return PeerClose(NO_STATUS_RECEIVED, "")
+        return ServerClose(NO_STATUS_RECEIVED, "")
     code = payload[0] << 8 | payload[1]
     if not is_wire_close_code(code):
         raise FrameError(f"close code {code} must not be sent", CLOSE, PROTOCOL_ERROR)
     try:
-        return PeerClose(code, str(payload[2:], "utf-8"))
+        return ServerClose(code, str(payload[2:], "utf-8"))
     except UnicodeDecodeError:
         raise invalid_utf8(CLOSE) from None

@@ -11,24 +11,31 @@ from wsx.frames import Frame, wire_payload
 
 __all__ = ["FIN", "MASKED", "RSV1", "MaskSource", "apply_mask", "encode", "encode_frame", "masks"]
 
+# Bits of the first byte of a frame, and of the second (RFC 6455 section 5.2).
 FIN: Final = 0x80
 RSV1: Final = 0x40
-MASKED: Final = 0x80  # in the second byte
+MASKED: Final = 0x80
 
 _SHORT_HEADER: Final = Struct("!BB4s")
 _MEDIUM_HEADER: Final = Struct("!BBH4s")
 _LONG_HEADER: Final = Struct("!BBQ4s")
 
 _KEYS_PER_REFILL: Final = 1024
-_LONG_PAYLOAD: Final = 4096  # bytes: from here on Autobahn's native masker is faster
+_LONG_PAYLOAD: Final = 4096  # bytes; Autobahn's native masker is faster for this size and more
 _COMPILED: Final = not __file__.endswith(".py")
 
 
 def apply_mask(payload: bytes, mask: bytes) -> bytes:
-    """Mask or unmask a payload (RFC 6455 section 5.3)."""
+    """Mask or unmask a payload (RFC 6455 section 5.3).
+
+    Args:
+        payload: The payload.
+        mask: The masking key, four bytes.
+    """
     if _COMPILED:
         return _mask_bytewise(payload, mask)
-    length = len(payload)  # in pure Python, one XOR of two large integers is fastest
+    # In pure Python, one XOR of two large integers is fastest.
+    length = len(payload)
     key = (mask * (length // 4 + 1))[:length]
     number = int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")
     return number.to_bytes(length, "little")
@@ -37,7 +44,7 @@ def apply_mask(payload: bytes, mask: bytes) -> bytes:
 def _mask_bytewise(payload: bytes, mask: bytes) -> bytes:
     """Mask byte by byte, which is only fast when compiled."""
     masked = bytearray(payload)
-    target = masked  # a C pointer in the compiled form
+    target = masked  # This is a C pointer in the compiled form; see encoder.pxd.
     one, two, three, four = mask[0], mask[1], mask[2], mask[3]
     whole = len(payload) & ~3
     for i in range(0, whole, 4):
@@ -51,11 +58,11 @@ def _mask_bytewise(payload: bytes, mask: bytes) -> bytes:
 
 
 class MaskSource:
-    """Unpredictable masking keys (RFC 6455 section 5.3), read from the system in blocks.
+    """Source of unpredictable masking keys (RFC 6455 section 5.3), read from the system in blocks.
 
     Attributes:
-        apply_long: Masker for payloads of 4096 bytes and more; replaced by Autobahn's native one
-            where that is available.
+        apply_long: The masker for payloads of 4096 bytes and more. Default :func:`apply_mask`;
+            replaced by Autobahn's native masker where it is available.
     """
 
     __slots__ = ("_next", "_pool", "apply_long")
@@ -75,7 +82,7 @@ class MaskSource:
         return self._pool[start : start + 4]
 
     def forget(self) -> None:
-        """Drop the stored keys: a forked process must not use those of its parent."""
+        """Drop the stored keys. A forked process must not use the keys of its parent process."""
         self._pool = b""
         self._next = 0
 
@@ -85,11 +92,11 @@ os.register_at_fork(after_in_child=masks.forget)
 
 
 def encode_frame(frame: object) -> bytes:
-    """Return a frame's bytes, masked with a fresh key.
+    """Return the bytes of a frame, masked with a new masking key.
 
     Raises:
-        InvalidFrameError: It is not a frame, or its payload has the wrong type.
-        FrameEncodeError: RFC 6455 does not allow it.
+        InvalidFrameError: The value is not a frame, or its payload has the wrong type.
+        FrameEncodeError: RFC 6455 does not allow the frame.
     """
     payload = wire_payload(frame)
     assert isinstance(frame, Frame)
@@ -100,10 +107,10 @@ def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
     """Return the bytes of one masked frame.
 
     Args:
-        opcode: See RFC 6455 section 5.2.
+        opcode: The opcode (RFC 6455 section 5.2).
         payload: The payload before masking.
         mask: The masking key, four bytes.
-        flags: FIN and the reserved bits.
+        flags: FIN and the reserved bits, as in the first byte of a frame. Default FIN.
     """
     length = len(payload)
     first = flags | opcode

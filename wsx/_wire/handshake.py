@@ -1,4 +1,7 @@
-"""Build the request of the opening handshake and validate its answer (RFC 6455 section 4). Pure."""
+"""The request of the opening handshake and the validation of its response. Pure.
+
+RFC 6455 section 4 specifies both.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,25 @@ Extension = tuple[str, dict[str, list[str | bool]]]
 
 
 def make_key() -> str:
-    """Return a fresh ``Sec-WebSocket-Key``."""
+    """Return a new random ``Sec-WebSocket-Key``: 16 bytes in base64 (RFC 6455 section 4.1)."""
     return base64.b64encode(os.urandom(16)).decode("ascii")
 
 
 def accept_value(key: str) -> str:
-    """Return the ``Sec-WebSocket-Accept`` value that answers a key."""
+    """Return the ``Sec-WebSocket-Accept`` value for a key (RFC 6455 section 4.2.2)."""
     return base64.b64encode(hashlib.sha1(key.encode("ascii") + _GUID).digest()).decode("ascii")
 
 
 def format_opening_request(conn: Conn, key: str, extensions: str | None, user_agent: str) -> bytes:
     """Return the request of the opening handshake.
 
-    A header in ``conn.extra_headers`` replaces the default one of the same name.
+    A header in ``conn.extra_headers`` replaces the default header with the same name.
+
+    Args:
+        conn: Where and how to connect.
+        key: The ``Sec-WebSocket-Key``.
+        extensions: The value of ``Sec-WebSocket-Extensions``, or None to offer no extension.
+        user_agent: The default value of ``User-Agent``.
     """
     url = conn.parsed
     given = {name.lower() for name, _ in conn.extra_headers}
@@ -55,31 +64,36 @@ def format_opening_request(conn: Conn, key: str, extensions: str | None, user_ag
 def validate(response: Response, conn: Conn, key: str) -> str | None:
     """Check a response with status 101, except its extensions (RFC 6455 section 4.1).
 
+    Args:
+        response: The response.
+        conn: The Conn of the request, for the offered subprotocols.
+        key: The ``Sec-WebSocket-Key`` of the request.
+
     Returns:
-        The subprotocol that the server chose, or None.
+        The subprotocol that the server selected, or None.
 
     Raises:
-        HandshakeError: A header is missing or wrong; the text names it.
+        HandshakeError: A header is missing or wrong. The text names the header.
     """
     challenge = accept_value(key)
 
-    def refuse(reason: str, name: str) -> HandshakeError:
+    def error(reason: str, name: str) -> HandshakeError:
         values = response.values(name)
         return HandshakeError(challenge, ", ".join(values) if values else None, reason)
 
     if response.version != "HTTP/1.1":
         raise HandshakeError(challenge, response.version, "the response is not HTTP/1.1")
     if [value.lower() for value in response.elements("upgrade")] != ["websocket"]:
-        raise refuse("the Upgrade header is missing or not websocket", "upgrade")
+        raise error("the Upgrade header is missing or not websocket", "upgrade")
     if "upgrade" not in [value.lower() for value in response.elements("connection")]:
-        raise refuse("the Connection header is missing or has no Upgrade", "connection")
+        raise error("the Connection header is missing or has no Upgrade", "connection")
     accepts = response.values("sec-websocket-accept")
     if accepts != [challenge]:
         what = "is wrong" if accepts else "is missing"
-        raise refuse(f"the Sec-WebSocket-Accept header {what}", "sec-websocket-accept")
+        raise error(f"the Sec-WebSocket-Accept header {what}", "sec-websocket-accept")
     chosen = response.values("sec-websocket-protocol")
     if len(chosen) > 1 or (chosen and chosen[0] not in conn.subprotocols):
-        raise refuse("the subprotocol was not offered", "sec-websocket-protocol")
+        raise error("the subprotocol was not offered", "sec-websocket-protocol")
     return chosen[0] if chosen else None
 
 
@@ -87,8 +101,8 @@ def parse_extensions(header: str) -> list[Extension]:
     """Parse a ``Sec-WebSocket-Extensions`` header (RFC 6455 section 9.1).
 
     Returns:
-        A pair for each extension: its name, and its parameters. Each parameter has a list of
-        values, because it may be repeated; a parameter without a value has the value True.
+        A pair of the name and the parameters for each extension. Each parameter has a list of
+        values, because it may be repeated. The value of a parameter without ``=`` is True.
     """
     extensions: list[Extension] = []
     for element in header.split(","):

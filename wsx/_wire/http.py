@@ -1,6 +1,6 @@
-"""Read HTTP/1.1 responses and write requests, as far as a WebSocket client needs them. Pure.
+"""HTTP/1.1 requests and responses (RFC 9112), as far as a WebSocket client needs them. Pure.
 
-The opening handshake (RFC 6455 section 4) and an HTTP proxy's CONNECT both use it.
+The opening handshake (RFC 6455 section 4) and CONNECT requests to a proxy use this module.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 MAX_BODY: Final = 64 * 1024  # bytes of a refusal's body that are kept
 MAX_INTERIM_RESPONSES: Final = 16
 _MAX_CHUNK_LINE: Final = 4096
-# RFC 9112 section 2.2 allows to recognise a single LF as a line terminator.
+# RFC 9112 section 2.2 allows a client to accept a single LF as a line terminator.
 _END_OF_HEAD: Final = re.compile(rb"\r?\n\r?\n")
 _MAX_END_OF_HEAD: Final = 4  # bytes
 _NO_BODY: Final = frozenset({204, 304})
@@ -55,7 +55,7 @@ class Response:
         status: The status code.
         reason: The reason phrase.
         headers: Pairs of names and values, in order.
-        version: ``"HTTP/1.1"`` or ``"HTTP/1.0"``.
+        version: ``"HTTP/1.1"`` (default) or ``"HTTP/1.0"``.
     """
 
     status: int
@@ -80,7 +80,7 @@ class Response:
     def is_interim(self) -> bool:
         """Whether a final response follows (RFC 9110 section 15.2).
 
-        101 is final here: it ends HTTP on this connection.
+        A response with status 101 is final, because it ends HTTP on this connection.
         """
         return 100 <= self.status < 200 and self.status != 101
 
@@ -90,7 +90,7 @@ class NotHTTP(Exception):
 
     Attributes:
         reason: What is wrong.
-        received: The first bytes that were received, decoded as ISO-8859-1.
+        received: The first 200 bytes that were received, decoded as ISO-8859-1.
     """
 
     def __init__(self, reason: str, received: bytes) -> None:
@@ -100,14 +100,14 @@ class NotHTTP(Exception):
 
 
 class ResponseReader:
-    """Reads the head of the final response, and skips interim (1xx) responses before it.
+    """Read the head of the final response, and skip interim (1xx) responses before it.
 
     Args:
-        limit: Bytes that the head of each response may have.
-        hint: What to add if the answer is TLS instead of HTTP.
+        limit: The maximum size of the head of each response in bytes.
+        hint: Text to append to the error if the response is TLS instead of HTTP. Default empty.
 
     Attributes:
-        rest: The bytes behind the head of the final response.
+        rest: The bytes after the head of the final response.
     """
 
     def __init__(self, limit: int, hint: str = "") -> None:
@@ -115,14 +115,21 @@ class ResponseReader:
         self._limit = limit
         self._hint = hint
         self._buffer = bytearray()
-        self._searched = 0  # bytes of the buffer without an end of the head
-        self._interim = 0
+        self._searched = 0  # Bytes of the buffer in which no end of the head was found.
+        self._interim = 0  # Number of interim responses so far.
 
     def feed(self, data: bytes) -> Response | None:
-        """Add bytes and return the final response once its head is complete.
+        """Add bytes of the response.
+
+        Args:
+            data: The next bytes.
+
+        Returns:
+            The final response once its head is complete, otherwise None.
 
         Raises:
-            NotHTTP: It is not HTTP, its head is too long, or too many interim responses came.
+            NotHTTP: The response is not HTTP, its head is too long, or there are too many interim
+                responses.
         """
         self._buffer += data
         while (head := self._take_head()) is not None:
@@ -136,7 +143,7 @@ class ResponseReader:
         return None
 
     def _take_head(self) -> bytes | None:
-        """Remove the head of one response from the buffer and return it, if it is complete."""
+        """Remove and return the head of one response, or return None if it is incomplete."""
         if not b"HTTP/".startswith(self._buffer[:5]):
             raise NotHTTP(self._describe_other_protocol(), bytes(self._buffer))
         end = _END_OF_HEAD.search(self._buffer, self._searched)
@@ -186,11 +193,11 @@ def parse_head(head: bytes) -> Response:
 
 
 class BodyReader:
-    """Collects the beginning of the body of a refusal (RFC 9112 section 6).
+    """Collect the first 64 KiB of the body of a refusal (RFC 9112 section 6).
 
     Args:
         response: The head of the refusal.
-        who: Who refused, for the error: ``"server"`` or ``"proxy"``.
+        who: Who sent the refusal, for the error: ``"server"`` (default) or ``"proxy"``.
     """
 
     def __init__(self, response: Response, who: str = "server") -> None:
@@ -210,19 +217,19 @@ class BodyReader:
 
     @property
     def complete(self) -> bool:
-        """Whether the body, or as much of it as is kept, is here."""
+        """Whether the whole body, or the first 64 KiB of it, has been received."""
         ended = self._chunks is not None and self._chunks.ended
         return ended or len(self._body) >= self._length
 
     def error(self) -> RequestError:
-        """Return the refusal with the part of the body that has arrived."""
+        """Return the refusal with the part of the body that has been received."""
         response = self._response
         body, who = bytes(self._body), f"the {self._who}"
         return RequestError(response.status, response.reason, response.headers, body, who)
 
 
 def _expected_length(response: Response) -> int:
-    """Return how many bytes of the body to wait for: at most those that are kept."""
+    """Return the number of bytes of the body to wait for, at most ``MAX_BODY``."""
     if response.status < 200 or response.status in _NO_BODY:
         return 0
     lengths = response.values("content-length")
@@ -233,19 +240,19 @@ def _expected_length(response: Response) -> int:
 
 
 class _ChunkReader:
-    """Removes the framing of a chunked body (RFC 9112 section 7.1).
+    """Decode a chunked body (RFC 9112 section 7.1).
 
     Attributes:
-        ended: The last chunk has come, or something that is not a chunk.
+        ended: Whether the last chunk, or a malformed one, has been received.
     """
 
     def __init__(self) -> None:
         self.ended = False
-        self._line = b""  # an incomplete line with a chunk's size
-        self._left = 0  # bytes of the present chunk, with the line end behind it
+        self._line = b""  # An incomplete line with the size of a chunk.
+        self._left = 0  # Missing bytes of the current chunk and the line end after it.
 
     def feed(self, data: bytes) -> bytes:
-        """Add bytes and return the body's bytes among them."""
+        """Add bytes of the chunked body and return the bytes of its content."""
         body = bytearray()
         data, self._line = self._line + data, b""
         pos = 0

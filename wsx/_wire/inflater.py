@@ -1,8 +1,8 @@
 """Inflate the messages of permessage-deflate (RFC 7692), within limits. Pure.
 
-Autobahn negotiates the extension and deflates. Its inflating is not used: at exactly the limit it
-silently truncates a message, and after a final deflate block (section 7.2.3.4) it returns an empty
-payload for every later message.
+Autobahn negotiates the extension and compresses, but its decompression is not used. At exactly the
+limit it silently truncates a message, and after a final deflate block (RFC 7692 section 7.2.3.4) it
+returns an empty payload for every later message.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from wsx.frames import INVALID_PAYLOAD, MESSAGE_TOO_BIG, TEXT
 __all__ = ["Inflater"]
 
 _MAX_FINAL_BLOCKS: Final = 256
-_TAIL: Final = b"\x00\x00\xff\xff"  # removed by the sender, RFC 7692 section 7.2.2
+_TAIL: Final = b"\x00\x00\xff\xff"  # RFC 7692 section 7.2.2: the receiver appends this.
 
 
 class Inflater:
-    """Inflates the messages of one connection.
+    """Inflate the messages of one connection.
 
     Args:
-        window_bits: Size of the server's LZ77 window, 8 to 15.
-        keep_context: Whether a message may refer to earlier ones.
+        window_bits: The base-2 logarithm of the size of the server's LZ77 window, 8 to 15.
+        keep_context: Whether messages share one LZ77 window (context takeover).
     """
 
     def __init__(self, window_bits: int, keep_context: bool) -> None:
         self._window_bits = window_bits
         self._keep_context = keep_context
         self._stream = zlib.decompressobj(-window_bits)
-        self._opcode = TEXT  # of the message in progress, for its errors
+        self._opcode = TEXT  # Of the message in progress, for errors.
         self._final_blocks = 0
 
     def begin(self, opcode: int) -> None:
@@ -46,15 +46,15 @@ class Inflater:
 
         Args:
             data: The next bytes.
-            limit: Bytes that the result may have; None means no limit.
+            limit: The maximum size of the result in bytes, or None for no limit.
 
         Raises:
-            FrameError: The result is too long (1009), or the data is corrupt (1007).
+            FrameError: The result is too long (close code 1009), or the data is corrupt (1007).
         """
         parts = []
         try:
             while data:
-                # zlib takes 0 for "no limit", so ask for one byte more than is allowed.
+                # For zlib 0 means no limit, so ask for one byte more than is allowed.
                 part = self._stream.decompress(data, 0 if limit is None else limit + 1)
                 parts.append(part)
                 if limit is not None:
@@ -73,7 +73,10 @@ class Inflater:
         return b"".join(parts)
 
     def end(self, limit: int | None) -> bytes:
-        """End the message and return what is left of it.
+        """End the message and return its remaining bytes (RFC 7692 section 7.2.2).
+
+        Args:
+            limit: As for :meth:`inflate`.
 
         Raises:
             FrameError: As for :meth:`inflate`.
@@ -81,7 +84,7 @@ class Inflater:
         return self.inflate(_TAIL, limit)
 
     def _count_final_block(self) -> None:
-        """Limit the work that a message of empty final blocks can cause."""
+        """Count a final block: their number limits the work for a message of empty blocks."""
         self._final_blocks += 1
         if self._final_blocks > _MAX_FINAL_BLOCKS:
             raise FrameError("too many final deflate blocks", self._opcode, INVALID_PAYLOAD)

@@ -197,7 +197,7 @@ class RefusedTests(SynchronousTestCase):
     def test_message_of_an_option_beside_a_conn(self) -> None:
         """The error says what to do instead."""
         error = self.assertRaises(TypeError, split_options, wsx.Conn(URL), {"proxy": None})
-        message = "options of Conn beside a Conn: proxy (use conn.replace instead)"
+        message = "options: proxy given together with a Conn (use conn.replace instead)"
         self.assertEqual(str(error), message)
 
     def test_frozen(self) -> None:

@@ -467,7 +467,7 @@ class OtherLineTests(ReporterCase):
                 self.reporter.name_not_released()
 
         line = self.line(LogLevel.critical, release)
-        self.assertEqual(line, "feed: its registry did not release the name")
+        self.assertEqual(line, "feed: the registry did not release the name")
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
 

@@ -216,7 +216,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_close_frame_of_the_server(self) -> None:
         """The server's close frame gets a reply, and the wait for the end of TCP is limited."""
-        actions = run(Event.START, Event.OPENED).handle(Event.PEER_CLOSE)
+        actions = run(Event.START, Event.OPENED).handle(Event.SERVER_CLOSE)
         self.assertEqual(actions, (Action.START_CLOSE_TIMER, Action.ANSWER_CLOSE))
 
     def test_stop_while_waiting(self) -> None:

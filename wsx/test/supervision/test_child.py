@@ -326,4 +326,4 @@ class RestartTests(SynchronousTestCase):
             self.assertEqual(child.restart_delay(1), 8.0)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         (line,) = [formatEvent(event) for event in events]
-        self.assertEqual(line, 'backoff of child "feed" failed; restarting it in 8.0 s')
+        self.assertEqual(line, 'backoff of child "feed" failed; restarting the child in 8.0 s')

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._wire.batch import Batch, PeerClose
+from wsx._wire.batch import Batch, ServerClose
 from wsx._wire.decoder import Decoder
 from wsx._wire.encoder import FIN
 from wsx.errors import FrameError
@@ -47,7 +47,7 @@ class RecordingDecoder:
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.decoder = Decoder(*arguments, **options)
         self.failure: FrameError | None = None
-        self.close: PeerClose | None = None
+        self.close: ServerClose | None = None
         self.fragmented: list[Frame] = []
         self.batch = Batch()
 

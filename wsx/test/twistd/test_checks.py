@@ -100,7 +100,7 @@ class PemFileTests(ChecksCase):
 
     def test_no_certificate(self) -> None:
         """A key without a certificate, or in the place of one, is refused."""
-        self.assertIn("a certificate beside it", self.about(checks.check_private_key, "x", None))
+        self.assertIn("a certificate as well", self.about(checks.check_private_key, "x", None))
         self.assertIn('got "key.pem": ', self.about(checks.check_certificates, "key.pem"))
 
     def test_ssl_options(self) -> None:

@@ -14,7 +14,7 @@ from wsx.test.support.twistd import HANDLERS, OptionsCase
 
 SECRET = "s3cr3t"
 ONE_OF = "--url, --demo, --config: expected one of them, got"
-NOT_BESIDE = "--config: expected no other option beside it except --metrics, got"
+NOT_BESIDE = "--config: expected no other option except --metrics, got"
 SECONDS = "a number above 0"
 OR_NONE = 'a number above 0 or "none"'
 COUNT = "a whole number of at least 0"
@@ -152,7 +152,7 @@ BESIDE_URL = [
     ),
     (
         ["--private-key", "key.pem"],
-        '--private-key: expected a certificate beside it, got "key.pem"',
+        '--private-key: expected a certificate as well, got "key.pem"',
     ),
     (
         ["--certificate", "own.pem", "--private-key", "other.pem"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._wire.batch import Batch, PeerClose
+from wsx._wire.batch import Batch, ServerClose
 from wsx._wire.decoder import Decoder
 from wsx.errors import FrameError
 from wsx.frames import BINARY, PING, PONG, PROTOCOL_ERROR, TEXT, Binary, Ping, Pong, Text
@@ -32,13 +32,13 @@ class BatchTests(SynchronousTestCase):
 
     def test_no_other_attributes(self) -> None:
         """Neither a batch nor a close frame takes other attributes."""
-        for value in (Batch(), PeerClose(1000, "")):
+        for value in (Batch(), ServerClose(1000, "")):
             with self.assertRaises(AttributeError):
                 value.extra = 1  # type: ignore[union-attr]
 
     def test_peer_close(self) -> None:
         """A close frame has a code and a message."""
-        end = PeerClose(1001, "away")
+        end = ServerClose(1001, "away")
         self.assertEqual((end.code, end.message), (1001, "away"))
 
 
@@ -84,7 +84,7 @@ class DecodedBatchTests(SynchronousTestCase):
         """The batch with the close frame has it as its end, behind the frames before it."""
         batch = self.decoder.feed(text("a") + close(1001, "away") + text("b"))
         self.assertEqual(batch.frames, [Text("a")])
-        assert isinstance(batch.end, PeerClose)
+        assert isinstance(batch.end, ServerClose)
         self.assertEqual((batch.end.code, batch.end.message), (1001, "away"))
 
     def test_error(self) -> None:

@@ -570,7 +570,7 @@ class PureFormTests(SynchronousTestCase):
         first = PURE.decoder.Decoder().feed(server_frame(TEXT, b"hi") + server_frame(CLOSE))
         self.assertIs(type(first), PURE.batch.Batch)
         self.assertIsNot(type(first), batch.Batch)
-        self.assertIs(type(first.end), PURE.batch.PeerClose)
+        self.assertIs(type(first.end), PURE.batch.ServerClose)
         (frame,) = first.frames
         self.assertIs(type(frame), PURE.frames.Text)
         self.assertIsNot(type(frame), wsx.Text)
@@ -580,7 +580,7 @@ class PureFormTests(SynchronousTestCase):
         package = Path(wsx.__file__).parent
         typed = {path.relative_to(package).with_suffix("") for path in package.rglob("*.pxd")}
         self.assertEqual({Path(*name.split(".")) for name in _compiled._SOURCES}, typed)
-        for name in ("Batch", "PeerClose", "MessageAssembler", "invalid_utf8", "Text", "Ping"):
+        for name in ("Batch", "ServerClose", "MessageAssembler", "invalid_utf8", "Text", "Ping"):
             self.assertEqual(vars(PURE.decoder)[name].__module__.partition(".")[0], "wsx_pure")
 
     def test_changes_no_module(self) -> None:
