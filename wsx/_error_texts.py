@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from wsx._redaction import redact_url
+from wsx._redaction import redact_url, show_message
 from wsx._text import describe, line, quote, safely, shorten
 
 __all__ = [
@@ -20,6 +20,12 @@ __all__ = [
 
 Headers = Sequence[tuple[str, str]]
 
+# Twisted's exceptions whose texts repeat their names; this layer does not import Twisted.
+_CAUSES: Final = {
+    "ConnectionRefusedError": "connection refused",
+    "DNSLookupError": "host name not found",
+    "NoRouteError": "no route to the host",
+}
 _CHALLENGES: Final = ("WWW-Authenticate", "Proxy-Authenticate")
 _URL_LIMIT: Final = 150  # characters
 _BODY_LIMIT: Final = 100  # characters
@@ -89,7 +95,7 @@ def cause(error: BaseException, *, detailed: bool = False) -> str:
         error: The exception.
         detailed: Whether to show the ``summary`` of an exception of wsx. Default False.
     """
-    text = certificate_problem(error)
+    text = certificate_problem(error) or _CAUSES.get(type(error).__name__)
     if text is None and is_clean_close(error):
         text = "the server closed the TCP connection"
     return describe(error, detailed=detailed) if text is None else text
@@ -153,7 +159,7 @@ def _show_result(result: object) -> str:
     """Return the text for a result, without the state that it carries."""
     if _is_result(result, "Ok", "Reply", "Close", "Reconnect"):
         return f"{type(result).__name__}(...)"
-    return shorten(result)
+    return show_message(result)
 
 
 def _show_reconnect(result: object) -> str:

@@ -284,7 +284,9 @@ class InvalidFrameError(WsxError):
         self.frame = frame
 
     def __str__(self) -> str:
-        return expected("frame", "Text(str), Binary, Ping or Pong(bytes)", self.frame)
+        return expected(
+            "frame", "a Text with a str, or a Binary, Ping or Pong with bytes", self.frame
+        )
 
 
 class FrameEncodeError(WsxError):

@@ -228,7 +228,9 @@ class Handler(Generic[S]):
         Raises:
             NotImplementedError: The default implementation ends the client.
         """
-        raise NotImplementedError(f"{type(self).__qualname__} has no handle_frame ({frame!r})")
+        kind, size = type(frame).__name__, len(frame.payload)
+        name = type(self).__qualname__
+        raise NotImplementedError(f"{name} has no handle_frame (message: {kind}, length {size})")
 
     def handle_cast(self, message: Any, state: S) -> Answer[S]:
         """Handle a ``cast``.

@@ -9,9 +9,10 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsx._error_texts import cause
 from wsx._transport.connection import Connection, Listener, Opening, cause_of
 from wsx._transport.endpoints import endpoint_for
-from wsx.conn import Conn
+from wsx.conn import Conn, parse_proxy
 from wsx.errors import ConnError, RequestError, WsxError
 
 __all__ = ["Attempt"]
@@ -44,7 +45,7 @@ class Attempt(Opening):
         try:
             endpoint = endpoint_for(self._conn, self._reactor)
             self._connecting = endpoint.connect(_Factory(self._conn, self, self._listener))
-            self._connecting.addErrback(lambda failure: self.failed(_as_error(failure)))
+            self._connecting.addErrback(self._connecting_failed)
         except Exception as error:  # The user's endpoint raised, or an option cannot be used.
             self._connecting = None
             self.failed(ConnError(error))
@@ -105,6 +106,13 @@ class Attempt(Opening):
         timeout = TimeoutError(f"{what} took longer than {seconds:g} s")
         self.failed(ConnError(timeout) if refusal is None else refusal)
 
+    def _connecting_failed(self, failure: Failure) -> None:
+        """Report an error of DNS or TCP; with a proxy, they concern the proxy."""
+        error, explanation = cause_of(failure), None
+        if self._conn.proxy is not None and not isinstance(error, WsxError):
+            explanation = f"proxy {parse_proxy(self._conn.proxy).authority}: {cause(error)}"
+        self.failed(ConnError(error, explanation))
+
     def _finish(self) -> bool:
         """Mark the attempt as over, and return whether it was not over before."""
         first = not self._over
@@ -123,10 +131,6 @@ class Attempt(Opening):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _as_error(failure: Failure) -> ConnError:
-    return ConnError(cause_of(failure))
 
 
 class _Factory(Factory):

@@ -59,7 +59,9 @@ class ProxyEndpoint:
             proxy refuses, and with :class:`HandshakeError` if the proxy does not speak HTTP.
         """
         tunnel = _Tunnel(protocolFactory, self._conn, self._reactor)
-        connecting = self._endpoint.connect(Factory.forProtocol(lambda: tunnel))
+        factory = Factory.forProtocol(lambda: tunnel)
+        factory.noisy = False
+        connecting = self._endpoint.connect(factory)
         tunnel.stop_connecting = connecting.cancel
         connecting.addCallbacks(lambda _: None, tunnel.failed)
         return tunnel.done
@@ -111,7 +113,7 @@ class _Tunnel(Protocol):
         try:
             response = self._reader.feed(data)
         except NotHTTP as error:
-            reason = f"the proxy's answer: {error.reason}"
+            reason = f"proxy: {error.reason}"
             self.failed(Failure(HandshakeError("", error.received, reason)))
             return
         if response is None:

@@ -190,7 +190,11 @@ def explain(error: BaseException, transport: Any) -> str | None:
     reasons = {str(part[-1]) for part in (error.args[0] if error.args else ())}
     if reasons & _NOT_TLS:
         return "the server does not speak TLS on this port; did you mean ws://?"
-    return None
+    alert = next((reason for reason in sorted(reasons) if "alert" in reason), None)
+    if alert is None:
+        return None
+    hint = "; set certificate in ssl_options" if "certificate required" in alert else ""
+    return f"the server ended the TLS handshake with an alert: {alert}{hint}"
 
 
 def _client_certificate(options: Mapping[str, Any]) -> dict[str, Any]:

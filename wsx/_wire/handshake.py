@@ -10,6 +10,7 @@ import hashlib
 import os
 from typing import Final
 
+from wsx._text import expected
 from wsx._wire.http import Response, basic_credentials, format_request
 from wsx.conn import Conn
 from wsx.errors import HandshakeError
@@ -77,23 +78,30 @@ def validate(response: Response, conn: Conn, key: str) -> str | None:
     """
     challenge = accept_value(key)
 
-    def error(reason: str, name: str) -> HandshakeError:
-        values = response.values(name)
-        return HandshakeError(challenge, ", ".join(values) if values else None, reason)
+    def error(header: str, expectation: str, *, may_show: bool) -> HandshakeError:
+        values = response.values(header.lower())
+        received = ", ".join(values) if values else None
+        if received is None:
+            reason = f"{expected(f'{header} header', expectation)}, but it is missing"
+        elif may_show:
+            reason = expected(f"{header} header", expectation, received)
+        else:  # The value may be a secret.
+            reason = f"{expected(f'{header} header', expectation)}, got another value"
+        return HandshakeError(challenge, received, reason)
 
     if response.version != "HTTP/1.1":
-        raise HandshakeError(challenge, response.version, "the response is not HTTP/1.1")
+        reason = expected("HTTP version", "HTTP/1.1", response.version)
+        raise HandshakeError(challenge, response.version, reason)
     if [value.lower() for value in response.elements("upgrade")] != ["websocket"]:
-        raise error("the Upgrade header is missing or not websocket", "upgrade")
+        raise error("Upgrade", "websocket", may_show=True)
     if "upgrade" not in [value.lower() for value in response.elements("connection")]:
-        raise error("the Connection header is missing or has no Upgrade", "connection")
-    accepts = response.values("sec-websocket-accept")
-    if accepts != [challenge]:
-        what = "is wrong" if accepts else "is missing"
-        raise error(f"the Sec-WebSocket-Accept header {what}", "sec-websocket-accept")
+        raise error("Connection", "Upgrade", may_show=True)
+    if response.values("sec-websocket-accept") != [challenge]:
+        expectation = "the value that belongs to Sec-WebSocket-Key"
+        raise error("Sec-WebSocket-Accept", expectation, may_show=False)
     chosen = response.values("sec-websocket-protocol")
     if len(chosen) > 1 or (chosen and chosen[0] not in conn.subprotocols):
-        raise error("the subprotocol was not offered", "sec-websocket-protocol")
+        raise error("Sec-WebSocket-Protocol", "a subprotocol that was offered", may_show=False)
     return chosen[0] if chosen else None
 
 

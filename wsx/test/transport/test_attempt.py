@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionLost, ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import implementer
 
@@ -89,6 +89,13 @@ class FailureTests(ProtocolCase):
         self.attempt()
         self.assertIs(self.failure(ConnError).original, self.server.refusal)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_proxy_that_refuses_tcp(self) -> None:
+        """An error of TCP names the proxy if there is one."""
+        self.server.refusal = ConnectionRefusedError()
+        self.attempt(proxy="http://user:s3cr3t@proxy.test:8080")
+        error = self.failure(ConnError)
+        self.assertEqual(str(error), "connection failed: proxy proxy.test:8080: connection refused")
 
     def test_unusable_options(self) -> None:
         """[S8] Options that ``endpoint_for`` cannot use fail the attempt."""

@@ -204,7 +204,7 @@ class TunnelTests(SynchronousTestCase):
         connecting = self.connect()
         self.peer.send(b"\x15\x03\x03\x00\x02\x02\x46")
         error = self.failureResultOf(connecting, HandshakeError).value
-        self.assertIn("the proxy", error.reason)
+        self.assertIn("proxy: ", error.reason)
         self.assertIn("not HTTP but TLS", error.reason)
         self.assertNotIn("wss://", error.reason, "the URL's scheme is not to blame")
 

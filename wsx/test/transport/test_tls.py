@@ -451,12 +451,13 @@ class ExplainTests(TLSCase):
         )
 
     def test_version(self) -> None:
-        """A failure that is not about the certificate is not explained as one."""
+        """A TLS alert is named."""
         old = server_options(self.leaf)
         old.getContext().set_max_proto_version(TLS1_2_VERSION)
         explanation = self.explained(old, ssl_options={"minimum_version": "TLSv1.3"})
         self.assertIsInstance(self.error, Error)
-        self.assertIsNone(explanation)
+        assert explanation is not None
+        self.assertIn("alert: tlsv1 alert protocol version", explanation)
 
     def test_other_errors(self) -> None:
         """Other errors, and errors of other transports, have no explanation."""
