@@ -236,7 +236,7 @@ class FileTests(ConfigCase):
         os.mkdir("elsewhere")
 
     def conn_of(self, **keys: str) -> wsx.Conn:
-        """Gives the connection of a table in conf/clients.toml, read from another directory."""
+        """Return the connection of a table in conf/clients.toml, read from another directory."""
         self.write("conf/clients.toml", table(url='"wss://a.test"', **keys))
         os.chdir("elsewhere")
         try:

@@ -110,7 +110,7 @@ class FakeStdio(StringTransport):
         self.lines.dataReceived(data)
 
     def printed(self) -> bytes:
-        """Gives what was written since the last call."""
+        """Return what was written since the last call."""
         data: bytes = self.value()
         self.clear()
         return data
@@ -160,7 +160,7 @@ class ConsoleCase(MemoryCase):
         self.step()
 
     def sent(self) -> list[str]:
-        """Gives the texts that the server got since the last call, and nothing else."""
+        """Return the texts that the server got since the last call, and nothing else."""
         frames = self.peer.received()
         self.assertEqual({opcode for opcode, _ in frames} - {1}, set(), f"{frames}")
         return [payload.decode() for _, payload in frames]

@@ -30,7 +30,7 @@ class HandlerTests(MemoryCase):
         return self.open(DemoHandler, **({"reconnect": policy} | options))
 
     def lines(self) -> list[str]:
-        """Gives the lines that it showed."""
+        """Return the lines that it showed."""
         return self.output.getvalue().splitlines()
 
     def test_shows(self) -> None:
