@@ -72,9 +72,12 @@ def compiled(session: nox.Session) -> None:
         (copy / "wsx" / "_wire" / "decoder.py").touch()
         session.install("--force-reinstall", "--no-deps", str(copy), env={"CC": "/bin/false"})
         check_form(session, "pure")
+        # All processes must import the copy, not what is installed: trial's workers run elsewhere.
+        session.env["PYTHONPATH"] = str(copy)
         with session.chdir(copy):
             session.run("python", "setup.py", "-q", "build_ext", "--inplace", silent=True)
-            session.run("python", "-c", "import wsx; assert wsx.compiled, wsx.__file__")
+        check_form(session, "compiled")
+        with session.chdir(copy):
             trial(session, *QUICK, "--force-gc")
             session.run("trial", "--reporter=text", "--reactor=uvloop", "wsx.test.test_loopback")
 
@@ -86,7 +89,7 @@ def copy_checkout(folder: str) -> Path:
 
 
 def check_form(session: nox.Session, form: str, **env: str) -> None:
-    """Fail unless the installed ``twistd wsx`` finds its plugin and runs in this form."""
+    """Fail unless twistd, started in an empty folder, finds ``wsx`` in this form."""
     with TemporaryDirectory() as empty, session.chdir(empty):
         output = str(session.run("twistd", "wsx", "--version", silent=True, env=env))
     if form not in output:
