@@ -22,6 +22,8 @@ _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")  # RFC 3986 section 2
 _UNSAFE_IN_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
 _EXPECTED_PROXY: Final = "expected http://[user:password@]host:port"
+_BRACKET_IN_HOST: Final = re.compile(r"[^/?#]*//[^/?#]*[\[\]]")
+_BAD_IPV6: Final = "invalid IPv6 address"
 _BAD_PORT: Final = "invalid port (expected 1 to 65535)"
 
 
@@ -131,7 +133,9 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
         url.encode()
         parts = urlsplit(url)
     except ValueError:  # The text of the exception may contain the password.
-        raise URLError(url, "cannot be parsed as a URL") from None
+        # Versions of Python differ in the brackets that they accept; see also _parse_host.
+        problem = _BAD_IPV6 if _BRACKET_IN_HOST.match(url) else "cannot be parsed as a URL"
+        raise URLError(url, problem) from None
     try:
         port = parts.port
     except ValueError:
@@ -156,7 +160,7 @@ def _parse_host(url: str, host: str | None, netloc: str) -> str:
     location = netloc.rpartition("@")[2]
     if "[" in location:
         if not re.fullmatch(r"\[[^\[\]]*\](:[0-9]*)?", location):
-            raise URLError(url, "invalid IPv6 address")
+            raise URLError(url, _BAD_IPV6)
         return _parse_ipv6(url, unquote(host))
     try:
         return str(ip_address(host))
@@ -168,7 +172,7 @@ def _parse_ipv6(url: str, host: str) -> str:
     try:
         return str(IPv6Address(host))
     except ValueError:
-        raise URLError(url, "invalid IPv6 address") from None
+        raise URLError(url, _BAD_IPV6) from None
 
 
 def _parse_name(url: str, host: str) -> str:

@@ -28,7 +28,8 @@ class MessageTests(SynchronousTestCase):
             ("port 0", "ws://h:0", '"ws://h:0": invalid port (expected 1 to 65535)'),
             ("host name", "ws://a,b/", '"ws://a,b/": invalid host name'),
             ("IPv6", "ws://[::1]x/", '"ws://[::1]x/": invalid IPv6 address'),
-            ("brackets", "ws://[::1", '"ws://[::1": cannot be parsed as a URL'),
+            ("brackets", "ws://[::1", '"ws://[::1": invalid IPv6 address'),
+            ("text before brackets", "ws://a[b]/", '"ws://a[b]/": invalid IPv6 address'),
             (
                 "space",
                 "ws://h/a b",
