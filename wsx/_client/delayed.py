@@ -25,7 +25,7 @@ class DelayedMessages:
     def __init__(self, reactor: IReactorTime, deliver: Callable[[Any], None]) -> None:
         self._reactor = reactor
         self._deliver = deliver
-        self._calls: set[IDelayedCall] = set()
+        self._calls: set[IDelayedCall] | None = None  # None before the first: a set takes 216 bytes
         self._prune_at = _MIN_CALLS_TO_PRUNE
 
     def add(self, delay: float, message: Any) -> IDelayedCall:
@@ -40,23 +40,27 @@ class DelayedMessages:
         """
 
         def fire() -> None:
-            self._calls.discard(call)
+            if self._calls is not None:
+                self._calls.discard(call)
             self._deliver(message)
 
         call: IDelayedCall = self._reactor.callLater(delay, fire)
-        if len(self._calls) >= self._prune_at:
-            self._prune()
+        if self._calls is None:
+            self._calls = set()
+        elif len(self._calls) >= self._prune_at:
+            self._calls = self._prune(self._calls)
         self._calls.add(call)
         return call
 
-    def _prune(self) -> None:
-        """Forget the calls that the user has cancelled: a timer does not report that."""
-        self._calls = {call for call in self._calls if call.active()}
-        self._prune_at = 2 * len(self._calls) + _MIN_CALLS_TO_PRUNE
+    def _prune(self, calls: set[IDelayedCall]) -> set[IDelayedCall]:
+        """Return the calls that are pending: a timer does not report that it was cancelled."""
+        pending = {call for call in calls if call.active()}
+        self._prune_at = 2 * len(pending) + _MIN_CALLS_TO_PRUNE
+        return pending
 
     def cancel(self) -> None:
         """Cancel all timers and drop their messages."""
-        for call in self._calls:
+        for call in self._calls or ():
             if call.active():
                 call.cancel()
-        self._calls.clear()
+        self._calls = None

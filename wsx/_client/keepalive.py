@@ -37,6 +37,24 @@ class Keepalive:
         watches_data: Whether the caller must call :meth:`received` for each batch.
     """
 
+    __slots__ = (
+        "_conn",
+        "_data_at",
+        "_data_timer",
+        "_interval_timer",
+        "_paused",
+        "_pings",
+        "_pong_timer",
+        "_reactor",
+        "_send_ping",
+        "_sent_at",
+        "_silent",
+        "_token",
+        "heard",
+        "latency",
+        "watches_data",
+    )
+
     def __init__(
         self,
         reactor: IReactorTime,

@@ -20,7 +20,7 @@ __all__ = ["Attempt"]
 _log = Logger("wsx")
 
 
-class Attempt(Opening):
+class Attempt:
     """Connect once.
 
     Args:
@@ -29,6 +29,16 @@ class Attempt(Opening):
         listener: Notified of the outcome: ``opened`` or ``failed`` is called once, unless the
             attempt is cancelled first.
     """
+
+    __slots__ = (
+        "_conn",
+        "_connecting",
+        "_connection",
+        "_listener",
+        "_over",
+        "_reactor",
+        "_timer",
+    )
 
     def __init__(self, conn: Conn, reactor: Any, listener: Listener) -> None:
         self._conn = conn

@@ -43,6 +43,13 @@ class OpeningHandshake:
         conn: Where and how to connect.
     """
 
+    __slots__ = (
+        "_body",
+        "_conn",
+        "_key",
+        "_reader",
+    )
+
     def __init__(self, conn: Conn) -> None:
         self._conn = conn
         self._key = handshake.make_key()

@@ -33,7 +33,7 @@ _MAX_END_OF_HEAD: Final = 4  # bytes
 _NO_BODY: Final = frozenset({204, 304})
 # RFC 9110 section 5.6.3. str.strip() would also remove characters that are part of a value.
 _WHITESPACE: Final = " \t"
-_CONTROLS: Final = str.maketrans("\r\n\0", "   ")  # RFC 9110 section 5.5
+_CONTROLS: Final = str.maketrans("\r\0", "  ")  # RFC 9110 section 5.5
 
 
 def format_request(line: str, headers: Iterable[tuple[str, str]]) -> bytes:
@@ -110,6 +110,15 @@ class ResponseReader:
         rest: The bytes after the head of the final response.
     """
 
+    __slots__ = (
+        "_buffer",
+        "_hint",
+        "_interim",
+        "_limit",
+        "_searched",
+        "rest",
+    )
+
     def __init__(self, limit: int, hint: str = "") -> None:
         self.rest = b""
         self._limit = limit
@@ -174,8 +183,8 @@ def parse_head(head: bytes) -> Response:
     Raises:
         NotHTTP: The status line or a header field is malformed.
     """
-    lines = [line.removesuffix("\r") for line in head.decode("latin-1").split("\n")]
-    status_line, *fields = (line.translate(_CONTROLS) for line in lines)
+    text = head.decode("latin-1").replace("\r\n", "\n").translate(_CONTROLS)
+    status_line, *fields = text.split("\n")
     version, _, rest = status_line.partition(" ")
     code, _, reason = rest.strip(_WHITESPACE).partition(" ")
     if version not in ("HTTP/1.1", "HTTP/1.0") or not (len(code) == 3 and code.isdecimal()):
