@@ -225,7 +225,7 @@ class Lifecycle(Generic[S]):
             return fail(ValueError(problem))
         if self._machine.state is not State.OPEN:
             return fail(NotConnectedError(self._connection_state()))
-        return self._sender.send(frame, timeout, in_callback=self.delivery.busy)
+        return self._sender.send(frame, timeout, self.delivery.busy)
 
     def close(self, code: int = NORMAL_CLOSURE, message: str = "") -> Deferred[None]:
         """Start the closing handshake; see :meth:`wsx.Client.close`."""

@@ -219,9 +219,12 @@ class Connection(protocol.Protocol):
         self._listener.received(batch)
         if len(data) >= LARGE_PAYLOAD or batch.missing >= LARGE_PAYLOAD:
             self._read_large_payloads()
-        while batch.more:
+        more = batch.more
+        while more:
+            del batch  # Two batches at the same time would start Python's garbage collector.
             batch = decoder.resume()
             self._listener.received(batch)
+            more = batch.more
 
     def _read_large_payloads(self) -> None:
         """From now on, read more bytes at once, and read directly into the decoder's memory."""
