@@ -265,6 +265,9 @@ class Connection(protocol.Protocol):
             InvalidFrameError: One of the values is not a frame.
             FrameEncodeError: RFC 6455 does not allow one of the frames.
         """
+        if len(frames) == 1 and self._deflate is None:  # Nearly every reply is one frame.
+            self.buffer_one(frames[0])
+            return
         if self._deflate is None:
             encoded = list(map(encode_frame, frames))
         else:
