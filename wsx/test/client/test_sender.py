@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -75,6 +76,7 @@ class FakeReporter:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
+        self.tracing = SimpleNamespace(active=True)
 
     def sent(self, frame: Any, traced: bool = True) -> None:
         self.calls.append(("sent", frame, traced))
