@@ -763,10 +763,12 @@ class ProcessTests(TwistdCase):
 
     async def test_exit_status(self) -> None:
         """The exit status tells a normal close by the server from any other end."""
-        server = self.serve()
-        expected = {b"one\nclose 1000 bye\n": 0, b"one\nclose 4001 bye\n": 1, b"one\ndrop\n": 1}
-        processes = {data: self.twistd("--url", server.url()) for data in expected}
+        expected = {b"close 1000 bye\n": 0, b"close 4001 bye\n": 1, b"drop\n": 1}
+        # One server each, because "drop" drops all connections of a server.
+        processes = {data: self.twistd("--url", self.serve().url()) for data in expected}
         for data, process in processes.items():
+            self.type(process, b"one\n", end=False)
+            await process.says("one\n")  # A reset discards what the client has not read.
             self.type(process, data)
         for data, process in processes.items():
             self.assertEqual(await process.ended(), expected[data], process.errors)
