@@ -12,7 +12,6 @@ from twisted.internet import protocol
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IHandshakeListener,
     IPushProducer,
     IReactorTime,
@@ -24,9 +23,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsx._transport.autobahn import Deflate, install_native_masker
+from wsx._transport.gentle_close import GentleClose
 from wsx._transport.opening import Accepted, OpeningHandshake
 from wsx._transport.sockets import (
-    GENTLE_CLOSE_TIMEOUT,
     increase_read_size,
     read_into_buffer,
     read_without_logging_context,
@@ -119,7 +118,7 @@ class Connection(protocol.Protocol):
         self._lost = False
         self._reads_large_payloads = False
         self._outgoing: list[bytes] = []
-        self._gentle_timer: IDelayedCall | None = None
+        self._gentle_close = GentleClose()
         self.buffered = 0
         self.writable = True
 
@@ -153,9 +152,7 @@ class Connection(protocol.Protocol):
         was_open = self._decoder is not None
         self._decoder = None
         self._lost = True
-        if self._gentle_timer is not None:
-            self._gentle_timer.cancel()
-            self._gentle_timer = None
+        self._gentle_close.connection_lost()
         if was_open:
             self._listener.closed(cause_of(reason))
         else:
@@ -351,14 +348,8 @@ class Connection(protocol.Protocol):
     def close_gently(self, reactor: IReactorTime) -> None:
         """Close the TCP connection with FIN, and abort it if that takes longer than one second."""
         self._discarding = True
-        if self._lost:
-            return
-        self._gentle_timer = reactor.callLater(GENTLE_CLOSE_TIMEOUT, self._abort_overdue)
-        self.transport.loseConnection()
-
-    def _abort_overdue(self) -> None:
-        self._gentle_timer = None
-        self.abort()
+        if not self._lost:
+            self._gentle_close.start(reactor, self.transport, self.abort)
 
     def abort(self) -> None:
         """Abort the TCP connection."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IHandshakeListener,
     IProtocol,
     IProtocolFactory,
@@ -19,7 +18,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from wsx._transport.sockets import GENTLE_CLOSE_TIMEOUT
+from wsx._transport.gentle_close import GentleClose
 from wsx._wire.http import (
     BodyReader,
     NotHTTP,
@@ -81,7 +80,7 @@ class _Tunnel(Protocol):
         self._reader = ResponseReader(conn.max_header_size)
         self._body: BodyReader | None = None  # Of a refusal.
         self._inner: IProtocol | None = None
-        self._gentle_timer: IDelayedCall | None = None
+        self._gentle_close = GentleClose()
 
     def connectionMade(self) -> None:
         assert self._conn.proxy is not None
@@ -101,9 +100,7 @@ class _Tunnel(Protocol):
             self._read_response(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._gentle_timer is not None:
-            self._gentle_timer.cancel()
-            self._gentle_timer = None
+        self._gentle_close.connection_lost()
         if self._inner is not None:
             self._inner.connectionLost(reason)
         elif not self.done.called:
@@ -131,11 +128,9 @@ class _Tunnel(Protocol):
 
     def _refused(self, body: BodyReader) -> None:
         """Report the refusal and close TCP with FIN, as ``Attempt._end_connection`` does."""
-        if self.done.called:
-            return
-        self._gentle_timer = self._reactor.callLater(GENTLE_CLOSE_TIMEOUT, self._abort_overdue)
-        self.done.errback(Failure(body.error()))
-        self.transport.loseConnection()
+        if not self.done.called:
+            self.done.errback(Failure(body.error()))
+            self._gentle_close.start(self._reactor, self.transport, self._abort)
 
     def _hand_over(self) -> None:
         inner = self._factory.buildProtocol(self.transport.getPeer())
@@ -158,10 +153,6 @@ class _Tunnel(Protocol):
     def _cancelled(self) -> None:
         if self.stop_connecting is not None:
             self.stop_connecting()
-        self._abort()
-
-    def _abort_overdue(self) -> None:
-        self._gentle_timer = None
         self._abort()
 
     def _abort(self) -> None:

@@ -15,7 +15,6 @@ from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 
 __all__ = [
-    "GENTLE_CLOSE_TIMEOUT",
     "BufferedReader",
     "increase_read_size",
     "read_into_buffer",
@@ -25,7 +24,6 @@ __all__ = [
 
 _log = Logger("wsx")
 
-GENTLE_CLOSE_TIMEOUT: Final = 1.0  # seconds from loseConnection to abortConnection
 _LARGE_READ_SIZE: Final = 262144  # bytes; reads of twice that size were slower
 
 
