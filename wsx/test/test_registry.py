@@ -324,7 +324,7 @@ class ViaTests(AnyNameTests):
         client = self.open(Recorder(), name=name)
         self.assertIs(wsx.whereis(wsx.Via(self.directory, ("feed", 7))), client)
 
-    def test_taken_by_nobody_to_be_found(self) -> None:
+    def test_taken_without_a_client(self) -> None:
         """[S12] A registry that refuses without having a client counts as a taken name."""
         self.directory.register_name = lambda key, client: False  # type: ignore[method-assign]
         started = self.start(Recorder(), name=self.name())

@@ -117,7 +117,7 @@ class LinkTests(MemoryCase):
 
         self.failureResultOf(self.link(Recorder(), Full(), name="feed"), RuntimeError)
         self.step()
-        self.assertIsNone(wsx.whereis("feed"), "a client runs that nobody stops")
+        self.assertIsNone(wsx.whereis("feed"), "a client without a parent still runs")
 
     def test_unlinked(self) -> None:
         """[S10] The end of a service does not affect a client that is not linked."""

@@ -212,7 +212,7 @@ class NestedTests(SupervisorCase):
         self.assertIs(self.successResultOf(restarted), inner)
         self.assertNoResult(inner.terminated())
 
-    def test_crash_below_is_nobodys_business(self) -> None:
+    def test_crash_within_own_intensity(self) -> None:
         """[V3] Restarts within a nested supervisor's intensity do not count in the outer one."""
         inner = Supervisor(self.children("b"), max_restarts=5)
         outer = self.supervise([inner], max_restarts=0)

@@ -240,7 +240,7 @@ class RestartTests(SupervisorCase):
             self.advance(1.0)
         self.assertEqual(self.up(supervisor), ["a", "b", "c"])
 
-    def test_slow_restart_holds_up_nobody(self) -> None:
+    def test_slow_restart_delays_no_other(self) -> None:
         """With one_for_one, a slow restart does not delay the restarts of other children."""
         supervisor = self.supervise(self.children("ab"))
         self.sites["a"].silent = True

@@ -188,7 +188,7 @@ class ClockTests(LogFileCase):
             "a file as directory": a_file / "file",
             "a name too long": self.path / ("x" * 300),
             "an empty path": "",
-            "a pipe nobody reads": fifo,
+            "a pipe without a reader": fifo,
         }
         for way, path in ways.items():
             with case(way):

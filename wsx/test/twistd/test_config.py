@@ -329,7 +329,7 @@ class FileTests(ConfigCase):
             self.assertFalse(os.path.exists("events.log"), text)
 
     def test_pipe_to_log_to(self) -> None:
-        """A pipe that nobody reads is refused instead of waited for."""
+        """A pipe without a reader is refused at once."""
         os.mkfifo("pipe")
         self.write("clients.toml", table(debug='[["log_to_file", "pipe"]]'))
         outcome: list[object] = []
@@ -455,7 +455,7 @@ class MetricsOptionTests(ConfigCase):
         self.assertIn("pip install prometheus-client", line)
 
     def test_not_needed(self) -> None:
-        """Without --metrics nobody needs prometheus-client."""
+        """Without --metrics, prometheus-client is not needed."""
         with mock.patch.dict(sys.modules, {"prometheus_client": None}):
             sys.modules.pop("wsx.prometheus", None)
             self.assertEqual(list(parse("--config", "clients.toml")["tree"].clients), ["feed"])

@@ -249,7 +249,7 @@ class OutputTests(ConsoleCase):
     def test_end_of_output_while_closing(self) -> None:
         """A reader that goes away while the server closes ends it too, normally.
 
-        An abnormal end would be restarted, for nobody.
+        After an abnormal end, the console would be restarted without a reader.
         """
         client = self.console()
         self.peer.send(close(1012))
@@ -264,7 +264,7 @@ class OutputTests(ConsoleCase):
         self.assert_ends_normally(client)
 
     def test_end_of_output_after_the_end(self) -> None:
-        """After the client's end it harms nobody."""
+        """The end of the output after the client's end has no effect."""
         client = self.console()
         client.stop()
         self.answer_close()

@@ -100,7 +100,7 @@ class HandlerTests(MemoryCase):
         self.assertRegex(self.lines()[-1], r"\Ademo: ended; readings received: \d+\Z")
 
     def test_binary(self) -> None:
-        """A binary message harms nobody."""
+        """A binary message is printed, and the client stays open."""
         client = self.demo()
         self.peer.send(server_frame(2, b"\x00\xff"))
         self.step()

@@ -138,7 +138,7 @@ class RereadTests(ConfigRunCase):
         self.assertIn("1 started, 1 stopped, 1 replaced, 1 unchanged", lines[0])
 
     def test_all_replaced(self) -> None:
-        """No client of before needs to be there after; the run goes on."""
+        """If all clients are replaced, the run goes on."""
         self.run_open(a={}, b={})
         self.reread(c={})
         for name in ("b", "a"):
@@ -186,7 +186,7 @@ class RereadTests(ConfigRunCase):
         self.assertEqual(self.called("b")[-1], "terminate")
 
     def test_new_order(self) -> None:
-        """Another order replaces nobody, and counts from then on: for rest_for_one..."""
+        """A new order replaces no client. rest_for_one follows it from then on."""
         rest = 'strategy = "rest_for_one"'
         self.run_open(rest, a={}, b={}, c={})
         with self.untouched("a", "b", "c"):
@@ -339,7 +339,7 @@ class WrongFileTests(ConfigRunCase):
         self.assertEqual(self.attempts("a", "b", "c"), [1, 1, 1])
 
     def test_the_same_again(self) -> None:
-        """After it the file of before replaces nobody."""
+        """After a refused file, the previous file again replaces no client."""
         self.run_open(a={}, b={})
         good = self.path.read_text()
         self.assert_not_taken("nonsense", "TOML")
