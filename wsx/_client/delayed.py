@@ -16,14 +16,14 @@ class DelayedMessages:
     """The pending ``send_after`` calls of one client.
 
     Args:
-        reactor: The reactor for the timers.
+        scheduler: The scheduler for the timers.
         deliver: Called with each message when its delay is over.
     """
 
-    __slots__ = ("_calls", "_deliver", "_prune_at", "_reactor")
+    __slots__ = ("_calls", "_deliver", "_prune_at", "_scheduler")
 
-    def __init__(self, reactor: IReactorTime, deliver: Callable[[Any], None]) -> None:
-        self._reactor = reactor
+    def __init__(self, scheduler: IReactorTime, deliver: Callable[[Any], None]) -> None:
+        self._scheduler = scheduler
         self._deliver = deliver
         self._calls: set[IDelayedCall] | None = None  # None before the first: a set takes 216 bytes
         self._prune_at = _MIN_CALLS_TO_PRUNE
@@ -44,7 +44,7 @@ class DelayedMessages:
                 self._calls.discard(call)
             self._deliver(message)
 
-        call: IDelayedCall = self._reactor.callLater(delay, fire)
+        call: IDelayedCall = self._scheduler.callLater(delay, fire)
         if self._calls is None:
             self._calls = set()
         elif len(self._calls) >= self._prune_at:

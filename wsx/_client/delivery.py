@@ -82,7 +82,7 @@ class _Call:
         callback: The name of the callback.
         argument: The first argument of the callback.
         concluded: Called after the result has taken effect, or None (default).
-        began: The time of the call on the reactor's clock, in seconds; None if there are no
+        began: The time of the call on the scheduler's clock, in seconds; None if there are no
             telemetry observers.
         deferred: The Deferred that the callback returned, or None.
     """
@@ -130,7 +130,7 @@ class Delivery(Generic[S]):
         handler: The handler.
         state: The handler's first state.
         mailbox: The mailbox to deliver from.
-        reactor: The reactor, for calls in a later reactor iteration.
+        scheduler: The scheduler, for calls in a later reactor iteration.
         owner: Carries out the decisions of the callbacks.
 
     Attributes:
@@ -150,8 +150,8 @@ class Delivery(Generic[S]):
         "_mailbox",
         "_owner",
         "_pending",
-        "_reactor",
         "_requests",
+        "_scheduler",
         "_serving",
         "_wakeup",
         "busy",
@@ -166,13 +166,13 @@ class Delivery(Generic[S]):
         handler: Handler[S],
         state: S,
         mailbox: Mailbox,
-        reactor: IReactorTime,
+        scheduler: IReactorTime,
         owner: Owner,
     ) -> None:
         self.handler = handler
         self.state = state
         self._mailbox = mailbox
-        self._reactor = reactor
+        self._scheduler = scheduler
         self._owner = owner
         self.held = False
         self.suspended = False
@@ -208,7 +208,7 @@ class Delivery(Generic[S]):
     def wake(self) -> None:
         """Deliver the items of the mailbox in the next reactor iteration."""
         if self._wakeup is None and not self._blocked:
-            self._wakeup = self._reactor.callLater(0, self._on_wakeup)
+            self._wakeup = self._scheduler.callLater(0, self._on_wakeup)
 
     def _on_wakeup(self) -> None:
         self._wakeup = None
@@ -282,9 +282,9 @@ class Delivery(Generic[S]):
         pending, self._pending = self._pending, None
         if pending is not None and pending.deferred is not None:
             # Not now, because the pending callback itself may have ended the client.
-            self._reactor.callLater(0, pending.deferred.cancel)
+            self._scheduler.callLater(0, pending.deferred.cancel)
         if self._requests:
-            self._reactor.callLater(0, self._serve)
+            self._scheduler.callLater(0, self._serve)
         dropped = self._mailbox.waiting
         self._mailbox.clear()
         return dropped
@@ -519,7 +519,7 @@ class Delivery(Generic[S]):
     ) -> None:
         call = _Call(callback, argument, concluded)
         if telemetry.CALLBACK in telemetry.observers:
-            call.began = self._reactor.seconds()
+            call.began = self._scheduler.seconds()
         try:
             response = getattr(self.handler, callback)(argument, self.state)
         except BaseException as error:
@@ -596,7 +596,7 @@ class Delivery(Generic[S]):
     def _measure(self, call: _Call) -> None:
         """Report the duration of a callback if there were observers when it began."""
         if call.began is not None:
-            self._owner.callback_finished(call.callback, self._reactor.seconds() - call.began)
+            self._owner.callback_finished(call.callback, self._scheduler.seconds() - call.began)
 
     def _fail(self, failure: Failure, callback: str, argument: object) -> None:
         if self._ended:

@@ -21,13 +21,13 @@ class DrainWaiters:
     Cancelled Deferreds are not removed. ``called`` is True for them, so they are skipped later.
 
     Args:
-        reactor: The reactor for timeouts.
+        scheduler: The scheduler for timeouts.
     """
 
-    __slots__ = ("_prune_at", "_reactor", "_timeouts", "_waiting")
+    __slots__ = ("_prune_at", "_scheduler", "_timeouts", "_waiting")
 
-    def __init__(self, reactor: IReactorTime) -> None:
-        self._reactor = reactor
+    def __init__(self, scheduler: IReactorTime) -> None:
+        self._scheduler = scheduler
         self._prune_at = _MIN_WAITERS_TO_PRUNE
         self._waiting: list[Deferred[None]] = []
         self._timeouts: dict[float, _Timeouts] = {}  # By timeout, in seconds.
@@ -46,7 +46,7 @@ class DrainWaiters:
         if timeout is not None:
             timeouts = self._timeouts.get(timeout)
             if timeouts is None:
-                timeouts = self._timeouts[timeout] = _Timeouts(self._reactor, timeout)
+                timeouts = self._timeouts[timeout] = _Timeouts(self._scheduler, timeout)
             timeouts.add(waiter)
         return waiter
 
@@ -80,10 +80,10 @@ class DrainWaiters:
 class _Timeouts:
     """Waiters with the same timeout. Their deadlines are in order, so they share one timer."""
 
-    __slots__ = ("_deadlines", "_reactor", "_timeout", "_timer", "_waiters")
+    __slots__ = ("_deadlines", "_scheduler", "_timeout", "_timer", "_waiters")
 
-    def __init__(self, reactor: IReactorTime, timeout: float) -> None:
-        self._reactor = reactor
+    def __init__(self, scheduler: IReactorTime, timeout: float) -> None:
+        self._scheduler = scheduler
         self._timeout = timeout
         self._waiters: deque[Deferred[None]] = deque()
         self._deadlines: deque[float] = deque()
@@ -91,9 +91,9 @@ class _Timeouts:
 
     def add(self, waiter: Deferred[None]) -> None:
         self._waiters.append(waiter)
-        self._deadlines.append(self._reactor.seconds() + self._timeout)
+        self._deadlines.append(self._scheduler.seconds() + self._timeout)
         if self._timer is None:
-            self._timer = self._reactor.callLater(self._timeout, self._expire)
+            self._timer = self._scheduler.callLater(self._timeout, self._expire)
 
     @property
     def is_active(self) -> bool:
@@ -107,13 +107,13 @@ class _Timeouts:
     def _expire(self) -> None:
         """Fail the waiters whose deadline is over, and restart the timer for the others."""
         self._timer = None
-        now = self._reactor.seconds()
+        now = self._scheduler.seconds()
         expired = []
         while self._waiters and (self._waiters[0].called or self._deadlines[0] <= now):
             self._deadlines.popleft()
             expired.append(self._waiters.popleft())
         if self._waiters:
-            self._timer = self._reactor.callLater(self._deadlines[0] - now, self._expire)
+            self._timer = self._scheduler.callLater(self._deadlines[0] - now, self._expire)
         for waiter in expired:
             if not waiter.called:
                 waiter.errback(SendTimeout(self._timeout))

@@ -19,7 +19,7 @@ class Outage:
 
     Attributes:
         reason: Why the previous connection was lost, or why the first attempt failed.
-        since: The time of that failure on the reactor's clock, in seconds.
+        since: The time of that failure on the scheduler's clock, in seconds.
         failed_attempts: The number of attempts that have failed since then. Default 0.
     """
 
@@ -35,7 +35,7 @@ class History:
     has called ``mark_healthy``.
 
     Args:
-        reactor: The reactor for the time.
+        scheduler: The scheduler for the time.
         stable_after: The time in seconds after which an open connection is healthy.
 
     Attributes:
@@ -50,18 +50,18 @@ class History:
         "_healthy",
         "_opened_at",
         "_outage",
-        "_reactor",
+        "_scheduler",
         "_stable_after",
         "ever_opened",
         "failures",
         "was_open",
     )
 
-    def __init__(self, reactor: IReactorTime, stable_after: float) -> None:
+    def __init__(self, scheduler: IReactorTime, stable_after: float) -> None:
         self.ever_opened = False
         self.was_open = False
         self.failures = 0
-        self._reactor = reactor
+        self._scheduler = scheduler
         self._stable_after = stable_after
         self._attempt_at: float | None = None
         self._opened_at: float | None = None
@@ -83,22 +83,22 @@ class History:
         """The time in seconds since the latest attempt began; ``math.inf`` before the first."""
         if self._attempt_at is None:
             return math.inf
-        return self._reactor.seconds() - self._attempt_at
+        return self._scheduler.seconds() - self._attempt_at
 
     def _is_healthy(self) -> bool:
         if self._opened_at is None:
             return False
-        return self._healthy or self._reactor.seconds() - self._opened_at >= self._stable_after
+        return self._healthy or self._scheduler.seconds() - self._opened_at >= self._stable_after
 
     def attempting(self) -> None:
         """Record that an attempt begins."""
-        self._attempt_at = self._reactor.seconds()
+        self._attempt_at = self._scheduler.seconds()
         self.was_open = False
 
     def opened(self) -> Outage | None:
         """Record that a connection is open, and return the outage that it ended, or None."""
         self.ever_opened = self.was_open = True
-        self._opened_at = self._reactor.seconds()
+        self._opened_at = self._scheduler.seconds()
         self._healthy = False
         outage, self._outage = self._outage, None
         return outage
@@ -126,7 +126,7 @@ class History:
         self.failures = 1 if self._healthy else self.failures + 1
         self._healthy = False
         if self._outage is None:  # The first failure is the reason of the outage.
-            self._outage = Outage(reason, self._reactor.seconds())
+            self._outage = Outage(reason, self._scheduler.seconds())
         if not self.was_open:
             self._outage.failed_attempts += 1
         return Disconnect(reason, self.failures, conn)

@@ -25,7 +25,7 @@ class Keepalive:
     data that was not read.
 
     Args:
-        reactor: The reactor for the timers.
+        scheduler: The scheduler for the timers.
         conn: The Conn, for ``ping_interval``, ``ping_timeout`` and ``data_timeout``.
         ping: Called with the payload of each ping, to send the ping.
         silent: Called once, with a :class:`PingTimeout` or :class:`DataTimeout`.
@@ -45,7 +45,7 @@ class Keepalive:
         "_paused",
         "_pings",
         "_pong_timer",
-        "_reactor",
+        "_scheduler",
         "_send_ping",
         "_sent_at",
         "_silent",
@@ -57,7 +57,7 @@ class Keepalive:
 
     def __init__(
         self,
-        reactor: IReactorTime,
+        scheduler: IReactorTime,
         conn: Conn,
         ping: Callable[[bytes], None],
         silent: Callable[[WsxError], None],
@@ -67,7 +67,7 @@ class Keepalive:
         self.watches_data = conn.data_timeout is not None
         # Printable ASCII: some servers decode the payload of a ping as UTF-8.
         self._token = os.urandom(4).hex().encode("ascii")
-        self._reactor = reactor
+        self._scheduler = scheduler
         self._conn = conn
         self._send_ping = ping
         self._silent = silent
@@ -84,7 +84,7 @@ class Keepalive:
         self._schedule_ping()
         self._note_data()
         if self._conn.data_timeout is not None:
-            self._data_timer = self._reactor.callLater(self._conn.data_timeout, self._check_data)
+            self._data_timer = self._scheduler.callLater(self._conn.data_timeout, self._check_data)
 
     def stop(self) -> None:
         """Cancel all timers."""
@@ -99,7 +99,7 @@ class Keepalive:
             self._note_data()
 
     def _note_data(self) -> None:
-        self._data_at = self._reactor.seconds()
+        self._data_at = self._scheduler.seconds()
 
     def take_pongs(self, batch: Batch) -> list[Pong]:
         """Remove the pongs that answer keepalive pings from a batch, and return them."""
@@ -118,7 +118,7 @@ class Keepalive:
         sent_at = self._sent_at.get(payload)
         if sent_at is None:
             return
-        self.latency = self._reactor.seconds() - sent_at
+        self.latency = self._scheduler.seconds() - sent_at
         # RFC 6455 section 5.5.3: the server may answer only the latest of several pings.
         for older in [ping for ping, at in self._sent_at.items() if at <= sent_at]:
             del self._sent_at[older]
@@ -137,7 +137,7 @@ class Keepalive:
 
     def _schedule_ping(self) -> None:
         if self._conn.ping_interval is not None:
-            self._interval_timer = self._reactor.callLater(self._conn.ping_interval, self._ping)
+            self._interval_timer = self._scheduler.callLater(self._conn.ping_interval, self._ping)
 
     def _ping(self) -> None:
         self._schedule_ping()
@@ -145,7 +145,7 @@ class Keepalive:
         payload = self._token + b"%08x" % self._pings
         if len(self._sent_at) >= _MAX_OUTSTANDING_PINGS:
             self._sent_at.clear()
-        self._sent_at[payload] = self._reactor.seconds()
+        self._sent_at[payload] = self._scheduler.seconds()
         if self._pong_timer is None:
             self._expect_life()
         self._send_ping(payload)
@@ -153,7 +153,7 @@ class Keepalive:
     def _expect_life(self) -> None:
         if self._conn.ping_timeout is not None:
             self.heard = False
-            self._pong_timer = self._reactor.callLater(self._conn.ping_timeout, self._check_life)
+            self._pong_timer = self._scheduler.callLater(self._conn.ping_timeout, self._check_life)
 
     def _check_life(self) -> None:
         self._pong_timer = None
@@ -166,9 +166,9 @@ class Keepalive:
         self._data_timer = None
         timeout = self._conn.data_timeout
         assert timeout is not None
-        remaining = timeout if self._paused else self._data_at + timeout - self._reactor.seconds()
+        remaining = timeout if self._paused else self._data_at + timeout - self._scheduler.seconds()
         if remaining > 0:
-            self._data_timer = self._reactor.callLater(remaining, self._check_data)
+            self._data_timer = self._scheduler.callLater(remaining, self._check_data)
         else:
             self._report(DataTimeout(timeout))
 

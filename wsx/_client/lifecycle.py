@@ -34,6 +34,7 @@ from wsx._client.states import Action, Event, Machine, State
 from wsx._client.termination import Termination
 from wsx._client.tracing import Tracing, parse_options
 from wsx._options import Options
+from wsx._scheduler import scheduler_for
 from wsx._text import describe, expected, shorten
 from wsx._transport.attempt import Attempt
 from wsx._transport.connection import Connection
@@ -107,9 +108,9 @@ class Lifecycle(Generic[S]):
         "_plan",
         "_policy",
         "_promises",
-        "_reactor",
         "_reason",
         "_registered",
+        "_scheduler",
         "_sender",
         "_target",
         "_termination",
@@ -124,25 +125,25 @@ class Lifecycle(Generic[S]):
     def __init__(
         self, client: Any, conn: Conn, handler: Handler[S], state: S, options: Options
     ) -> None:
-        reactor = options.reactor
+        scheduler = scheduler_for(options.reactor)
         self.name = options.name
         self.gave_up = False
         self._client = client
         self._options = options
-        self._reactor = reactor
+        self._scheduler = scheduler
         self._target = conn  # The Conn of the next attempt.
         self._conn = conn  # The same, or a copy with the server's response.
         self._machine = Machine()
         self.mailbox = Mailbox(options.mailbox_limit)
-        self.delivery = Delivery(handler, state, self.mailbox, reactor, self)
-        self.history = History(reactor, options.stable_after)
-        self.reporter = Reporter(client, conn, reactor)
+        self.delivery = Delivery(handler, state, self.mailbox, scheduler, self)
+        self.history = History(scheduler, options.stable_after)
+        self.reporter = Reporter(client, conn, options.reactor)
         self._policy = ReconnectPolicy(options.reconnect)
         self._plan: tuple[Disconnect, Plan] | None = None  # for the last loss, once asked for
-        self._sender = Sender(reactor, self.reporter, self._replies_wait)
-        self._delayed = DelayedMessages(reactor, self._deliver_delayed)
+        self._sender = Sender(scheduler, self.reporter, self._replies_wait)
+        self._delayed = DelayedMessages(scheduler, self._deliver_delayed)
         self._termination = Termination(
-            reactor, self.reporter.terminate_timed_out, self._terminate_returned
+            scheduler, self.reporter.terminate_timed_out, self._terminate_returned
         )
         # The current attempt or connection:
         self._attempt: Attempt | None = None
@@ -336,12 +337,12 @@ class Lifecycle(Generic[S]):
         self._conn = conn
         self._reason = None
         self._connect_handled = False
-        keepalive = Keepalive(self._reactor, conn, self._sender.ping, self._server_is_silent)
+        keepalive = Keepalive(self._scheduler, conn, self._sender.ping, self._server_is_silent)
         self._open = OpenConnection(connection, keepalive)
         self._sender.opened(connection)
         keepalive.start()
         again = self.history.ever_opened
-        self.reporter.connected(conn, again, self.history.opened(), self._reactor.seconds())
+        self.reporter.connected(conn, again, self.history.opened(), self._scheduler.seconds())
         self._handle(Event.OPENED)
 
     def failed(self, error: WsxError) -> None:
@@ -564,7 +565,7 @@ class Lifecycle(Generic[S]):
     def _connect(self) -> None:
         again = self.history.retrying
         self.history.attempting()
-        attempt = self._attempt = Attempt(self._target, self._reactor, self)
+        attempt = self._attempt = Attempt(self._target, self._options.reactor, self)
         self.reporter.connecting(again)
         if self._attempt is attempt:  # A telemetry observer may have stopped the client.
             attempt.start()
@@ -599,14 +600,14 @@ class Lifecycle(Generic[S]):
         timeout = self._conn.close_timeout
         if isinstance(self._reason, DataTimeout):
             timeout = min(timeout, _SILENT_CLOSE_TIMEOUT)
-        self._close_timer = self._reactor.callLater(timeout, self._close_timed_out)
+        self._close_timer = self._scheduler.callLater(timeout, self._close_timed_out)
 
     def _abort_tcp(self) -> None:
         if self._open is not None:
             self._open.connection.abort()
 
     def _start_delay(self) -> None:
-        self._delay_timer = self._reactor.callLater(self._delay, self._delay_over)
+        self._delay_timer = self._scheduler.callLater(self._delay, self._delay_over)
 
     def _cancel_delay(self) -> None:
         if self._delay_timer is not None:
@@ -623,9 +624,9 @@ class Lifecycle(Generic[S]):
 
     def _call_terminate(self) -> None:
         if self._initialised:
-            self._reactor.callLater(0, self._terminate)
+            self._scheduler.callLater(0, self._terminate)
         elif self._abandoned:  # The TCP connection ends in the next reactor iteration.
-            self._reactor.callLater(0, self._handle, Event.TERMINATE_RETURNED)
+            self._scheduler.callLater(0, self._handle, Event.TERMINATE_RETURNED)
         else:
             self._handle(Event.TERMINATE_RETURNED)
 

@@ -130,7 +130,7 @@ class Reporter:
             conn: The Conn with the server's response.
             again: Whether the client had a connection before.
             outage: The outage that the connection ended, or None.
-            now: The time on the reactor's clock, in seconds.
+            now: The time on the scheduler's clock, in seconds.
         """
         self.conn = conn
         self._reported = _NOT_REPORTED

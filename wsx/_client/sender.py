@@ -25,7 +25,7 @@ class Sender:
     """Pass frames to the open connection, and wait for its write buffer to drain.
 
     Args:
-        reactor: The reactor for timeouts.
+        scheduler: The scheduler for timeouts.
         reporter: Notified of each frame.
         replies_wait: Called with the size in bytes of replies to received frames that wait for a
             full write buffer, so that no more of them are made, and with 0 once it has drained.
@@ -42,11 +42,11 @@ class Sender:
     )
 
     def __init__(
-        self, reactor: IReactorTime, reporter: Reporter, replies_wait: Callable[[int], None]
+        self, scheduler: IReactorTime, reporter: Reporter, replies_wait: Callable[[int], None]
     ) -> None:
         self._reporter = reporter
         self._replies_wait = replies_wait
-        self._drain = DrainWaiters(reactor)
+        self._drain = DrainWaiters(scheduler)
         self._connection: Connection | None = None
         self._late_pong: list[Any] = []  # sent once the write buffer has drained
         self._replied = False  # to a received frame, since the last flush

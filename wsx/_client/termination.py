@@ -14,20 +14,28 @@ class Termination:
     """The call of ``terminate`` when a client ends.
 
     Args:
-        reactor: The reactor for the time limit.
+        scheduler: The scheduler for the time limit.
         timed_out: Called with the elapsed time in seconds if ``terminate`` exceeds the limit.
         finished: Called once with the reason with which the client ends.
     """
 
-    __slots__ = ("_began", "_finished", "_hurried", "_pending", "_reactor", "_timed_out", "_timer")
+    __slots__ = (
+        "_began",
+        "_finished",
+        "_hurried",
+        "_pending",
+        "_scheduler",
+        "_timed_out",
+        "_timer",
+    )
 
     def __init__(
         self,
-        reactor: IReactorTime,
+        scheduler: IReactorTime,
         timed_out: Callable[[float], None],
         finished: Callable[[object], None],
     ) -> None:
-        self._reactor = reactor
+        self._scheduler = scheduler
         self._timed_out = timed_out
         self._finished = finished
         self._hurried = False
@@ -45,11 +53,11 @@ class Termination:
             reason: The reason so far. The client ends with it if ``terminate`` exceeds the limit.
             limit: The time limit in seconds.
         """
-        self._began = self._reactor.seconds()
+        self._began = self._scheduler.seconds()
         returned = terminate(reason)
         self._pending = (returned, reason)
         seconds = 0.0 if self._hurried else limit  # terminate itself may have called hurry().
-        self._timer = self._reactor.callLater(seconds, self._expire)
+        self._timer = self._scheduler.callLater(seconds, self._expire)
         returned.addCallback(self._returned)
 
     def hurry(self) -> None:
@@ -66,7 +74,7 @@ class Termination:
         """End the client even if ``terminate`` ignores its cancellation."""
         assert self._pending is not None
         returned, reason = self._pending
-        self._timed_out(self._reactor.seconds() - self._began)
+        self._timed_out(self._scheduler.seconds() - self._began)
         self._pending = None
         returned.cancel()
         self._finish(reason)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -84,12 +85,14 @@ class Child:
         self._start_finished: Waiters[None] = Waiters()
         self._stopping: Running | None = None
 
-    async def start(self, call_start: Callable[[], Deferred[Any]], reactor: Any) -> Running:
+    async def start(
+        self, call_start: Callable[[], Deferred[Any]], scheduler: IReactorTime
+    ) -> Running:
         """Start the child.
 
         Args:
             call_start: Calls the ``start`` function of the specification.
-            reactor: The reactor for the ``shutdown`` limit, if the child is stopped meanwhile.
+            scheduler: The scheduler for the ``shutdown`` limit, if the child is stopped meanwhile.
 
         Returns:
             The client or supervisor.
@@ -104,7 +107,7 @@ class Child:
         try:
             self._starting = _cancellable(call_start)
             if not self.should_run:  # The start function itself has requested a stop.
-                self.cancel_start(reactor)
+                self.cancel_start(scheduler)
             running = self.announced = _checked(await self._starting)
             if not self.should_run:
                 raise ChildError(self.spec.id, "stopped during its start")
@@ -113,7 +116,7 @@ class Child:
         except Exception:
             if self.announced is not None:
                 self.start_error_was_logged = self.announced.terminated().called
-                await _stop_within(self.announced, self.spec.shutdown, reactor)
+                await _stop_within(self.announced, self.spec.shutdown, scheduler)
             raise
         finally:
             self.is_starting = False
@@ -131,39 +134,39 @@ class Child:
         """Whether the child is a client that was linked, and so cannot be started again."""
         return self.spec.start is _refuse_start
 
-    def cancel_start(self, reactor: Any) -> None:
+    def cancel_start(self, scheduler: IReactorTime) -> None:
         """Stop the client or supervisor that is being started.
 
         If none has been announced, cancel the Deferred of the start function.
 
         Args:
-            reactor: The reactor for the ``shutdown`` limit.
+            scheduler: The scheduler for the ``shutdown`` limit.
         """
         self.should_run = False
         if self.announced is None:
             self._cancel_starting()
         else:
-            stopping = _stop_within(self.announced, self.spec.shutdown, reactor)
+            stopping = _stop_within(self.announced, self.spec.shutdown, scheduler)
             Deferred.fromCoroutine(stopping).addBoth(self._cancel_starting)
 
     def _cancel_starting(self, _: object = None) -> None:
         if self._starting is not None:
             self._starting.cancel()
 
-    async def stop(self, reactor: Any) -> None:
+    async def stop(self, scheduler: IReactorTime) -> None:
         """Stop the child within its ``shutdown``, in any state.
 
         Args:
-            reactor: The reactor for the ``shutdown`` limit.
+            scheduler: The scheduler for the ``shutdown`` limit.
         """
         self.should_run = self.in_group_restart = False
         if self.is_starting:
             finished = self._start_finished.add()  # First: cancelling may finish the start at once.
-            self.cancel_start(reactor)
+            self.cancel_start(scheduler)
             await finished
         if self.running is not None:
             self._stopping, self.running = self.running, None
-            await _stop_within(self._stopping, self.spec.shutdown, reactor)
+            await _stop_within(self._stopping, self.spec.shutdown, scheduler)
             self._stopping = None
 
     def abort(self) -> None:
@@ -226,12 +229,12 @@ def _checked(running: Any) -> Running:
     return running  # type: ignore[no-any-return]
 
 
-async def _stop_within(running: Running, seconds: float, reactor: Any) -> None:
+async def _stop_within(running: Running, seconds: float, scheduler: IReactorTime) -> None:
     """Stop a client or supervisor, and abort it if it has not stopped after ``seconds``."""
     stopped = maybeDeferred(running.stop)
     limit = None
     if seconds < math.inf and not stopped.called:
-        limit = reactor.callLater(seconds, running.abort)
+        limit = scheduler.callLater(seconds, running.abort)
     try:
         await stopped
     except Exception:

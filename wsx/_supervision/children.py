@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from wsx._scheduler import Scheduler, scheduler_for
 from wsx._supervision.child import Child, Running, linked_spec
 from wsx.child import ChildSpec
 from wsx.errors import ChildError
@@ -37,6 +38,7 @@ class Children:
         self.end_reasons: dict[Any, object] = {}
         self._parent = parent
         self._on_end = on_end
+        self._scheduler: Scheduler | None = None
         self._by_id: dict[Any, Child] = {}
         self._in_start: Child | None = None  # The child whose start function is running.
 
@@ -47,13 +49,15 @@ class Children:
         return self._by_id.get(child.spec.id) is child
 
     @property
-    def reactor(self) -> Any:
-        """The reactor for the time; the global reactor if no other is known."""
-        if self.given_reactor is None:
-            from twisted.internet import reactor
+    def scheduler(self) -> Scheduler:
+        """The scheduler for the time; that of the global reactor if no other is known."""
+        if self._scheduler is None:
+            if self.given_reactor is None:
+                from twisted.internet import reactor
 
-            self.given_reactor = reactor
-        return self.given_reactor
+                self.given_reactor = reactor
+            self._scheduler = scheduler_for(self.given_reactor)
+        return self._scheduler
 
     # Adding and removing
 
@@ -94,7 +98,7 @@ class Children:
             Exception: As for :meth:`Child.start`.
         """
         self.end_reasons.pop(child.spec.id, None)
-        running = await child.start(lambda: self._call_start(child), self.reactor)
+        running = await child.start(lambda: self._call_start(child), self.scheduler)
         linked = self.get(running)
         if linked is not None and linked.is_linked:
             # The client was linked after the start function had returned, so it became a temporary
@@ -139,7 +143,7 @@ class Children:
 
     async def stop(self, child: Child) -> None:
         """Stop a child in any state, and remove the child if it is temporary."""
-        await child.stop(self.reactor)
+        await child.stop(self.scheduler)
         if child.spec.restart == "temporary":
             self.remove(child)
 
@@ -152,7 +156,7 @@ class Children:
         """Stop the children that are being started."""
         for child in children:
             if child.is_starting:
-                child.cancel_start(self.reactor)
+                child.cancel_start(self.scheduler)
 
     # Looking up
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -20,23 +19,23 @@ class PendingRestart:
         children: The children that still wait, in the order in which they are started.
         causes: The children among these that ended by themselves. The others are siblings that were
             stopped.
-        reactor: The reactor for the delay.
+        scheduler: The scheduler for the delay.
         timer: The timer of the delay, or None before it is started.
     """
 
-    __slots__ = ("causes", "children", "reactor", "timer")
+    __slots__ = ("causes", "children", "scheduler", "timer")
 
-    def __init__(self, children: list[Child], causes: set[Child], reactor: IReactorTime) -> None:
+    def __init__(self, children: list[Child], causes: set[Child], scheduler: IReactorTime) -> None:
         self.children = children
         self.causes = causes
-        self.reactor = reactor
+        self.scheduler = scheduler
         self.timer: IDelayedCall | None = None
 
     def seconds_left(self) -> float:
         """Return the remaining delay in seconds."""
         if self.timer is None or not self.timer.active():
             return 0.0
-        return max(0.0, self.timer.getTime() - self.reactor.seconds())
+        return max(0.0, self.timer.getTime() - self.scheduler.seconds())
 
     def cancel(self) -> None:
         """Cancel the timer, unless it has fired."""
@@ -63,29 +62,31 @@ class PendingRestarts:
     def __contains__(self, child: Child) -> bool:
         return child in self._by_child
 
-    def add(self, children: list[Child], causes: set[Child], delay: float, reactor: Any) -> None:
+    def add(
+        self, children: list[Child], causes: set[Child], delay: float, scheduler: IReactorTime
+    ) -> None:
         """Add a restart.
 
         Args:
             children: The children to start, in this order.
             causes: The children among these that ended by themselves.
             delay: The delay in seconds.
-            reactor: The reactor for the time.
+            scheduler: The scheduler for the time.
         """
-        restart = PendingRestart(list(children), set(causes), reactor)
+        restart = PendingRestart(list(children), set(causes), scheduler)
         for child in restart.children:
             self.discard(child)
             self._by_child[child] = restart
         for child in causes:
-            self._intensity.pause(child, reactor.seconds())
-        restart.timer = reactor.callLater(delay, self._due, restart)
+            self._intensity.pause(child, scheduler.seconds())
+        restart.timer = scheduler.callLater(delay, self._due, restart)
 
     def discard(self, child: Child) -> None:
         """Remove a child from its restart. A restart without children is cancelled."""
         restart = self._by_child.pop(child, None)
         if restart is None:
             return
-        self._intensity.resume(child, restart.reactor.seconds())
+        self._intensity.resume(child, restart.scheduler.seconds())
         restart.children.remove(child)
         restart.causes.discard(child)
         if not restart.children:
@@ -122,5 +123,5 @@ class PendingRestarts:
 
     def _due(self, restart: PendingRestart) -> None:
         for child in restart.causes:
-            self._intensity.resume(child, restart.reactor.seconds())
+            self._intensity.resume(child, restart.scheduler.seconds())
         self._on_due(restart)

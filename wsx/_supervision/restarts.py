@@ -70,7 +70,7 @@ class Restarts:
             child: A child that has ended, or could not be started.
             reason: The reason of the end, or the exception of the start.
         """
-        restarts = self._intensity.add(child, self._children.reactor.seconds())
+        restarts = self._intensity.add(child, self._children.scheduler.seconds())
         if self._intensity.is_exceeded:
             self._log.too_many_restarts(self._intensity)
             self._give_up(self._intensity.error(reason))
@@ -127,7 +127,7 @@ class Restarts:
     def _schedule(self, children: list[Child], causes: set[Child], delay: float) -> None:
         for child in children:
             child.should_run = True
-        self._pending.add(children, causes, delay, self._children.reactor)
+        self._pending.add(children, causes, delay, self._children.scheduler)
 
     def _is_due(self, restart: PendingRestart) -> None:
         if len(restart.children) == 1 and self._strategy == "one_for_one":

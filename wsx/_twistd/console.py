@@ -13,6 +13,7 @@ from twisted.logger import ILogObserver, textFileLogObserver
 from twisted.protocols.basic import LineReceiver
 from zope.interface import implementer
 
+from wsx._scheduler import scheduler_for
 from wsx.conn import Conn
 from wsx.errors import InvalidFrameError, NotConnectedError, WsxError
 from wsx.frames import Binary, Text
@@ -214,7 +215,8 @@ class Console(Handler[Any], restart="temporary"):
             self._quiet_timer.reset(_QUIET_SECONDS)
         else:
             close = self.client.close
-            self._quiet_timer = self.client.reactor.callLater(_QUIET_SECONDS, close)
+            scheduler = scheduler_for(self.client.reactor)
+            self._quiet_timer = scheduler.callLater(_QUIET_SECONDS, close)
 
 
 def _explain_keys() -> None:

@@ -46,7 +46,7 @@ LAYERS: dict[str, frozenset[str]] = {
         }
     ),
     "wire": frozenset({"_wire", "_compiled"}),
-    "mechanisms": frozenset({"telemetry"}),
+    "mechanisms": frozenset({"telemetry", "_scheduler", "_wall_clock"}),
     "transport": frozenset({"_transport"}),
     "client internals": frozenset(
         {

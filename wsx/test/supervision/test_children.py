@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from wsx._scheduler import scheduler_for
 from wsx._supervision.child import Child
 from wsx._supervision.children import Children
 from wsx.errors import ChildError
@@ -140,14 +141,14 @@ class ListTests(ChildrenCase):
             self.children.counts(), {"specs": 4, "active": 1, "supervisors": 1, "workers": 3}
         )
 
-    def test_reactor(self) -> None:
-        """The reactor is the given one, or else that of the first child that has one."""
+    def test_scheduler(self) -> None:
+        """The reactor for the time is the given one, or else that of the first child with one."""
         self.children.add(make_spec("d", reactor=Clock()))
-        self.assertIs(self.children.reactor, self.clock)
+        self.assertIs(self.children.scheduler, scheduler_for(self.clock))
         children = Children(PARENT, lambda child, reason: None, None)
         for id, reactor in (("a", None), ("b", self.clock), ("c", Clock())):
             children.add(make_spec(id, reactor=reactor))
-        self.assertIs(children.reactor, self.clock)
+        self.assertIs(children.scheduler, scheduler_for(self.clock))
 
 
 class StartTests(ChildrenCase):
