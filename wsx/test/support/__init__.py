@@ -10,6 +10,7 @@ Import what most tests need from this package, and the rest from its modules:
 - ``sockets``: servers and clients on real loopback sockets.
 - ``tls``: TLS in memory.
 - ``options``: the options of a ``Conn`` and their defaults.
+- ``forms``, ``readers``: the decoder in both forms, and the decoders of other libraries.
 - ``clients``, ``ends``, ``connections``, ``decoding``, ``delivery``, ``streams``, ``system``,
   ``telemetry``: clients and parts of them.
 - ``children``, ``services``, ``supervision``: services and supervisors.
