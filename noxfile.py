@@ -1,8 +1,8 @@
 """The checks of this project: ``nox -l`` lists them, ``nox -s NAME`` runs one.
 
 ``nox`` alone runs the sessions marked with an asterisk in that list. ``.ci/run`` runs the README's
-test command and then all sessions except ``tests``, ``latest`` and ``benchmarks``. Each session has
-its own virtual environment in ``.nox``; later runs use it again.
+test command and then the sessions that it lists. Each session has its own virtual environment in
+``.nox``; later runs use it again.
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nox
+from nox.command import CommandFailed
 
 nox.options.sessions = ["lint", "types", "docs", "tests"]
 nox.options.reuse_venv = "yes"
@@ -59,10 +60,7 @@ def latest(session: nox.Session) -> None:
 @nox.session
 def compiled(session: nox.Session) -> None:
     """Run the tests with compiled modules; check that wsx installs without a compiler, too."""
-    compiler = os.environ.get("CC", "cc").split()[0]
-    header = Path(sysconfig.get_path("include"), "Python.h")
-    if shutil.which(compiler) is None or not header.exists():
-        session.skip("the compiled form needs a C compiler and the header files of Python")
+    require_compiler(session)
     with TemporaryDirectory() as folder:
         copy = copy_checkout(folder)
         session.install(f"{copy}[test]", "setuptools", "cython")
@@ -82,6 +80,22 @@ def compiled(session: nox.Session) -> None:
             session.run("trial", "--reporter=text", "--reactor=uvloop", "wsx.test.test_loopback")
 
 
+def require_compiler(session: nox.Session) -> None:
+    """Skip the session if extensions cannot be compiled here."""
+    compiler = os.environ.get("CC", "cc").split()[0]
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if shutil.which(compiler) is None or not header.exists():
+        session.skip("the compiled form needs a C compiler and the header files of Python")
+
+
+def install_compiled(session: nox.Session) -> None:
+    """Install wsx with compiled modules. Run it with ``python -P``, not from the checkout."""
+    require_compiler(session)
+    with TemporaryDirectory() as folder:
+        session.install(f"{copy_checkout(folder)}[test]")
+    check_form(session, "compiled")
+
+
 def copy_checkout(folder: str) -> Path:
     """Copy the checkout to a folder without what was built in it, and return the copy's path."""
     built = (".git", ".*_cache", ".nox", ".venv*", "build", "*.egg-info", "*.so", "_trial_temp*")
@@ -94,6 +108,41 @@ def check_form(session: nox.Session, form: str, **env: str) -> None:
         output = str(session.run("twistd", "wsx", "--version", silent=True, env=env))
     if form not in output:
         session.error(f"twistd wsx --version: expected the {form} form, got {output!r}")
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Run all cases of the Autobahn|Testsuite, compiled and pure (11 minutes each)."""
+    install_compiled(session)
+    wstest = find_wstest(session)
+    run_conformance(session, wstest, *session.posargs)
+    run_conformance(session, wstest, *session.posargs, WSX_PURE="1")
+
+
+@nox.session(name="conformance-quick")
+def conformance_quick(session: nox.Session) -> None:
+    """Run 361 of the 517 cases of the Autobahn|Testsuite, if it can be installed here."""
+    install_compiled(session)
+    try:
+        wstest = find_wstest(session)
+    except CommandFailed:
+        session.skip("SKIPPED: the Autobahn|Testsuite cannot be installed here (see above)")
+    run_conformance(session, wstest, "--quick", *session.posargs)
+
+
+def run_conformance(session: nox.Session, wstest: str, *options: str, **env: str) -> None:
+    command = ("python", "-P", "-m", "wsx.test.conformance", "--wstest", wstest)
+    session.run(*command, *options, env=env)
+
+
+def find_wstest(session: nox.Session) -> str:
+    """Return the command that starts the suite; install the suite unless $WSX_WSTEST names it."""
+    if "WSX_WSTEST" in os.environ:
+        return os.environ["WSX_WSTEST"]
+    folder = ROOT / ".nox" / "wstest"
+    if not (folder / "wstest").exists():
+        session.run(".ci/install-wstest", str(folder), external=True)
+    return str(folder / "wstest")
 
 
 @nox.session

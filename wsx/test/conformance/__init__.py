@@ -1,0 +1,1 @@
+"""Run wsx through the Autobahn|Testsuite: ``python -m wsx.test.conformance --wstest COMMAND``."""
