@@ -157,7 +157,7 @@ def retry_after(reason: object, now: float | None = None) -> float:
         return 0.0
     for name, value in reason.headers:
         if name.lower() == "retry-after":
-            seconds = _parse_retry_after(value.strip(), time.time() if now is None else now)
+            seconds = _parse_retry_after(value.strip(" \t"), time.time() if now is None else now)
             return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
     return 0.0
 

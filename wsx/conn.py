@@ -16,9 +16,9 @@ from wsx._redaction import HIDDEN, redact_header
 from wsx._text import expected, expected_type
 from wsx._url import ParsedURL, parse_proxy, parse_url
 
-__all__ = ["CONN_OPTIONS", "Conn", "Headers", "ParsedURL", "parse_proxy"]
+__all__ = ["CONN_OPTIONS", "TOKEN", "Conn", "Headers", "ParsedURL", "parse_proxy"]
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _UNSAFE_IN_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
 _OWN_HEADERS: Final = {
     "connection",
@@ -300,7 +300,7 @@ def _check_header(name: str | bytes, value: str | bytes) -> tuple[str, str]:
 
 
 def _check_header_name(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
+    if not TOKEN.fullmatch(name):
         shown = re.split(r"[:\s]", name, maxsplit=1)[0]  # The rest may be a secret value.
         cut = ' followed by ":" or white space' if shown != name else ""
         wrong = expected("extra_headers", "names without separators (RFC 9110 section 5.1)", shown)
@@ -326,7 +326,7 @@ def _check_subprotocols(subprotocols: Any) -> tuple[str, ...]:
         raise ValueError(expected("subprotocols", "a list of str", subprotocols))
     for name in offered:
         # RFC 6455 section 4.1, item 10.
-        valid = isinstance(name, str) and _TOKEN.fullmatch(name)
+        valid = isinstance(name, str) and TOKEN.fullmatch(name)
         require(valid, "subprotocols", "names without spaces and separators", name)
         require(offered.count(name) == 1, "subprotocols", "each name once", offered)
     return tuple(offered)

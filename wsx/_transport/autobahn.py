@@ -8,6 +8,7 @@ rest of the read for every frame.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from autobahn.websocket.compress import (
@@ -18,12 +19,15 @@ from autobahn.websocket.compress import (
 )
 from autobahn.websocket.xormasker import create_xor_masker
 
+from wsx._text import expected
 from wsx._wire.encoder import masks
 from wsx._wire.inflater import Inflater
 
 __all__ = ["DEFLATE", "Deflate", "install_native_masker", "offer_deflate"]
 
 DEFLATE: Final = "permessage-deflate"  # RFC 7692 section 7
+_SERVER_BITS: Final = "server_max_window_bits"
+_WINDOW_BITS: Final = re.compile("8|9|1[0-5]")  # RFC 7692 section 7.1.2
 
 
 def offer_deflate() -> str:
@@ -42,8 +46,9 @@ class Deflate:
     """
 
     def __init__(self, parameters: dict[str, list[Any]]) -> None:
+        _check_window_bits(parameters)
         try:
-            response = PerMessageDeflateResponse.parse(parameters)
+            response = PerMessageDeflateResponse.parse(_with_larger_window(parameters))
             accept = PerMessageDeflateResponseAccept(response)
             self._codec = PerMessageDeflate.create_from_response_accept(False, accept)
         except Exception as error:  # Autobahn raises instances of Exception itself here.
@@ -60,6 +65,26 @@ class Deflate:
         return Inflater(
             self._codec.server_max_window_bits, not self._codec.server_no_context_takeover
         )
+
+
+def _check_window_bits(parameters: dict[str, list[Any]]) -> None:
+    """Check the sizes of the LZ77 windows, for which Autobahn accepts more than RFC 7692."""
+    for name in (_SERVER_BITS, "client_max_window_bits"):
+        for value in parameters.get(name, ()):
+            if value is True or not _WINDOW_BITS.fullmatch(value):
+                raise ValueError(expected(name, "8 to 15", "nothing" if value is True else value))
+
+
+def _with_larger_window(parameters: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return parameters with which messages for a window of 2**8 bytes can be inflated.
+
+    Autobahn does not accept ``server_max_window_bits=8``. A larger window inflates the same
+    messages, and zlib does not compress with a window of 2**8 bytes. The same replacement for
+    ``client_max_window_bits`` would be wrong, because the server's window may be the smaller one.
+    """
+    if parameters.get(_SERVER_BITS) != ["8"]:
+        return parameters
+    return parameters | {_SERVER_BITS: ["9"]}
 
 
 def install_native_masker() -> None:

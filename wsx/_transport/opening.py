@@ -107,7 +107,10 @@ class OpeningHandshake:
         header = ", ".join(response.values("sec-websocket-extensions"))
         if not header:
             return (), None
-        extensions = handshake.parse_extensions(header)
+        try:
+            extensions = handshake.parse_extensions(header)
+        except ValueError as error:
+            raise self._error(f"Sec-WebSocket-Extensions header: {error}", header) from None
         if [name for name, _ in extensions] != [DEFLATE] or not self._conn.compression:
             raise self._error("the server accepted an extension that was not offered", header)
         try:

@@ -44,6 +44,8 @@ _PEM_CERTIFICATE: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
 )
 
+_SERVER_NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,253}")  # RFC 1035 section 2.3.4
+
 # OpenSSL's X509_V_ERR_* codes; see its manual page X509_STORE_CTX_get_error(3).
 _CERTIFICATE_PROBLEMS: Final = {
     9: "the server's certificate is not valid yet",
@@ -82,6 +84,7 @@ def tls_creator(conn: Conn) -> IOpenSSLClientConnectionCreator:
     if not isinstance(options, Mapping):
         return options  # type: ignore[no-any-return]
     hostname = options.get("server_name") or conn.parsed.host.partition("%")[0]
+    hostname = hostname.removesuffix(".")  # A certificate and SNI have the name without it.
     alpn = [_as_bytes(name) for name in options.get("alpn", ())]
     extra = _client_certificate(options)
     if options.get("minimum_version") == "TLSv1.3":
@@ -113,17 +116,16 @@ class _Creator:
         self, options: CertificateOptions, hostname: str, alpn: list[bytes], *, verifies: bool
     ) -> None:
         self._context = options.getContext()
-        self._alpn = alpn
+        if alpn:
+            self._context.set_alpn_protos(alpn)
         self._server_name: bytes | None = None
         self._identity = _identity_of(hostname) if verifies else None
         if not (isIPAddress(hostname) or isIPv6Address(hostname)):
             # RFC 6066 section 3: an address is not a server name.
-            self._server_name = _to_ascii(hostname).encode("ascii")
+            self._server_name = _server_name(hostname)
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> Connection:
         connection = Connection(self._context, None)
-        if self._alpn:
-            connection.set_alpn_protos(self._alpn)
         if self._server_name is not None:
             connection.set_tlsext_host_name(self._server_name)
         if self._identity is not None:
@@ -160,6 +162,14 @@ def _identity_of(hostname: str) -> DNS_ID | IPAddress_ID:
         return DNS_ID(_to_ascii(hostname))
     except ValueError:
         raise ValueError(_wrong_name(hostname)) from None
+
+
+def _server_name(hostname: str) -> bytes:
+    """Return the server name for SNI. OpenSSL would raise later, or send no name."""
+    name = _to_ascii(hostname)
+    if not _SERVER_NAME.fullmatch(name):
+        raise ValueError(_wrong_name(hostname))
+    return name.encode("ascii")
 
 
 def _wrong_name(hostname: str) -> str:

@@ -18,7 +18,7 @@ from wsx._redaction import HIDDEN, redact_url
 from wsx._text import expected
 from wsx._twistd.invalid import InvalidValue, alternatives, reason_of
 from wsx.child import RESTARTS
-from wsx.conn import Conn
+from wsx.conn import TOKEN, Conn
 
 __all__ = [
     "READERS",
@@ -30,7 +30,6 @@ __all__ = [
 
 _ANY_URL: Final = "ws://localhost/"
 _HEADER: Final = '"Name: value"'
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 # The first word is shown only if it has no digits, because "--header $TOKEN" passes the secret
 # itself.
 _FIRST_WORD: Final = re.compile(r"[A-Za-z-]+(?![^\s:=])")
@@ -117,7 +116,7 @@ def _read_header(text: str) -> tuple[str, str]:
 def _redact_header(text: str) -> str:
     """Return a header without its value, or the first word of a text that is not a header."""
     name, colon, _ = text.partition(":")
-    if colon and _TOKEN.fullmatch(name.strip()):
+    if colon and TOKEN.fullmatch(name.strip()):
         return f"{name.strip()}: ..."
     match = _FIRST_WORD.match(text)
     first = "" if match is None else match[0]

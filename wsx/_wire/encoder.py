@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from struct import Struct
-from typing import Final
+from typing import Final, NoReturn
 
 from wsx.frames import Frame, wire_payload
 
@@ -85,6 +85,10 @@ class MaskSource:
         """Drop the stored keys. A forked process must not use the keys of its parent process."""
         self._pool = b""
         self._next = 0
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        # A copy would use the same masking keys again.
+        raise TypeError("a MaskSource cannot be pickled or copied: its masking keys are secret")
 
 
 masks: Final = MaskSource()

@@ -8,16 +8,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 from typing import Final
 
 from wsx._text import expected
 from wsx._wire.http import Response, basic_credentials, format_request
-from wsx.conn import Conn
+from wsx.conn import TOKEN, Conn
 from wsx.errors import HandshakeError
 
 __all__ = ["accept_value", "format_opening_request", "make_key", "parse_extensions", "validate"]
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+_QUOTED: Final = re.compile('".*"', re.DOTALL)
 
 Extension = tuple[str, dict[str, list[str | bool]]]
 
@@ -102,6 +104,10 @@ def validate(response: Response, conn: Conn, key: str) -> str | None:
     chosen = response.values("sec-websocket-protocol")
     if len(chosen) > 1 or (chosen and chosen[0] not in conn.subprotocols):
         raise error("Sec-WebSocket-Protocol", "a subprotocol that was offered", may_show=False)
+    for name in ("Content-Length", "Transfer-Encoding"):
+        # RFC 9110 section 8.6 and RFC 9112 section 6.1 forbid these headers in a 1xx response.
+        if response.values(name.lower()):
+            raise error(name, "no such header in a response with status 101", may_show=True)
     return chosen[0] if chosen else None
 
 
@@ -111,11 +117,15 @@ def parse_extensions(header: str) -> list[Extension]:
     Returns:
         A pair of the name and the parameters for each extension. Each parameter has a list of
         values, because it may be repeated. The value of a parameter without ``=`` is True.
+
+    Raises:
+        ValueError: A name or value is not a token.
     """
     extensions: list[Extension] = []
     for element in header.split(","):
         name, *parameters = [part.strip(" \t") for part in element.split(";")]
-        if name:
+        if name or parameters:
+            _check_token(name)
             extensions.append((name.lower(), _parse_parameters(parameters)))
     return extensions
 
@@ -123,7 +133,16 @@ def parse_extensions(header: str) -> list[Extension]:
 def _parse_parameters(parameters: list[str]) -> dict[str, list[str | bool]]:
     parsed: dict[str, list[str | bool]] = {}
     for parameter in parameters:
-        name, equals, value = parameter.partition("=")
-        shown = value.strip(' \t"') if equals else True
-        parsed.setdefault(name.rstrip(" \t").lower(), []).append(shown)
+        name, equals, value = (part.strip(" \t") for part in parameter.partition("="))
+        _check_token(name)
+        if equals:
+            value = value[1:-1] if _QUOTED.fullmatch(value) else value
+            _check_token(value)
+        parsed.setdefault(name.lower(), []).append(value if equals else True)
     return parsed
+
+
+def _check_token(text: str) -> None:
+    """Check a name or value; RFC 6455 section 9.1 allows only tokens, also between quotes."""
+    if not TOKEN.fullmatch(text):
+        raise ValueError(expected("names and values", "tokens (RFC 9110 section 5.6.2)", text))

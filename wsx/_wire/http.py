@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from wsx.conn import Headers
+from wsx.conn import TOKEN, Headers
 from wsx.errors import RequestError
 
 __all__ = [
@@ -33,7 +33,7 @@ _MAX_END_OF_HEAD: Final = 4  # bytes
 _NO_BODY: Final = frozenset({204, 304})
 # RFC 9110 section 5.6.3. str.strip() would also remove characters that are part of a value.
 _WHITESPACE: Final = " \t"
-_CONTROLS: Final = str.maketrans("\r\0", "  ")  # RFC 9110 section 5.5
+_FORBIDDEN: Final = re.compile("[\\r\\0]")  # RFC 9110 section 5.5; line ends are removed before.
 
 
 def format_request(line: str, headers: Iterable[tuple[str, str]]) -> bytes:
@@ -74,7 +74,8 @@ class Response:
     def elements(self, name: str) -> list[str]:
         """Return the elements of a header that is a list (RFC 9110 section 5.6.1)."""
         parts = ",".join(self.values(name)).split(",")
-        return [part.strip() for part in parts if part.strip()]
+        stripped = (part.strip(_WHITESPACE) for part in parts)
+        return [part for part in stripped if part]
 
     @property
     def is_interim(self) -> bool:
@@ -183,7 +184,9 @@ def parse_head(head: bytes) -> Response:
     Raises:
         NotHTTP: The status line or a header field is malformed.
     """
-    text = head.decode("latin-1").replace("\r\n", "\n").translate(_CONTROLS)
+    text = head.decode("latin-1").replace("\r\n", "\n")
+    if _FORBIDDEN.search(text):
+        raise NotHTTP("the response's head contains NUL, or CR without LF", head)
     status_line, *fields = text.split("\n")
     version, _, rest = status_line.partition(" ")
     code, _, reason = rest.strip(_WHITESPACE).partition(" ")
@@ -194,10 +197,10 @@ def parse_head(head: bytes) -> Response:
         name, colon, value = line.partition(":")
         if line[:1] in (" ", "\t") and headers:  # obsolete line folding, RFC 9112 section 5.2
             headers[-1] = (headers[-1][0], f"{headers[-1][1]} {line.strip(_WHITESPACE)}")
-        elif colon and name and name == name.strip(_WHITESPACE):
+        elif colon and TOKEN.fullmatch(name):  # RFC 9110 section 5.1
             headers.append((name, value.strip(_WHITESPACE)))
         else:
-            raise NotHTTP("a header field has no name", head)
+            raise NotHTTP("a header field has no valid name", head)
     return Response(int(code), reason.strip(_WHITESPACE), tuple(headers), version)
 
 
@@ -282,7 +285,7 @@ class _ChunkReader:
         return bytes(body)
 
     def _begin_chunk(self, line: bytes) -> None:
-        size = line.partition(b";")[0].strip()
+        size = line.partition(b";")[0].strip(b" \t")
         if not re.fullmatch(rb"[0-9A-Fa-f]+", size) or int(size, 16) == 0:
             self.ended = True
         else:

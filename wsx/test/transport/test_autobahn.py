@@ -107,6 +107,10 @@ class DeflateTests(SynchronousTestCase):
             "window too large": "server_max_window_bits=16",
             "window not a number": "server_max_window_bits=x",
             "window empty": "server_max_window_bits=",
+            "window with a zero": "server_max_window_bits=09",
+            "window with a sign": "server_max_window_bits=+9",
+            "window with an underscore": "server_max_window_bits=1_0",
+            "smallest client window": "client_max_window_bits=8",
             "window without a value": "server_max_window_bits",
             "window twice": "server_max_window_bits=10; server_max_window_bits=10",
             "client window without a value": "client_max_window_bits",
@@ -147,6 +151,15 @@ class DeflateTests(SynchronousTestCase):
             self.assertEqual(data, TEXT.encode())
         self.assertEqual(inflater._window_bits, bits)
         self.assertEqual(inflater._keep_context, keep_context)
+
+    def test_smallest_window(self) -> None:
+        """``server_max_window_bits=8`` is accepted, and messages for this window are inflated."""
+        deflate = self.negotiate("server_max_window_bits=8")
+        inflater, deflater = deflate.inflater(), Deflater(bits=9)  # zlib has no smaller window.
+        for _ in range(2):
+            inflater.begin(frames.TEXT)
+            data = inflater.inflate(deflater.compress(TEXT.encode()), None) + inflater.end(None)
+            self.assertEqual(data, TEXT.encode())
 
     def test_inflaters_are_separate(self) -> None:
         """Each call of ``inflater`` returns another one."""

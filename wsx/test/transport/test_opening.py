@@ -175,7 +175,6 @@ class InvalidResponseTests(OpeningCase):
             "another": "x-other",
             "two": f"{DEFLATE}, x-other",
             "twice": f"{DEFLATE}, {DEFLATE}",
-            "no name": "; b",
         }.items()
     )
     def test_extensions(self, name: str, header: str) -> None:
@@ -186,6 +185,16 @@ class InvalidResponseTests(OpeningCase):
             self.response(f"Sec-WebSocket-Extensions: {header}"), "extension that was not offered"
         )
         self.assertEqual(error.response, header)
+
+    def test_malformed_extensions(self) -> None:
+        """[S8] An extension header that is malformed is a HandshakeError that shows the header."""
+        self.begin(compression="deflate")
+        for header in ("; b", f"{DEFLATE};\xa0server_no_context_takeover", f"{DEFLATE}\x0b"):
+            error = self.assert_wrong(
+                self.response(f"Sec-WebSocket-Extensions: {header}"), "Sec-WebSocket-Extensions"
+            )
+            self.assertEqual(error.response, header)
+            self.begin(compression="deflate")
 
     def test_parameters(self) -> None:
         """[S8] Wrong parameters of permessage-deflate are a HandshakeError."""

@@ -212,6 +212,33 @@ class TrustTests(TLSCase):
         self.assert_refuses(ssl_options={"server_name": "other.test"}, **options)
         self.assertEqual(names, [b"example.test", b"example.test", b"other.test"])
 
+    def test_trailing_dot(self) -> None:
+        """The dot at the end of a host name is not sent and not verified."""
+        names: list[bytes | None] = []
+        server = server_options(self.leaf)
+        server.getContext().set_tlsext_servername_callback(
+            lambda connection: names.append(connection.get_servername())
+        )
+        cacerts = self.ca.cert_pem.bytes()
+        self.assert_connects(url="wss://example.test./", cacerts=cacerts, server=server)
+        self.assert_refuses(url="wss://other.test./", cacerts=cacerts, server=server)
+        self.assert_connects(url="wss://example.test./", insecure=True, server=server)
+        self.assertEqual(names, [b"example.test", b"other.test", b"example.test"])
+
+    @each(["a\0b", "a b", "x" * 254, "xn--\xff", "-\xfc.example", "."])
+    def test_malformed_server_name(self, name: str) -> None:
+        """A malformed ``server_name`` is a ValueError before connecting, verified or not."""
+        for insecure in (False, True):
+            options = {"server_name": name}
+            conn = Conn("wss://example.test", insecure=insecure, ssl_options=options)
+            self.assertRaises(ValueError, tls_creator, conn)
+
+    def test_malformed_alpn(self) -> None:
+        """An ALPN name that TLS does not allow is an error before connecting."""
+        for name in ("", "x" * 256):
+            conn = Conn("wss://example.test", ssl_options={"alpn": [name]})
+            self.assertRaises((Error, ValueError), tls_creator, conn)
+
     def test_name_is_sent(self) -> None:
         """The host name is sent to the server (SNI), verified or not; an address is not."""
         names: list[bytes | None] = []

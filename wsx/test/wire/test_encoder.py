@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import os
+import pickle
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +18,7 @@ import wsx
 from wsx._wire.encoder import FIN, RSV1, MaskSource, _mask_bytewise, apply_mask, encode, masks
 from wsx.frames import BINARY, CLOSE, PING, PONG, TEXT
 from wsx.test.support import slow_mask
+from wsx.test.support.each import each
 
 
 class EncodeTests(SynchronousTestCase):
@@ -153,6 +158,12 @@ class MaskSourceTests(SynchronousTestCase):
         self.assertEqual(len(self.randomness.given), 2)
         self.assertEqual(taken, self.randomness.given[1][:4])
 
+    @each([("copy", copy.copy), ("deepcopy", copy.deepcopy), ("pickle", pickle.dumps)])
+    def test_no_copies(self, name: str, function: Callable[[Any], object]) -> None:
+        """A source cannot be copied or pickled: a copy would return the same masking keys."""
+        error = self.assertRaises(TypeError, function, MaskSource())
+        self.assertIn("masking keys are secret", str(error))
+
     def test_forget_the_shared_one(self) -> None:
         """The source that connections share drops its block likewise."""
         self.addCleanup(masks.forget)  # Other tests must not use its bytes.
@@ -169,7 +180,7 @@ class MaskSourceTests(SynchronousTestCase):
         spec = importlib.util.spec_from_file_location("a_copy_of_encode", source)
         assert spec is not None
         assert spec.loader is not None
-        copy = importlib.util.module_from_spec(spec)
+        module = importlib.util.module_from_spec(spec)
         with mock.patch.object(os, "register_at_fork") as register:
-            spec.loader.exec_module(copy)
-        register.assert_called_once_with(after_in_child=copy.masks.forget)
+            spec.loader.exec_module(module)
+        register.assert_called_once_with(after_in_child=module.masks.forget)
