@@ -33,6 +33,7 @@ from wsx.errors import (
 )
 from wsx.frames import Binary, Frame, Ping, Pong, Text
 from wsx.handler import Answer, Close, Exit, Handler, Ok, Reconnect, Reply, Result
+from wsx.limiter import ConnectLimiter
 from wsx.reasons import ConnectionDropped, Disconnect, LocalClose, RemoteClose, Shutdown, is_normal
 from wsx.registry import Global, Via, whereis
 from wsx.service import ClientService, start_link
@@ -52,6 +53,7 @@ __all__ = [
     "Close",
     "Conn",
     "ConnError",
+    "ConnectLimiter",
     "ConnectionDropped",
     "DataTimeout",
     "Disconnect",

@@ -9,6 +9,7 @@ from typing import Any, Final
 from wsx._arguments import is_number, require
 from wsx.backoff import Backoff
 from wsx.conn import CONN_OPTIONS, Conn
+from wsx.limiter import ConnectLimiter
 from wsx.registry import Name, check_name
 
 __all__ = ["START_OPTIONS", "Options", "split_options", "with_reactor", "with_reconnect_defaults"]
@@ -25,6 +26,8 @@ class Options:
             fails; otherwise the Deferred of ``start`` fails. Default False.
         reconnect: The policy of the default ``handle_disconnect``, or None (default) to end the
             client.
+        connect_limiter: The limit on connection attempts that the client shares with others, or
+            None (default) for no limit.
         name: The name of the client, or None (default).
         debug: Debug options, such as ``"trace"`` or ``("log_to_file", path)``. Default none.
         stable_after: The time in seconds after which an open connection counts as healthy.
@@ -40,6 +43,7 @@ class Options:
     async_: bool = False
     handle_initial_conn_failure: bool = False
     reconnect: Backoff | None = None
+    connect_limiter: ConnectLimiter | None = None
     name: Name | None = None
     debug: Any = ()
     stable_after: float = 5.0
@@ -52,6 +56,9 @@ class Options:
             require(isinstance(value, bool), name, "True or False", value, TypeError)
         valid = self.reconnect is None or isinstance(self.reconnect, Backoff)
         require(valid, "reconnect", "a Backoff or None", self.reconnect, TypeError)
+        limiter = self.connect_limiter
+        valid = limiter is None or isinstance(limiter, ConnectLimiter)
+        require(valid, "connect_limiter", "a ConnectLimiter or None", limiter, TypeError)
         for name in ("stable_after", "mailbox_limit"):
             value = getattr(self, name)
             require(is_number(value) and value >= 0, name, "a number of at least 0", value)

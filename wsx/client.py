@@ -278,6 +278,8 @@ def start(
               ``handle_disconnect`` instead of failing the Deferred.
             - ``reconnect`` (None): a :class:`Backoff`, which the default ``handle_disconnect``
               follows.
+            - ``connect_limiter`` (None): a :class:`ConnectLimiter`, which limits the connection
+              attempts of all clients that share it.
             - ``name`` (None): a str, a :class:`Global` or a :class:`Via`.
             - ``debug`` (()): any of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"``,
               ``("log_to_file", path)``.

@@ -55,6 +55,10 @@ _PARAMETERS: Final = {
     ),
     "data-timeout": "Close the connection after N seconds without a message. Default: none.",
     "connect-timeout": "Wait at most N seconds for DNS, TCP, proxy and TLS together. Default: 6.",
+    "connect-limit": (
+        "Start at most N attempts to connect to one host in any S seconds: N/S, for example "
+        "300/60. Default: no limit."
+    ),
     "debug": "Switch on trace, log, log:N or statistics; separate with commas.",
     "log-to-file": "Append the client's events, with payloads, to this file.",
     "restart": (
@@ -314,7 +318,13 @@ class Options(usage.Options):
         debug = list(self["debug"])
         if self["log-to-file"] is not None:
             debug.append(("log_to_file", os.path.abspath(self["log-to-file"])))
-        return {"name": self["name"], "reconnect": policy, "debug": debug}
+        limiter = self["connect-limit"]
+        return {
+            "name": self["name"],
+            "reconnect": policy,
+            "connect_limiter": limiter,
+            "debug": debug,
+        }
 
     def _check_log_file(self) -> None:
         """Check the log file. Call this last, because the check creates the file."""

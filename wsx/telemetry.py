@@ -24,9 +24,10 @@ event                   metadata      when
 ``wsx.terminate``       ``reason``    a client has ended; once for each client
 ======================  ============  ===========================================================
 
-Every event has the measurement ``time``, in nanoseconds since the epoch; ``wsx.callback`` also has
-``duration``, in seconds. While no function is attached, telemetry costs one lookup per batch of
-frames.
+Every event has the measurement ``time``, in nanoseconds since the epoch. ``wsx.callback`` also has
+``duration``, in seconds; ``wsx.connecting`` has ``waited``, in seconds, if a
+:class:`wsx.ConnectLimiter` has delayed the attempt. While no function is attached, telemetry costs
+one lookup per batch of frames.
 """
 
 from __future__ import annotations

@@ -60,6 +60,7 @@ from wsx.frames import (
     close_payload,
 )
 from wsx.handler import Handler, Reconnect
+from wsx.limiter import Place
 from wsx.reasons import ConnectionDropped, Disconnect, LocalClose, RemoteClose, Shutdown, is_normal
 
 __all__ = ["Lifecycle"]
@@ -105,6 +106,7 @@ class Lifecycle(Generic[S]):
         "_machine",
         "_open",
         "_options",
+        "_place",
         "_plan",
         "_policy",
         "_promises",
@@ -147,6 +149,7 @@ class Lifecycle(Generic[S]):
         )
         # The current attempt or connection:
         self._attempt: Attempt | None = None
+        self._place: Place | None = None  # While the attempt waits for the connection limit.
         self._abandoned = False  # Whether a cancelled attempt had a TCP connection.
         self._open: OpenConnection | None = None
         self._connect_handled = False  # Whether handle_connect has returned on this connection.
@@ -563,10 +566,28 @@ class Lifecycle(Generic[S]):
     # Actions of the table
 
     def _connect(self) -> None:
+        limiter = self._options.connect_limiter
+        if limiter is None:
+            self._start_attempt()
+            return
+        host = self._target.parsed.host
+        self._place = limiter.enter(host, self._scheduler, self._wait_over)
+        if self._place is None:
+            self._start_attempt()
+        else:
+            self.reporter.waiting(host, limiter, self._place.seconds)
+
+    def _wait_over(self) -> None:
+        assert self._place is not None
+        waited = self._place.waited
+        self._place = None
+        self._start_attempt(waited)
+
+    def _start_attempt(self, waited: float | None = None) -> None:
         again = self.history.retrying
         self.history.attempting()
         attempt = self._attempt = Attempt(self._target, self._options.reactor, self)
-        self.reporter.connecting(again)
+        self.reporter.connecting(again, waited)
         if self._attempt is attempt:  # A telemetry observer may have stopped the client.
             attempt.start()
 
@@ -574,6 +595,9 @@ class Lifecycle(Generic[S]):
         if self._attempt is not None:
             self._abandoned = self._attempt.cancel()
             self._attempt = None
+        if self._place is not None:
+            self._place.leave()
+            self._place = None
 
     def _call_connect(self) -> None:
         self.mailbox.connected(Connected(self._conn, self._handle_connect_returned))

@@ -21,12 +21,14 @@ from wsx._wire.batch import Batch
 from wsx.conn import Conn
 from wsx.errors import BadResponseError
 from wsx.frames import Frame, Pong
+from wsx.limiter import ConnectLimiter
 from wsx.reasons import Disconnect, Shutdown, is_normal
 
 __all__ = ["Reporter"]
 
 _log = Logger("wsx")
 _NOT_REPORTED: Final = object()
+_LONG_WAIT: Final = 1.0  # seconds; a shorter wait for the connection limit is not logged
 
 
 class Reporter:
@@ -114,14 +116,32 @@ class Reporter:
 
     # Connections
 
-    def connecting(self, again: bool) -> None:
+    def waiting(self, host: str, limiter: ConnectLimiter, seconds: float) -> None:
+        """Report that an attempt waits for the connection limit. A short wait is only traced.
+
+        Args:
+            host: The host of the URL.
+            limiter: The limit.
+            seconds: The expected wait in seconds.
+        """
+        text = (
+            f"waiting {seconds:.1f} s for the connection limit of {host} "
+            f"({limiter.per_host} in {limiter.per_seconds:g} s)"
+        )
+        self.trace("{}", text)
+        if seconds > _LONG_WAIT:
+            self._info("{waiting}", waiting=text)
+
+    def connecting(self, again: bool, waited: float | None = None) -> None:
         """Report the start of an attempt.
 
         Args:
             again: Whether the attempt is not the client's first one.
+            waited: How long the attempt has waited for the connection limit, in seconds, or None
+                (default) if it has not.
         """
         self.trace("attempting to reconnect" if again else "attempting to connect")
-        self._notify(telemetry.CONNECTING)
+        self._notify(telemetry.CONNECTING, None if waited is None else {"waited": waited})
 
     def connected(self, conn: Conn, again: bool, outage: Outage | None, now: float) -> None:
         """Report that a connection is open, and the outage that it ended.

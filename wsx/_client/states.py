@@ -25,7 +25,7 @@ class State(Enum):
     """
 
     NEW = "connecting", "created, not started"
-    CONNECTING = "connecting", "an attempt is in progress, up to the end of the opening handshake"
+    CONNECTING = "connecting", "an attempt is in progress, or waits for the connection limit"
     OPEN = "open", "the connection is open"
     CLOSING = "closing", "a close frame was sent, or TCP is being aborted"
     DISCONNECTED = "disconnected", "handle_disconnect is called"

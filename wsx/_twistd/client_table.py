@@ -19,13 +19,14 @@ from wsx._twistd.invalid import InvalidValue
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, check_fields
 from wsx.conn import CONN_OPTIONS, Conn
+from wsx.limiter import ConnectLimiter
 
 __all__ = ["ClientReader", "ClientTable"]
 
 T = TypeVar("T")
 
 _REQUIRED: Final = {"url": "a WebSocket URL", "handler": '"module.Class"'}
-_NOT_IN_FILES: Final = {"name", "reactor"}  # Options of start that are not keys.
+_NOT_IN_FILES: Final = {"name", "reactor", "connect_limiter"}  # Options of start that are not keys.
 _KEYS: Final = {*_REQUIRED, "state"} | CHILD_FIELDS | CONN_OPTIONS | (START_OPTIONS - _NOT_IN_FILES)
 _BACKOFF_KEYS: Final = set(signature(Backoff).parameters) - {"rng"}
 _SECONDS_OR_FALSE: Final = "a number above 0 or false"
@@ -50,8 +51,8 @@ class ClientTable:
     """A client of a configuration file.
 
     Attributes:
-        content: The content of the table as a str. It is equal for equal tables, in any order of
-            keys, and shows whether a client has changed.
+        content: The content of the table as a str, and whether there is a connection limit. It is
+            equal for equal tables, in any order of keys, and shows whether a client has changed.
         spec: The child specification.
     """
 
@@ -85,11 +86,12 @@ class ClientReader:
         if not isinstance(table, dict):
             raise ConfigError(self._key, f"expected a table, got {type(table).__name__}")
 
-    def read(self, reactor: Any) -> ClientTable:
+    def read(self, reactor: Any, limiter: ConnectLimiter | None = None) -> ClientTable:
         """Return the client.
 
         Args:
             reactor: The reactor of the client.
+            limiter: The limit on connection attempts, or None (default) for no limit.
 
         Raises:
             ConfigError: A key is missing, unknown or has a wrong value.
@@ -101,10 +103,10 @@ class ClientReader:
             self._checked(key, check_fields, **{key: value})
         conn = self._read_conn()
         self._check_conn(conn, reactor)
-        options = self._read_options() | {"name": self.name}
+        options = self._read_options() | {"name": self.name, "connect_limiter": limiter}
         state = self._table.get("state")
         spec = client_spec(self.name, conn, handler, state, options, reactor, **fields)
-        return ClientTable(_canonical(self._table), spec)
+        return ClientTable(_canonical([self._table, limiter is not None]), spec)
 
     def check_log_files(self) -> None:
         """Check that the client can append to its log files, and create them."""

@@ -19,6 +19,7 @@ from wsx._text import expected
 from wsx._twistd.invalid import InvalidValue, alternatives, reason_of
 from wsx.child import RESTARTS
 from wsx.conn import TOKEN, Conn
+from wsx.limiter import ConnectLimiter
 
 __all__ = [
     "READERS",
@@ -95,6 +96,15 @@ def _one_of(words: Sequence[str], text: str) -> str:
     return text
 
 
+def read_connect_limit(text: str) -> ConnectLimiter:
+    """Return the limiter for a text such as ``300/60``: attempts per host, and seconds."""
+    attempts, _, seconds = text.partition("/")
+    try:
+        return ConnectLimiter(per_host=int(attempts), per_seconds=float(seconds))
+    except ValueError:
+        raise InvalidValue("N/SECONDS, two numbers above 0 such as 300/60", text) from None
+
+
 def read_headers(texts: Sequence[str]) -> list[tuple[str, str]]:
     """Return the names and values of request headers. An error never shows a value."""
     return [_read_header(text) for text in texts]
@@ -159,6 +169,7 @@ READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "ping-timeout": read_seconds_or_none,
     "data-timeout": read_seconds_or_none,
     "connect-timeout": read_seconds,
+    "connect-limit": read_connect_limit,
     "debug": read_debug,
     "restart": read_restart,
     "max-restarts": read_count,

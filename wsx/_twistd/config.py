@@ -16,10 +16,13 @@ from wsx._supervision.restarts import STRATEGIES
 from wsx._twistd.client_table import ClientReader, ClientTable
 from wsx._twistd.config_error import ConfigError, checked, refuse_unknown
 from wsx._twistd.invalid import InvalidValue, alternatives, reason_of
+from wsx.limiter import ConnectLimiter
 
 __all__ = ["Tree", "load"]
 
-_KEYS: Final = {"strategy", "max_restarts", "max_seconds", "clients"}
+_LIMITS: Final = {"strategy", "max_restarts", "max_seconds"}
+_KEYS: Final = _LIMITS | {"connect_limit", "clients"}
+_CONNECT_LIMIT_KEYS: Final = {"per_host", "per_seconds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,16 @@ class Tree:
         strategy: The strategy of the supervisor. Default ``"one_for_one"``.
         max_restarts: The number of restarts that are allowed within ``max_seconds``. Default 3.
         max_seconds: The period in seconds. Default 5.
+        connect_limit: The arguments of :class:`wsx.ConnectLimiter`, or None (default).
+        limiter: The limiter that all clients share, or None (default).
     """
 
     clients: dict[str, ClientTable]
     strategy: str = "one_for_one"
     max_restarts: int = 3
     max_seconds: float = 5.0
+    connect_limit: dict[str, Any] | None = None
+    limiter: ConnectLimiter | None = None
 
     @property
     def limits(self) -> tuple[str, int, float]:
@@ -44,30 +51,35 @@ class Tree:
         return self.strategy, self.max_restarts, self.max_seconds
 
 
-def load(path: str, reactor: Any) -> Tree:
+def load(path: str, reactor: Any, limiter: ConnectLimiter | None = None) -> Tree:
     """Read and check a configuration file.
 
     Args:
         path: The path of the file. Relative paths in the file are relative to its folder.
         reactor: The reactor of the clients.
+        limiter: The limiter for clients of a file that has a connection limit, or None (default) to
+            create one. It keeps its own limit.
 
     Raises:
         ConfigError: The file cannot be read, or a key or value in it is wrong.
     """
     content = _read_toml(path)
     refuse_unknown("", content, _KEYS)
-    limits = {key: content[key] for key in content if key != "clients"}
+    limits = {key: content[key] for key in content if key in _LIMITS}
     for key, value in limits.items():
         checked(key, _check_limit, key, value)
+    connect_limit = content.get("connect_limit")
+    new = checked("connect_limit", _make_limiter, connect_limit)
+    limiter = new if new is None or limiter is None else limiter
     tables = content.get("clients", {})
     if not (isinstance(tables, dict) and tables):
         raise ConfigError("clients", "expected at least one table [clients.NAME], got none")
     folder = os.path.dirname(os.path.abspath(path))
     readers = [ClientReader(name, table, folder) for name, table in tables.items()]
-    clients = {reader.name: reader.read(reactor) for reader in readers}
+    clients = {reader.name: reader.read(reactor, limiter) for reader in readers}
     for reader in readers:  # Last, because the check creates the log files.
         reader.check_log_files()
-    return Tree(clients, **limits)
+    return Tree(clients, **limits, connect_limit=connect_limit, limiter=limiter)
 
 
 def _read_toml(path: str) -> dict[str, Any]:
@@ -80,6 +92,15 @@ def _read_toml(path: str) -> dict[str, Any]:
         raise ConfigError("", "not valid TOML: it is nested too deeply") from None
     except ValueError as error:  # Not TOML, not UTF-8, or an integer with too many digits.
         raise ConfigError("", f"not valid TOML: {error}") from None
+
+
+def _make_limiter(table: Any) -> ConnectLimiter | None:
+    """Return the limiter for the table ``[connect_limit]``, or None if there is no such table."""
+    if table is None:
+        return None
+    if not isinstance(table, dict) or set(table) != _CONNECT_LIMIT_KEYS:
+        raise InvalidValue("a table with the keys per_host and per_seconds", table)
+    return ConnectLimiter(**table)
 
 
 def _check_limit(key: str, value: Any) -> None:

@@ -147,13 +147,15 @@ class ConfigRunner(Runner):
         if self._stopping:
             return
         try:
-            tree = config.load(self._path, self._reactor)
+            tree = config.load(self._path, self._reactor, self._tree.limiter)
         except ConfigError as error:
             _log.error("{path}: {error}; no client was changed", path=self._path, error=error)
             return
         old, self._tree = self._tree, tree
         for name in _unchanged(old, tree):
             tree.clients[name] = old.clients[name]
+        if tree.limiter is not None and tree.connect_limit is not None:
+            tree.limiter.configure(**tree.connect_limit)
         if tree.limits != old.limits:
             self._supervisor.configure(*tree.limits)
         specs = [client.spec for client in tree.clients.values()]

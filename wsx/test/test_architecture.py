@@ -41,6 +41,7 @@ LAYERS: dict[str, frozenset[str]] = {
             "errors",
             "frames",
             "handler",
+            "limiter",
             "reasons",
             "registry",
         }

@@ -19,6 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "async_": False,
     "handle_initial_conn_failure": False,
     "reconnect": None,
+    "connect_limiter": None,
     "name": None,
     "debug": (),
     "stable_after": 5.0,
@@ -55,10 +56,12 @@ class SplitTests(SynchronousTestCase):
     def test_given(self) -> None:
         """A given option is used unchanged, and the others keep their defaults."""
         policy, name, clock = wsx.Backoff(), wsx.Via(object(), "key"), Clock()  # type: ignore[arg-type]
+        limiter = wsx.ConnectLimiter(per_host=300, per_seconds=300.0)
         given: dict[str, Any] = {
             "async_": True,
             "handle_initial_conn_failure": True,
             "reconnect": policy,
+            "connect_limiter": limiter,
             "name": name,
             "debug": ("trace",),
             "stable_after": 0,
@@ -184,6 +187,12 @@ class RefusedTests(SynchronousTestCase):
         [
             ("async_", 1, TypeError, "async_: expected True or False, got 1"),
             ("reconnect", "x", TypeError, 'reconnect: expected a Backoff or None, got "x"'),
+            (
+                "connect_limiter",
+                300,
+                TypeError,
+                "connect_limiter: expected a ConnectLimiter or None, got 300",
+            ),
             ("stable_after", -1, ValueError, "stable_after: expected {number}, got -1"),
             ("mailbox_limit", "x", ValueError, 'mailbox_limit: expected {number}, got "x"'),
             ("name", 5, TypeError, "name: expected a str, Global or Via, got 5"),

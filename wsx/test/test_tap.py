@@ -155,6 +155,7 @@ class WrongOptionsTests(OptionsCase):
         "ping-timeout": ["x", "0", "-1", "nan"],
         "data-timeout": ["x", "0", "-1", "nan"],
         "connect-timeout": ["x", "0", "-1", "nan", "inf", "none"],
+        "connect-limit": ["x", "300", "0/1", "1/0", "1/x", "1.5/1", "1/2/3", "/", "1/nan"],
         "max-restarts": ["x", "-1", "1.5"],
         "max-seconds": ["x", "0", "-1", "nan"],
     }
@@ -231,6 +232,15 @@ class OptionsTests(OptionsCase):
             (["--connect-timeout", "2"], {"socket_connect_timeout": 2.0}),
         ):  # fmt: skip
             self.assertEqual(parse(*IN_USE, *arguments)["conn"], wsx.Conn(URL, **changes))
+
+    def test_connect_limit(self) -> None:
+        """--connect-limit limits the connection attempts; there is no limit by default."""
+        for arguments, limiter in (
+            (["--connect-limit", "300/60"], "ConnectLimiter(per_host=300, per_seconds=60)"),
+            ([], "None"),
+        ):
+            options = parse(*IN_USE, *arguments)["client_options"]
+            self.assertEqual(repr(options["connect_limiter"]), limiter)
 
     def test_pem_files(self) -> None:
         """[S18] Certificates come from files; --cacerts may be repeated."""

@@ -129,6 +129,10 @@ BESIDE_URL = [
     (["--connect-timeout", "none"], f'--connect-timeout: expected {SECONDS}, got "none"'),
     (["--max-restarts", "-1"], f'--max-restarts: expected {COUNT}, got "-1"'),
     (["--max-restarts", "1" * 5000], f'--max-restarts: expected {COUNT}, got "111'),
+    (
+        ["--connect-limit", "300"],
+        '--connect-limit: expected N/SECONDS, two numbers above 0 such as 300/60, got "300"',
+    ),
     (["--max-seconds", "0"], f'--max-seconds: expected {SECONDS}, got "0"'),
     (["--debug", "loud"], '--debug: expected "trace", "log", "log:N" or "statistics", got "loud"'),
     (["--debug", "trace,log:0"], '"statistics", got "log:0"'),
@@ -240,6 +244,11 @@ class ReaderTests(OptionsCase):
     def test_values(self, name: str, text: str, value: Any) -> None:
         """Each reader returns the value of its option."""
         self.assertEqual(READERS[name](text), value)
+
+    def test_connect_limit(self) -> None:
+        """--connect-limit is the number of attempts, a slash and the seconds."""
+        limiter = READERS["connect-limit"]("300/60.5")
+        self.assertEqual(repr(limiter), "ConnectLimiter(per_host=300, per_seconds=60.5)")
 
     def test_headers(self) -> None:
         """A header is split at its first colon, and stripped."""

@@ -82,11 +82,13 @@ class OptionTests(ConfigCase):
                 with case(f"{key} = {text}"):
                     self.assertEqual(started(self.spec(**{key: text})).options[key], value)
 
+    OTHERS: ClassVar[set[str]] = {"reconnect", "connect_limiter", "name", "reactor"}
+
     def test_all(self) -> None:
         """These tests leave no option out."""
         files = {"cacerts", "ssl_options"}
         self.assertEqual(set(self.CONN) | files, CONN_OPTIONS)
-        self.assertEqual(set(self.START) | {"reconnect", "name", "reactor"}, START_OPTIONS)
+        self.assertEqual(set(self.START) | self.OTHERS, START_OPTIONS)
 
     def test_defaults(self) -> None:
         """Without options: those of Conn, and a client that comes up while its server is down."""
@@ -129,6 +131,21 @@ class OptionTests(ConfigCase):
         top = 'strategy = "rest_for_one"\nmax_restarts = 0\nmax_seconds = 2.5\n'
         self.assertEqual(self.read(top + table()).limits, ("rest_for_one", 0, 2.5))
         self.assertEqual(self.read(table()).limits, ("one_for_one", 3, 5.0))
+
+    def test_connect_limit(self) -> None:
+        """All clients share the limiter of the table ``[connect_limit]``."""
+        limit = "[connect_limit]\nper_host = 300\nper_seconds = 60.5\n"
+        tree = self.read(limit + table("a") + table("b"))
+        limiters = [
+            started(client.spec).options["connect_limiter"] for client in tree.clients.values()
+        ]
+        self.assertEqual(limiters, [tree.limiter] * 2)
+        self.assertEqual(repr(tree.limiter), "ConnectLimiter(per_host=300, per_seconds=60.5)")
+
+    def test_no_connect_limit(self) -> None:
+        """Without such a table there is no limit."""
+        self.assertIs(self.read(table()).limiter, None)
+        self.assertIs(started(self.spec()).options["connect_limiter"], None)
 
     def test_order(self) -> None:
         """Clients are in the order of the file."""
@@ -373,6 +390,7 @@ class CommandLineTests(ConfigCase):
         "ping-timeout": "1",
         "data-timeout": "1",
         "connect-timeout": "1",
+        "connect-limit": "1/1",
         "debug": "log",
         "log-to-file": "events.log",
         "restart": "permanent",

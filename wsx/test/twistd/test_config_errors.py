@@ -220,6 +220,26 @@ class WrongValueTests(ConfigCase):
         self.about("max_restarts = 1.0\n" + table(), "max_restarts")
         self.about("max_seconds = 0\n" + table(), "max_seconds")
 
+    def test_connect_limit(self) -> None:
+        """A wrong ``connect_limit`` is refused, and the line names the wrong key."""
+        shape = "expected a table with the keys per_host and per_seconds"
+        for value in ("300", "true", "[300, 60]", "{}", "{ per_host = 3 }", "{ per_hosts = 3 }"):
+            text = f"connect_limit = {value}\n" + table()
+            self.assertIn(shape, self.about(text, "connect_limit"))
+        for limit, key in (
+            ("{ per_host = 0, per_seconds = 1 }", "per_host"),
+            ("{ per_host = true, per_seconds = 1 }", "per_host"),
+            ("{ per_host = 1.5, per_seconds = 1 }", "per_host"),
+            ("{ per_host = 1, per_seconds = 0 }", "per_seconds"),
+            ('{ per_host = 1, per_seconds = "x" }', "per_seconds"),
+        ):
+            text = f"connect_limit = {limit}\n" + table()
+            self.assertIn("expected a", self.about(text, f"connect_limit.{key}"))
+
+    def test_connect_limiter(self) -> None:
+        """A client has no limiter of its own."""
+        self.about(table(connect_limiter="{}"), "clients.feed.connect_limiter")
+
     def test_endpoint(self) -> None:
         """An endpoint's description is one that can be used; what is said of it is clear."""
         lines = []

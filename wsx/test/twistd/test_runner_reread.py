@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.logger import LogLevel
 
 import wsx
@@ -230,6 +232,31 @@ class RereadTests(ConfigRunCase):
         self.crash_client("b")
         self.part("a")
         self.assert_over(normally=False)
+
+    def test_new_connect_limit(self) -> None:
+        """A new connection limit applies to all clients, old and new, and touches no connection."""
+        self.run_open("connect_limit = { per_host = 9, per_seconds = 100 }", a={}, b={})
+        limiter = self.service._tree.limiter
+        with self.untouched("a", "b"):
+            self.reread("connect_limit = { per_host = 3, per_seconds = 200 }", a={}, b={}, c={})
+        self.assertIs(self.service._tree.limiter, limiter)
+        self.assertEqual(repr(limiter), "ConnectLimiter(per_host=3, per_seconds=200)")
+        self.assertIs(limiter, self.limiter_of("c"))
+
+    def test_no_connect_limit_any_more(self) -> None:
+        """Clients are replaced if the connection limit is removed."""
+        self.run_open("connect_limit = { per_host = 9, per_seconds = 100 }", a={})
+        self.assertIsNotNone(self.limiter_of("a"))
+        self.reread(a={})
+        self.part("a")
+        self.pass_time(2)
+        self.assertIsNone(self.limiter_of("a"))
+
+    def limiter_of(self, name: str) -> Any:
+        """Return the limiter of a running client."""
+        client = wsx.whereis(name)
+        assert client is not None
+        return client._life._options.connect_limiter
 
     def test_restarts_so_far(self) -> None:
         """[V3] Restarts before a SIGHUP that leaves the limits alone still count."""
