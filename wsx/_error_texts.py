@@ -81,11 +81,17 @@ def _header(headers: Headers, wanted: str) -> str | None:
 def _first_line(headers: Headers, body: bytes) -> str | None:
     """Return the first line of a body that is text and is neither blank nor compressed."""
     kind = (_header(headers, "Content-Type") or "text/plain").lower()
-    coding = (_header(headers, "Content-Encoding") or "identity").lower()
-    if coding != "identity" or not kind.startswith(_TEXT_TYPES):
+    if not kind.startswith(_TEXT_TYPES) or _is_compressed(headers):
         return None
     start = body.lstrip()[:_LINE_BYTES].decode("utf-8", "replace")
     return start.splitlines()[0].strip() if start else None
+
+
+def _is_compressed(headers: Headers) -> bool:
+    """Return whether a body, after its chunks were joined, is still encoded."""
+    encodings = (_header(headers, name) for name in ("Content-Encoding", "Transfer-Encoding"))
+    codings = ",".join(value for value in encodings if value is not None).lower().split(",")
+    return not {coding.strip() for coding in codings} <= {"", "identity", "chunked"}
 
 
 def cause(error: BaseException, *, detailed: bool = False) -> str:

@@ -37,6 +37,7 @@ class Attempt:
         "_listener",
         "_over",
         "_reactor",
+        "_timeout",
         "_timer",
     )
 
@@ -47,6 +48,7 @@ class Attempt:
         self._connecting: Any = None
         self._connection: Connection | None = None
         self._timer: IDelayedCall | None = None
+        self._timeout: ConnError | None = None  # The error of a time limit that is exceeded.
         self._over = False
 
     def start(self) -> None:
@@ -112,15 +114,22 @@ class Attempt:
 
     def _timed_out(self, what: str, seconds: float) -> None:
         self._timer = None
-        refusal = None if self._connection is None else self._connection.refusal()
-        timeout = TimeoutError(f"{what} took longer than {seconds:g} s")
-        self.failed(ConnError(timeout) if refusal is None else refusal)
+        self._timeout = ConnError(TimeoutError(f"{what} took longer than {seconds:g} s"))
+        if self._connection is None:
+            self._stop_connecting()  # Reports the proxy's refusal if its body is incomplete.
+            refusal = None
+        else:
+            refusal = self._connection.refusal()
+        self.failed(refusal or self._timeout)
 
     def _connecting_failed(self, failure: Failure) -> None:
         """Report an error of DNS or TCP; with a proxy, they concern the proxy."""
         error, explanation = cause_of(failure), None
-        if self._conn.proxy is not None and not isinstance(error, WsxError):
-            explanation = f"proxy {parse_proxy(self._conn.proxy).authority}: {cause(error)}"
+        if not isinstance(error, WsxError):
+            if self._timeout is not None:  # The attempt itself was the cause, and reports it.
+                return
+            if self._conn.proxy is not None:
+                explanation = f"proxy {parse_proxy(self._conn.proxy).authority}: {cause(error)}"
         self.failed(ConnError(error, explanation))
 
     def _finish(self) -> bool:
@@ -131,9 +140,10 @@ class Attempt:
         return first
 
     def _stop_connecting(self) -> None:
-        if self._connecting is not None:
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
             try:
-                self._connecting.cancel()
+                connecting.cancel()
             except Exception:  # Raised by the user's endpoint.
                 _log.failure("an endpoint's connection attempt could not be cancelled")
 

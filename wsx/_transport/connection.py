@@ -166,12 +166,14 @@ class Connection(protocol.Protocol):
         return ConnError(error, explanation)
 
     def _explain_missing_response(self) -> str:
-        """Return the likely cause if the server closed the connection without a response.
+        """Return the likely cause if the server closed the connection without a whole response.
 
-        Many servers do that when they receive TLS instead of HTTP, or HTTP instead of TLS.
+        Many servers close it at once when they receive TLS instead of HTTP, or HTTP instead of TLS.
         """
         if not self._requested:
             return "the server closed the connection during the TLS handshake; did you mean ws://?"
+        if self._handshake is not None and self._handshake.answered:
+            return "the server closed the connection within its response to the opening handshake"
         ended = "the server closed the connection without answering the opening handshake"
         return ended if self._conn.parsed.secure else f"{ended}; did you mean wss://?"
 

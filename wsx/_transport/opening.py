@@ -41,6 +41,9 @@ class OpeningHandshake:
 
     Args:
         conn: Where and how to connect.
+
+    Attributes:
+        answered: Whether any byte of the response was received.
     """
 
     __slots__ = (
@@ -48,6 +51,7 @@ class OpeningHandshake:
         "_conn",
         "_key",
         "_reader",
+        "answered",
     )
 
     def __init__(self, conn: Conn) -> None:
@@ -55,6 +59,7 @@ class OpeningHandshake:
         self._key = handshake.make_key()
         self._reader = ResponseReader(conn.max_header_size, "; did you mean wss://?")
         self._body: BodyReader | None = None  # Of a refusal.
+        self.answered = False
 
     def request(self) -> bytes:
         """Return the request as bytes."""
@@ -74,6 +79,7 @@ class OpeningHandshake:
             RequestError: The server refused the handshake, and its response is complete.
             HandshakeError: The response is not valid.
         """
+        self.answered = True
         if self._body is not None:
             self._read_refusal(self._body, data)
             return None

@@ -55,7 +55,8 @@ class ProxyEndpoint:
 
         Returns:
             A Deferred that fires with the protocol. It fails with :class:`RequestError` if the
-            proxy refuses, and with :class:`HandshakeError` if the proxy does not speak HTTP.
+            proxy refuses, and with :class:`HandshakeError` if the proxy does not speak HTTP. If it
+            is cancelled while the body of a refusal is read, it fails with that refusal.
         """
         tunnel = _Tunnel(protocolFactory, self._conn, self._reactor)
         factory = Factory.forProtocol(lambda: tunnel)
@@ -151,6 +152,10 @@ class _Tunnel(Protocol):
         self._abort()
 
     def _cancelled(self) -> None:
+        """Report a refusal whose body is incomplete; otherwise, abort the connection."""
+        if self._body is not None:
+            self._refused(self._body)
+            return
         if self.stop_connecting is not None:
             self.stop_connecting()
         self._abort()

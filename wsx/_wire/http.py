@@ -196,7 +196,8 @@ def parse_head(head: bytes) -> Response:
     for line in fields:
         name, colon, value = line.partition(":")
         if line[:1] in (" ", "\t") and headers:  # obsolete line folding, RFC 9112 section 5.2
-            headers[-1] = (headers[-1][0], f"{headers[-1][1]} {line.strip(_WHITESPACE)}")
+            last, folded = headers[-1]
+            headers[-1] = (last, f"{folded} {line.strip(_WHITESPACE)}".strip(_WHITESPACE))
         elif colon and TOKEN.fullmatch(name):  # RFC 9110 section 5.1
             headers.append((name, value.strip(_WHITESPACE)))
         else:

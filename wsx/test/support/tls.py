@@ -149,16 +149,18 @@ class SecureServer:
 
     Attributes:
         app: The server's side, above TLS.
+        greeting: Bytes to send when the TLS handshake is complete.
         mute: Whether the server accepts TCP and then sends nothing.
     """
 
     def __init__(self, clock: Clock, options: CertificateOptions) -> None:
         self.options = options
+        self.greeting = b""
         self.mute = False
         self._clock = clock
 
     def connect(self, factory: Any) -> Deferred[Any]:
-        self.app = Side()
+        self.app = Side(self.greeting)
         server: Any = Protocol()
         if not self.mute:
             app = Factory.forProtocol(lambda: self.app)
