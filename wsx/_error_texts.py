@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from wsx._redaction import redact_url, show_message
+from wsx._redaction import show_message
+from wsx._redactor import Redactor
 from wsx._text import describe, line, quote, safely, shorten
 
 __all__ = [
@@ -27,6 +28,7 @@ _CAUSES: Final = {
     "NoRouteError": "no route to the host",
 }
 _CHALLENGES: Final = ("WWW-Authenticate", "Proxy-Authenticate")
+_NO_SECRETS: Final = Redactor()
 _URL_LIMIT: Final = 150  # characters
 _BODY_LIMIT: Final = 100  # characters
 _LINE_BYTES: Final = 1000  # bytes of a body, more than are shown of its first line
@@ -36,7 +38,9 @@ _OTHER_RESULTS: Final = {"handle_disconnect": "Ok, Reconnect or None", "code_cha
 _RECONNECT_VALUES: Final = "conn: a Conn or None; after: a number of at least 0 or None"
 
 
-def refusal(who: str, code: int, phrase: str, headers: Headers) -> str:
+def refusal(
+    who: str, code: int, phrase: str, headers: Headers, redactor: Redactor | None = None
+) -> str:
     """Return the text for a refused request: the status and, for a redirect, the target.
 
     Args:
@@ -44,33 +48,41 @@ def refusal(who: str, code: int, phrase: str, headers: Headers) -> str:
         code: The HTTP status code.
         phrase: The reason phrase.
         headers: The pairs of names and values of the response.
+        redactor: Hides the secrets of the request, which the response may repeat; or None
+            (default).
 
     Returns:
         ``the server answered 301 Moved Permanently; Location: https://example.com/``.
     """
-    text = line(f"{who} answered {code} {phrase}")
+    redactor = redactor or _NO_SECRETS
+    text = line(f"{who} answered {code} {redactor.text(phrase)}")
     location = _header(headers, "Location") if 300 <= code < 400 else None
-    return text if location is None else f"{text}; Location: {_redacted(location)}"
+    if location is None:
+        return text
+    return f"{text}; Location: {line(redactor.location(location), _URL_LIMIT)}"
 
 
-def refusal_details(headers: Headers, body: bytes) -> list[str]:
+def refusal_details(headers: Headers, body: bytes, redactor: Redactor | None = None) -> list[str]:
     """Return the details that log lines add to :func:`refusal`.
 
     Args:
         headers: The pairs of names and values of the response.
         body: The beginning of the body.
+        redactor: Hides the secrets of the request, which the response may repeat; or None
+            (default).
 
     Returns:
         The challenges, ``Retry-After``, and the first line of a text body, as far as present.
     """
+    redactor = redactor or _NO_SECRETS
     shown = ((name, _header(headers, name)) for name in (*_CHALLENGES, "Retry-After"))
-    found = [f"{name}: {line(value)}" for name, value in shown if value is not None]
-    first = _first_line(headers, body)
+    found = [
+        f"{name}: {line(redactor.challenge(name, value))}"
+        for name, value in shown
+        if value is not None
+    ]
+    first = _first_line(headers, body, redactor)
     return [*found, f"body: {quote(first, _BODY_LIMIT)}"] if first else found
-
-
-def _redacted(url: str) -> str:
-    return line(redact_url(url), _URL_LIMIT)
 
 
 def _header(headers: Headers, wanted: str) -> str | None:
@@ -78,13 +90,14 @@ def _header(headers: Headers, wanted: str) -> str | None:
     return ", ".join(values) if values else None
 
 
-def _first_line(headers: Headers, body: bytes) -> str | None:
+def _first_line(headers: Headers, body: bytes, redactor: Redactor) -> str | None:
     """Return the first line of a body that is text and is neither blank nor compressed."""
     kind = (_header(headers, "Content-Type") or "text/plain").lower()
     if not kind.startswith(_TEXT_TYPES) or _is_compressed(headers):
         return None
-    start = body.lstrip()[:_LINE_BYTES].decode("utf-8", "replace")
-    return start.splitlines()[0].strip() if start else None
+    # Hidden before the text is cut, because the rest of a secret would not be recognised.
+    start = redactor.text(body.lstrip()[: 4 * _LINE_BYTES].decode("utf-8", "replace"))
+    return start[:_LINE_BYTES].splitlines()[0].strip() if start else None
 
 
 def _is_compressed(headers: Headers) -> bool:

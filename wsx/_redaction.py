@@ -6,6 +6,8 @@ All code that shows a header or a URL uses these rules.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 from typing import Final
 
 from wsx._text import shorten
@@ -13,15 +15,28 @@ from wsx._text import shorten
 __all__ = [
     "HIDDEN",
     "is_secret_name",
+    "is_token_like",
     "redact_header",
     "redact_query",
+    "redact_subprotocols",
     "redact_url",
+    "redact_user",
     "show_message",
 ]
 
 HIDDEN: Final = "..."
 _MAX_DEPTH: Final = 4  # levels of containers that are shown of a message
 _SECRET_WORDS: Final = re.compile("auth|token|key|secret|cookie|password|signature", re.IGNORECASE)
+_JSON_WEB_TOKEN: Final = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")  # RFC 7519 section 3
+_UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_LONG_RUN: Final = re.compile(r"[A-Za-z0-9+/_~=-]{16,}")  # base64, base64url or hexadecimal
+_HEXADECIMAL: Final = re.compile("[0-9a-fA-F]+")
+# Subprotocols that announce that the next subprotocol is a token.
+_TOKEN_MARKERS: Final = re.compile(
+    "(?:access[_-]?token|auth(?:orization|entication)?|bearer|id[_-]?token|jwt|token|api[_-]?key)",
+    re.IGNORECASE,
+)
+_SECRET_SUBPROTOCOL: Final = re.compile(f"{_SECRET_WORDS.pattern}|bearer|jwt", re.IGNORECASE)
 # RFC 3986 appendix B. This matches every str. Groups: scheme, authority, path, query, fragment.
 _URL: Final = re.compile(
     r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL
@@ -29,19 +44,67 @@ _URL: Final = re.compile(
 _PORT: Final = re.compile(r"[0-9A-Fa-f:]*")  # a number, or the rest of an IPv6 address
 
 
-def is_secret_name(name: str) -> bool:
+def is_secret_name(name: str, more: Collection[str] = ()) -> bool:
     """Return whether the value of a header with this name must not be shown.
 
     A name is secret if it contains ``auth``, ``token``, ``key``, ``secret``, ``cookie``,
     ``password`` or ``signature``, in any case: ``Authorization``, ``Set-Cookie``, ``X-Api-Key``,
     ``Sec-WebSocket-Key``. ``Sec-WebSocket-Accept`` and ``Keep-Alive`` contain none of these.
+
+    Args:
+        name: The name.
+        more: More secret names, in lower case. Default none.
     """
-    return _SECRET_WORDS.search(name) is not None
+    return _SECRET_WORDS.search(name) is not None or name.lower() in more
 
 
-def redact_header(name: str, value: str) -> tuple[str, str]:
-    """Return a header with its value hidden if its name is secret."""
-    return name, HIDDEN if is_secret_name(name) else value
+def redact_header(name: str, value: str, more: Collection[str] = ()) -> tuple[str, str]:
+    """Return a header with its value hidden if its name is secret.
+
+    Args:
+        name: The name of the header.
+        value: The value.
+        more: More secret names, in lower case. Default none.
+    """
+    return name, HIDDEN if is_secret_name(name, more) else value
+
+
+def is_token_like(text: str) -> bool:
+    """Return whether text looks like a credential instead of a name.
+
+    These look like credentials: a JSON Web Token, a UUID, 16 or more hexadecimal digits, and 16 or
+    more characters of base64 that change often between small letters, capitals and digits.
+    """
+    if _JSON_WEB_TOKEN.fullmatch(text) or _UUID.search(text):
+        return True
+    return any(_is_random(run) for run in _LONG_RUN.findall(text))
+
+
+def _is_random(run: str) -> bool:
+    """Return whether characters look random: words and camel case change less often."""
+    if _HEXADECIMAL.fullmatch(run):
+        return True
+    kinds = ["digit" if c.isdigit() else c.isupper() for c in run if c.isalnum()]
+    changes = sum(one != two for one, two in pairwise(kinds))
+    return changes * 3 >= len(run)
+
+
+def redact_subprotocols(names: Sequence[str]) -> tuple[str, ...]:
+    """Return subprotocols with those hidden that carry a credential.
+
+    A subprotocol is hidden if it looks like a token, if it contains one of the words of a secret
+    name, ``bearer`` or ``jwt``, such as ``base64url.bearer.authorization.k8s.io.c2Vj``, or if it
+    follows one that is only such a word, such as ``access_token``.
+    """
+    shown = []
+    after_marker = False
+    for name in names:
+        is_marker = _TOKEN_MARKERS.fullmatch(name) is not None
+        has_word = _SECRET_SUBPROTOCOL.search(name) is not None
+        hidden = not is_marker and (after_marker or has_word or is_token_like(name))
+        shown.append(HIDDEN if hidden else name)
+        after_marker = is_marker
+    return tuple(shown)
 
 
 def show_message(message: object) -> str:
@@ -110,7 +173,12 @@ def _redact_authority(authority: str) -> str:
     userinfo, at, place = authority.rpartition("@")
     user, colon, _ = userinfo.partition(":")
     shown_password = f":{HIDDEN}" if colon else ""
-    return f"{user}{shown_password}{at}{_redact_port(place)}"
+    return f"{redact_user(user)}{shown_password}{at}{_redact_port(place)}"
+
+
+def redact_user(user: str) -> str:
+    """Return a user name, hidden if it looks like a token: ``https://TOKEN@host/``."""
+    return HIDDEN if is_token_like(user) else user
 
 
 def _redact_port(place: str) -> str:

@@ -1,5 +1,9 @@
 """Text for messages and logs: escape, truncate and quote values that come from outside.
 
+All text from a server, a proxy or another library passes through this module before it reaches a
+log line, a trace line, a file or the text of an exception. A single value has at most 75
+characters there, the reason of a failure 300, and the reason with its details 600.
+
 Every message about a wrong value is built by :func:`expected`, so all of them have one form:
 ``--handler: expected "module.Class", got "echo"``.
 """
@@ -25,6 +29,7 @@ _DEFAULT_LIMIT: Final = 75  # characters
 _REASON_LIMIT: Final = 300  # characters of a reason in a log line
 _DETAILED_LIMIT: Final = 600  # characters of a reason with its details
 _ELLIPSIS: Final = "..."
+_LONG: Final = 10_000  # characters; the middle of longer text is dropped before it is processed
 _NOTHING: Final = object()
 
 
@@ -60,7 +65,7 @@ def line(text: str, limit: int = _DEFAULT_LIMIT) -> str:
         text: The text.
         limit: The number of characters to keep. Default 75.
     """
-    return truncate(escape(" ".join(text.split())), limit)
+    return truncate(escape(" ".join(truncate(text, _LONG).split())), limit)
 
 
 def shorten(value: object, limit: int = _DEFAULT_LIMIT) -> str:
@@ -75,7 +80,7 @@ def quote(value: object, limit: int = _DEFAULT_LIMIT) -> str:
     characters (default 75) is replaced by ``...``.
     """
     if isinstance(value, str):
-        return f'"{truncate(escape(value), limit)}"'
+        return f'"{truncate(escape(truncate(value, _LONG)), limit)}"'
     return shorten(value, limit)
 
 

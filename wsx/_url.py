@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 import idna
 
 from wsx import _text
-from wsx._redaction import HIDDEN, redact_query
+from wsx._redaction import HIDDEN, redact_query, redact_user
 from wsx.errors import URLError
 
 __all__ = ["ParsedURL", "parse_proxy", "parse_url"]
@@ -22,6 +22,7 @@ _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")  # RFC 3986 section 2
 _UNSAFE_IN_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
 _EXPECTED_PROXY: Final = "expected http://[user:password@]host:port"
+_SHOWN_LIMIT: Final = 200  # characters
 _BRACKET_IN_HOST: Final = re.compile(r"[^/?#]*//[^/?#]*[\[\]]")
 _BAD_IPV6: Final = "invalid IPv6 address"
 _BAD_PORT: Final = "invalid port (expected 1 to 65535)"
@@ -76,10 +77,26 @@ class ParsedURL:
     def redacted(self) -> str:
         """The URL as a log may show it: without password and query values."""
         path, mark, query = self.resource.partition("?")
-        user = "" if self.username is None else f"{quote(self.username, safe='')}@"
-        if self.password is not None:
-            user = f"{user[:-1]}:{HIDDEN}@"
-        return f"{self.scheme}://{user}{self.host_header}{path}{mark}{redact_query(query)}"
+        username = None if self.username is None else redact_user(self.username)
+        password = None if self.password is None else HIDDEN
+        resource = f"{path}{mark}{redact_query(query)}"
+        return self._join(username, password, resource)
+
+    @property
+    def complete(self) -> str:
+        """The URL with its secrets, in a normal form."""
+        return self._join(self.username, self.password, self.resource)
+
+    def _join(self, username: str | None, password: str | None, resource: str) -> str:
+        user = "" if username is None else quote(username, safe="")
+        secret = "" if password is None else f":{quote(password, safe='')}"
+        at = "" if username is None else "@"
+        return f"{self.scheme}://{user}{secret}{at}{self.host_header}{resource}"
+
+    @property
+    def shown(self) -> str:
+        """The redacted URL, truncated to 200 characters, for log lines."""
+        return _text.truncate(self.redacted, _SHOWN_LIMIT)
 
 
 def parse_url(url: object) -> ParsedURL:

@@ -48,7 +48,7 @@ class Client(Generic[S]):
     def __repr__(self) -> str:
         name = "" if self.name is None else f" {shorten(self.name)}"
         kind = type(self.handler).__qualname__
-        return f"<wsx.Client{name} {kind} {self.conn.parsed.redacted} {self.status}>"
+        return f"<wsx.Client{name} {kind} {self.conn.parsed.shown} {self.status}>"
 
     # Properties
 

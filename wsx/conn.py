@@ -12,8 +12,9 @@ from types import NoneType
 from typing import Any, Final
 
 from wsx._arguments import as_list, is_number, require
-from wsx._redaction import HIDDEN, redact_header
-from wsx._text import expected, expected_type
+from wsx._redaction import HIDDEN, redact_header, redact_subprotocols
+from wsx._redactor import Redactor
+from wsx._text import expected, expected_type, shorten, truncate
 from wsx._url import ParsedURL, parse_proxy, parse_url
 
 __all__ = ["CONN_OPTIONS", "TOKEN", "Conn", "Headers", "ParsedURL", "parse_proxy"]
@@ -37,7 +38,10 @@ _SSL_OPTIONS: Final = ("certificate", "private_key", "server_name", "minimum_ver
 _SHOWN_SSL_OPTIONS: Final = {"server_name", "minimum_version", "alpn"}
 _PEM: Final = "PEM as bytes or a path"
 _PEMS: Final = "PEM as bytes, a path or a list of these that is not empty"
-_MAY_HAVE_SECRETS: Final = ("extra_headers", "resp_headers", "proxy", "ssl_options", "cacerts")
+# Limits of repr.
+_OPTION_LIMIT: Final = 300  # characters of one option
+_REPR_LIMIT: Final = 2000  # characters
+_MAX_SHOWN: Final = 10  # headers, subprotocols and extensions each
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -50,10 +54,11 @@ class Conn:
     ``resp_headers``, ``resp_status``, ``subprotocol``, ``extensions`` and ``peer``.
 
     ``repr``, logs and telemetry show a redacted form (see :meth:`redacted`). They never contain the
-    password of the URL or of the proxy, the values of the URL's query, certificates and keys, or
-    the value of a header whose name contains ``auth``, ``token``, ``key``, ``secret``, ``cookie``,
-    ``password`` or ``signature`` in any case, such as ``Authorization``, ``Cookie`` and
-    ``X-Api-Key``.
+    password of the URL or of the proxy, the values of the URL's query, certificates and keys,
+    subprotocols that look like tokens, or the value of a header in ``secret_headers`` or of a
+    header whose name contains ``auth``, ``token``, ``key``, ``secret``, ``cookie``, ``password`` or
+    ``signature`` in any case, such as ``Authorization``, ``Cookie`` and ``X-Api-Key``. ``repr`` is
+    escaped and truncated as well.
 
     Attributes:
         url: The URL, with the scheme ``ws``, ``wss`` or their synonyms ``http``, ``https``.
@@ -83,6 +88,8 @@ class Conn:
             None for no limit. Default 20.
         data_timeout: The time within which a Text or Binary message must be received, or None
             (default) for no limit.
+        secret_headers: More names of headers whose values are never shown, in any case. Default
+            none.
         resp_headers: The headers of the response: pairs of names and values, in order.
         resp_status: The HTTP status code of the response, or None before the response.
         subprotocol: The subprotocol that the server selected, or None.
@@ -112,6 +119,7 @@ class Conn:
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     data_timeout: float | None = None
+    secret_headers: Sequence[str] = ()
     resp_headers: Headers = field(default=(), kw_only=True)
     resp_status: int | None = field(default=None, kw_only=True)
     subprotocol: str | None = field(default=None, kw_only=True)
@@ -123,6 +131,7 @@ class Conn:
         self._set("parsed", parse_url(self.url))
         self._set("extra_headers", _check_headers(self.extra_headers))
         self._set("subprotocols", _check_subprotocols(self.subprotocols))
+        self._set("secret_headers", _check_secret_headers(self.secret_headers))
         self._check_times()
         self._check_sizes()
         require(isinstance(self.insecure, bool), "insecure", "True or False", self.insecure)
@@ -208,9 +217,7 @@ class Conn:
             extensions: The extensions that the server accepted.
             peer: The address of the server, or None.
         """
-        conn = object.__new__(type(self))
-        for name in _CONN_FIELDS:
-            conn._set(name, getattr(self, name))
+        conn = self._changed({})
         conn._set("resp_headers", resp_headers)
         conn._set("resp_status", resp_status)
         conn._set("subprotocol", subprotocol)
@@ -223,11 +230,44 @@ class Conn:
 
         Each secret is replaced by ``...``. The copy is for display, not for connecting.
         """
-        shown = {name: _redact_option(name, getattr(self, name)) for name in _MAY_HAVE_SECRETS}
-        if self.parsed.password is not None or "?" in self.parsed.resource:
-            shown["url"] = self.parsed.redacted
+        shown = self._shown_options()
+        if self.parsed.redacted != self.parsed.complete:
+            shown |= {"url": self.parsed.redacted, "parsed": parse_url(self.parsed.redacted)}
         changed = {name: value for name, value in shown.items() if value != getattr(self, name)}
-        return self.replace(**changed) if changed else self
+        return self._changed(changed) if changed else self
+
+    def redactor(self) -> Redactor:
+        """Return an object that hides the secrets of the request in text of the response."""
+        urls = [self.parsed] if self.proxy is None else [self.parsed, parse_proxy(self.proxy)]
+        return Redactor(
+            self.parsed.resource.partition("?")[2],
+            [(url.username or "", url.password) for url in urls if url.password is not None],
+            self.extra_headers,
+            self.secret_headers,
+            self.subprotocols,
+        )
+
+    def _shown_options(self) -> dict[str, Any]:
+        """Return the options that may have secrets, redacted."""
+        redactor = self.redactor()
+        names = [name.lower() for name in self.secret_headers]
+        shown = {name: _redact_option(name, getattr(self, name)) for name in _HIDDEN_OPTIONS}
+        return shown | {
+            "extra_headers": tuple(
+                redact_header(name, value, names) for name, value in self.extra_headers
+            ),
+            "subprotocols": redact_subprotocols(self.subprotocols),
+            "resp_headers": tuple(redactor.header(*pair) for pair in self.resp_headers),
+            "subprotocol": self.subprotocol and redactor.subprotocol(self.subprotocol),
+            "extensions": tuple(redactor.text(value) for value in self.extensions),
+        }
+
+    def _changed(self, changes: Mapping[str, Any]) -> Conn:
+        """Return a copy with changes that are not validated."""
+        conn = object.__new__(type(self))
+        for name in _CONN_FIELDS:
+            conn._set(name, changes.get(name, getattr(self, name)))
+        return conn
 
     def resp_header(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of a header of the response.
@@ -240,13 +280,13 @@ class Conn:
         return next((value for key, value in self.resp_headers if key.lower() == wanted), default)
 
     def __repr__(self) -> str:
-        shown = [repr(self.parsed.redacted)]
+        shown = [repr(self.parsed.shown)]
+        options = self._shown_options()
         for f in dataclasses.fields(self)[1:]:
             value = getattr(self, f.name)
             if f.name != "parsed" and value != f.default:
-                seen = _redact_option(f.name, value)
-                shown.append(f"{f.name}={seen if seen is HIDDEN else repr(seen)}")
-        return f"Conn({', '.join(shown)})"
+                shown.append(f"{f.name}={_show_option(options.get(f.name, value))}")
+        return truncate(f"Conn({', '.join(shown)})", _REPR_LIMIT)
 
 
 _CONN_FIELDS: Final = tuple(f.name for f in dataclasses.fields(Conn))
@@ -255,17 +295,37 @@ CONN_OPTIONS: Final = frozenset(
 )
 
 
+_HIDDEN_OPTIONS: Final = ("proxy", "ssl_options", "cacerts")
+
+
 def _redact_option(name: str, value: Any) -> Any:
     """Return the part of an option's value that may be shown."""
     if value is None:
         return None
-    if name in ("extra_headers", "resp_headers"):
-        return tuple(redact_header(*pair) for pair in value)
     if name == "proxy":
         return parse_proxy(value).redacted.replace("ws:", "http:", 1).removesuffix("/")
     if name == "ssl_options" and isinstance(value, Mapping):
         return {k: v if k in _SHOWN_SSL_OPTIONS else HIDDEN for k, v in value.items()}
     return HIDDEN if name == "cacerts" else value
+
+
+def _show_option(value: Any) -> str:
+    """Return the value of an option for ``repr``, truncated."""
+    if value is HIDDEN:
+        return HIDDEN
+    if not isinstance(value, tuple):
+        return shorten(value, _OPTION_LIMIT)
+    shown = [_show_item(item) for item in value[:_MAX_SHOWN]]
+    if len(value) > len(shown):
+        shown.append(f"... {len(value) - len(shown)} more")
+    return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
+
+
+def _show_item(item: Any) -> str:
+    """Return one item of an option; the name and the value of a header are truncated each."""
+    if isinstance(item, tuple):
+        return f"({', '.join(shorten(part) for part in item)})"
+    return shorten(item)
 
 
 def _is_positive(value: Any) -> bool:
@@ -330,6 +390,16 @@ def _check_subprotocols(subprotocols: Any) -> tuple[str, ...]:
         require(valid, "subprotocols", "names without spaces and separators", name)
         require(offered.count(name) == 1, "subprotocols", "each name once", offered)
     return tuple(offered)
+
+
+def _check_secret_headers(names: Any) -> tuple[str, ...]:
+    listed = as_list(names)
+    if listed is None:
+        raise ValueError(expected("secret_headers", "a list of str", names))
+    for name in listed:
+        valid = isinstance(name, str) and TOKEN.fullmatch(name)
+        require(valid, "secret_headers", "names of headers (RFC 9110 section 5.1)", name)
+    return tuple(listed)
 
 
 def _check_cacerts(cacerts: Any) -> Any:

@@ -33,6 +33,7 @@ from typing import ClassVar, Final
 
 from wsx._error_texts import cause, refusal, refusal_details, wrong_result
 from wsx._redaction import redact_url
+from wsx._redactor import Redactor
 from wsx._text import describe, expected, expected_type, line, quote
 
 __all__ = [
@@ -84,14 +85,15 @@ class WsxError(Exception):
 class URLError(WsxError, ValueError):
     """A URL is not valid.
 
+    ``str``, ``repr`` and ``args`` contain the redacted URL.
+
     Args:
         url: The URL, as it was given.
         reason: What is wrong with the URL.
         subject: What the URL is for: ``"URL"`` (default) or ``"proxy"``.
 
     Attributes:
-        url: The URL, as it was given. It may contain a password; the text of the exception does
-            not.
+        url: The URL, as it was given. It may contain a password.
         reason: What is wrong with the URL.
         subject: ``"URL"`` (default) or ``"proxy"``.
     """
@@ -99,15 +101,17 @@ class URLError(WsxError, ValueError):
     def __init__(
         self, url: object, reason: str = "not a WebSocket URL", subject: str = "URL"
     ) -> None:
-        super().__init__(url, reason, subject)
+        shown = redact_url(url) if isinstance(url, str) else type(url).__name__
+        super().__init__(shown, reason, subject)
         self.url = url
         self.reason = reason
         self.subject = subject
 
     def __str__(self) -> str:
         if not isinstance(self.url, str):
-            return expected_type(self.subject, "a str", self.url)
-        return f"{self.subject} {quote(redact_url(self.url), _TEXT_LIMIT)}: {self.reason}"
+            return expected_type(line(self.subject), "a str", self.url)
+        shown = quote(redact_url(self.url), _TEXT_LIMIT)
+        return f"{line(self.subject)} {shown}: {line(self.reason, _TEXT_LIMIT)}"
 
 
 class ConnError(WsxError):
@@ -155,6 +159,8 @@ class RequestError(WsxError):
         headers: Pairs of names and values, in the order of the response. Default none.
         body: The beginning of the body. Default empty.
         who: Who sent the response: ``"the server"`` (default) or ``"the proxy"``.
+        redactor: Hides the secrets of the request, which the response may repeat, in the text and
+            the summary; or None (default). The attributes have the response as it was received.
 
     Attributes:
         code: The HTTP status code.
@@ -171,6 +177,7 @@ class RequestError(WsxError):
         headers: Sequence[tuple[str, str]] = (),
         body: bytes = b"",
         who: str = "the server",
+        redactor: Redactor | None = None,
     ) -> None:
         super().__init__(code, message, headers, body, who)
         self.code = code
@@ -178,9 +185,10 @@ class RequestError(WsxError):
         self.headers = tuple(headers)
         self.body = body
         self.who = who
+        self._redactor = redactor
 
     def __str__(self) -> str:
-        return refusal(self.who, self.code, self.message, self.headers)
+        return refusal(self.who, self.code, self.message, self.headers, self._redactor)
 
     @property
     def summary(self) -> str:
@@ -188,7 +196,8 @@ class RequestError(WsxError):
 
         The headers are ``WWW-Authenticate``, ``Proxy-Authenticate`` and ``Retry-After``.
         """
-        return "; ".join([str(self), *refusal_details(self.headers, self.body)])
+        details = refusal_details(self.headers, self.body, self._redactor)
+        return "; ".join([str(self), *details])
 
 
 class HandshakeError(WsxError):
@@ -313,7 +322,7 @@ class FrameEncodeError(WsxError):
         self.close_code = close_code
 
     def __str__(self) -> str:
-        return f"cannot send {self.frame_type} frame: {self.reason}"
+        return f"cannot send {line(self.frame_type)} frame: {line(self.reason, _TEXT_LIMIT)}"
 
 
 _STATES: Final = {
@@ -337,7 +346,8 @@ class NotConnectedError(WsxError):
 
     def __str__(self) -> str:
         state = self.connection_state
-        return f"client is not connected: {_STATES.get(state, state)} (state {quote(state)})"
+        problem = _STATES.get(state) or line(state)
+        return f"client is not connected: {problem} (state {quote(state)})"
 
 
 class SendTimeout(_TimeLimitError):
@@ -392,7 +402,8 @@ class BadResponseError(WsxError):
         self.arguments = arguments
 
     def __str__(self) -> str:
-        return f"{type(self.handler).__qualname__}.{wrong_result(self.callback, self.response)}"
+        result = wrong_result(line(self.callback), self.response)
+        return f"{type(self.handler).__qualname__}.{result}"
 
 
 class ClientEnded(WsxError):
@@ -456,7 +467,7 @@ class ChildError(WsxError, ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{quote(self.id)}: {self.reason}"
+        return f"{quote(self.id)}: {line(self.reason, _TEXT_LIMIT)}"
 
 
 class MaxRestartsExceeded(WsxError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from wsx._error_texts import is_clean_close, tcp_detail
-from wsx._text import quote
+from wsx._text import line, quote, shorten
 from wsx.frames import NO_STATUS_RECEIVED, NORMAL_CLOSURE
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ __all__ = [
 ]
 
 _MESSAGE_LIMIT = 125  # characters, enough for every close message that RFC 6455 allows
+_DETAIL_LIMIT = 300  # characters
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LocalClose:
     """The client closed the connection.
 
@@ -44,8 +45,11 @@ class LocalClose:
     def __str__(self) -> str:
         return _with_message(f"closed by this client: {self.code}", self.message)
 
+    def __repr__(self) -> str:
+        return f"LocalClose({_show_close(self)})"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class RemoteClose:
     """The server sent a close frame.
 
@@ -67,12 +71,20 @@ class RemoteClose:
         shown = " (no close code)" if self.code == NO_STATUS_RECEIVED else ""
         return _with_message(f"closed by server: {self.code}{shown}", self.message)
 
+    def __repr__(self) -> str:
+        return f"RemoteClose({_show_close(self)})"
+
+
+def _show_close(close: LocalClose | RemoteClose) -> str:
+    message = shorten(close.message, _MESSAGE_LIMIT + len("''"))
+    return f"code={close.code!r}, message={message}"
+
 
 def _with_message(text: str, message: str) -> str:
     return f"{text} {quote(message, _MESSAGE_LIMIT)}" if message else text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ConnectionDropped:
     """The TCP connection ended without a close frame.
 
@@ -90,6 +102,9 @@ class ConnectionDropped:
         detail = None if self.original is None else tcp_detail(self.original)
         return lost if detail is None else f"{lost}: {detail}"
 
+    def __repr__(self) -> str:
+        return f"ConnectionDropped(original={shorten(self.original, _DETAIL_LIMIT)})"
+
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
@@ -103,7 +118,7 @@ class Shutdown:
     normal: ClassVar[bool] = True
 
     def __str__(self) -> str:
-        return f"stopped: {self.detail}" if self.detail else "stopped"
+        return f"stopped: {line(str(self.detail), _DETAIL_LIMIT)}" if self.detail else "stopped"
 
 
 def is_normal(reason: object) -> bool:

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx._client.lifecycle import Lifecycle
+from wsx._failures import log_failure
 from wsx._text import describe, expected
 from wsx.errors import NotConnectedError
 from wsx.frames import GOING_AWAY
@@ -56,10 +57,11 @@ class System(Generic[S]):
 
         Returns:
             A dict with the keys ``name``, ``status``, ``handler`` (the class), ``version`` (of the
-            class), ``conn``, ``attempt_number`` (failures since the last healthy connection; 0
-            while a healthy connection is open), ``mailbox`` (number of waiting casts and infos),
-            ``statistics``, ``log``, ``suspended`` and ``state``. If ``format_status`` raises or
-            does not return a dict, this is logged and the unformatted dict is returned.
+            class), ``conn`` (redacted), ``attempt_number`` (failures since the last healthy
+            connection; 0 while a healthy connection is open), ``mailbox`` (number of waiting casts
+            and infos), ``statistics``, ``log``, ``suspended`` and ``state``. If
+            ``format_status`` raises or does not return a dict, this is logged and the unformatted
+            dict is returned.
         """
         try:
             status = self._life.handler.format_status(self._status())
@@ -70,7 +72,7 @@ class System(Generic[S]):
             problem = f"returned {type(status).__name__} (expected dict)"
             _log.error("{label}: format_status {problem}", label=self._label, problem=problem)
         except Exception:
-            _log.failure("{label}: format_status failed", label=self._label)
+            log_failure(_log, "{label}: format_status failed", label=self._label)
         return self._status()
 
     def _status(self) -> dict[str, Any]:
@@ -80,7 +82,7 @@ class System(Generic[S]):
             "status": life.status,
             "handler": type(life.handler),
             "version": type(life.handler).version,
-            "conn": life.conn,
+            "conn": life.conn.redacted(),
             "attempt_number": life.history.attempt_number,
             "mailbox": life.mailbox.waiting,
             "statistics": self._statistics(),

@@ -40,6 +40,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from twisted.logger import Logger
 
 from wsx._arguments import require
+from wsx._failures import log_failure
 from wsx._text import quote
 
 __all__ = [
@@ -191,7 +192,8 @@ def execute(event: str, metadata: Mapping[str, Any], **measurements: Any) -> Non
         try:
             observer.function(event, dict(measurements), dict(metadata), observer.config)
         except Exception:
-            _log.failure(
+            log_failure(
+                _log,
                 "telemetry observer {id!r} raised an exception for {event} and is detached",
                 id=observer.handler_id,
                 event=event,

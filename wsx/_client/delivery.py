@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from wsx import telemetry
 from wsx._client.class_change import change_class
 from wsx._client.mailbox import Connected, Frames, Lost, Mailbox, Message
+from wsx._failures import log_failure
 from wsx._wire.batch import Batch
 from wsx.errors import BadResponseError, NotConnectedError
 from wsx.frames import Binary, Frame, Ping, Pong, Text
@@ -556,8 +557,11 @@ class Delivery(Generic[S]):
         """Conclude a callback whose Deferred has fired."""
         if self._pending is not call:  # The client has ended, and the callback was cancelled.
             if isinstance(outcome, Failure) and not outcome.check(CancelledError, Exit):
-                _log.failure(
-                    "{callback} failed after it was cancelled", outcome, callback=call.callback
+                log_failure(
+                    _log,
+                    "{callback} failed after it was cancelled",
+                    outcome,
+                    callback=call.callback,
                 )
             return
         self._pending = None

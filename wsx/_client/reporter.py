@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from wsx import telemetry
 from wsx._client.history import Outage
 from wsx._client.tracing import Tracing
-from wsx._text import describe, escape, shorten
+from wsx._failures import log_failure
+from wsx._text import describe, escape, shorten, truncate
 from wsx._wire.batch import Batch
 from wsx.conn import Conn
 from wsx.errors import BadResponseError
@@ -59,7 +60,7 @@ class Reporter:
         name = self._client.name
         if name is None:
             return type(self._client.handler).__qualname__
-        return escape(name) if isinstance(name, str) else shorten(name)
+        return truncate(escape(name)) if isinstance(name, str) else shorten(name)
 
     def _trace_label(self) -> str:
         name = self._client.name
@@ -155,7 +156,7 @@ class Reporter:
         self.conn = conn
         self._reported = _NOT_REPORTED
         self.trace("successfully reconnected" if again else "successfully connected")
-        url = conn.parsed.redacted
+        url = conn.parsed.shown
         if conn.parsed.secure and conn.insecure:
             self._warn("the certificate of {url} is not verified (insecure=True)", url=url)
         if outage is None:
@@ -188,20 +189,23 @@ class Reporter:
             delay: The delay in seconds before the next attempt, or None if there is none.
         """
         self._reported = status.reason
-        url = status.conn.parsed.redacted
+        url = status.conn.parsed.shown
         what = f"connection to {url} lost" if was_open else f"connecting to {url} failed"
         after = "not reconnecting"
         if delay is not None:
             after = f"reconnecting in {delay:.1f} s (attempt {status.attempt_number})"
         emit = self._info if delay is not None or is_normal(status.reason) else self._warn
-        emit("{what} ({reason}); {after}", what=what, reason=_describe(status.reason), after=after)
+        # A server may repeat secrets of the request in its close message.
+        reason = status.conn.redactor().text(_describe(status.reason))
+        emit("{what} ({reason}); {after}", what=what, reason=reason, after=after)
 
     def ended(self, reason: object) -> None:
         """Report the end of the client."""
         self._notify(telemetry.TERMINATE, reason=reason)
         if reason is not self._reported:
             level = LogLevel.info if is_normal(reason) else LogLevel.warn
-            _log.emit(level, "{label}: {reason}", label=self.label, reason=_describe_end(reason))
+            shown = self.conn.redactor().text(_describe_end(reason))
+            _log.emit(level, "{label}: {reason}", label=self.label, reason=shown)
 
     # Callbacks
 
@@ -222,7 +226,8 @@ class Reporter:
             shown = describe(failure.value)
             self._error("{error} ({argument})", error=shown, argument=called_with)
             return
-        _log.failure(
+        log_failure(
+            _log,
             "{label}: {handler}.{callback} raised {error} ({argument})",
             failure,
             label=self.label,
@@ -263,7 +268,7 @@ class Reporter:
 
     def name_not_released(self) -> None:
         """Log that the registry of the client's name raised an exception."""
-        _log.failure("{label}: the registry did not release the name", label=self.label)
+        log_failure(_log, "{label}: the registry did not release the name", label=self.label)
 
     def trace(self, event: str, *details: object) -> None:
         """Trace an event.

@@ -16,14 +16,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from wsx._client.log_file import LogFile
-from wsx._text import describe, escape, expected, shorten
+from wsx._text import describe, escape, expected, line, safely, shorten
 from wsx._wire.batch import Batch
 
 __all__ = ["Tracing", "parse_option", "parse_options"]
 
 _log = Logger("wsx._client.tracing")
 _DEFAULT_DEPTH: Final = 10  # events
-_DETAIL_LIMIT: Final = 200  # characters
+_DETAIL_LIMIT: Final = 200  # characters of a repr
+_TEXT_LIMIT: Final = 300  # characters of a reason
 
 
 def parse_options(options: Iterable[object] | None) -> dict[str, Any]:
@@ -187,7 +188,7 @@ class Tracing:
             _log.error(
                 "{label}: the event log cannot be printed: {error}",
                 label=self._label(),
-                error=error,
+                error=describe(error),
             )
 
     def _trace(self, text: str) -> None:
@@ -195,12 +196,13 @@ class Tracing:
             self._print(text)
         except (OSError, ValueError) as error:
             self.trace(False)
-            _log.error("{label}: trace lines stopped: {error}", label=self._label(), error=error)
+            shown = describe(error)
+            _log.error("{label}: trace lines stopped: {error}", label=self._label(), error=shown)
 
     def _print(self, text: str) -> None:
-        line = f"*DBG* {self._label()} {text}"
+        whole = f"*DBG* {self._label()} {text}"
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
+        print(whole.encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
 
     def _write_failed(self, error: BaseException) -> None:
         if self._file is not None and self._file.broken:  # A newer file may be in use.
@@ -216,7 +218,7 @@ def _stamp(seconds: float) -> str:
 
 
 class _Shown:
-    """A detail in a format string. Its ``repr`` never raises."""
+    """A detail in a format string, escaped and truncated. Its ``repr`` never raises."""
 
     def __init__(self, detail: object) -> None:
         self._detail = detail
@@ -225,4 +227,4 @@ class _Shown:
         return shorten(self._detail, _DETAIL_LIMIT)
 
     def __str__(self) -> str:
-        return str(self._detail)
+        return line(safely(str, self._detail), _TEXT_LIMIT)

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx._deferreds import Waiters
+from wsx._failures import log_failure
 from wsx._text import expected, quote
 from wsx.child import ChildSpec
 from wsx.errors import ChildError
@@ -205,7 +206,8 @@ class Child:
         try:
             delay = backoff(restarts)
         except Exception:
-            _log.failure(
+            log_failure(
+                _log,
                 "backoff of child {child} failed; restarting the child in {delay:.1f} s",
                 child=quote(self.spec.id),
                 delay=backoff.maximum,
@@ -238,7 +240,7 @@ async def _stop_within(running: Running, seconds: float, scheduler: IReactorTime
     try:
         await stopped
     except Exception:
-        _log.failure("stopping {running} failed", running=quote(running))
+        log_failure(_log, "stopping {running} failed", running=quote(running))
     if limit is not None and limit.active():
         limit.cancel()
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsx._failures import log_failure
 from wsx._supervision.child import Child
 from wsx._supervision.intensity import Intensity
 from wsx._text import describe, quote
@@ -94,7 +95,7 @@ class SupervisorLog:
         if child.start_error_was_logged or isinstance(error, _NETWORK_ERRORS):
             _log.error(what, **values)
         else:
-            _log.failure(what, Failure(error), **values)
+            log_failure(_log, what, Failure(error), **values)
 
     def too_many_restarts(self, intensity: Intensity) -> None:
         """Log that the supervisor ends because the restart intensity was exceeded."""
@@ -109,7 +110,7 @@ class SupervisorLog:
     def internal_error(self, failure: Failure) -> None:
         """Log an exception that shows a defect in the supervisor."""
         what = "supervisor {supervisor}: internal error"
-        _log.failure(what, failure, supervisor=self._supervisor)
+        log_failure(_log, what, failure, supervisor=self._supervisor)
 
 
 def _and_siblings(number: int) -> str:

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx._error_texts import cause
+from wsx._failures import log_failure
 from wsx._transport.connection import Connection, Listener, Opening, cause_of
 from wsx._transport.endpoints import endpoint_for
 from wsx.conn import Conn, parse_proxy
@@ -145,7 +146,7 @@ class Attempt:
             try:
                 connecting.cancel()
             except Exception:  # Raised by the user's endpoint.
-                _log.failure("an endpoint's connection attempt could not be cancelled")
+                log_failure(_log, "an endpoint's connection attempt could not be cancelled")
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from wsx._text import line
 from wsx._transport.autobahn import DEFLATE, Deflate, offer_deflate
 from wsx._version import __version__
 from wsx._wire import handshake
@@ -14,6 +15,7 @@ from wsx.errors import HandshakeError, RequestError
 
 __all__ = ["Accepted", "OpeningHandshake"]
 
+_PROBLEM_LIMIT: Final = 200  # characters
 _USER_AGENT: Final = f"wsx/{__version__}"
 
 
@@ -90,7 +92,7 @@ class OpeningHandshake:
         if response is None:
             return None
         if response.status != 101:
-            self._body = BodyReader(response)
+            self._body = BodyReader(response, conn=self._conn)
             self._read_refusal(self._body, self._reader.rest)
             return None
         return self._accept(response)
@@ -116,13 +118,19 @@ class OpeningHandshake:
         try:
             extensions = handshake.parse_extensions(header)
         except ValueError as error:
-            raise self._error(f"Sec-WebSocket-Extensions header: {error}", header) from None
+            problem = self._shown(error)
+            raise self._error(f"Sec-WebSocket-Extensions header: {problem}", header) from None
         if [name for name, _ in extensions] != [DEFLATE] or not self._conn.compression:
             raise self._error("the server accepted an extension that was not offered", header)
         try:
             return (header,), Deflate(extensions[0][1])
         except ValueError as error:
-            raise self._error(f"the extension's parameters are wrong: {error}", header) from None
+            problem = self._shown(error)
+            raise self._error(f"the extension's parameters are wrong: {problem}", header) from None
+
+    def _shown(self, error: ValueError) -> str:
+        """Return the text of an error that may repeat a header of the response."""
+        return line(self._conn.redactor().text(str(error)), _PROBLEM_LIMIT)
 
     def _error(self, reason: str, received: str) -> HandshakeError:
         return HandshakeError(handshake.accept_value(self._key), received, reason)

@@ -119,7 +119,7 @@ class _Tunnel(Protocol):
         if 200 <= response.status < 300:
             self._hand_over()
         else:
-            self._body = BodyReader(response, "proxy")
+            self._body = BodyReader(response, "proxy", self._conn)
             self._read_refusal(self._body, self._reader.rest)
 
     def _read_refusal(self, body: BodyReader, data: bytes) -> None:

@@ -14,6 +14,8 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 
+from wsx._failures import log_failure
+
 __all__ = [
     "BufferedReader",
     "increase_read_size",
@@ -93,7 +95,7 @@ def _read(read: Callable[[Connection, bool], None], connection: Connection) -> N
     except KeyboardInterrupt:
         raise
     except BaseException:  # callWithLogger handles the same exceptions.
-        _log.failure("reading from a connection failed")
+        log_failure(_log, "reading from a connection failed")
 
 
 class BufferedReader(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 from collections import deque
 from typing import IO, Any, Final
 
@@ -14,6 +13,7 @@ from twisted.protocols.basic import LineReceiver
 from zope.interface import implementer
 
 from wsx._scheduler import scheduler_for
+from wsx._text import escape
 from wsx.conn import Conn
 from wsx.errors import InvalidFrameError, NotConnectedError, WsxError
 from wsx.frames import Binary, Text
@@ -236,7 +236,7 @@ def render(frame: Text | Binary, output: IO[str] | None) -> str:
     Args:
         frame: The message.
         output: The file to which the text will be printed, or None. If the file is a terminal,
-            control characters are escaped.
+            characters that are not printable are escaped.
     """
     if isinstance(frame, Binary):
         return _render_binary(frame.payload)
@@ -252,10 +252,8 @@ def _render_binary(payload: bytes) -> str:
 
 
 def _escaped(character: str) -> str:
-    """Return a character, escaped if it is a control character except tab and newline.
+    """Return a character, escaped if it is neither printable nor tab or newline.
 
-    A malicious server could otherwise send escape sequences to the terminal.
+    A malicious server could otherwise send escape sequences to the terminal, or reorder its text.
     """
-    if character in "\t\n" or unicodedata.category(character) != "Cc":
-        return character
-    return repr(character)[1:-1]
+    return character if character in "\t\n" else escape(character)

@@ -11,6 +11,7 @@ from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerPr
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 
+from wsx._text import escape
 from wsx.conn import Conn
 from wsx.frames import Binary, Text
 from wsx.handler import Handler, Ok, Reply
@@ -112,7 +113,7 @@ class DemoHandler(Handler[int]):
 
     def handle_frame(self, frame: Text | Binary, state: int) -> Ok[int]:
         """Print a message, and count it if it is a reading."""
-        _show(str(frame.payload))
+        _show(escape(str(frame.payload)))
         self.client.mark_healthy()  # Otherwise the delay grows with each loss.
         return Ok(state + 1 if str(frame.payload).startswith("reading") else state)
 

@@ -13,6 +13,7 @@ from twisted.application.service import MultiService
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsx._failures import log_failure
 from wsx._text import describe, quote
 from wsx._twistd import config
 from wsx._twistd.config import Tree
@@ -171,7 +172,7 @@ class ConfigRunner(Runner):
 
     def _not_changed(self, failure: Failure) -> None:
         if not failure.check(ChildError):  # A ChildError means that the supervisor has ended.
-            _log.failure("{path}: reload failed", failure, path=self._path)
+            log_failure(_log, "{path}: reload failed", failure, path=self._path)
 
 
 def _unchanged(old: Tree, new: Tree) -> list[str]:

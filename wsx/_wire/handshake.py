@@ -86,7 +86,8 @@ def validate(response: Response, conn: Conn, key: str) -> str | None:
         if received is None:
             reason = f"{expected(f'{header} header', expectation)}, but it is missing"
         elif may_show:
-            reason = expected(f"{header} header", expectation, received)
+            shown = conn.redactor().text(received)
+            reason = expected(f"{header} header", expectation, shown)
         else:  # The value may be a secret.
             reason = f"{expected(f'{header} header', expectation)}, got another value"
         return HandshakeError(challenge, received, reason)

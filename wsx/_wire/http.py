@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from wsx.conn import TOKEN, Headers
+from wsx.conn import TOKEN, Conn, Headers
 from wsx.errors import RequestError
 
 __all__ = [
@@ -211,10 +211,12 @@ class BodyReader:
     Args:
         response: The head of the refusal.
         who: Who sent the refusal, for the error: ``"server"`` (default) or ``"proxy"``.
+        conn: The Conn of the request, whose secrets the text of the error hides, or None (default).
     """
 
-    def __init__(self, response: Response, who: str = "server") -> None:
+    def __init__(self, response: Response, who: str = "server", conn: Conn | None = None) -> None:
         self._response = response
+        self._conn = conn
         self._who = who
         self._body = bytearray()
         self._length = _expected_length(response)
@@ -238,7 +240,8 @@ class BodyReader:
         """Return the refusal with the part of the body that has been received."""
         response = self._response
         body, who = bytes(self._body), f"the {self._who}"
-        return RequestError(response.status, response.reason, response.headers, body, who)
+        redactor = None if self._conn is None else self._conn.redactor()
+        return RequestError(response.status, response.reason, response.headers, body, who, redactor)
 
 
 def _expected_length(response: Response) -> int:

@@ -102,6 +102,29 @@ class RedactedTests(SynchronousTestCase):
                     self.assertEqual(names, [spelling, "X-A", spelling])
                     self.assertIn(("X-A", "shown"), copy.extra_headers)
 
+    def test_more_secret_headers(self) -> None:
+        """``secret_headers`` hides more headers of the request and of the response, in any case."""
+        headers = [("X-User", SECRET), ("X-A", "shown")]
+        conn = wsx.Conn(URL, extra_headers=headers, secret_headers=["x-user", "X-TRACE"])
+        conn = conn.replace(resp_headers=(("X-Trace", SECRET),), resp_status=101)
+        copy = self.assert_clean(conn)
+        self.assertEqual(copy.extra_headers, (("X-User", "..."), ("X-A", "shown")))
+        self.assertEqual(copy.secret_headers, ("x-user", "X-TRACE"))
+
+    def test_subprotocols(self) -> None:
+        """Subprotocols that carry tokens are hidden in the offer and in the response."""
+        names = [f"auth-{SECRET}", "chat", "access_token", f"x{SECRET}"]
+        conn = wsx.Conn(URL, subprotocols=names)
+        answer = (("Sec-WebSocket-Protocol", names[3]),)
+        copy = self.assert_clean(conn.answered(answer, 101, names[3], (), None))
+        self.assertEqual(copy.subprotocols, ("...", "chat", "access_token", "..."))
+        self.assertEqual(copy.subprotocol, "...")
+
+    def test_repeated_request(self) -> None:
+        """Secrets of the request that the response repeats are hidden."""
+        conn = wsx.Conn(f"ws://h.test/?token={SECRET}")
+        self.assert_clean(conn.answered((("X-URI", f"/?token={SECRET}"),), 101, None, (), None))
+
     def test_response_headers(self) -> None:
         """Secret response headers are hidden; the rest of the response is kept."""
         headers = (("Set-Cookie", SECRET), ("Server", "shown"), ("set-cookie", f"a={SECRET}"))
@@ -261,6 +284,33 @@ class ReprTests(SynchronousTestCase):
         """A PEM value with certificate and key is hidden."""
         pem = f"-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n{SECRET}".encode()
         self.assert_hidden(wsx.Conn(URL, ssl_options={"certificate": pem}), "h.test")
+
+    def test_more_secret_headers(self) -> None:
+        """Headers in ``secret_headers`` are hidden."""
+        conn = wsx.Conn(URL, extra_headers={"X-User": SECRET}, secret_headers=["x-user"])
+        self.assert_hidden(conn, "X-User", "secret_headers=('x-user',)")
+
+    def test_subprotocols(self) -> None:
+        """A subprotocol that carries a token is hidden."""
+        self.assert_hidden(wsx.Conn(URL, subprotocols=[f"auth-{SECRET}", "chat"]), "'chat'")
+
+    def test_long(self) -> None:
+        """Each value is truncated to 75 characters, and the whole text to 2,000."""
+        long = "x" * 60_000
+        headers = tuple((f"X-{number}", long) for number in range(100))
+        conn = wsx.Conn(f"ws://h.test/{long}", extra_headers=headers, subprotocols=[long])
+        conn = conn.answered(headers, 101, long, (long,), long)
+        self.assertLessEqual(len(repr(conn)), 2000)
+        one = wsx.Conn(URL).answered((("X-A", long),), 101, None, (), None)
+        self.assertLess(len(repr(one)), 200)
+        many = wsx.Conn(URL).answered((("X-A", "b"),) * 12, 101, None, (), None)
+        self.assertIn("... 2 more", repr(many))
+
+    def test_escaped(self) -> None:
+        """Control characters, bidirectional marks and separators are escaped."""
+        hostile = "\x1b[31m\x07\x9b\u202e\u2028"
+        conn = wsx.Conn(URL).answered((("X-A", hostile),), 101, hostile, (hostile,), hostile)
+        self.assertTrue(repr(conn).isprintable())
 
     def test_parsed_url(self) -> None:
         """The result of ``parse_url`` hides the same parts."""

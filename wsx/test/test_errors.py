@@ -197,6 +197,50 @@ class TextTests(SynchronousTestCase):
         """The text of a URLError does not show a password of the URL."""
         self.assertNotIn(SECRET, str(wsx.URLError(f"ws://user:{SECRET}@h:0")))
 
+    def test_url_error_in_full(self) -> None:
+        """Only ``URLError.url`` has the URL as it was given; all other forms are redacted."""
+        for url in (f"ws://user:{SECRET}@h:0", f"nonsense?{SECRET}", SECRET.encode()):
+            error = wsx.URLError(url)
+            self.assertEqual(error.url, url)
+            for shown in (str(error), repr(error), repr(error.args), error.summary):
+                self.assertNotIn(SECRET, shown)
+            self.assertEqual(pickle.loads(pickle.dumps(error)).url, url)
+
+    @each(
+        [
+            ("hostile", "\x1b[31m\x07\x9b\u202e\u2028\ud800"),
+            ("long", "x" * 60_000),
+        ]
+    )
+    def test_foreign_text(self, label: str, text: str) -> None:
+        """The text of every error is printable and has less than 700 characters."""
+        errors = [
+            wsx.URLError(text, text, text),
+            wsx.ConnError(ValueError(text)),
+            wsx.ConnError(ValueError(text), text),
+            wsx.RequestError(
+                302,
+                text,
+                [("Location", text), ("Retry-After", text)],
+                text.encode("utf-8", "replace"),
+            ),
+            wsx.HandshakeError(text, text, text),
+            wsx.FrameError(text, 1, 1002),
+            wsx.InvalidFrameError(text),
+            wsx.FrameEncodeError(text, text, text, text),
+            wsx.NotConnectedError(text),
+            wsx.BadResponseError(text, text, text, ()),
+            wsx.ClientEnded(wsx.RemoteClose(4000, text)),
+            wsx.AlreadyStartedError(text, None),
+            wsx.UnknownNameError(text),
+            wsx.ChildError(text, text),
+            wsx.MaxRestartsExceeded(3, 5, wsx.RemoteClose(4000, text)),
+        ]
+        for error in errors:
+            for shown in (str(error), repr(error), error.summary):
+                self.assertTrue(shown.isprintable(), shown[:300])
+                self.assertLess(len(shown), 700, shown[:300])
+
     def test_invalid_frame_error_hides_the_payload(self) -> None:
         """The text of an InvalidFrameError shows only the beginning and the end of the value."""
         error = wsx.InvalidFrameError("a" * 100 + SECRET + "a" * 100)

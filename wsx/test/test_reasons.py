@@ -8,6 +8,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost, TCPTimedOutEr
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
+from wsx._text import describe
 from wsx.reasons import is_normal
 from wsx.test.support import case
 from wsx.test.support.each import each
@@ -129,3 +130,29 @@ class TextTests(SynchronousTestCase):
         self.assertEqual(
             str(wsx.RemoteClose(4000, "x" * 123)), f'closed by server: 4000 "{"x" * 123}"'
         )
+
+    @each([("hostile", "\x1b[31m\x07\x9b\u202e\u2028\ud800"), ("long", "x" * 60_000)])
+    def test_foreign_text(self, label: str, text: str) -> None:
+        """``str`` and ``repr`` are printable and have at most 400 characters."""
+        for reason in (
+            wsx.RemoteClose(4000, text),
+            wsx.LocalClose(4000, text),
+            wsx.ConnectionDropped(ValueError(text)),
+            wsx.Shutdown(text),
+        ):
+            for shown in (str(reason), describe(reason)):
+                self.assertTrue(shown.isprintable(), shown[:300])
+                self.assertLess(len(shown), 400, shown[:300])
+        for reason in (wsx.RemoteClose(4000, text), wsx.ConnectionDropped(ValueError(text))):
+            self.assertTrue(repr(reason).isprintable())
+            self.assertLess(len(repr(reason)), 400)
+
+    def test_repr(self) -> None:
+        """``repr`` shows the values."""
+        for reason, shown in (
+            (wsx.LocalClose(), "LocalClose(code=1000, message='')"),
+            (wsx.RemoteClose(4000, "x"), "RemoteClose(code=4000, message='x')"),
+            (wsx.ConnectionDropped(), "ConnectionDropped(original=None)"),
+            (wsx.ConnectionDropped(OSError(1)), "ConnectionDropped(original=OSError(1))"),
+        ):
+            self.assertEqual(repr(reason), shown)

@@ -8,8 +8,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._redaction import (
     is_secret_name,
+    is_token_like,
     redact_header,
     redact_query,
+    redact_subprotocols,
     redact_url,
     show_message,
 )
@@ -53,6 +55,75 @@ class SecretNameTests(SynchronousTestCase):
         """The name of a header stays; its value is hidden if the name is secret."""
         self.assertEqual(redact_header("x-token", SECRET), ("x-token", "..."))
         self.assertEqual(redact_header("Server", "nginx"), ("Server", "nginx"))
+
+    def test_more_names(self) -> None:
+        """More names can be secret, in any case."""
+        self.assertIs(is_secret_name("X-User", ["x-user"]), True)
+        self.assertEqual(redact_header("x-USER", SECRET, ["x-user"]), ("x-USER", "..."))
+
+
+class TokenTests(SynchronousTestCase):
+    """``is_token_like`` and ``redact_subprotocols`` recognise credentials by their form."""
+
+    @each(
+        [
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+            "4bf92f3577b34da6a3ce929d0e0e4736",
+            "DEADBEEFDEADBEEF",
+            "1234567890123456",
+            "123e4567-e89b-12d3-a456-426614174000",
+            "dGhlIHNhbXBsZSBub25jZQ==",
+            "abc.aB3dE5gH7jK9mN1pQ3sT",
+        ]
+    )
+    def test_tokens(self, text: str) -> None:
+        """JSON Web Tokens, UUIDs, and long base64 or hexadecimal text look like tokens."""
+        self.assertIs(is_token_like(text), True)
+        self.assertEqual(redact_subprotocols(["chat", text]), ("chat", "..."))
+
+    @each(
+        [
+            "chat",
+            "graphql-transport-ws",
+            "wamp.2.msgpack.batched",
+            "v4.channel.k8s.io",
+            "base64.channel.k8s.io",
+            "actioncable-v1-json",
+            "actioncable-unsupported",
+            "MyCompanyTradingProtocol",
+            "long-protocol-name-version2",
+            "ocpp2.0.1",
+        ]
+    )
+    def test_names(self, name: str) -> None:
+        """Names of subprotocols do not look like tokens."""
+        self.assertIs(is_token_like(name), False)
+        self.assertEqual(redact_subprotocols([name]), (name,))
+
+    @each(
+        [
+            "base64url.bearer.authorization.k8s.io.c2Vj",
+            "access_token.abc",
+            "auth-abc",
+            "realProtocol.jwt.abc",
+            "X-Api-Key-1",
+        ]
+    )
+    def test_conventions(self, name: str) -> None:
+        """A subprotocol with a word of a secret name is hidden."""
+        self.assertEqual(redact_subprotocols([name, "chat"]), ("...", "chat"))
+
+    @each(["access_token", "Authorization", "bearer", "jwt", "auth", "token"])
+    def test_markers(self, marker: str) -> None:
+        """A subprotocol that is only such a word is shown, and the next one is hidden."""
+        offered = [marker, "abc", "chat"]
+        self.assertEqual(redact_subprotocols(offered), (marker, "...", "chat"))
+
+    def test_user(self) -> None:
+        """A user name that looks like a token is hidden in a URL."""
+        url = "wss://4bf92f3577b34da6a3ce929d0e0e4736@h/"
+        self.assertEqual(redact_url(url), "wss://...@h/")
+        self.assertEqual(redact_url("wss://alice@h/"), "wss://alice@h/")
 
 
 class MessageTests(SynchronousTestCase):

@@ -361,6 +361,12 @@ class StatusTests(SystemCase):
         self.assertIs(status["handler"], Second)
         self.end(client)
 
+    def test_conn_is_redacted(self) -> None:
+        """The Conn in the status has no secrets; ``client.conn`` has them."""
+        client = self.open(Second(), extra_headers={"X-Token": "s3cr3t"})
+        self.assertEqual(client.sys.get_status()["conn"].extra_headers, (("X-Token", "..."),))
+        self.assertEqual(client.conn.extra_headers, (("X-Token", "s3cr3t"),))
+
     def test_version_of_the_class(self) -> None:
         """[Y1] The version is that of the class, not an attribute of the instance."""
         handler = Second()

@@ -22,4 +22,5 @@ DEFAULTS: dict[str, Any] = {
     "ping_interval": 20.0,
     "ping_timeout": 20.0,
     "data_timeout": None,
+    "secret_headers": (),
 }

@@ -43,6 +43,7 @@ class OptionTests(ConfigCase):
             ("{}", ()),
         ],
         "subprotocols": [('["a", "b"]', ("a", "b")), ("[]", ())],
+        "secret_headers": [('["X-User"]', ("X-User",)), ("[]", ())],
         "socket_connect_timeout": [("1.5", 1.5), ("2", 2)],
         "socket_recv_timeout": [("1.5", 1.5), ("2", 2)],
         "close_timeout": [("1.5", 1.5), ("2", 2)],

@@ -49,13 +49,14 @@ class RenderTests(SynchronousTestCase):
                 self.assertEqual(render(Text(payload), output), payload + "\n")
 
     def test_terminal(self) -> None:
-        """On a terminal control characters are escaped; tabs, newlines and letters are not."""
+        """On a terminal what is not printable is escaped; tabs, newlines and letters are not."""
         for payload, line in (
             ("\x1b[2J", "\\x1b[2J"),
             ("a\rb", "a\\rb"),
             ("\x07\x08\x00", "\\x07\\x08\\x00"),
             ("\x7f", "\\x7f"),
             ("\x9b31m", "\\x9b31m"),
+            ("a\u202eb\u2028c", "a\\u202eb\\u2028c"),
             ("tab\there\nand h\xe9llo \U0001f600", "tab\there\nand h\xe9llo \U0001f600"),
         ):
             self.assertEqual(render(Text(payload), Terminal()), line + "\n")
