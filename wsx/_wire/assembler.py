@@ -7,17 +7,20 @@ is not UTF-8 as early as possible, and returns the message when its last byte ha
 from __future__ import annotations
 
 from codecs import utf_8_decode
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 from wsx._wire.buffer import MessageBuffer, take_buffer
 from wsx.errors import FrameError
 from wsx.frames import CONTINUATION, INVALID_PAYLOAD, MESSAGE_TOO_BIG, TEXT, Frame
 
-__all__ = ["LARGE_PAYLOAD", "Inflater", "MessageAssembler", "invalid_utf8"]
+__all__ = ["LARGE_PAYLOAD", "MAX_EMPTY_FRAGMENTS", "Inflater", "MessageAssembler", "invalid_utf8"]
 
 # In bytes. A payload of which this much is missing is read directly into the message's buffer.
 # UTF-8 is checked early only up to this size; the whole message is checked when it is decoded.
 LARGE_PAYLOAD: Final = 65536
+# Per message. A server could otherwise send empty fragments forever: no other limit counts them.
+MAX_EMPTY_FRAGMENTS: Final = 4096
 
 
 class Inflater(Protocol):
@@ -26,8 +29,8 @@ class Inflater(Protocol):
     def begin(self, opcode: int) -> None:
         """Start a message with this opcode."""
 
-    def inflate(self, data: bytes, limit: int | None) -> bytes:
-        """Inflate a part of a message.
+    def inflate(self, data: bytes, limit: int | None) -> Iterator[bytes]:
+        """Inflate a part of a message, in parts.
 
         Args:
             data: The next bytes.
@@ -37,8 +40,8 @@ class Inflater(Protocol):
             FrameError: The result is longer than ``limit`` bytes, or the data is corrupt.
         """
 
-    def end(self, limit: int | None) -> bytes:
-        """End the message and return its remaining bytes."""
+    def end(self, limit: int | None) -> Iterator[bytes]:
+        """End the message and inflate its remaining bytes."""
 
 
 class MessageAssembler:
@@ -51,27 +54,32 @@ class MessageAssembler:
     Attributes:
         opcode: The opcode of the message in progress; ``CONTINUATION`` if there is none.
         fragmented: Whether the message in progress has more than one fragment.
+        inflated: The size in bytes of the last message after inflation; 0 if it was not compressed.
     """
 
     __slots__ = (
         "_buffer",
         "_checks_text",
         "_compressed",
+        "_empty_fragments",
         "_incomplete",
         "_inflater",
         "_limit",
         "_size",
         "fragmented",
+        "inflated",
         "opcode",
     )
 
     def __init__(self, max_message_size: int | None, inflater: Inflater | None) -> None:
         self.opcode = CONTINUATION
         self.fragmented = False
+        self.inflated = 0
         self._limit = max_message_size
         self._inflater = inflater
         self._compressed = False
         self._size = 0  # Bytes of the message in progress, after inflation.
+        self._empty_fragments = 0
         self._buffer: MessageBuffer | None = None
         self._checks_text = False
         self._incomplete = b""  # The first bytes of a code point that the next part completes.
@@ -87,6 +95,7 @@ class MessageAssembler:
         self.fragmented = False
         self._checks_text = opcode == TEXT
         self._size = 0
+        self._empty_fragments = 0
         self._compressed = compressed
         if compressed and self._inflater is not None:
             self._inflater.begin(opcode)
@@ -98,8 +107,14 @@ class MessageAssembler:
             length: The payload length in bytes.
 
         Raises:
-            FrameError: The message is longer than ``max_message_size``.
+            FrameError: The message is longer than ``max_message_size``, or has more than
+                ``MAX_EMPTY_FRAGMENTS`` empty fragments.
         """
+        if not length:
+            self._empty_fragments += 1
+            if self._empty_fragments > MAX_EMPTY_FRAGMENTS:
+                reason = f"the message has more than {MAX_EMPTY_FRAGMENTS} empty fragments"
+                raise FrameError(reason, self.opcode, MESSAGE_TOO_BIG)
         if self._compressed or self._limit is None:  # The inflated size is not known yet.
             return
         if self._size + length > self._limit:
@@ -119,14 +134,19 @@ class MessageAssembler:
         Raises:
             FrameError: The message is too long, cannot be inflated, or is a text that is not UTF-8.
         """
-        if self._compressed and self._inflater is not None:
-            part = self._inflater.inflate(part, self._left())
-        self._append(part, is_last)
-        if not is_last:
-            return None
-        if self._compressed and self._inflater is not None:
-            self._append(self._inflater.end(self._left()), is_last)
-        return self._finish()
+        if self._compressed:
+            self._inflate(part, is_last)
+        else:
+            self._append(part, is_last)
+        return self._finish() if is_last else None
+
+    def _inflate(self, part: bytes, is_last: bool) -> None:
+        assert self._inflater is not None
+        for inflated in self._inflater.inflate(part, self._left()):
+            self._append(inflated, is_last)
+        if is_last:
+            for inflated in self._inflater.end(self._left()):
+                self._append(inflated, is_last)
 
     def get_buffer(self, missing: int) -> memoryview | None:
         """Return memory to read a large payload into, or None if the caller must use ``add``.
@@ -191,6 +211,7 @@ class MessageAssembler:
             raise invalid_utf8(TEXT) from None
         self._incomplete = b""
         self.opcode = CONTINUATION
+        self.inflated = self._size if self._compressed else 0
         return frame
 
 

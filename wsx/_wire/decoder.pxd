@@ -6,7 +6,7 @@ from wsx._wire.batch cimport Batch
 from wsx.frames cimport Binary, Frame, Text
 
 cdef int _OPCODE, _LENGTH, _FINAL_TEXT, _FINAL_BINARY
-cdef Py_ssize_t _MAX_MEDIUM_LENGTH
+cdef Py_ssize_t _MAX_MEDIUM_LENGTH, _MAX_FRAGMENTS_PER_BATCH, _MAX_INFLATED_PER_BATCH
 
 
 cdef class Decoder:
@@ -18,6 +18,7 @@ cdef class Decoder:
     cdef Py_ssize_t _missing
     cdef bint _final
     cdef bint _ended
+    cdef Py_ssize_t _inflated
 
     @cython.locals(batch=Batch)
     cpdef Batch feed(self, bytes data)
@@ -31,7 +32,7 @@ cdef class Decoder:
 
     cdef object _complete(self, object frame, Batch batch)
 
-    @cython.locals(end=Py_ssize_t, after=Py_ssize_t, frames=list)
+    @cython.locals(end=Py_ssize_t, after=Py_ssize_t, decoded=Py_ssize_t, frames=list)
     cdef Py_ssize_t _decode_frames(self, bytes data, Py_ssize_t pos, Batch batch) except -2
 
 

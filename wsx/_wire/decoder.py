@@ -42,6 +42,10 @@ _FINAL_BINARY: Final = FIN | BINARY
 # In frames. A batch is freed before the next one and has fewer than the 700 new objects that start
 # Python's garbage collector, because a collection costs more than decoding.
 BATCH_SIZE: Final = 512
+# Limits of the work for one batch where it has few messages: fragments, and messages that a few
+# bytes inflate to.
+_MAX_FRAGMENTS_PER_BATCH: Final = 2048
+_MAX_INFLATED_PER_BATCH: Final = 262144  # bytes
 _MAX_MEDIUM_LENGTH: Final = 65535  # bytes, the maximum of a 16-bit payload length
 
 
@@ -58,6 +62,7 @@ class Decoder:
         "_assembler",
         "_ended",
         "_final",
+        "_inflated",
         "_max_length",
         "_may_compress",
         "_missing",
@@ -81,6 +86,7 @@ class Decoder:
         self._missing = 0  # Bytes of the current data frame that have not been received.
         self._final = False  # Whether the current data frame is the last one of its message.
         self._ended = False  # Whether a close frame or a protocol error was found.
+        self._inflated = 0  # Bytes of the inflated messages in the current batch.
 
     def feed(self, data: bytes) -> Batch:
         """Decode the bytes of one read.
@@ -89,10 +95,11 @@ class Decoder:
             data: The bytes.
 
         Returns:
-            The frames that are complete now, at most ``BATCH_SIZE``. If ``batch.more`` is True,
-            :meth:`resume` returns the next ones.
+            The frames that are complete now, at most ``BATCH_SIZE``, and no more messages after 256
+            KiB of inflated ones. If ``batch.more`` is True, :meth:`resume` returns the next ones.
         """
         batch = Batch()
+        self._inflated = 0
         if not self._ended:
             try:
                 self._decode(data, batch)
@@ -105,6 +112,11 @@ class Decoder:
     def resume(self) -> Batch:
         """Return the next batch of a read for which ``batch.more`` was True."""
         return self.feed(b"")
+
+    def append(self, data: bytes) -> None:
+        """Add the bytes of another read without decoding them, while ``batch.more`` is True."""
+        self._undecoded = self._undecoded[self._start :] + data
+        self._start = 0
 
     def get_buffer(self) -> memoryview | None:
         """Return memory to read the rest of a large payload into, or None if there is none.
@@ -137,17 +149,21 @@ class Decoder:
             data, pos = self._undecoded, self._start
         pos = self._decode_frames(data, pos, batch)
         batch.missing = self._missing
-        batch.more = len(batch.frames) >= BATCH_SIZE
         if batch.more:  # Copying the rest for each batch would be quadratic in the size of a read.
             self._undecoded, self._start = data, pos
         else:
             self._undecoded, self._start = data[pos:], 0
 
     def _decode_frames(self, data: bytes, pos: int, batch: Batch) -> int:
-        """Decode at most ``BATCH_SIZE`` frames; return the position of the first undecoded byte."""
+        """Decode frames up to the limits; return the position of the first undecoded byte."""
         frames = batch.frames
         end = len(data)
+        decoded = 0
         while end - pos >= 2 and len(frames) < BATCH_SIZE and batch.end is None:
+            if decoded >= _MAX_FRAGMENTS_PER_BATCH or self._inflated >= _MAX_INFLATED_PER_BATCH:
+                batch.more = True
+                return pos
+            decoded += 1
             if self._assembler.opcode == CONTINUATION:
                 pos = _decode_short_messages(data, pos, self._max_length, frames)
                 if (
@@ -160,6 +176,7 @@ class Decoder:
             if after < 0:
                 break
             pos = after
+        batch.more = len(frames) >= BATCH_SIZE
         return pos
 
     def _decode_frame(self, data: bytes, pos: int, batch: Batch) -> int:
@@ -223,6 +240,7 @@ class Decoder:
     def _complete(self, frame: Frame | None, batch: Batch) -> None:
         if frame is not None:
             batch.frames.append(frame)
+            self._inflated += self._assembler.inflated
             if self._assembler.fragmented:
                 batch.fragmented.append(frame)
 

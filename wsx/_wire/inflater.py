@@ -8,6 +8,7 @@ returns an empty payload for every later message.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from typing import Final
 
 from wsx.errors import FrameError
@@ -16,6 +17,7 @@ from wsx.frames import INVALID_PAYLOAD, MESSAGE_TOO_BIG, TEXT
 __all__ = ["Inflater"]
 
 _MAX_FINAL_BLOCKS: Final = 256
+_MAX_PART: Final = 262144  # bytes that are inflated at once
 _TAIL: Final = b"\x00\x00\xff\xff"  # RFC 7692 section 7.2.2: the receiver appends this.
 
 
@@ -41,8 +43,8 @@ class Inflater:
         if not self._keep_context:
             self._reset()
 
-    def inflate(self, data: bytes, limit: int | None) -> bytes:
-        """Inflate a part of a message.
+    def inflate(self, data: bytes, limit: int | None) -> Iterator[bytes]:
+        """Inflate a part of a message, in parts of at most 256 KiB, so that memory stays small.
 
         Args:
             data: The next bytes.
@@ -51,29 +53,36 @@ class Inflater:
         Raises:
             FrameError: The result is too long (close code 1009), or the data is corrupt (1007).
         """
-        parts = []
-        try:
-            while data:
-                # For zlib 0 means no limit, so ask for one byte more than is allowed.
-                part = self._stream.decompress(data, 0 if limit is None else limit + 1)
-                parts.append(part)
-                if limit is not None:
-                    limit -= len(part)
-                    if limit < 0:
-                        reason = "the inflated message is too long"
-                        raise FrameError(reason, self._opcode, MESSAGE_TOO_BIG)
-                if not self._stream.eof:
-                    break
+        left = _MAX_PART if limit is None else limit
+        more = bool(data)
+        while more:
+            # For zlib 0 means no limit, so ask for one byte more than is allowed.
+            size = min(left + 1, _MAX_PART)
+            part = self._decompress(data, size)
+            if limit is not None:
+                left -= len(part)
+                if left < 0:
+                    reason = "the inflated message is too long"
+                    raise FrameError(reason, self._opcode, MESSAGE_TOO_BIG)
+            yield part
+            if self._stream.eof:
                 data = self._stream.unused_data
+                more = bool(data)
                 self._count_final_block()
                 self._reset()
+            else:
+                data = self._stream.unconsumed_tail
+                more = len(part) == size  # zlib may hold a rest after it has consumed all input.
+
+    def _decompress(self, data: bytes, max_size: int) -> bytes:
+        try:
+            return self._stream.decompress(data, max_size)
         except zlib.error as error:
             reason = f"the message cannot be inflated ({error})"
             raise FrameError(reason, self._opcode, INVALID_PAYLOAD) from None
-        return b"".join(parts)
 
-    def end(self, limit: int | None) -> bytes:
-        """End the message and return its remaining bytes (RFC 7692 section 7.2.2).
+    def end(self, limit: int | None) -> Iterator[bytes]:
+        """End the message and inflate its remaining bytes (RFC 7692 section 7.2.2).
 
         Args:
             limit: As for :meth:`inflate`.

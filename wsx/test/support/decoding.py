@@ -149,7 +149,7 @@ class FakeInflater:
     def begin(self, opcode: int) -> None:
         self.calls.append("begin")
 
-    def inflate(self, data: bytes, limit: int | None) -> bytes:
+    def inflate(self, data: bytes, limit: int | None) -> Iterator[bytes]:
         if data:
             self.calls.append(data)
             self.limits.append(limit)
@@ -158,13 +158,13 @@ class FakeInflater:
             raise FrameError("corrupt", TEXT, INVALID_PAYLOAD)
         if limit is not None and len(inflated) > limit:
             raise FrameError("too big", TEXT, MESSAGE_TOO_BIG)
-        return inflated
+        yield inflated
 
-    def end(self, limit: int | None) -> bytes:
+    def end(self, limit: int | None) -> Iterator[bytes]:
         self.calls.append("end")
         if self._bad_end:
             raise FrameError("corrupt", TEXT, INVALID_PAYLOAD)
-        return b""
+        yield b""
 
 
 class DecoderCase(SynchronousTestCase):

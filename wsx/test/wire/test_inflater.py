@@ -66,8 +66,9 @@ def inflate(
     inflater.begin(TEXT)
     message = b""
     for part in pieces(payload, size or max(len(payload), 1)):
-        message += inflater.inflate(part, None if limit is None else limit - len(message))
-    return message + inflater.end(None if limit is None else limit - len(message))
+        left = None if limit is None else limit - len(message)
+        message += b"".join(inflater.inflate(part, left))
+    return message + b"".join(inflater.end(None if limit is None else limit - len(message)))
 
 
 class InflaterCase(SynchronousTestCase):
@@ -121,9 +122,9 @@ class MessageTests(InflaterCase):
         """Each part is inflated at once, not only at the end of the message."""
         inflater = Inflater(15, True)
         inflater.begin(TEXT)
-        self.assertEqual(inflater.inflate(HELLO_IN_TWO_BLOCKS[:8], None), b"He")
-        self.assertEqual(inflater.inflate(HELLO_IN_TWO_BLOCKS[8:], None), b"llo")
-        self.assertEqual(inflater.end(None), b"")
+        self.assertEqual(b"".join(inflater.inflate(HELLO_IN_TWO_BLOCKS[:8], None)), b"He")
+        self.assertEqual(b"".join(inflater.inflate(HELLO_IN_TWO_BLOCKS[8:], None)), b"llo")
+        self.assertEqual(b"".join(inflater.end(None)), b"")
 
     def test_empty_messages(self) -> None:
         """Each form of an empty message is inflated to nothing."""
@@ -138,8 +139,10 @@ class MessageTests(InflaterCase):
         """An empty part changes nothing."""
         inflater = Inflater(15, True)
         inflater.begin(TEXT)
-        parts = [inflater.inflate(part, 5) for part in (b"", HELLO[:3], b"", HELLO[3:], b"")]
-        self.assertEqual(b"".join(parts) + inflater.end(0), b"Hello")
+        parts = [
+            b"".join(inflater.inflate(part, 5)) for part in (b"", HELLO[:3], b"", HELLO[3:], b"")
+        ]
+        self.assertEqual(b"".join([*parts, *inflater.end(0)]), b"Hello")
 
 
 class ContextTests(InflaterCase):
