@@ -26,7 +26,7 @@ from zope.interface import implementer
 
 from wsx._wall_clock import WallClockWatch
 
-__all__ = ["Scheduler", "scheduler_for", "set_scheduler"]
+__all__ = ["Scheduler", "Timeout", "scheduler_for", "set_scheduler"]
 
 _log = Logger("wsx")
 
@@ -104,6 +104,13 @@ class Scheduler:
     def getDelayedCalls(self) -> list[DelayedCall]:
         """Return the calls that are pending, in no particular order."""
         return [entry[2] for entry in self._heap if _is_valid(entry)]
+
+    def timeout(self, seconds: float, function: Callable[[], object]) -> Timeout:
+        """Call a function after some time, and after the reactor has then read once.
+
+        What the timeout limits may have arrived while the reactor was busy.
+        """
+        return Timeout(self, seconds, function)
 
     def after_reading(self, function: Callable[[], object]) -> None:
         """Call a function after the reactor has read from its sockets once."""
@@ -219,6 +226,35 @@ class Scheduler:
                 call.func(*call.args, **call.kw)
         finally:
             self._arm()
+
+
+class Timeout:
+    """A time limit; see :meth:`Scheduler.timeout`."""
+
+    __slots__ = ("_call", "_function", "_scheduler")
+
+    def __init__(
+        self, scheduler: Scheduler, seconds: float, function: Callable[[], object]
+    ) -> None:
+        self._scheduler = scheduler
+        self._function: Callable[[], object] | None = function
+        self._call: IDelayedCall | None = scheduler.callLater(seconds, self._overdue)
+
+    def cancel(self) -> None:
+        """Do not call the function. Nothing happens if it was called."""
+        self._function = None
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _overdue(self) -> None:
+        self._call = None
+        self._scheduler.after_reading(self._expire)
+
+    def _expire(self) -> None:
+        function, self._function = self._function, None
+        if function is not None:
+            function()
 
 
 def _is_valid(entry: _Entry) -> bool:

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from wsx import telemetry
 from wsx._client.class_change import change_class
-from wsx._client.mailbox import Connected, Frames, Lost, Mailbox, Message
+from wsx._client.mailbox import Connected, Frames, Item, Lost, Mailbox, Message, Rest
 from wsx._failures import log_failure
 from wsx._wire.batch import Batch
 from wsx.errors import BadResponseError, NotConnectedError
@@ -454,15 +454,23 @@ class Delivery(Generic[S]):
         if self._mailbox.queue and not self._waits_for_drain:
             self.wake()
 
-    def _deliver_item(self, item: Connected | Frames | Lost | Message) -> None:
+    def _deliver_item(self, item: Item) -> None:
         if type(item) is Frames:
             self._deliver_frames(item.frames, item.has_controls)
         elif type(item) is Message:
             self._invoke(item.callback, item.message)
         elif type(item) is Connected:
             self._invoke("handle_connect", item.conn, item.concluded)
+        elif type(item) is Rest:
+            self._deliver_rest(item)
         elif type(item) is Lost:
             self._invoke("handle_disconnect", item.status)
+
+    def _deliver_rest(self, rest: Rest) -> None:
+        batch = rest.next_batch()
+        if batch.more:
+            self._mailbox.put_back_rest(rest)
+        self._deliver_frames(iter(batch.frames), batch.has_controls)
 
     def _deliver_frames(self, frames: Iterator[Frame], has_controls: bool) -> None:
         self._frames = frames

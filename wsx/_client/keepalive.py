@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable
 from typing import Final, TypeGuard
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 
+from wsx._scheduler import Scheduler, Timeout
 from wsx._wire.batch import Batch
 from wsx.conn import Conn
 from wsx.errors import DataTimeout, PingTimeout, WsxError
@@ -22,7 +23,8 @@ class Keepalive:
     """Send keepalive pings on one open connection, and detect a server that does not respond.
 
     No timeout runs while the client itself has paused reading, because the server may have sent
-    data that was not read.
+    data that was not read. For the same reason, the reactor reads once before a timeout ends the
+    connection.
 
     Args:
         scheduler: The scheduler for the timers.
@@ -57,7 +59,7 @@ class Keepalive:
 
     def __init__(
         self,
-        scheduler: IReactorTime,
+        scheduler: Scheduler,
         conn: Conn,
         ping: Callable[[bytes], None],
         silent: Callable[[WsxError], None],
@@ -76,20 +78,20 @@ class Keepalive:
         self._sent_at: dict[bytes, float] = {}  # The pings without a pong, by payload.
         self._data_at = 0.0
         self._interval_timer: IDelayedCall | None = None
-        self._pong_timer: IDelayedCall | None = None
-        self._data_timer: IDelayedCall | None = None
+        self._pong_timer: Timeout | None = None
+        self._data_timer: Timeout | None = None
 
     def start(self) -> None:
         """Start the timers."""
         self._schedule_ping()
         self._note_data()
         if self._conn.data_timeout is not None:
-            self._data_timer = self._scheduler.callLater(self._conn.data_timeout, self._check_data)
+            self._data_timer = self._scheduler.timeout(self._conn.data_timeout, self._check_data)
 
     def stop(self) -> None:
         """Cancel all timers."""
         for timer in (self._interval_timer, self._pong_timer, self._data_timer):
-            if timer is not None and timer.active():
+            if timer is not None:
                 timer.cancel()
         self._interval_timer = self._pong_timer = self._data_timer = None
 
@@ -153,7 +155,7 @@ class Keepalive:
     def _expect_life(self) -> None:
         if self._conn.ping_timeout is not None:
             self.heard = False
-            self._pong_timer = self._scheduler.callLater(self._conn.ping_timeout, self._check_life)
+            self._pong_timer = self._scheduler.timeout(self._conn.ping_timeout, self._check_life)
 
     def _check_life(self) -> None:
         self._pong_timer = None
@@ -168,7 +170,7 @@ class Keepalive:
         assert timeout is not None
         remaining = timeout if self._paused else self._data_at + timeout - self._scheduler.seconds()
         if remaining > 0:
-            self._data_timer = self._scheduler.callLater(remaining, self._check_data)
+            self._data_timer = self._scheduler.timeout(remaining, self._check_data)
         else:
             self._report(DataTimeout(timeout))
 

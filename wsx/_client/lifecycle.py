@@ -24,7 +24,7 @@ from wsx._client.delayed import DelayedMessages
 from wsx._client.delivery import Delivery
 from wsx._client.history import History
 from wsx._client.keepalive import Keepalive
-from wsx._client.mailbox import Connected, Lost, Mailbox, Message
+from wsx._client.mailbox import Connected, Lost, Mailbox, Message, Rest
 from wsx._client.open_connection import FRAMES_QUEUED, OpenConnection
 from wsx._client.promises import Promises
 from wsx._client.reconnect import Plan, ReconnectPolicy
@@ -34,7 +34,7 @@ from wsx._client.states import Action, Event, Machine, State
 from wsx._client.termination import Termination
 from wsx._client.tracing import Tracing, parse_options
 from wsx._options import Options
-from wsx._scheduler import scheduler_for
+from wsx._scheduler import Timeout, scheduler_for
 from wsx._text import describe, expected, shorten
 from wsx._transport.attempt import Attempt
 from wsx._transport.connection import Connection
@@ -155,7 +155,7 @@ class Lifecycle(Generic[S]):
         self._connect_handled = False  # Whether handle_connect has returned on this connection.
         self._reason: object = None  # Why the attempt or connection ends.
         self._close_frame: tuple[int, str] = (NORMAL_CLOSURE, "")
-        self._close_timer: IDelayedCall | None = None
+        self._close_timer: Timeout | None = None
         self._close_requested: tuple[int, str] | None = None  # While handle_disconnect runs.
         self._delay = 0.0
         self._delay_timer: IDelayedCall | None = None
@@ -360,8 +360,7 @@ class Lifecycle(Generic[S]):
         keepalive = self._open.keepalive
         keepalive.heard = True
         if batch.has_controls:
-            for pong in keepalive.take_pongs(batch):
-                self.reporter.pong_received(pong)
+            self._take_pongs(keepalive, batch)
         if batch.frames:
             if self._open.budget is not None:
                 self._open.spend_budget(batch)
@@ -371,6 +370,24 @@ class Lifecycle(Generic[S]):
             self.delivery.received(batch)
         if batch.end is not None and self._machine.state is State.OPEN:
             self._stream_ended(batch.end)
+
+    def _take_pongs(self, keepalive: Keepalive, batch: Batch) -> None:
+        for pong in keepalive.take_pongs(batch):
+            self.reporter.pong_received(pong)
+
+    def _keep_rest(self, opened: OpenConnection) -> None:
+        """Deliver also the frames of the last read that are not decoded yet."""
+        decoder = opened.connection.take_rest()
+        if decoder is None:
+            return
+
+        def next_batch() -> Batch:
+            batch = decoder.resume()
+            self._take_pongs(opened.keepalive, batch)
+            self.reporter.received(batch)
+            return batch
+
+        self.mailbox.rest(Rest(next_batch))
 
     def _stream_ended(self, end: ServerClose | FrameError) -> None:
         if isinstance(end, FrameError):
@@ -397,9 +414,7 @@ class Lifecycle(Generic[S]):
         if self._open is not None:
             self._open.keepalive.stop()
             self._open = None
-        if self._close_timer is not None:
-            self._close_timer.cancel()
-            self._close_timer = None
+        self._stop_close_timer()
         self._handle(Event.LOST)
         self._sender.lost(ConnError(reason, describe(ended_with)))
         self._promises.fulfil_closed()
@@ -509,6 +524,8 @@ class Lifecycle(Generic[S]):
             return
         if was_open and self._machine.state is not State.OPEN:
             self.mailbox.closing()
+            if self._open is not None:
+                self._keep_rest(self._open)
             self.history.closing()
             self._sender.closing()
         for action in actions:
@@ -624,7 +641,12 @@ class Lifecycle(Generic[S]):
         timeout = self._conn.close_timeout
         if isinstance(self._reason, DataTimeout):
             timeout = min(timeout, _SILENT_CLOSE_TIMEOUT)
-        self._close_timer = self._scheduler.callLater(timeout, self._close_timed_out)
+        self._close_timer = self._scheduler.timeout(timeout, self._close_timed_out)
+
+    def _stop_close_timer(self) -> None:
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+            self._close_timer = None
 
     def _abort_tcp(self) -> None:
         if self._open is not None:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from wsx._wire.batch import Batch
 from wsx.conn import Conn
 from wsx.errors import MailboxFullError
 from wsx.frames import Frame
 from wsx.reasons import Disconnect
 
-__all__ = ["Connected", "Frames", "Lost", "Mailbox", "Message"]
+__all__ = ["Connected", "Frames", "Item", "Lost", "Mailbox", "Message", "Rest"]
 
 
 @dataclass(slots=True)
@@ -47,6 +48,19 @@ class Frames:
 
 
 @dataclass(slots=True)
+class Rest:
+    """The frames of the last read that were not decoded before the connection was closing.
+
+    They are decoded one batch at a time, because they may inflate to any size.
+
+    Attributes:
+        next_batch: Decodes and returns the next batch.
+    """
+
+    next_batch: Callable[[], Batch]
+
+
+@dataclass(slots=True)
 class Lost:
     """The event that a connection was lost or an attempt failed.
 
@@ -70,7 +84,7 @@ class Message:
     message: Any
 
 
-Item = Connected | Frames | Lost | Message
+Item = Connected | Frames | Rest | Lost | Message
 
 # Shared by all idle clients, because an empty deque takes 700 bytes.
 _EMPTY: Final[deque[Item]] = deque(maxlen=0)
@@ -129,6 +143,14 @@ class Mailbox:
                 self._held.append(item)
             else:
                 self._own_queue().append(item)
+
+    def rest(self, item: Rest) -> None:
+        """Queue the rest of the last read, after the frames that were decoded before."""
+        self._own_queue().append(item)
+
+    def put_back_rest(self, item: Rest) -> None:
+        """Queue the rest that was taken last again, as the first item."""
+        self._own_queue().appendleft(item)
 
     def lost(self, item: Lost) -> None:
         """Queue the loss of the connection, or the failure of an attempt."""

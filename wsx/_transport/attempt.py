@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx._error_texts import cause
 from wsx._failures import log_failure
+from wsx._scheduler import Scheduler, Timeout, scheduler_for
 from wsx._transport.connection import Connection, Listener, Opening, cause_of
 from wsx._transport.endpoints import endpoint_for
 from wsx.conn import Conn, parse_proxy
@@ -38,6 +40,7 @@ class Attempt:
         "_listener",
         "_over",
         "_reactor",
+        "_scheduler",
         "_timeout",
         "_timer",
     )
@@ -46,9 +49,10 @@ class Attempt:
         self._conn = conn
         self._listener = listener
         self._reactor = reactor
+        self._scheduler = scheduler_for(reactor)
         self._connecting: Any = None
         self._connection: Connection | None = None
-        self._timer: IDelayedCall | None = None
+        self._timer: Timeout | None = None
         self._timeout: ConnError | None = None  # The error of a time limit that is exceeded.
         self._over = False
 
@@ -57,7 +61,8 @@ class Attempt:
         self._expect("connecting", self._conn.socket_connect_timeout)
         try:
             endpoint = endpoint_for(self._conn, self._reactor)
-            self._connecting = endpoint.connect(_Factory(self._conn, self, self._listener))
+            factory = _Factory(self._conn, self._scheduler, self, self._listener)
+            self._connecting = endpoint.connect(factory)
             self._connecting.addErrback(self._connecting_failed)
         except Exception as error:  # The user's endpoint raised, or an option cannot be used.
             self._connecting = None
@@ -105,13 +110,14 @@ class Attempt:
         An abort sends RST, which crashes some servers that have no error handler.
         """
         if isinstance(error, RequestError):
-            connection.close_gently(self._reactor)
+            connection.close_gently()
         else:
             connection.abort()
 
     def _expect(self, what: str, seconds: float) -> None:
         self._stop_timer()
-        self._timer = self._reactor.callLater(seconds, self._timed_out, what, seconds)
+        timed_out = partial(self._timed_out, what, seconds)
+        self._timer = self._scheduler.timeout(seconds, timed_out)
 
     def _timed_out(self, what: str, seconds: float) -> None:
         self._timer = None
@@ -159,10 +165,13 @@ class _Factory(Factory):
 
     noisy = False
 
-    def __init__(self, conn: Conn, opening: Opening, listener: Listener) -> None:
+    def __init__(
+        self, conn: Conn, scheduler: Scheduler, opening: Opening, listener: Listener
+    ) -> None:
         self._conn = conn
+        self._scheduler = scheduler
         self._opening = opening
         self._listener = listener
 
     def buildProtocol(self, addr: IAddress | None) -> Connection:
-        return Connection(self._conn, self._opening, self._listener)
+        return Connection(self._conn, self._scheduler, self._opening, self._listener)

@@ -20,8 +20,9 @@ from autobahn.websocket.compress import (
 from autobahn.websocket.xormasker import create_xor_masker
 
 from wsx._text import expected
-from wsx._wire.encoder import masks
+from wsx._wire.encoder import FIN, RSV1, encode, masks
 from wsx._wire.inflater import Inflater
+from wsx.frames import Binary, Frame, Text, wire_payload
 
 __all__ = ["DEFLATE", "Deflate", "install_native_masker", "offer_deflate"]
 
@@ -59,6 +60,26 @@ class Deflate:
         self._codec.start_compress_message()
         compressed = self._codec.compress_message_data(payload)
         return bytes(compressed + self._codec.end_compress_message())
+
+    def encode(self, frames: list[object]) -> list[bytes]:
+        """Encode frames with compressed messages: all of them or none.
+
+        All are checked first, because compressing a message changes the shared LZ77 window.
+
+        Raises:
+            InvalidFrameError: One of the values is not a frame.
+            FrameEncodeError: RFC 6455 does not allow one of the frames.
+        """
+        checked = [(frame, wire_payload(frame)) for frame in frames]
+        encoded = []
+        for frame, payload in checked:
+            assert isinstance(frame, Frame)
+            flags = FIN
+            if isinstance(frame, (Text, Binary)):
+                payload = self.compress(payload)
+                flags |= RSV1
+            encoded.append(encode(frame.opcode, payload, masks.take(), flags))
+        return encoded
 
     def inflater(self) -> Inflater:
         """Return an inflater for the server's messages."""

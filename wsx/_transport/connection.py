@@ -6,15 +6,16 @@ encodes frames into bytes for the transport.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 from twisted.internet import protocol
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
+    IDelayedCall,
     IHandshakeListener,
     IPushProducer,
-    IReactorTime,
     ISSLTransport,
     ITCPTransport,
 )
@@ -22,27 +23,30 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from wsx._scheduler import Scheduler
+from wsx._transport.asyncio_reads import AsyncioReads
 from wsx._transport.autobahn import Deflate, install_native_masker
 from wsx._transport.gentle_close import GentleClose
 from wsx._transport.opening import Accepted, OpeningHandshake
 from wsx._transport.sockets import (
     increase_read_size,
     read_into_buffer,
-    read_without_logging_context,
     write_now,
 )
 from wsx._transport.tls import explain
 from wsx._wire.assembler import LARGE_PAYLOAD
 from wsx._wire.batch import Batch
 from wsx._wire.decoder import Decoder
-from wsx._wire.encoder import FIN, RSV1, encode, encode_frame, masks
+from wsx._wire.encoder import encode, encode_frame, masks
 from wsx.conn import Conn
 from wsx.errors import ConnError, RequestError, WsxError
-from wsx.frames import CLOSE, NO_STATUS_RECEIVED, Binary, Frame, Text, close_payload, wire_payload
+from wsx.frames import CLOSE, NO_STATUS_RECEIVED, close_payload
 
 __all__ = ["Connection", "Listener", "Opening", "cause_of"]
 
 install_native_masker()
+
+_MAX_SECONDS: Final = 0.01  # for decoding and delivering one read, per reactor iteration
 
 
 class Listener(Protocol):
@@ -92,8 +96,12 @@ class Connection(protocol.Protocol):
     The protocol is the push producer of its transport, so that the transport reports when the write
     buffer is above its high-water mark.
 
+    A transport that raises is treated as lost, whatever the exception. The end of the connection is
+    reported also if the transport does not report it after an abort.
+
     Args:
         conn: Where and how to connect.
+        scheduler: For work that continues in a later reactor iteration.
         opening: Notified until the opening handshake is complete.
         listener: Notified after the opening handshake.
 
@@ -104,18 +112,26 @@ class Connection(protocol.Protocol):
 
     transport: Any
 
-    def __init__(self, conn: Conn, opening: Opening, listener: Listener) -> None:
+    def __init__(
+        self, conn: Conn, scheduler: Scheduler, opening: Opening, listener: Listener
+    ) -> None:
         self._conn = conn
+        self._scheduler = scheduler
         self._opening = opening
         self._listener = listener
         self._handshake: OpeningHandshake | None = OpeningHandshake(conn)
         self._deflate: Deflate | None = None
         self._decoder: Decoder | None = None  # While the connection is open.
         self._discarding = False  # Whether received bytes are discarded.
+        self._has_rest = False  # Whether the decoder has undecoded frames of a read.
+        self._continuing: IDelayedCall | None = None  # The timer that decodes these.
+        self._reading_paused = False  # By the listener.
         self._close_sent = False
         self._requested = False  # Whether the request of the opening handshake was sent.
         self._aborted = False
-        self._lost = False
+        self._failure: Exception | None = None  # The exception that the transport raised.
+        self._loss: BaseException | None = None  # Why TCP ended.
+        self._reads: AsyncioReads | None = None
         self._reads_large_payloads = False
         self._outgoing: list[bytes] = []
         self._gentle_close = GentleClose()
@@ -126,8 +142,10 @@ class Connection(protocol.Protocol):
 
     def connectionMade(self) -> None:
         if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
+            self._call(self.transport.setTcpNoDelay, True)
+            self._call(self.transport.setTcpKeepAlive, True)
+        self._reads = AsyncioReads(self.transport)
+        self._reads.start()
         self._opening.connected(self)
         # A TLS transport calls handshakeCompleted itself once its own handshake is done.
         if not ISSLTransport.providedBy(self.transport):
@@ -138,25 +156,53 @@ class Connection(protocol.Protocol):
         self._opening.secured()
         if self._handshake is not None:
             self._requested = True
-            self.transport.write(self._handshake.request())
+            self._call(self.transport.write, self._handshake.request())
 
     def dataReceived(self, data: bytes) -> None:
         if self._discarding:
             return
-        if self._decoder is not None:
+        if self._has_rest and self._decoder is not None:
+            self._decoder.append(data)
+        elif self._decoder is not None:
             self._receive_frames(self._decoder, data)
         elif self._handshake is not None:
             self._receive_response(self._handshake, data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        was_open = self._decoder is not None
-        self._decoder = None
-        self._lost = True
+        if self._loss is not None:
+            return  # It was reported without the transport.
+        self._loss = self._failure or cause_of(reason)
+        self.writable = False
         self._gentle_close.connection_lost()
-        if was_open:
-            self._listener.closed(cause_of(reason))
+        if self._decoder is None:
+            self._opening.failed(self.refusal() or self._explained(self._loss))
+        elif not self._has_rest:
+            self._report_loss()
+
+    def _report_loss(self) -> None:
+        """Report the end of an open connection, after all of its frames."""
+        assert self._loss is not None
+        if self._decoder is not None:
+            self._decoder = None
+            self._listener.closed(self._loss)
+
+    def _call(self, method: Callable[..., object], *arguments: object) -> None:
+        """Call a method of the transport. If it raises, the connection is lost."""
+        try:
+            method(*arguments)
+        except Exception as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """Treat the connection as lost, because a method of the transport has raised."""
+        if self._failure is not None or self._loss is not None:
+            return
+        self._failure = error
+        self.writable = False
+        if self._decoder is None:
+            self._opening.failed(ConnError(error))
         else:
-            self._opening.failed(self.refusal() or self._explained(cause_of(reason)))
+            self.abort()
 
     def _explained(self, error: BaseException) -> ConnError:
         """Return the error for a connection that ended before it was open."""
@@ -204,8 +250,7 @@ class Connection(protocol.Protocol):
             accepted.extensions,
             _format_address(self.transport.getPeer()),
         )
-        self.transport.registerProducer(self, True)
-        read_without_logging_context(self.transport)
+        self._call(self.transport.registerProducer, self, True)
         self._opening.succeeded(self, conn)
         # The server sent these bytes before a close frame that succeeded() may have sent.
         if accepted.rest and not self._aborted:
@@ -215,15 +260,57 @@ class Connection(protocol.Protocol):
 
     def _receive_frames(self, decoder: Decoder, data: bytes) -> None:
         batch = decoder.feed(data)
+        self._has_rest = batch.more
         self._listener.received(batch)
         if len(data) >= LARGE_PAYLOAD or batch.missing >= LARGE_PAYLOAD:
             self._read_large_payloads()
-        more = batch.more
-        while more:
-            del batch  # Two batches at the same time would start Python's garbage collector.
+        del batch  # Two batches at the same time would start Python's garbage collector.
+        if self._has_rest:
+            self._receive_rest(decoder)
+
+    def _receive_rest(self, decoder: Decoder) -> None:
+        """Decode the rest of a read, but not while reading is paused and not for too long.
+
+        Nothing more is read before the rest is decoded.
+        """
+        until = self._scheduler.seconds() + _MAX_SECONDS
+        while self._has_rest and not self._reading_paused:
+            if self._scheduler.seconds() >= until:
+                self._continue_later()
+                break
             batch = decoder.resume()
+            self._has_rest = batch.more
             self._listener.received(batch)
-            more = batch.more
+            del batch
+        if self._has_rest and not self._reading_paused:
+            self._call(self.transport.pauseProducing)
+
+    def _continue_later(self) -> None:
+        if self._continuing is None:
+            self._continuing = self._scheduler.callLater(0, self._continue)
+
+    def _continue(self) -> None:
+        self._continuing = None
+        if self._has_rest and self._decoder is not None:
+            self._receive_rest(self._decoder)
+        if self._has_rest:
+            return
+        if self._loss is not None:
+            self._report_loss()
+        elif not self._reading_paused:
+            self._read_again()
+
+    def take_rest(self) -> Decoder | None:
+        """Return the decoder if it has undecoded frames, which the caller must decode.
+
+        Call this when the closing handshake starts, because the connection decodes no more.
+        """
+        if not self._has_rest:
+            return None
+        self._has_rest = False
+        if self._loss is not None:
+            self._continue_later()
+        return self._decoder
 
     def _read_large_payloads(self) -> None:
         """From now on, read more bytes at once, and read directly into the decoder's memory."""
@@ -245,12 +332,22 @@ class Connection(protocol.Protocol):
     def pause_reading(self) -> None:
         """Pause reading from the transport, as backpressure on the server."""
         if not self._discarding:
-            self.transport.pauseProducing()
+            self._reading_paused = True
+            self._call(self.transport.pauseProducing)
 
     def resume_reading(self) -> None:
-        """Resume reading from the transport."""
-        self.transport.resumeProducing()
-        read_without_logging_context(self.transport)
+        """Resume reading from the transport, after the rest of the last read."""
+        self._reading_paused = False
+        if self._has_rest:
+            self._continue_later()
+        else:
+            self._read_again()
+
+    def _read_again(self) -> None:
+        if self._loss is None:
+            self._call(self.transport.resumeProducing)
+        if self._reads is not None:
+            self._reads.start()
 
     # Sending
 
@@ -270,7 +367,7 @@ class Connection(protocol.Protocol):
         if self._deflate is None:
             encoded = list(map(encode_frame, frames))
         else:
-            encoded = _encode_compressed(self._deflate, frames)
+            encoded = self._deflate.encode(frames)
         self._outgoing += encoded
         self.buffered += sum(map(len, encoded))
 
@@ -299,19 +396,19 @@ class Connection(protocol.Protocol):
             self.buffer_one(frame)
             self.flush()
         else:
-            self.transport.write(encode_frame(frame))
+            self._call(self.transport.write, encode_frame(frame))
 
     def flush(self) -> None:
         """Pass the encoded frames to the transport in one write."""
         outgoing = self._take_outgoing()
         if outgoing:
-            self.transport.write(outgoing)
+            self._call(self.transport.write, outgoing)
 
     def flush_now(self) -> None:
         """Write the encoded frames to the socket at once if the write buffer is empty."""
         outgoing = self._take_outgoing()
         if outgoing:
-            write_now(self.transport, outgoing)
+            self._call(write_now, self.transport, outgoing)
 
     def _take_outgoing(self) -> bytes:
         outgoing = self._outgoing
@@ -347,17 +444,25 @@ class Connection(protocol.Protocol):
         self._outgoing.append(encode(CLOSE, payload, masks.take()))
         self.flush()
 
-    def close_gently(self, reactor: IReactorTime) -> None:
+    def close_gently(self) -> None:
         """Close the TCP connection with FIN, and abort it if that takes longer than one second."""
         self._discarding = True
-        if not self._lost:
-            self._gentle_close.start(reactor, self.transport, self.abort)
+        if self._loss is None:
+            self._call(self._gentle_close.start, self._scheduler, self.transport, self.abort)
 
     def abort(self) -> None:
         """Abort the TCP connection."""
         self._discarding = self._aborted = True
-        if self.transport is not None:
-            self.transport.abortConnection()
+        if self.transport is None or self._loss is not None:
+            return
+        self._call(self.transport.abortConnection)
+        if self._decoder is not None:  # The transport reports the end before this, if it does.
+            self._scheduler.after_reading(self._end)
+
+    def _end(self) -> None:
+        """Report the end of the connection, unless the transport has reported it."""
+        if self._loss is None:
+            self.connectionLost(Failure(self._failure or ConnectionAborted()))
 
     # IPushProducer: the transport's write buffer
 
@@ -374,20 +479,6 @@ class Connection(protocol.Protocol):
     def stopProducing(self) -> None:
         """Record that the transport is closed. ``connectionLost`` is called next."""
         self.writable = False
-
-
-def _encode_compressed(deflate: Deflate, frames: list[object]) -> list[bytes]:
-    """Check all frames, then encode them: compressing a frame changes the shared LZ77 window."""
-    checked = [(frame, wire_payload(frame)) for frame in frames]
-    encoded = []
-    for frame, payload in checked:
-        assert isinstance(frame, Frame)
-        flags = FIN
-        if isinstance(frame, (Text, Binary)):
-            payload = deflate.compress(payload)
-            flags |= RSV1
-        encoded.append(encode(frame.opcode, payload, masks.take(), flags))
-    return encoded
 
 
 def cause_of(failure: Failure) -> BaseException:

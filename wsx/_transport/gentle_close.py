@@ -18,15 +18,15 @@ class GentleClose:
     def __init__(self) -> None:
         self._timer: IDelayedCall | None = None
 
-    def start(self, reactor: IReactorTime, transport: Any, abort: Callable[[], None]) -> None:
+    def start(self, scheduler: IReactorTime, transport: Any, abort: Callable[[], None]) -> None:
         """Close the transport with FIN, and start the time limit.
 
         Args:
-            reactor: The reactor for the time limit.
+            scheduler: The scheduler for the time limit.
             transport: The transport.
             abort: Called if the connection still exists after one second.
         """
-        self._timer = reactor.callLater(_TIME_LIMIT, abort)
+        self._timer = scheduler.callLater(_TIME_LIMIT, abort)
         transport.loseConnection()
 
     def connection_lost(self) -> None:

@@ -18,6 +18,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from wsx._scheduler import scheduler_for
 from wsx._transport.gentle_close import GentleClose
 from wsx._wire.http import (
     BodyReader,
@@ -77,7 +78,7 @@ class _Tunnel(Protocol):
         self.stop_connecting: Callable[[], None] | None = None
         self._factory = factory
         self._conn = conn
-        self._reactor = reactor
+        self._scheduler = scheduler_for(reactor)
         self._reader = ResponseReader(conn.max_header_size)
         self._body: BodyReader | None = None  # Of a refusal.
         self._inner: IProtocol | None = None
@@ -131,7 +132,7 @@ class _Tunnel(Protocol):
         """Report the refusal and close TCP with FIN, as ``Attempt._end_connection`` does."""
         if not self.done.called:
             self.done.errback(Failure(body.error()))
-            self._gentle_close.start(self._reactor, self.transport, self._abort)
+            self._gentle_close.start(self._scheduler, self.transport, self._abort)
 
     def _hand_over(self) -> None:
         inner = self._factory.buildProtocol(self.transport.getPeer())

@@ -6,25 +6,19 @@ attributes differ in a later version of Twisted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Connection
-from twisted.logger import Logger
-
-from wsx._failures import log_failure
 
 __all__ = [
     "BufferedReader",
     "increase_read_size",
     "read_into_buffer",
-    "read_without_logging_context",
+    "tcp_transport",
     "write_now",
 ]
-
-_log = Logger("wsx")
 
 _LARGE_READ_SIZE: Final = 262144  # bytes; reads of twice that size were slower
 
@@ -63,39 +57,16 @@ def increase_read_size(transport: Any) -> None:
     The size is also the high-water mark of the transport's write buffer. It is not reduced later,
     because it slows small reads only until the C library has freed a large block once.
     """
-    connection = _tcp_transport(transport)
+    connection = tcp_transport(transport)
     if connection is not None:
         connection.bufferSize = _LARGE_READ_SIZE
 
 
-def _tcp_transport(transport: Any) -> Any:
+def tcp_transport(transport: Any) -> Any:
     """Return the TCP transport below TLS and other wrappers, or None."""
     while transport is not None and not isinstance(transport, Connection):
         transport = getattr(transport, "transport", None)
     return transport
-
-
-def read_without_logging_context(transport: Any) -> None:
-    """Bypass ``callWithLogger`` for reads on asyncio reactors.
-
-    ``callWithLogger`` sets a context for Twisted's legacy log. It costs as much time as all other
-    processing of a short message. Call this function again whenever reading is resumed.
-    """
-    connection = _tcp_transport(transport)
-    reactor = getattr(connection, "reactor", None)
-    loop = getattr(reactor, "_asyncioEventloop", None)
-    read = getattr(reactor, "_readOrWrite", None)
-    if loop is not None and read is not None and connection in getattr(reactor, "_readers", ()):
-        loop.add_reader(connection.fileno(), _read, read, connection)
-
-
-def _read(read: Callable[[Connection, bool], None], connection: Connection) -> None:
-    try:
-        read(connection, True)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # callWithLogger handles the same exceptions.
-        log_failure(_log, "reading from a connection failed")
 
 
 class BufferedReader(Protocol):

@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 
 import wsx
 from wsx import Reply, Text
+from wsx._scheduler import scheduler_for
 from wsx._wire.handshake import accept_value
 from wsx.test.support import LoopbackCase, MemoryCase, Recorder, close, server_frame, text
 from wsx.test.support.each import each
@@ -32,13 +33,14 @@ class BurstTests(MemoryCase):
         """[N1] Deferreds that wait for the same write buffer share one timer."""
         client = self.open(Recorder())
         self.peer.buffer.pauseProducing()
-        before = len(self.clock.getDelayedCalls())
+        timers = scheduler_for(self.clock).getDelayedCalls
+        before = len(timers())
         waiting = [client.send_frame(Text(str(n))) for n in range(10_000)]
-        self.assertEqual(len(self.clock.getDelayedCalls()), before + 1)
+        self.assertEqual(len(timers()), before + 1)
         self.peer.buffer.resumeProducing()
         for sent in waiting:
             self.successResultOf(sent)
-        self.assertEqual(len(self.clock.getDelayedCalls()), before)
+        self.assertEqual(len(timers()), before)
 
     def test_timeouts_of_their_own(self) -> None:
         """Each Deferred fails after its own timeout, counted from its own call."""

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx import Backoff, ConnectLimiter, telemetry
+from wsx._scheduler import scheduler_for
 from wsx.limiter import Place
 from wsx.test.support import MemoryCase, Recorder
 from wsx.test.support.each import each
@@ -447,13 +448,14 @@ class ClientTests(MemoryCase):
         """Cancelling ``start`` ends the wait at once, without a timer left of it."""
         self.use_up()
         started = self.start()
-        for call in self.clock.getDelayedCalls():
+        scheduler = scheduler_for(self.clock)
+        for call in scheduler.getDelayedCalls():
             self.assertGreater(call.getTime(), 0)
-        before = len(self.clock.getDelayedCalls())
+        before = len(scheduler.getDelayedCalls())
         started.cancel()
         self.step()
         self.failureResultOf(started, CancelledError)
-        self.assertEqual(len(self.clock.getDelayedCalls()), before - 1)
+        self.assertEqual(len(scheduler.getDelayedCalls()), before - 1)
         self.clock.advance(100.0)
         self.assertEqual(self.server.attempts, 2)
 

@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._client.keepalive import Keepalive
+from wsx._scheduler import scheduler_for
 from wsx.conn import Conn
 from wsx.errors import DataTimeout, PingTimeout, WsxError
 from wsx.frames import Binary, Frame, Ping, Pong, Text
@@ -29,7 +30,7 @@ class KeepaliveCase(SynchronousTestCase):
         """Return a keepalive; timeouts that a test does not pass are off."""
         options = {"ping_interval": None, "ping_timeout": None} | options
         conn = Conn("ws://example.test/", **options)
-        return Keepalive(self.clock, conn, self.note_ping, self.note_end)
+        return Keepalive(scheduler_for(self.clock), conn, self.note_ping, self.note_end)
 
     def watch(self, **options: Any) -> Keepalive:
         """Return a keepalive that is started."""
@@ -79,7 +80,7 @@ class PingTests(KeepaliveCase):
     def test_defaults(self) -> None:
         """By default, a ping is sent after 20 s, and silence times out 20 s later."""
         conn = Conn("ws://example.test/")
-        Keepalive(self.clock, conn, self.note_ping, self.note_end).start()
+        Keepalive(scheduler_for(self.clock), conn, self.note_ping, self.note_end).start()
         self.advance(60)
         self.assertEqual(self.pinged_at[0], 20.0)
         self.assertEqual(self.ends, [(40.0, PingTimeout)])
@@ -462,7 +463,7 @@ class StopTests(KeepaliveCase):
         """Return a keepalive with all timers running."""
         keepalive = self.watch(ping_interval=3.0, ping_timeout=2.0, data_timeout=60.0)
         self.advance(4)
-        self.assertEqual(len(self.clock.getDelayedCalls()), 3)
+        self.assertEqual(len(scheduler_for(self.clock).getDelayedCalls()), 3)
         return keepalive
 
     def test_leaves_no_timers(self) -> None:
@@ -490,7 +491,9 @@ class StopTests(KeepaliveCase):
     def test_while_a_ping_is_sent(self) -> None:
         """``stop`` may be called while a ping is sent."""
         conn = Conn("ws://example.test/", ping_interval=3.0, ping_timeout=2.0, data_timeout=60.0)
-        keepalive = Keepalive(self.clock, conn, lambda _: keepalive.stop(), self.note_end)
+        keepalive = Keepalive(
+            scheduler_for(self.clock), conn, lambda _: keepalive.stop(), self.note_end
+        )
         keepalive.start()
         self.advance(3)
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -142,16 +142,24 @@ class CloseTests(ProtocolCase):
 class ReadTests(ProtocolCase):
     """Use of the fast paths for reading in ``wsx._transport.sockets``."""
 
-    def test_without_logging_context(self) -> None:
-        """Reads bypass the logging context when the connection opens, and after each pause."""
-        asked: list[object] = []
-        self.patch(connection_module, "read_without_logging_context", asked.append)
+    def test_asyncio_reads(self) -> None:
+        """The connection takes over the reads when TCP is connected, and after each pause."""
+        starts: list[object] = []
+
+        class Reads:
+            def __init__(self, transport: object) -> None:
+                self.transport = transport
+
+            def start(self) -> None:
+                starts.append(self.transport)
+
+        self.patch(connection_module, "AsyncioReads", Reads)
         connection = self.open()
-        self.assertEqual(asked, [self.peer.transport])
+        self.assertEqual(starts, [self.peer.transport])
         connection.pause_reading()
-        self.assertEqual(len(asked), 1)
+        self.assertEqual(len(starts), 1)
         connection.resume_reading()
-        self.assertEqual(asked, [self.peer.transport] * 2)
+        self.assertEqual(starts, [self.peer.transport] * 2)
 
     def test_into_buffer(self) -> None:
         """Reads go into the connection's buffer after the first large read."""

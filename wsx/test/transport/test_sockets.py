@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 from types import SimpleNamespace
 from typing import Any
 
-from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import _WrappingProtocol
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -20,7 +18,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsx._transport.sockets import (
     increase_read_size,
     read_into_buffer,
-    read_without_logging_context,
     write_now,
 )
 
@@ -303,91 +300,3 @@ class ReadIntoBufferTests(BufferedCase):
         transport = StringTransport()
         read_into_buffer(transport, self.reader)
         self.assertFalse(hasattr(transport, "doRead"))
-
-
-class ReadWithoutLoggingContextTests(BufferedCase):
-    """``read_without_logging_context`` bypasses ``callWithLogger`` on asyncio reactors."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.loop = asyncio.new_event_loop()
-        self.addCleanup(self.loop.close)
-        self.reactor = self.transport.reactor = AsyncioSelectorReactor(self.loop)
-        self.addCleanup(self.reactor.removeAll)
-        self.transport.startReading()
-        self.prefixes = 0  # The number of calls of logPrefix.
-        self.patch(self.transport, "logPrefix", self.count)
-
-    def count(self) -> str:
-        """Count the calls of ``callWithLogger``."""
-        self.prefixes += 1
-        return "test"
-
-    def iterate(self) -> None:
-        """Run the event loop once."""
-        self.loop.call_soon(self.loop.stop)
-        self.loop.run_forever()
-
-    def receive(self, data: bytes) -> None:
-        """Send bytes from the server, and run the event loop once."""
-        self.server.send(data)
-        self.iterate()
-
-    def test_read(self) -> None:
-        """Bytes are read, and ``logPrefix`` is not called."""
-        self.receive(b"one")
-        self.assertEqual(self.prefixes, 1)
-        read_without_logging_context(self.transport)
-        self.receive(b"two")
-        self.assertEqual((self.reader.passed, self.prefixes), (b"onetwo", 1))
-
-    def test_below(self) -> None:
-        """The TCP transport below TLS is found."""
-        read_without_logging_context(SimpleNamespace(transport=self.transport))
-        self.receive(b"one")
-        self.assertEqual((self.reader.passed, self.prefixes), (b"one", 0))
-
-    def test_pause(self) -> None:
-        """A paused transport stays paused until it is resumed."""
-        read_without_logging_context(self.transport)
-        self.transport.pauseProducing()
-        read_without_logging_context(self.transport)
-        self.receive(b"one")
-        self.assertEqual(self.reader.passed, b"")
-        self.transport.resumeProducing()
-        self.iterate()
-        self.assertEqual(self.reader.passed, b"one")
-
-    def test_end(self) -> None:
-        """The end of the connection is reported once, and the reactor stops reading."""
-        read_without_logging_context(self.transport)
-        self.server.close()
-        self.iterate()
-        self.iterate()
-        self.assertEqual([type(reason) for reason in self.reader.ended], [ConnectionDone])
-        self.assertNotIn(self.transport, self.reactor.getReaders())
-
-    def test_error(self) -> None:
-        """An exception in the protocol is logged and ends the connection."""
-        read_without_logging_context(self.transport)
-        self.reader.error = ZeroDivisionError()
-        self.receive(b"one")
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertEqual(self.reader.ended, [self.reader.error])
-
-    def test_exit(self) -> None:
-        """Of all exceptions, only KeyboardInterrupt reaches the event loop."""
-        read_without_logging_context(self.transport)
-        self.reader.error = SystemExit()
-        self.receive(b"one")
-        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
-        self.reader.error = KeyboardInterrupt()
-        self.assertRaises(KeyboardInterrupt, self.receive, b"two")
-
-    def test_other_reactors(self) -> None:
-        """Other reactors and other transports do not change."""
-        self.transport.reactor = MemoryReactor()
-        read_without_logging_context(self.transport)
-        read_without_logging_context(StringTransport())
-        self.receive(b"one")
-        self.assertEqual(self.prefixes, 1)
