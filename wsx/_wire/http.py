@@ -280,9 +280,12 @@ class _ChunkReader:
                 pos += len(part)
                 continue
             line_end = data.find(b"\r\n", pos)
+            end = len(data.removesuffix(b"\r")) if line_end < 0 else line_end
+            if end - pos > _MAX_CHUNK_LINE:
+                self.ended = True
+                break
             if line_end < 0:
                 self._line = data[pos:]
-                self.ended = len(self._line) > _MAX_CHUNK_LINE
                 break
             self._begin_chunk(data[pos:line_end])
             pos = line_end + 2

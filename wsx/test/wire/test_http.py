@@ -209,6 +209,13 @@ class ResponseReaderTests(SynchronousTestCase):
         assert response is not None
         self.assertEqual(response.headers, (("A", "one two three: 3"), ("B", "four")))
 
+    def test_folded_empty_lines(self) -> None:
+        """A value has no whitespace around it, even if one of its lines is empty."""
+        for lines in (("X:", " a"), ("X: a", " "), ("X:", " ", "\ta"), ("X: \t", "  a \t")):
+            response = read("\r\n".join(("HTTP/1.1 101 OK", *lines, "", "")).encode())
+            assert response is not None
+            self.assertEqual(response.headers, (("X", "a"),), lines)
+
     def test_folded_line_without_a_header(self) -> None:
         """A folded line without a header before it is refused."""
         for line in (b" A: 1", b"\tA: 1", b" ", b" one"):
@@ -686,6 +693,17 @@ class BodyReaderTests(SynchronousTestCase):
         for bad in (b"xyz", b"", b"-5", b"g", b";a=b", b"5 5", b"\xff"):
             data = b"5\r\nhello\r\n" + bad + b"\r\nworld\r\n0\r\n\r\n"
             self.assert_body(self.chunked(data), b"hello", True, repr(bad))
+
+    def test_long_chunk_lines(self) -> None:
+        """A chunk's size and extension have at most 4096 bytes, however they are read."""
+        for size, body in ((4096, b"hello"), (4097, b"")):
+            line = b"5;" + b"x" * (size - 2)
+            data = line + b"\r\nhello\r\n0\r\n\r\n"
+            for cut in (0, 10, size - 1, size, size + 1, size + 2, len(data)):
+                reader = self.chunked(data[:cut])
+                if not reader.complete:
+                    reader.feed(data[cut:])
+                self.assert_body(reader, body, True, f"{size} bytes, cut at {cut}")
 
     def test_huge_chunk(self) -> None:
         """The first 64 KiB of a chunk of any size are kept."""
