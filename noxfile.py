@@ -130,6 +130,13 @@ def conformance_quick(session: nox.Session) -> None:
     run_conformance(session, wstest, "--quick", *session.posargs)
 
 
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Compare both forms of wsx with other libraries on random input (60 s, or -- --seconds N)."""
+    install_compiled(session)
+    session.run("python", "-P", "-m", "wsx.test.fuzz", *session.posargs)
+
+
 def run_conformance(session: nox.Session, wstest: str, *options: str, **env: str) -> None:
     command = ("python", "-P", "-m", "wsx.test.conformance", "--wstest", wstest)
     session.run(*command, *options, env=env)

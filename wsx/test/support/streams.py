@@ -58,10 +58,15 @@ class Terms:
         """Return an inflater of wsx, or None."""
         return Inflater(self.window_bits, self.keep_context) if self.window_bits else None
 
-    def header(self) -> str:
-        """Return the extension header of a server's response."""
-        alone = "" if self.keep_context else "; server_no_context_takeover"
-        return f"permessage-deflate; server_max_window_bits={self.window_bits}{alone}"
+    def header(self, of_server: bool = True) -> str:
+        """Return the extension header of a server's response.
+
+        Args:
+            of_server: Whether these are the terms of the server's messages, or of the client's.
+        """
+        side = "server" if of_server else "client"
+        alone = "" if self.keep_context else f"; {side}_no_context_takeover"
+        return f"permessage-deflate; {side}_max_window_bits={self.window_bits}{alone}"
 
 
 class Outcome(NamedTuple):
@@ -83,9 +88,9 @@ class Stream:
         corrupt: Whether a message cannot be inflated.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, rng: random.Random | None = None) -> None:
         self.seed = seed
-        self.rng = random.Random(seed)
+        self.rng = rng or random.Random(seed)
         self.terms = Terms()
         self.data = bytearray()
         self.marks: list[int] = []
@@ -396,6 +401,12 @@ VIOLATIONS: tuple[Callable[[Stream], int], ...] = (
 def plain_stream(seed: int) -> Stream:
     """Return a stream without compression."""
     stream = Stream(seed)
+    fill_plain(stream)
+    return stream
+
+
+def fill_plain(stream: Stream) -> None:
+    """Add random frames without compression."""
     rng = stream.rng
     for _ in range(rng.randrange(9)):
         rng.choice((stream.message, stream.message, stream.fragmented, stream.control))()
@@ -406,13 +417,18 @@ def plain_stream(seed: int) -> Stream:
         rng.choice((stream.message, stream.fragmented))(rng.choice(BIG_SIZES))
         stream.message()
     rng.choice((stream.refused, stream.refused, stream.close, stream.truncated, lambda: None))()
-    return stream
 
 
 @cache
 def deflate_stream(seed: int) -> Stream:
     """Return a stream with permessage-deflate."""
     stream = Stream(seed)
+    fill_deflate(stream)
+    return stream
+
+
+def fill_deflate(stream: Stream) -> None:
+    """Negotiate permessage-deflate, and add random frames."""
     rng = stream.rng
     # zlib cannot deflate with a window of 8 bits, and wsproto cannot inflate with one.
     stream.terms = Terms(None, rng.randrange(9, 16), rng.random() < 0.5)
@@ -422,7 +438,6 @@ def deflate_stream(seed: int) -> Stream:
         stream.message(rng.choice(BIG_SIZES))
     endings = (stream.close, lambda: deflate_violation(stream), lambda: None)
     rng.choice(endings)()
-    return stream
 
 
 def deflate_violation(stream: Stream) -> None:
