@@ -164,11 +164,15 @@ def parse_with_h11(data: bytes) -> tuple[int, list[tuple[str, str]]] | None:
     connection.receive_data(data)
     try:
         event: Any = connection.next_event()
+        versions = {getattr(event, "http_version", b"")}
         while isinstance(event, h11.InformationalResponse) and event.status_code != 101:
             event = connection.next_event()
+            versions.add(getattr(event, "http_version", b""))
     except h11.RemoteProtocolError:
         return None
     if not isinstance(event, (h11.Response, h11.InformationalResponse)):
+        return None
+    if not versions <= {b"1.0", b"1.1"}:  # wsx rejects versions that do not exist.
         return None
     headers = [(name.decode(), value.decode("latin-1")) for name, value in event.headers]
     return event.status_code, comparable(headers)
