@@ -6,7 +6,10 @@ test command and then the sessions that it lists. Each session has its own virtu
 """
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,6 +58,57 @@ def latest(session: nox.Session) -> None:
     session.install("--upgrade", "--upgrade-strategy=eager", "-e", ".[test]", env={"PIP_PRE": "0"})
     session.run("pip", "list")
     trial(session, *QUICK)
+
+
+@nox.session
+def trunk(session: nox.Session) -> None:
+    """Run the tests with the Twisted at $WSX_TWISTED, a path or a URL, such as its trunk."""
+    if "WSX_TWISTED" not in os.environ:
+        session.skip("set WSX_TWISTED to a checkout or an archive of Twisted")
+    session.install("-e", ".[test]")
+    session.install("--force-reinstall", "--no-deps", os.environ["WSX_TWISTED"])
+    session.run("pip", "list")
+    trial(session, *QUICK)
+
+
+@nox.session(venv_backend="none")
+def pythons(session: nox.Session) -> None:
+    """Run the tests with Python 3.11 and every newer Python on PATH or in pyenv."""
+    found = find_pythons()
+    session.log(f"found: {', '.join(found)}")
+    for version, python in found.items():
+        session.run(sys.executable, "-m", "nox", "-s", "python", "--force-python", python)
+        session.log(f"Python {version} passed")
+
+
+@nox.session
+def python(session: nox.Session) -> None:
+    """Run the tests with the Python of --force-python; see the session pythons."""
+    session.install("-e", ".[test]")
+    session.run("python", "-VV")
+    trial(session, *QUICK)
+
+
+def find_pythons() -> dict[str, str]:
+    """Return the interpreters from 3.11 on: one for each minor version, the newest of pyenv."""
+    root = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    folders = [*os.environ["PATH"].split(os.pathsep), *map(str, root.glob("versions/*/bin"))]
+    found: dict[str, str] = {}
+    for folder in folders:
+        for path in Path(folder).glob("python3.*"):
+            match = re.fullmatch(r"python3\.(\d+)", path.name)
+            if match and int(match[1]) >= 11:
+                version = version_of(path)
+                if version:
+                    found.setdefault(version.rpartition(".")[0], str(path))
+    return dict(sorted(found.items(), key=lambda item: int(item[0].partition(".")[2])))
+
+
+def version_of(python: Path) -> str:
+    """Return the version of an interpreter; empty if it does not run, like some shims of pyenv."""
+    code = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
+    result = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    return result.stdout.strip()
 
 
 @nox.session
@@ -135,6 +189,45 @@ def fuzz(session: nox.Session) -> None:
     """Compare both forms of wsx with other libraries on random input (60 s, or -- --seconds N)."""
     install_compiled(session)
     session.run("python", "-P", "-m", "wsx.test.fuzz", *session.posargs)
+
+
+@nox.session
+def sanitizers(session: nox.Session) -> None:
+    """Run the tests of the decoder and encoder, and the fuzzer, with AddressSanitizer and UBSan."""
+    require_compiler(session)
+    with TemporaryDirectory() as folder:
+        copy = copy_checkout(folder)
+        session.install(f"{copy}[test]", "setuptools", "cython")
+        session.env["PYTHONPATH"] = str(copy)
+        with session.chdir(copy):
+            session.run("python", "setup.py", "-q", "build_ext", "--inplace", env=SANITIZERS)
+            env = sanitizer_runtime(session)
+            session.run(
+                "trial", "--reporter=text", "wsx.test.wire", "wsx.test.test_frames", env=env
+            )
+            fuzzer = ("python", "-m", "wsx.test.fuzz", "--target", "decoder", "encoder")
+            session.run(*fuzzer, *(session.posargs or ["--seconds", "30"]), env=env)
+
+
+SANITIZERS = {
+    "CC": "gcc",
+    "CFLAGS": "-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1",
+    "LDFLAGS": "-fsanitize=address,undefined",
+}
+
+
+def sanitizer_runtime(session: nox.Session) -> dict[str, str]:
+    """Return the environment in which Python runs extensions that are built with sanitizers."""
+    libraries = [
+        str(session.run("gcc", f"-print-file-name={name}", external=True, silent=True)).strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    return {
+        "LD_PRELOAD": " ".join(libraries),
+        "ASAN_OPTIONS": "detect_leaks=0",  # CPython does not free all memory at its end.
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "PYTHONMALLOC": "malloc",  # AddressSanitizer does not see into Python's own allocator.
+    }
 
 
 def run_conformance(session: nox.Session, wstest: str, *options: str, **env: str) -> None:
