@@ -21,6 +21,7 @@ from wsx._twistd.console import Console, log_to_stderr
 from wsx._twistd.demo import DemoHandler
 from wsx._twistd.invalid import InvalidValue
 from wsx._twistd.runner import ConfigRunner, DemoRunner, Runner
+from wsx._twistd.sources import Value, read_value
 from wsx._version import __version__
 from wsx.backoff import Backoff
 from wsx.conn import Conn
@@ -37,13 +38,15 @@ _FLAGS: Final = {
     "no-reconnect": "End the client when the connection is lost.",
 }
 _PARAMETERS: Final = {
-    "url": "Connect to this URL: ws://, wss://, http:// or https://.",
+    "url": "Connect to this URL: ws://, wss://, http:// or https://; or @FILE or env:NAME.",
     "config": "Run the clients of this TOML file. SIGHUP reloads the file.",
     "handler": "Pass messages to this subclass of wsx.Handler: module.Class.",
     "state": "Set the handler's first state, as JSON. Default: null.",
     "certificate": "Send the client certificate in this PEM file.",
     "private-key": "Read the key of --certificate from this PEM file.",
-    "proxy": "Connect through this proxy: http://[user:password@]host:port.",
+    "proxy": (
+        "Connect through this proxy: http://[user:password@]host:port; or @FILE or env:NAME."
+    ),
     "endpoint": "Connect through this Twisted client endpoint.",
     "compression": "Compress messages: deflate offers permessage-deflate.",
     "name": "Set the client's name.",
@@ -69,8 +72,8 @@ _PARAMETERS: Final = {
     "max-restarts": "Stop twistd after more than N restarts within --max-seconds. Default: 3.",
     "max-seconds": "Set the period for --max-restarts. Default: 5.",
     "metrics": (
-        "Serve Prometheus metrics at this Twisted server endpoint, for example "
-        "tcp:9100:interface=127.0.0.1."
+        "Serve Prometheus metrics at this Twisted server endpoint, for example tcp:9100. The "
+        "default interface is 127.0.0.1."
     ),
 }
 _DEFAULTS: Final = {
@@ -83,7 +86,12 @@ _DEFAULTS: Final = {
 }
 _SOURCES: Final = ("url", "demo", "config")
 _WITH_CONFIG: Final = {"config", "metrics"}
-_REPEATABLE: Final = {"headers": "header", "subprotocols": "subprotocol", "cacerts": "cacerts"}
+_REPEATABLE: Final = {
+    "headers": "header",
+    "secret_headers": "secret-header",
+    "subprotocols": "subprotocol",
+    "cacerts": "cacerts",
+}
 _NOT_GIVEN: Final[tuple[Any, ...]] = (None, 0, [])  # The values of options that were not given.
 _DEMO_URL: Final = "ws://127.0.0.1/"  # The port is added once the demo server listens.
 
@@ -104,7 +112,9 @@ class Options(usage.Options):
         "when the connection is lost. Without --handler, twistd wsx is a console: it prints each "
         "message that it receives and sends each line of its standard input. After the end of the "
         "input it waits until no message has been received for one second, then closes the "
-        "connection."
+        "connection. The values of --url, --proxy and --header may be @FILE or env:NAME, which "
+        "reads them from a file or from an environment variable: other users of the machine can "
+        "see the command line."
     )
 
     optFlags: ClassVar[list[Any]] = [[name, None, text] for name, text in _FLAGS.items()]
@@ -119,8 +129,12 @@ class Options(usage.Options):
             self[key] = []
 
     def opt_header(self, header: str) -> None:
-        """Add a header to the request: 'Name: value'. May be repeated."""
+        """Add a header: 'Name: value'; or @FILE or env:NAME with headers. May be repeated."""
         self["headers"].append(header)
+
+    def opt_secret_header(self, name: str) -> None:
+        """Never show the value of the header with this name. May be repeated."""
+        self["secret_headers"].append(name)
 
     def opt_subprotocol(self, name: str) -> None:
         """Offer this subprotocol. May be repeated."""
@@ -267,6 +281,8 @@ class Options(usage.Options):
             given = self[name] is not None
             self[name] = self._checked(name, read, self[name]) if given else _DEFAULTS.get(name)
         self["headers"] = self._checked("header", command_line.read_headers, self["headers"])
+        names = self["secret_headers"]
+        self._checked("secret-header", command_line.check_secret_headers, names)
         self._checked("subprotocol", command_line.check_subprotocols, self["subprotocols"])
 
     def _check_tls_files(self) -> None:
@@ -287,27 +303,38 @@ class Options(usage.Options):
     def _make_conn(self) -> Conn:
         from twisted.internet import reactor
 
-        url = _DEMO_URL if self["demo"] else self["url"]
-        self._checked("url", checks.check_url, url)
-        if self["proxy"] is not None:
-            self._checked("proxy", checks.check_proxy, self["proxy"])
+        url = _DEMO_URL if self["demo"] else self._read_secret("url", checks.check_url)
+        proxy = self["proxy"]
+        if proxy is not None:
+            proxy = self._read_secret("proxy", checks.check_proxy)
         if self["endpoint"] is not None:
             self._checked("endpoint", checks.check_client_endpoint, self["endpoint"], reactor)
         return Conn(
             url,
             extra_headers=self["headers"],
+            secret_headers=self["secret_headers"],
             subprotocols=self["subprotocols"],
             insecure=bool(self["insecure"]),
             cacerts=self["cacerts"] or None,
             ssl_options=self._ssl_options(),
             endpoint=self["endpoint"],
-            proxy=self["proxy"],
+            proxy=proxy,
             compression=self["compression"],
             ping_interval=self["ping-interval"],
             ping_timeout=self["ping-timeout"],
             data_timeout=self["data-timeout"],
             socket_connect_timeout=self["connect-timeout"],
         )
+
+    def _read_secret(self, name: str, check: Callable[[str], None]) -> str:
+        """Return a value that may be in a file or a variable; an error shows only its source."""
+        value: Value = self._checked(name, read_value, self[name])
+        try:
+            check(value.text)
+        except InvalidValue as error:
+            shown = error if value.source is None else error.shown_as(value.source)
+            raise usage.UsageError(shown.about(f"--{name}")) from None
+        return value.text
 
     def _ssl_options(self) -> dict[str, str] | None:
         files = {"certificate": self["certificate"], "private_key": self["private-key"]}

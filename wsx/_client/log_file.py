@@ -134,7 +134,10 @@ def _open(path: str | PathLike[str]) -> IO[str]:
 
 
 def _opener(path: str, flags: int) -> int:
-    """Open a file without blocking, so that a pipe without a reader is an error."""
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+    """Open a file without blocking, so that a pipe without a reader is an error.
+
+    A new file is for its owner only, because events show payloads.
+    """
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o600)
     os.set_blocking(descriptor, True)
     return descriptor

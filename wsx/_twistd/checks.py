@@ -15,7 +15,6 @@ from inspect import signature
 from typing import Any, Final
 
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
@@ -25,6 +24,7 @@ from wsx._text import describe
 from wsx._transport.endpoints import endpoint_for
 from wsx._transport.tls import tls_creator
 from wsx._twistd.invalid import InvalidValue, reason_of
+from wsx._twistd.metrics import metrics_endpoint
 from wsx._url import parse_proxy
 from wsx.conn import Conn
 from wsx.errors import URLError
@@ -48,7 +48,7 @@ _CERTIFICATES: Final = "a PEM file of certificates"
 _CERTIFICATE_AND_KEY: Final = "a PEM file of a certificate and its private key"
 _PRIVATE_KEY: Final = "a PEM file of the certificate's private key"
 _CLIENT_ENDPOINT: Final = "a Twisted client endpoint such as tcp:localhost:8080"
-_SERVER_ENDPOINT: Final = "a Twisted server endpoint such as tcp:9100:interface=127.0.0.1"
+_SERVER_ENDPOINT: Final = "a Twisted server endpoint such as tcp:9100"
 
 
 def check_url(url: Any) -> None:
@@ -156,11 +156,11 @@ def check_client_endpoint(description: Any, reactor: Any) -> None:
 def check_server_endpoint(description: str, reactor: Any) -> None:
     """Check the description of a server endpoint and, for TCP, that its port is free."""
     try:
-        serverFromString(reactor, description)
+        metrics_endpoint(reactor, description)
     except Exception as error:
         raise InvalidValue(_SERVER_ENDPOINT, description) from error
     failures: list[Failure] = []
-    probing = maybeDeferred(serverFromString(_PortProbe(), description).listen, Factory())
+    probing = maybeDeferred(metrics_endpoint(_PortProbe(), description).listen, Factory())
     probing.addErrback(failures.append)
     if failures and isinstance(failures[0].value, OSError):
         reason = reason_of(failures[0].value)

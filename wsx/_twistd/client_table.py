@@ -15,6 +15,7 @@ from wsx._options import START_OPTIONS, Options
 from wsx._twistd import checks
 from wsx._twistd.clients import CHILD_FIELDS, client_spec
 from wsx._twistd.config_error import ConfigError, checked, refuse_unknown
+from wsx._twistd.exposure import has_secret
 from wsx._twistd.invalid import InvalidValue
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, check_fields
@@ -54,10 +55,12 @@ class ClientTable:
         content: The content of the table as a str, and whether there is a connection limit. It is
             equal for equal tables, in any order of keys, and shows whether a client has changed.
         spec: The child specification.
+        has_secret: Whether the table contains a password or a token.
     """
 
     content: str
     spec: ChildSpec
+    has_secret: bool
 
 
 class ClientReader:
@@ -106,7 +109,8 @@ class ClientReader:
         options = self._read_options() | {"name": self.name, "connect_limiter": limiter}
         state = self._table.get("state")
         spec = client_spec(self.name, conn, handler, state, options, reactor, **fields)
-        return ClientTable(_canonical([self._table, limiter is not None]), spec)
+        content = _canonical([self._table, limiter is not None])
+        return ClientTable(content, spec, has_secret(conn))
 
     def check_log_files(self) -> None:
         """Check that the client can append to its log files, and create them."""

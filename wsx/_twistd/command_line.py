@@ -17,12 +17,14 @@ from typing import Any, Final
 from wsx._redaction import HIDDEN, redact_url
 from wsx._text import expected
 from wsx._twistd.invalid import InvalidValue, alternatives, reason_of
+from wsx._twistd.sources import Value, read_lines
 from wsx.child import RESTARTS
 from wsx.conn import TOKEN, Conn
 from wsx.limiter import ConnectLimiter
 
 __all__ = [
     "READERS",
+    "check_secret_headers",
     "check_subprotocols",
     "explain_argument",
     "explain_getopt",
@@ -106,8 +108,22 @@ def read_connect_limit(text: str) -> ConnectLimiter:
 
 
 def read_headers(texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the names and values of request headers. An error never shows a value."""
-    return [_read_header(text) for text in texts]
+    """Return the names and values of request headers. An error never shows a value.
+
+    Args:
+        texts: Headers, and sources of headers: ``@FILE`` and ``env:NAME``, with one header a line.
+    """
+    return [_read_value(value) for text in texts for value in read_lines(text)]
+
+
+def _read_value(value: Value) -> tuple[str, str]:
+    try:
+        return _read_header(value.text)
+    except InvalidValue:
+        if value.source is None:
+            raise
+        # The text may be the secret itself, and the reason may repeat a part of it.
+        raise InvalidValue('lines "Name: value"', value.source) from None
 
 
 def _read_header(text: str) -> tuple[str, str]:
@@ -131,6 +147,13 @@ def _redact_header(text: str) -> str:
     match = _FIRST_WORD.match(text)
     first = "" if match is None else match[0]
     return first if first == text else f"{first} ...".strip()
+
+
+def check_secret_headers(names: Sequence[str]) -> None:
+    """Check the names of secret headers."""
+    for name in names:
+        if not TOKEN.fullmatch(name):
+            raise InvalidValue("the name of a header (RFC 9110 section 5.1)", name)
 
 
 def check_subprotocols(names: Sequence[str]) -> None:

@@ -31,6 +31,14 @@ class InvalidValue(ValueError):
     def __str__(self) -> str:
         return self.about("value")
 
+    def shown_as(self, value: object) -> InvalidValue:
+        """Return the same error with another value in its message.
+
+        Args:
+            value: The value to show, such as the source of a secret.
+        """
+        return InvalidValue(self._expectation, value, self._reason)
+
     def about(self, subject: str) -> str:
         """Return the message with the name of the option or key.
 

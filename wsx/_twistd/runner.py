@@ -19,6 +19,7 @@ from wsx._twistd import config
 from wsx._twistd.config import Tree
 from wsx._twistd.config_error import ConfigError
 from wsx._twistd.demo import DemoServer
+from wsx._twistd.exposure import exposed_mode
 from wsx._twistd.metrics import MetricsServer
 from wsx.errors import ChildError
 from wsx.reasons import is_normal
@@ -49,8 +50,21 @@ class Runner(MultiService):
 
     def startService(self) -> None:
         """Start the clients."""
+        self._handle_hangup()
         self._reactor.callWhenRunning(self._handle_signals)
         super().startService()
+
+    def _handle_hangup(self) -> None:
+        """Handle SIGHUP, which would end the process without a close frame.
+
+        The reactor does not replace this signal handler, so it is set before the reactor runs.
+        """
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
+
+    def reload(self) -> None:
+        """Log that there is no file to reload. SIGHUP calls this."""
+        _log.info("SIGHUP ignored: only a file of --config can be reloaded")
 
     def _handle_signals(self) -> None:
         """Let SIGTERM and SIGINT stop the reactor, with exit status 0.
@@ -123,6 +137,7 @@ class ConfigRunner(Runner):
     def __init__(self, path: str, tree: Tree, reactor: Any, metrics: str | None) -> None:
         self._path = path
         self._tree = tree
+        self._warned = False  # Whether the mode of the file was warned about.
         strategy, max_restarts, max_seconds = tree.limits
         self._supervisor = Supervisor(
             [client.spec for client in tree.clients.values()],
@@ -134,10 +149,23 @@ class ConfigRunner(Runner):
         )
         super().__init__(self._supervisor, reactor, metrics)
 
-    def _handle_signals(self) -> None:
-        super()._handle_signals()
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
+    def startService(self) -> None:
+        """Start the clients, and warn if other users can read secrets in the file."""
+        super().startService()
+        self._check_mode()
+
+    def _check_mode(self) -> None:
+        """Log a warning if the file contains a secret and is readable by other users, once."""
+        contains_secret = any(client.has_secret for client in self._tree.clients.values())
+        mode = exposed_mode(self._path) if contains_secret else None
+        if mode is not None and not self._warned:
+            _log.warn(
+                "{path}: contains a password or token, and its mode {mode:04o} allows other users "
+                "to read it (expected 0600)",
+                path=self._path,
+                mode=mode,
+            )
+        self._warned = mode is not None
 
     def reload(self) -> None:
         """Read the file again: start new clients, stop removed ones and replace changed ones.
@@ -153,6 +181,7 @@ class ConfigRunner(Runner):
             _log.error("{path}: {error}; no client was changed", path=self._path, error=error)
             return
         old, self._tree = self._tree, tree
+        self._check_mode()
         for name in _unchanged(old, tree):
             tree.clients[name] = old.clients[name]
         if tree.limiter is not None and tree.connect_limit is not None:

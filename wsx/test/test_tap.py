@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -501,7 +502,7 @@ class SignalTests(RunCase):
     def test_stop_the_reactor(self) -> None:
         """Each stops the reactor, in a step of the reactor's own, and only once."""
         self.run_service()
-        self.assertEqual(set(self.signals), {signal.SIGTERM, signal.SIGINT})
+        self.assertEqual(set(self.signals), {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         self.signals[signal.SIGTERM](signal.SIGTERM, None)
         self.assertEqual(self.reactor.stops, 0)
         self.step()
@@ -513,9 +514,9 @@ class SignalTests(RunCase):
         """The reactor's own handlers, which make twistd kill itself, come before ours."""
         service = tap.makeService(parse("--url", URL, "--handler", f"{HANDLERS}.Feed"))
         service.startService()
-        self.assertEqual(self.signals, {})
+        self.assertEqual(set(self.signals), {signal.SIGHUP})  # The reactor has none for SIGHUP.
         self.reactor.run()
-        self.assertEqual(set(self.signals), {signal.SIGTERM, signal.SIGINT})
+        self.assertEqual(set(self.signals), {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
     def assert_stops(self, service: Any) -> None:
         """Stopping the service is a normal end of the client, with terminate."""
@@ -700,6 +701,62 @@ class ProcessTests(TwistdCase):
         await self.assert_terminates(process)
         self.assertEqual(process.output.count("probe connected"), 1)
 
+    async def test_sighup(self) -> None:
+        """SIGHUP is ignored while connecting and while open; SIGTERM still ends gracefully."""
+        with socket.create_server((HOST, 0)) as silent:
+            url = f"ws://{HOST}:{silent.getsockname()[1]}/"
+            process = self.twistd("--url", url, "--handler", "probe.Probe", "--debug", "trace")
+            await process.says("attempting to connect")
+            process.transport.signalProcess("HUP")
+            await process.says("SIGHUP ignored: only a file of --config can be reloaded")
+            await self.assert_terminates_without_client(process)
+        server = self.serve()
+        process = self.twistd("--url", server.url(), "--handler", "probe.Probe")
+        await process.says("probe connected")
+        process.transport.signalProcess("HUP")
+        await process.says("SIGHUP ignored")
+        await self.assert_terminates(process)
+        self.assertEqual(await server.closes.get(), 1001)
+
+    async def assert_terminates_without_client(self, process: Twistd) -> None:
+        """SIGTERM ends a process that has no connection with status 0."""
+        process.transport.signalProcess("TERM")
+        self.assertEqual(await process.ended(), 0)
+
+    async def test_sighup_of_the_console(self) -> None:
+        """The console ignores SIGHUP."""
+        server = self.serve()
+        process = self.twistd("--url", server.url())
+        process.transport.write(b"hello\n")
+        await process.says("hello")
+        process.transport.signalProcess("HUP")
+        await process.says("SIGHUP ignored")
+        process.transport.closeStdin()
+        self.assertEqual(await process.ended(), 0)
+
+    async def test_sighup_of_a_daemon(self) -> None:
+        """A daemon ignores SIGHUP, and SIGTERM ends it with close frame 1001 and terminate."""
+        server = self.serve()
+        pid_file, log = self.directory / "twistd.pid", self.directory / "twistd.log"
+        self.addCleanup(self.kill_daemon, pid_file)
+        process = self.run_twistd(
+            *("--pidfile=twistd.pid", "--logfile=twistd.log", "wsx", "--url", server.url()),
+            *("--handler", "probe.Probe"),
+        )
+        self.assertEqual(await process.ended(), 0)
+        await self.wait_for(log, "probe connected")
+        os.kill(int(pid_file.read_text()), signal.SIGHUP)
+        await self.wait_for(log, "SIGHUP ignored")
+        os.kill(int(pid_file.read_text()), signal.SIGTERM)
+        self.assertEqual(await server.closes.get(), 1001)
+        await self.wait_for(log, "Server Shut Down")
+        self.assertIn("probe terminated with Shutdown", log.read_text())
+
+    async def wait_for(self, log: Path, part: str) -> None:
+        """Wait until a log file contains a text."""
+        while not (log.exists() and part in log.read_text()):
+            await deferLater(global_reactor(), 0.02)
+
     async def test_daemon(self) -> None:
         """Without -n the console ends at once, as there is no terminal; nothing stays behind."""
         server = self.serve()
@@ -711,8 +768,7 @@ class ProcessTests(TwistdCase):
         self.assertEqual(await process.ended(), 0)
         self.assertEqual(await server.closes.get(), 1000)
         # twistd removes the file with the process id before it writes the last line of its log.
-        while "Server Shut Down" not in (self.directory / "twistd.log").read_text():
-            await deferLater(global_reactor(), 0.02)
+        await self.wait_for(self.directory / "twistd.log", "Server Shut Down")
         self.assertFalse(pid_file.exists())
         self.assertEqual(process.output + process.errors, "")
 

@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 import wsx
-from wsx._client.log_file import LogFile
+from wsx._client.log_file import LogFile, check_path
 from wsx._text import shorten
 from wsx.test.support import LoopbackCase, MemoryCase, MemoryServer, Recorder, case, text
 from wsx.test.support.sockets import global_reactor
@@ -128,6 +128,17 @@ class ClockTests(LogFileCase):
 
     def file(self, path: Any = None) -> LogFile:
         return LogFile(path or self.path, Clock(), self.errors.append)
+
+    def test_mode(self) -> None:
+        """A new file is for its owner only, under any umask; an existing one keeps its mode."""
+        self.addCleanup(os.umask, os.umask(0))
+        new, old = Path(self.mktemp()), Path(self.mktemp())
+        old.touch()
+        old.chmod(0o644)
+        for path in (new, old):
+            check_path(path)
+            LogFile(path, Clock(), lambda _: None).close()
+        self.assertEqual([path.stat().st_mode & 0o777 for path in (new, old)], [0o600, 0o644])
 
     def test_lines(self) -> None:
         """[Y5] each line is in the file when ``write`` returns."""

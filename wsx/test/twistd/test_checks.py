@@ -138,7 +138,7 @@ class EndpointTests(ChecksCase):
             checks.check_server_endpoint(f"tcp:{port}:interface={HOST}", Clock())
         for description in ("", "nonsense", "tcp", "tcp:port"):
             message = self.about(checks.check_server_endpoint, description, Clock())
-            self.assertTrue(message.endswith(f'127.0.0.1, got "{description}"'), message)
+            self.assertTrue(message.endswith(f'tcp:9100, got "{description}"'), message)
 
     def test_taken(self) -> None:
         """A port that is in use is refused, with IPv4 and IPv6."""

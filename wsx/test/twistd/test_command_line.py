@@ -165,7 +165,7 @@ BESIDE_URL = [
     (["--log-to-file", "none/log"], 'expected a file that can be written, got "none/log": No such'),
     (["--log-to-file", "."], 'expected a file that can be written, got ".": Is a directory'),
     (["--metrics", "nonsense"], "--metrics: expected a Twisted server endpoint such as "),
-    (["--metrics", "tcp:port"], 'interface=127.0.0.1, got "tcp:port"'),
+    (["--metrics", "tcp:port"], 'such as tcp:9100, got "tcp:port"'),
 ]
 
 

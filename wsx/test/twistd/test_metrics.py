@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import fail
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, capturedLogs, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx import prometheus, telemetry
 from wsx._twistd.metrics import MetricsServer
 from wsx.prometheus import Exporter
+from wsx.test.support.each import each
 from wsx.test.support.sockets import HOST
 from wsx.test.support.twistd import RunCase
 
 ENDPOINT = "tcp:9100:interface=127.0.0.1"
+
+
+class ListeningReactor(MemoryReactorClock):
+    """A reactor in memory whose ports know their interfaces."""
+
+    def listenTCP(
+        self, port: int, factory: Any, backlog: int = 50, interface: str = ""
+    ) -> SimpleNamespace:
+        listening = super().listenTCP(port, factory, backlog, interface)
+        address = IPv4Address("TCP", interface, port)
+        return SimpleNamespace(getHost=lambda: address, stopListening=listening.stopListening)
 
 
 class MetricsServerTests(SynchronousTestCase):
@@ -37,6 +51,48 @@ class MetricsServerTests(SynchronousTestCase):
         self.assertEqual((server[0], server[3]), (9100, "127.0.0.1"))
         self.successResultOf(self.service.stopService())
         self.assertEqual(self.failures, [])
+
+    def lines(self, description: str) -> list[tuple[str, str]]:
+        """Serve metrics; return the level and the text of each log line, and the interface."""
+        self.reactor = ListeningReactor()
+        service = MetricsServer(description, self.reactor, lambda: self.failures.append(None))
+        with capturedLogs() as events:
+            service.startService()
+        service.stopService()
+        return [(event["log_level"].name, formatEvent(event) or "") for event in events]
+
+    @each(
+        [
+            ("tcp:9100", "127.0.0.1", "127.0.0.1:9100"),
+            ("tcp:9100:backlog=5", "127.0.0.1", "127.0.0.1:9100"),
+            ("tcp:port=9100:interface=127.0.0.1", "127.0.0.1", "127.0.0.1:9100"),
+            ("tcp6:9100", "::1", "[::1]:9100"),
+            (r"tcp6:9100:interface=\:\:1", "::1", "[::1]:9100"),
+        ]
+    )
+    def test_loopback(self, description: str, interface: str, place: str) -> None:
+        """The default interface is the loopback; one log line says where the server listens."""
+        line = ("info", f"metrics are served at http://{place}/metrics")
+        self.assertEqual(self.lines(description), [line])
+        self.assertEqual([server[3] for server in self.reactor.tcpServers], [interface])
+
+    @each(
+        [
+            ("tcp:9100:interface=0.0.0.0", "0.0.0.0:9100"),
+            ("tcp:9100:192.0.2.1", "192.0.2.1:9100"),
+            (r"tcp6:9100:interface=\:\:", "[::]:9100"),
+        ]
+    )
+    def test_other_interfaces(self, description: str, place: str) -> None:
+        """A warning says that other hosts can read the metrics, and where."""
+        text = f"metrics are served at http://{place}/metrics, and other hosts can read them"
+        self.assertEqual(self.lines(description), [("warn", text)])
+
+    def test_other_transports(self) -> None:
+        """A server that listens on a Unix socket says so."""
+        [(level, text)] = self.lines("unix:/run/m")
+        self.assertEqual(level, "info")
+        self.assertIn("/run/m", text)
 
     def test_counts(self) -> None:
         """It observes telemetry while it runs."""

@@ -182,9 +182,15 @@ class TreeTests(ConfigRunCase):
         self.assertEqual(self.exits, [])
 
     def test_sighup_of_one_client(self) -> None:
-        """Without --config SIGHUP is left alone."""
+        """Without --config SIGHUP is ignored, with one log line, in a step of the reactor's own."""
         self.run_service()
-        self.assertNotIn(signal.SIGHUP, self.signals)
+        self.serve()
+        self.lines()
+        self.signals[signal.SIGHUP](signal.SIGHUP, None)
+        self.assertEqual(self.lines(), [])
+        self.step()
+        self.assertEqual(self.lines(), ["SIGHUP ignored: only a file of --config can be reloaded"])
+        self.assert_running(1)
 
 
 class TimingTests(ConfigRunCase):
