@@ -249,6 +249,7 @@ class EchoTests(OutputCase):
             )
             self.step()
         self.assertIn("Location: https://h.test/login/...?next=...", self.output())
+        self.assertEqual(self.server.attempts, 1)  # The redirect is not followed.
         self.assert_hidden(SECRET)
 
     def test_proxy(self) -> None:
