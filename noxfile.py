@@ -30,7 +30,11 @@ PAGES = sorted(
 # Two processes take about half the time of one.
 QUICK = ["-j2", "--reporter=text"]
 # Tests that compare a generated page with the code it is generated from.
-FRESH_PAGES = ["wsx.test.test_parity", "wsx.test.client.test_states"]
+FRESH_PAGES = [
+    "wsx.test.test_parity",
+    "wsx.test.test_security_page",
+    "wsx.test.client.test_states",
+]
 
 
 def trial(session: nox.Session, *options: str) -> None:

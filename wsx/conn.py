@@ -383,13 +383,24 @@ def _to_text(subject: str, what: str, value: object) -> str:
 def _check_subprotocols(subprotocols: Any) -> tuple[str, ...]:
     offered = as_list(subprotocols)
     if offered is None:
-        raise ValueError(expected("subprotocols", "a list of str", subprotocols))
-    for name in offered:
+        raise ValueError(expected_type("subprotocols", "a list of str", subprotocols))
+    for position, name in enumerate(offered):
         # RFC 6455 section 4.1, item 10.
-        valid = isinstance(name, str) and TOKEN.fullmatch(name)
-        require(valid, "subprotocols", "names without spaces and separators", name)
-        require(offered.count(name) == 1, "subprotocols", "each name once", offered)
+        if not (isinstance(name, str) and TOKEN.fullmatch(name)):
+            shown = _show_subprotocols(offered)[position]
+            raise ValueError(expected("subprotocols", "names without spaces and separators", shown))
+        if offered.count(name) > 1:
+            raise ValueError(
+                expected("subprotocols", "each name once", _show_subprotocols(offered))
+            )
     return tuple(offered)
+
+
+def _show_subprotocols(offered: list[Any]) -> list[Any]:
+    """Return subprotocols for a message: a name may be a token, even if it is malformed."""
+    shown = redact_subprotocols([name if isinstance(name, str) else "" for name in offered])
+    pairs = zip(offered, shown, strict=True)
+    return [seen if isinstance(name, str) else type(name) for name, seen in pairs]
 
 
 def _check_secret_headers(names: Any) -> tuple[str, ...]:

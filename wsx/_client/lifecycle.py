@@ -416,7 +416,7 @@ class Lifecycle(Generic[S]):
             self._open = None
         self._stop_close_timer()
         self._handle(Event.LOST)
-        self._sender.lost(ConnError(reason, describe(ended_with)))
+        self._sender.lost(ConnError(reason, self._conn.redactor().text(describe(ended_with))))
         self._promises.fulfil_closed()
 
     def _server_is_silent(self, error: WsxError) -> None:

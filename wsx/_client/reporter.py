@@ -169,7 +169,7 @@ class Reporter:
             seconds=now - outage.since,
             failed=_count_failed(outage.failed_attempts),
             lost="connection lost" if again else "first failure",
-            reason=_describe(outage.reason),
+            reason=_describe(outage.reason, conn),
         )
 
     def telemetry_connected(self) -> None:
@@ -195,8 +195,7 @@ class Reporter:
         if delay is not None:
             after = f"reconnecting in {delay:.1f} s (attempt {status.attempt_number})"
         emit = self._info if delay is not None or is_normal(status.reason) else self._warn
-        # A server may repeat secrets of the request in its close message.
-        reason = status.conn.redactor().text(_describe(status.reason))
+        reason = _describe(status.reason, status.conn)
         emit("{what} ({reason}); {after}", what=what, reason=reason, after=after)
 
     def ended(self, reason: object) -> None:
@@ -311,9 +310,13 @@ class Reporter:
         return self._redacted[1]
 
 
-def _describe(reason: object) -> str:
-    """Return one line about a reason, for log lines that already say "connecting failed"."""
-    return describe(reason, detailed=True).removeprefix("connection failed: ")
+def _describe(reason: object, conn: Conn) -> str:
+    """Return one line about a reason, for log lines that already say "connecting failed".
+
+    A server may repeat secrets of the request in its close message, so they are hidden.
+    """
+    text = describe(reason, detailed=True).removeprefix("connection failed: ")
+    return conn.redactor().text(text)
 
 
 def _describe_end(reason: object) -> str:
@@ -338,7 +341,7 @@ def describe_argument(callback: str, argument: object) -> str:
     """Return the type and size of a callback's argument: ``message: Text, 812 characters``."""
     name = _ARGUMENT_NAMES.get(callback, "message")
     if isinstance(argument, Disconnect):
-        return f"{name}: {_describe(argument.reason)}"
+        return f"{name}: {_describe(argument.reason, argument.conn)}"
     value = argument.payload if isinstance(argument, Frame) else argument
     kind = f"{name}: {type(argument).__qualname__}"
     if isinstance(value, str):

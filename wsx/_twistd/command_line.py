@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from getopt import GetoptError
 from typing import Any, Final
 
-from wsx._redaction import HIDDEN, redact_url
+from wsx._redaction import HIDDEN, redact_subprotocols, redact_url
 from wsx._text import expected
 from wsx._twistd.invalid import InvalidValue, alternatives, reason_of
 from wsx._twistd.sources import Value, read_lines
@@ -160,11 +160,12 @@ def check_subprotocols(names: Sequence[str]) -> None:
     """Check the names of subprotocols."""
     for number, name in enumerate(names):
         if name in names[:number]:
-            raise InvalidValue("each name once", name)
+            raise InvalidValue("each name once", redact_subprotocols([name])[0])
         try:
             Conn(_ANY_URL, subprotocols=[name])
         except ValueError:
-            raise InvalidValue("a token (RFC 9110 section 5.6.2)", name) from None
+            shown = redact_subprotocols([name])[0]
+            raise InvalidValue("a token (RFC 9110 section 5.6.2)", shown) from None
 
 
 def read_debug(text: str) -> list[Any]:

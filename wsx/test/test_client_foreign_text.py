@@ -27,6 +27,10 @@ PATH = f"/feed?token={SECRET}&v=1"
 PROXY = "http://user:pr0xy-pass@p.test:3128"
 
 
+class Returning(wsx.Handler[Any]):
+    """A handler that follows the reconnect policy."""
+
+
 class OutputCase(MemoryCase):
     """Base class: a client with all its output, as text."""
 
@@ -283,6 +287,51 @@ class EchoTests(OutputCase):
             self.step()
         self.assertIn("4001", self.seen[0])
         self.assertNotIn(SECRET, self.seen[0])
+
+    def test_close_message_after_reconnect(self) -> None:
+        """The message of a close frame, in the log line about the next connection."""
+        with self.logged():
+            self.begin(Returning(), url=f"ws://h.test{PATH}")
+            self.peer.answer()
+            self.step()
+            self.peer.send(close(4001, f"bad token {SECRET}"))
+            self.peer.drop()
+            self.step()
+            self.clock.advance(600)
+            self.step()
+            self.peer.answer()
+            self.step()
+        self.assertIn("reconnected", self.seen[0])
+        self.assertNotIn(SECRET, self.seen[0])
+
+    def test_close_message_while_sending(self) -> None:
+        """The message of a close frame, in the error of a ``send_frame`` that waits."""
+        self.begin(url=f"ws://h.test{PATH}")
+        self.peer.answer()
+        self.step()
+        self.peer.buffer.pauseProducing()
+        sent = self.client.send_frame(wsx.Text("x"))
+        self.peer.send(close(4001, f"bad token {SECRET}"))
+        self.peer.drop()
+        self.step()
+        error = self.failureResultOf(sent, wsx.ConnError).value
+        self.assertEqual(str(error), 'connection failed: closed by server: 4001 "bad token ..."')
+
+    @each(
+        [
+            (["auth-s3cr3t-value "], "auth-"),
+            (["a", "auth-s3cr3t-value", "auth-s3cr3t-value"], "auth-"),
+            (["dGhlIHNhbXBsZSBub25jZQ=="], "dGhl"),
+            (["access_token", "s3cr3t-value"] * 2, "s3cr3t"),
+            (["access_token", "s3cr3t value"], "s3cr3t"),
+            ("auth-s3cr3t-value", "s3cr3t"),
+        ]
+    )
+    def test_wrong_subprotocols(self, names: Any, secret: str) -> None:
+        """The error about wrong subprotocols does not show tokens among them."""
+        error = self.assertRaises(ValueError, wsx.Conn, "ws://h/", subprotocols=names)
+        self.assertNotIn(secret, str(error))
+        self.assertIn("subprotocols: expected", str(error))
 
     def test_attributes(self) -> None:
         """The attributes of the exception have what the server sent."""
