@@ -694,7 +694,7 @@ class MessageTests(SynchronousTestCase):
             (
                 "subprotocols",
                 {"subprotocols": "chat"},
-                'subprotocols: expected a list of str, got str',
+                "subprotocols: expected a list of str, got str",
             ),
             (
                 "subprotocol",

@@ -105,6 +105,9 @@ class FailureTests(ProtocolCase):
             {"endpoint": "tcp:host:80:bogus=1"},
             {"url": "wss://example.test", "cacerts": "/no/such/file.pem"},
             {"url": "wss://example.test", "cacerts": b"no PEM"},
+            {"url": "wss://h.test", "insecure": True, "ssl_options": {"server_name": "-\xfc"}},
+            {"url": "wss://h.test", "insecure": True, "ssl_options": {"server_name": "a\0b"}},
+            {"url": "wss://h.test", "ssl_options": {"alpn": [""]}},
         ]
         for options in cases:
             self.log.events.clear()

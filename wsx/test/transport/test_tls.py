@@ -182,8 +182,10 @@ class TrustTests(TLSCase):
         )
         options = {"server": server, "cacerts": self.cacerts}
         self.assert_connects(url="wss://b\xfccher.example", **options)
-        self.assert_connects(ssl_options={"server_name": "b\xfccher.example"}, **options)
-        self.assertEqual(names, [b"xn--bcher-kva.example"] * 2)
+        named = {"server_name": "b\xfccher.example"}
+        self.assert_connects(ssl_options=named, **options)
+        self.assert_connects(ssl_options=named, server=server, insecure=True)
+        self.assertEqual(names, [b"xn--bcher-kva.example"] * 3)
 
     def test_insecure(self) -> None:
         """[S18] ``insecure=True`` verifies neither CA nor host."""
