@@ -48,7 +48,9 @@ class _EscapedFailure(Failure):
         if len(lines) > _LINES_LIMIT:
             half = _LINES_LIMIT // 2
             lines = [*lines[:half], "...", *lines[-half:]]
-        text = "".join(f"{truncate(escape(one), _LINE_LIMIT)}\n" for one in lines)
+        # Truncated twice, because escaping a long text takes long and makes it longer.
+        short = (truncate(one, 2 * _LINE_LIMIT) for one in lines)
+        text = "".join(f"{truncate(escape(one), _LINE_LIMIT)}\n" for one in short)
         if file is None:
             from twisted.python import log
 

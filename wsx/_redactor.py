@@ -27,7 +27,11 @@ _MIN_VALUE: Final = 6
 _MIN_SECRET: Final = 3
 _MIN_UNBOUNDED: Final = 8  # Shorter needles must not be part of a longer word.
 _NOT_IN_WORD: Final = "(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2}))"
-_JSON_WEB_TOKEN: Final = re.compile(r"eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?")  # RFC 7519 section 3
+# RFC 7519 section 3. A match begins only at the beginning of a word: a search at each "eyJ" in a
+# long word would take quadratic time.
+_JSON_WEB_TOKEN: Final = re.compile(
+    r"(?:(?<![\w-])|(?<=%[0-9A-Fa-f]{2}))eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"
+)
 _WORD: Final = re.compile(r"[^\s,;\"'=]+")
 _URL_HEADERS: Final = frozenset({"location", "content-location"})
 

@@ -70,7 +70,7 @@ def line(text: str, limit: int = _DEFAULT_LIMIT) -> str:
 
 def shorten(value: object, limit: int = _DEFAULT_LIMIT) -> str:
     """Return the ``repr`` of a value, escaped and truncated to ``limit`` characters."""
-    return truncate(escape(safely(repr, value)), limit)
+    return truncate(escape(truncate(safely(repr, value), _LONG)), limit)
 
 
 def quote(value: object, limit: int = _DEFAULT_LIMIT) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._redactor import Redactor
@@ -29,6 +31,7 @@ class TextTests(SynchronousTestCase):
             ("encoded", "token=a/bc", "next=token%3Da%2Fbc", "next=token%3D..."),
             ("UTF-8 as Latin-1", "token=%C3%A9%C3%A9%C3%A9", "Ã©Ã©Ã©", "..."),
             ("nothing", "", "v=1", "v=1"),
+            ("encoded JWT", "", "t%3DeyJhb.eyJzd.c2ln", "t%3D..."),
         ]
     )
     def test_query(self, label: str, query: str, text: str, shown: str) -> None:
@@ -66,6 +69,17 @@ class TextTests(SynchronousTestCase):
     def test_json_web_token(self) -> None:
         """A JSON Web Token is hidden, even if the request had none."""
         self.assertEqual(Redactor().text("bad eyJhbGci.eyJzdWIi.c2ln!"), "bad ...!")
+
+    @each(["eyJ", "eyJ-", "eyJa.", "%3DeyJ", "a1", "="])
+    def test_time(self, part: str) -> None:
+        """The time is linear in the length of the text; quadratic time would be several seconds."""
+        text = part * (60_000 // len(part))
+        redactor = Redactor("token=abc&v=1")
+        start = time.process_time()
+        redactor.text(text)
+        redactor.challenge("WWW-Authenticate", text)
+        redactor.location(text)
+        self.assertLess(time.process_time() - start, 2)
 
 
 class HeaderTests(SynchronousTestCase):
