@@ -114,7 +114,8 @@ def cause(error: BaseException, *, detailed: bool = False) -> str:
         error: The exception.
         detailed: Whether to show the ``summary`` of an exception of wsx. Default False.
     """
-    text = certificate_problem(error) or _CAUSES.get(type(error).__name__)
+    text = certificate_problem(error) or _tls_problem(error)
+    text = text or _CAUSES.get(type(error).__name__)
     if text is None and is_clean_close(error):
         text = "the server closed the TCP connection"
     return describe(error, detailed=detailed) if text is None else text
@@ -132,6 +133,18 @@ def certificate_problem(error: BaseException) -> str | None:
     return None
 
 
+def _tls_problem(error: BaseException) -> str | None:
+    """Return OpenSSL's reasons, or None for any other error.
+
+    The class is recognised by its module, because this module imports no TLS library.
+    """
+    is_tls = type(error).__module__ == "OpenSSL.SSL"
+    if not is_tls or not error.args or not isinstance(error.args[0], list):
+        return None
+    reasons = [part[-1] for part in error.args[0] if isinstance(part, tuple)]
+    return line(f"TLS error: {', '.join(map(str, reasons))}") if reasons else None
+
+
 def is_clean_close(error: object) -> bool:
     """Return whether an error is Twisted's ``ConnectionDone``: a FIN closed the TCP connection.
 
@@ -146,7 +159,7 @@ def tcp_detail(error: BaseException) -> str | None:
     Twisted's ``ConnectionLost`` without arguments stands for a reset, a timeout or a local abort.
     """
     has_no_cause = type(error).__name__ == "ConnectionLost" and not error.args
-    return None if has_no_cause else describe(error)
+    return None if has_no_cause else _tls_problem(error) or describe(error)
 
 
 def wrong_result(callback: str, result: object) -> str:

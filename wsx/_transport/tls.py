@@ -10,7 +10,13 @@ from weakref import WeakKeyDictionary
 
 import idna
 from OpenSSL.crypto import FILETYPE_PEM, X509, load_privatekey
-from OpenSSL.SSL import VERIFY_FAIL_IF_NO_PEER_CERT, VERIFY_PEER, Connection, Error
+from OpenSSL.SSL import (
+    VERIFY_FAIL_IF_NO_PEER_CERT,
+    VERIFY_PEER,
+    Connection,
+    Error,
+    ZeroReturnError,
+)
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 from service_identity.pyopenssl import extract_patterns
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -48,6 +54,7 @@ _SERVER_NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,253}")  # RFC 1035 section 
 
 # OpenSSL's X509_V_ERR_* codes; see its manual page X509_STORE_CTX_get_error(3).
 _CERTIFICATE_PROBLEMS: Final = {
+    2: "the issuer of the trusted certificate is not trusted; add its root certificate to cacerts",
     9: "the server's certificate is not valid yet",
     10: "the server's certificate has expired",
     18: "the server's certificate is self-signed, and not among the trusted ones",
@@ -55,6 +62,11 @@ _CERTIFICATE_PROBLEMS: Final = {
     20: "the server's certificate is signed by an authority that is not trusted",
     21: "the server's certificate is signed by an authority that is not trusted",
     23: "the server's certificate is revoked",
+    26: "the server's certificate is not for servers",
+    66: "the key of the server's certificate is too short for OpenSSL's security level",
+    67: "the key of an authority is too short for OpenSSL's security level",
+    68: "a certificate has a signature that is too weak for OpenSSL's security level",
+    79: "the server's certificate is signed by a certificate that is not an authority",
 }
 # The reason why each connection's certificate was rejected. OpenSSL's exception lacks it.
 _problems: Final[WeakKeyDictionary[Connection, str]] = WeakKeyDictionary()
@@ -97,6 +109,20 @@ def tls_creator(conn: Conn) -> IOpenSSLClientConnectionCreator:
     return _Creator(CertificateOptions(trustRoot=root, **extra), hostname, alpn, verifies=True)
 
 
+class _Connection(Connection):
+    """A TLS connection that a close_notify alert may end within its handshake.
+
+    Twisted fails with an IndexError if ``do_handshake`` raises ZeroReturnError, which has no
+    arguments.
+    """
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except ZeroReturnError:
+            raise Error([("SSL routines", "", "unexpected eof while reading")]) from None
+
+
 @implementer(IOpenSSLClientConnectionCreator)
 class _Creator:
     """Create TLS connections that send the server name and verify the server's certificate.
@@ -125,7 +151,7 @@ class _Creator:
             self._server_name = _server_name(hostname)
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> Connection:
-        connection = Connection(self._context, None)
+        connection = _Connection(self._context, None)
         if self._server_name is not None:
             connection.set_tlsext_host_name(self._server_name)
         if self._identity is not None:
@@ -200,6 +226,8 @@ def explain(error: BaseException, transport: Any) -> str | None:
     reasons = {str(part[-1]) for part in (error.args[0] if error.args else ())}
     if reasons & _NOT_TLS:
         return "the server does not speak TLS on this port; did you mean ws://?"
+    if any("unrecognized name" in reason for reason in reasons):
+        return "the server does not know the server name in the TLS handshake (SNI)"
     alert = next((reason for reason in sorted(reasons) if "alert" in reason), None)
     if alert is None:
         return None

@@ -31,6 +31,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx import Conn, ConnError, is_retryable
+from wsx._transport import tls
 from wsx._transport.attempt import Attempt
 from wsx._transport.tls import explain, tls_creator
 from wsx.test.support import MemoryServer
@@ -445,6 +446,7 @@ class ExplainTests(TLSCase):
 
     def test_other_flaw(self) -> None:
         """[S18] A flaw without a text of its own is explained by OpenSSL's code."""
+        self.patch(tls, "_CERTIFICATE_PROBLEMS", {})
         explanation = self.explained(server_options(for_clients_only(self.ca, "example.test")))
         expected = "the server's certificate is not accepted (OpenSSL verify code 26)"
         self.assertEqual(explanation, expected)
