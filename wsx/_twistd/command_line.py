@@ -70,9 +70,9 @@ def read_json(text: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise InvalidValue("JSON", text, "it is nested too deeply") from None
-    except ValueError as error:
-        raise InvalidValue("JSON", text, reason_of(error)) from None
+        raise InvalidValue("JSON", HIDDEN, "it is nested too deeply") from None
+    except ValueError as error:  # The state may hold secrets.
+        raise InvalidValue("JSON", HIDDEN, reason_of(error)) from None
 
 
 def read_name(text: str) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gzip
-from itertools import chain, repeat
+from itertools import repeat
 
 from wsx.test.support.abuse import (
     FIN,
     RESET,
     AbuseCase,
+    Chain,
+    Drip,
     Refused,
     Script,
     Step,
-    drip,
     respond,
 )
 from wsx.test.support.each import each
@@ -53,7 +54,7 @@ class ContentLengthTests(AbuseCase):
             ("65537", [refuse(b"Content-Length: 65537", body=b"x" * KEPT)], b"x" * KEPT),
             ("huge", [refuse(b"Content-Length: " + b"9" * 5000), b"x" * 70_000], b"x" * KEPT),
             ("none", [refuse(body=b"x" * 70_000)], b"x" * KEPT),
-            ("endless", chain([refuse()], repeat(b"x" * 1000)), b"x" * KEPT),
+            ("endless", Chain([refuse()], repeat(b"x" * 1000)), b"x" * KEPT),
         ]
     )
     def test_complete(self, label: str, script: Script, body: bytes) -> None:
@@ -84,19 +85,19 @@ class ContentLengthTests(AbuseCase):
 
     @each(
         [
-            ("dripping", drip(b"x" * 1000, 0.2), b"x" * 24),
-            ("dripping_below_the_length", chain([0.5], repeat(b"", 3), [b"xy"]), b"xy"),
+            ("dripping", Drip(b"x" * 1000, 0.2), b"x" * 24),
+            ("dripping_below_the_length", Chain([0.5], [b""] * 3, [b"xy"]), b"xy"),
             ("nothing", [], b""),
         ]
     )
     def test_slow(self, label: str, steps: Script, body: bytes) -> None:
         """The time limit covers the body: a refusal is reported with what has arrived."""
-        script = chain([refuse(b"Content-Length: 10000")], steps)
+        script = Chain([refuse(b"Content-Length: 10000")], steps)
         self.assert_outcome(script, Refused(403, body, at=5.0))
 
     def test_slow_own_limit(self) -> None:
         """``socket_recv_timeout`` changes the limit."""
-        script = chain([refuse()], drip(b"x" * 100, 0.2))
+        script = Chain([refuse()], Drip(b"x" * 100, 0.2))
         self.assert_outcome(script, Refused(403, b"xx", at=0.5), socket_recv_timeout=0.5)
 
 
@@ -148,7 +149,7 @@ class ChunkedTests(AbuseCase):
 
     def test_dripping(self) -> None:
         """Chunks that drip are reported at the time limit."""
-        script = chain([chunked(b"")], drip(b"1\r\nx\r\n" * 100, 0.2))
+        script = Chain([chunked(b"")], Drip(b"1\r\nx\r\n" * 100, 0.2))
         self.assert_outcome(script, Refused(403, b"xxxx", at=5.0))
 
     def test_endless_chunk_line(self) -> None:

@@ -6,11 +6,11 @@ from wsx.test.support.abuse import (
     ACCEPT,
     SWITCHING,
     AbuseCase,
+    Drip,
     Failed,
     Invalid,
     Opened,
     Outcome,
-    drip,
     switching,
 )
 from wsx.test.support.each import each
@@ -168,13 +168,13 @@ class SlowHeadTests(AbuseCase):
     def test_dripping(self, label: str, seconds: float) -> None:
         """A head that arrives byte by byte does not extend ``socket_recv_timeout``."""
         self.assert_outcome(
-            drip(b"HTTP/1.1 101 " + b"x" * 1000, seconds),
+            Drip(b"HTTP/1.1 101 " + b"x" * 1000, seconds),
             Failed(at=5.0, text="took longer than 5 s"),
         )
 
     def test_dripping_own_limit(self) -> None:
         """``socket_recv_timeout`` changes the limit."""
-        script = drip(b"HTTP/1.1 101 " + b"x" * 1000, 0.1)
+        script = Drip(b"HTTP/1.1 101 " + b"x" * 1000, 0.1)
         expected = Failed(at=0.75, text="took longer than 0.75 s")
         self.assert_outcome(script, expected, socket_recv_timeout=0.75)
 

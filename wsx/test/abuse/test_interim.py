@@ -10,13 +10,13 @@ from wsx.test.support.abuse import (
     FIN,
     RESET,
     AbuseCase,
+    Drip,
     Failed,
     Invalid,
     Opened,
     Outcome,
     Refused,
     Script,
-    drip,
     respond,
     switching,
 )
@@ -45,7 +45,7 @@ class InterimTests(AbuseCase):
             ("lines_end_with_lf", [respond(b"HTTP/1.1 100 OK", eol=b"\n") + switching()]),
             ("in_separate_reads", [CONTINUE, HINTS, switching()]),
             ("16", [CONTINUE * 16 + switching()]),
-            ("16_of_64_kib", [*repeat(BIG, 16), switching()]),
+            ("16_of_64_kib", [*[BIG] * 16, switching()]),
             ("16_of_64_kib_in_one_read", [BIG * 16 + switching()]),
         ]
     )
@@ -83,7 +83,7 @@ class InterimTests(AbuseCase):
             ("then_reset", [CONTINUE, RESET], Failed(ConnectionLost)),
             ("one_a_second", [1.0, CONTINUE] * 16, Failed(at=5.0)),
             ("late", [4.5, CONTINUE, 1.0, switching()], Failed(at=5.0)),
-            ("dripping", drip(CONTINUE * 100, 0.05), Failed(at=5.0)),
+            ("dripping", Drip(CONTINUE * 100, 0.05), Failed(at=5.0)),
             ("in_time", [4.5, CONTINUE, 0.4, switching()], Opened(at=4.9)),
         ]
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import zlib
-from itertools import chain, repeat
 
 import trustme
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
@@ -15,12 +14,13 @@ from wsx.test.support.abuse import (
     FIN,
     RESET,
     AbuseCase,
+    Chain,
+    Drip,
     Failed,
     Invalid,
     Outcome,
     Script,
     Step,
-    drip,
     respond,
 )
 from wsx.test.support.connections import ProtocolCase
@@ -97,8 +97,8 @@ class SilenceTests(AbuseCase):
             ("late_fin", [2.0, FIN], Failed(ConnectionDone, at=2.0)),
             ("late_reset", [2.0, RESET], Failed(ConnectionLost, at=2.0)),
             ("fin_after_the_time_limit", [6.0, FIN], Failed(at=5.0)),
-            ("empty_reads", chain(repeat(b"", 100)), Failed(at=5.0)),
-            ("prefix_of_http", drip(b"HTTP", 1.0), Failed(at=5.0)),
+            ("empty_reads", Chain([b""] * 100), Failed(at=5.0)),
+            ("prefix_of_http", Drip(b"HTTP", 1.0), Failed(at=5.0)),
         ]
     )
     def test_silence(self, label: str, script: Script, expected: Outcome) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, repeat
+from itertools import repeat
 
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -12,6 +12,8 @@ from wsx.test.support.abuse import (
     FIN,
     RESET,
     AbuseCase,
+    Chain,
+    Drip,
     Failed,
     Invalid,
     Opened,
@@ -20,7 +22,6 @@ from wsx.test.support.abuse import (
     ProxyRefused,
     Refused,
     Script,
-    drip,
     respond,
     switching,
 )
@@ -120,14 +121,14 @@ class TLSTests(ProxyCase):
     @each(
         [
             ("silence", [], Failed(at=CONNECT_TIMEOUT)),
-            ("dripping", drip(b"\x16\x03\x03\x40\x00" + bytes(1000), 0.1), Failed(at=6.0)),
+            ("dripping", Drip(b"\x16\x03\x03\x40\x00" + bytes(1000), 0.1), Failed(at=6.0)),
             ("fin", [1.0, FIN], Failed(ConnectionLost, "during the TLS handshake", at=1.0)),
             ("reset", [1.0, RESET], Failed(ConnectionLost, "during the TLS handshake", at=1.0)),
         ]
     )
     def test_no_tls(self, label: str, steps: Script, expected: Outcome) -> None:
         """TLS behind the proxy has what is left of ``socket_connect_timeout``."""
-        self.through_proxy(chain([TUNNEL], steps), expected, url="wss://h.test/")
+        self.through_proxy(Chain([TUNNEL], steps), expected, url="wss://h.test/")
 
 
 class RefusalTests(ProxyCase):
@@ -174,7 +175,7 @@ class RefusalTests(ProxyCase):
             ("silence", [], [b"no"], b"no", CONNECT_TIMEOUT),
             ("fin", [], [b"no", FIN], b"no", 0.0),
             ("reset", [], [b"no", 1.0, RESET], b"no", 1.0),
-            ("dripping", [], drip(b"x" * 1000, 0.7), b"x" * 8, CONNECT_TIMEOUT),
+            ("dripping", [], Drip(b"x" * 1000, 0.7), b"x" * 8, CONNECT_TIMEOUT),
             ("endless", [], repeat(b"x" * 1000), b"x" * LIMIT, 0.0),
             ("chunked", [b"Transfer-Encoding: chunked"], [b"2\r\nno\r\n0\r\n\r\n"], b"no", 0.0),
             ("bad_chunks", [b"Transfer-Encoding: chunked"], [b"<html>\r\n"], b"", 0.0),
@@ -184,7 +185,7 @@ class RefusalTests(ProxyCase):
         self, label: str, fields: list[bytes], steps: Script, body: bytes, at: float
     ) -> None:
         """A refusal has its body, or the part that arrives within ``socket_connect_timeout``."""
-        script = chain([respond(b"HTTP/1.1 407 No", *fields)], steps)
+        script = Chain([respond(b"HTTP/1.1 407 No", *fields)], steps)
         self.through_proxy(script, ProxyRefused(407, body, at=at))
 
 
@@ -217,7 +218,7 @@ class NoResponseTests(ProxyCase):
         [
             ("silence", [], Failed(at=CONNECT_TIMEOUT, text="took longer than 6 s")),
             ("half_of_the_head", [TUNNEL[:20]], Failed(at=CONNECT_TIMEOUT)),
-            ("dripping", drip(b"HTTP/1.1 200 " + b"x" * 1000, 0.1), Failed(at=CONNECT_TIMEOUT)),
+            ("dripping", Drip(b"HTTP/1.1 200 " + b"x" * 1000, 0.1), Failed(at=CONNECT_TIMEOUT)),
             ("interim_each_second", [1.0, CONTINUE] * 10, Failed(at=CONNECT_TIMEOUT)),
             ("in_time", [5.9, TUNNEL, switching()], Opened(at=5.9)),
             ("both_slow", [5.9, TUNNEL, 4.9, switching()], Opened(at=10.8)),

@@ -7,7 +7,7 @@ A script is a sequence of steps: bytes arrive in one read, a number lets seconds
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -60,11 +60,28 @@ def switching(
     return respond(status, *kept, *fields, body=rest)
 
 
-def drip(data: bytes, seconds: float) -> Iterable[Step]:
-    """Send single bytes, each one ``seconds`` after the last one."""
-    for byte in data:
-        yield seconds
-        yield bytes([byte])
+class Chain:
+    """A script of several scripts, one after another, that may be performed more than once."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self._scripts = scripts
+
+    def __iter__(self) -> Iterator[Step]:
+        for script in self._scripts:
+            yield from script
+
+
+class Drip:
+    """A script that sends single bytes, each one some seconds after the last one."""
+
+    def __init__(self, data: bytes, seconds: float) -> None:
+        self._data = data
+        self._seconds = seconds
+
+    def __iter__(self) -> Iterator[Step]:
+        for byte in self._data:
+            yield self._seconds
+            yield bytes([byte])
 
 
 @dataclass(frozen=True)
