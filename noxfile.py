@@ -288,6 +288,13 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "report")
 
 
+@nox.session
+def clocks(session: nox.Session) -> None:
+    """Set the clock of clients, and stop their processes; needs the Debian package faketime."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "wsx.test.clocks", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def benchmarks(session: nox.Session) -> None:
     """Run the benchmarks once, with few messages and peers."""

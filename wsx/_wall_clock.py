@@ -7,7 +7,7 @@ timer. Only another thread, or a socket, can wake it up before.
 from __future__ import annotations
 
 import time
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Final, Protocol
 from weakref import ref
 
@@ -58,7 +58,7 @@ class WallClockWatch:
     def _watch(self) -> None:
         offset = _wall_clock_offset()
         while self._is_needed():
-            time.sleep(_PERIOD)
+            _sleep(_PERIOD)
             before, offset = offset, _wall_clock_offset()
             if abs(offset - before) > _MIN_STEP:
                 self._notify()
@@ -75,6 +75,10 @@ class WallClockWatch:
         scheduler = self._scheduler()
         if scheduler is not None:
             self._reactor.callFromThread(scheduler.wall_clock_set)
+
+
+def _sleep(seconds: float) -> None:
+    Event().wait(seconds)  # time.sleep raises OSError when libfaketime sets the clock.
 
 
 def _wall_clock_offset() -> float:

@@ -13,7 +13,7 @@ from wsx._wall_clock import WallClockWatch
 
 
 class FakeTime:
-    """A ``time`` module whose ``sleep`` returns at once.
+    """A ``time`` module with a ``sleep`` that returns at once.
 
     Args:
         steps: The seconds by which the wall clock is set during each call of ``sleep``.
@@ -76,6 +76,10 @@ class WatchTests(SynchronousTestCase):
         self.threads.append(Thread(**arguments))
         return self.threads[-1]
 
+    def use_time(self, fake: FakeTime) -> None:
+        self.patch(_wall_clock, "time", fake)
+        self.patch(_wall_clock, "_sleep", fake.sleep)
+
     def run_watch(self, steps: list[float], slept: Callable[[int], None] | None = None) -> int:
         """Run the thread until it has slept once for each step; return the notifications."""
 
@@ -87,7 +91,7 @@ class WatchTests(SynchronousTestCase):
 
         scheduler = self.scheduler
         assert scheduler is not None
-        self.patch(_wall_clock, "time", FakeTime(steps, count))
+        self.use_time(FakeTime(steps, count))
         self.watch.start()
         self.threads[-1].join(60)
         self.assertFalse(self.threads[-1].is_alive())
@@ -120,7 +124,7 @@ class WatchTests(SynchronousTestCase):
         def forget(_: int) -> None:
             self.scheduler = None
 
-        self.patch(_wall_clock, "time", FakeTime([0.0, 0.0], forget))
+        self.use_time(FakeTime([0.0, 0.0], forget))
         self.watch.start()
         self.threads[-1].join(60)
         self.assertFalse(self.threads[-1].is_alive())
