@@ -32,6 +32,8 @@ class Options:
         debug: Debug options, such as ``"trace"`` or ``("log_to_file", path)``. Default none.
         stable_after: The time in seconds after which an open connection counts as healthy.
             Default 5.
+        slow_callback: The time in seconds after which a callback that blocks the reactor is logged,
+            or None for never. Default 0.5.
         mailbox_limit: The number of casts and infos that may wait. Default 10,000.
         reactor: The reactor for time and connections, or None (default) for the global one.
 
@@ -47,6 +49,7 @@ class Options:
     name: Name | None = None
     debug: Any = ()
     stable_after: float = 5.0
+    slow_callback: float | None = 0.5
     mailbox_limit: int = 10_000
     reactor: Any = None
 
@@ -62,6 +65,9 @@ class Options:
         for name in ("stable_after", "mailbox_limit"):
             value = getattr(self, name)
             require(is_number(value) and value >= 0, name, "a number of at least 0", value)
+        slow = self.slow_callback
+        valid = slow is None or (is_number(slow) and slow > 0)
+        require(valid, "slow_callback", "a number above 0 or None", slow)
         if self.name is not None:
             check_name(self.name)
 

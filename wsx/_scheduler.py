@@ -26,9 +26,12 @@ from zope.interface import implementer
 
 from wsx._wall_clock import WallClockWatch
 
-__all__ = ["Scheduler", "Timeout", "scheduler_for", "set_scheduler"]
+__all__ = ["MAX_WORK_SECONDS", "Scheduler", "Timeout", "scheduler_for", "set_scheduler"]
 
 _log = Logger("wsx")
+
+# One client works for at most this long in one reactor iteration, so that the others are not late.
+MAX_WORK_SECONDS: Final = 0.01
 
 _MAX_SLEEP: Final = 1.0  # seconds between two wake-ups: the precision of a measured pause
 _MIN_PAUSE: Final = 1.0  # seconds by which a wake-up must be late to count as a pause
@@ -52,12 +55,14 @@ class Scheduler:
             time at once.
 
     Attributes:
+        monotonic: Returns the monotonic time in seconds, pauses included. Use it to measure how
+            long something has taken.
         watch: Calls :meth:`wall_clock_set`, or None (default).
     """
 
     def __init__(self, reactor: Any, monotonic: Callable[[], float] | None = None) -> None:
         self._reactor = reactor
-        self._monotonic: Callable[[], float] = reactor.seconds if monotonic is None else monotonic
+        self.monotonic: Callable[[], float] = reactor.seconds if monotonic is None else monotonic
         self._excludes_pauses = monotonic is not None
         self._excluded = 0.0  # Seconds that do not count.
         self._unreported = 0.0  # The part of these that was not logged.
@@ -75,7 +80,7 @@ class Scheduler:
 
     def seconds(self) -> float:
         """Return the time in seconds, without the time during which the reactor did not run."""
-        now = self._monotonic() - self._excluded
+        now = self.monotonic() - self._excluded
         if self._excludes_pauses:
             pause = now - max(self._wakes_at, self._seen)
             if pause > _MIN_PAUSE:
@@ -192,6 +197,7 @@ class Scheduler:
 
     def _disarm(self) -> None:
         if self._wakeup is not None:
+            self.seconds()  # Notices a pause, which only the time of the wake-up shows.
             self._wakeup.cancel()
             self._wakeup = None
         self._wakes_at = math.inf

@@ -284,6 +284,8 @@ def start(
             - ``debug`` (()): any of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"``,
               ``("log_to_file", path)``.
             - ``stable_after`` (5.0): the time in seconds after which a connection is healthy.
+            - ``slow_callback`` (0.5): the time in seconds after which a callback that blocks the
+              reactor is logged, or None for never.
             - ``mailbox_limit`` (10,000): the number of casts and infos that may wait.
             - ``reactor`` (the global one): the reactor for time and connections.
 

@@ -78,6 +78,9 @@ class _Metrics:
         self.bytes_out = _counter(
             "wsx_payload_sent_bytes", "Payload sent, before compression.", "type"
         )
+        self.slow_callbacks = _counter(
+            "wsx_slow_callbacks", "Times that callbacks blocked the reactor too long.", "callback"
+        )
         self.callbacks = Histogram(
             "wsx_callback_duration_seconds",
             "Time until a callback has produced its result.",
@@ -115,6 +118,7 @@ class Exporter:
             telemetry.FRAME_RECEIVED: self._frame_received,
             telemetry.FRAME_SENT: self._frame_sent,
             telemetry.CALLBACK: self._called_back,
+            telemetry.SLOW_CALLBACK: self._blocked,
             telemetry.TERMINATE: self._terminated,
         }
 
@@ -230,6 +234,9 @@ class Exporter:
         # The sum of durations must not decrease, even if the system clock is set back.
         seconds = max(measurements["duration"], 0.0)
         self._metrics.callbacks.labels(label, metadata["callback"]).observe(seconds)
+
+    def _blocked(self, _: object, label: str, metadata: Values, __: Values) -> None:
+        self._metrics.slow_callbacks.labels(label, metadata["callback"]).inc()
 
     def _terminated(self, client: Client[Any], label: str, metadata: Values, _: Values) -> None:
         end = "normal" if is_normal(metadata["reason"]) else "abnormal"

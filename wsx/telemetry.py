@@ -21,11 +21,13 @@ event                   metadata      when
 ``wsx.frame.received``  ``frame``     a complete message, a ping or a pong was received
 ``wsx.frame.sent``      ``frame``     a message, a ping or a pong was sent; not for close frames
 ``wsx.callback``        ``callback``  a callback has produced its result
+``wsx.callback.slow``   ``callback``  a callback has blocked the reactor for too long
 ``wsx.terminate``       ``reason``    a client has ended; once for each client
 ======================  ============  ===========================================================
 
 Every event has the measurement ``time``, in nanoseconds since the epoch. ``wsx.callback`` also has
-``duration``, in seconds; ``wsx.connecting`` has ``waited``, in seconds, if a
+``duration``, in seconds. ``wsx.callback.slow`` has ``duration`` and ``calls``, the number of calls
+that took so long together. ``wsx.connecting`` has ``waited``, in seconds, if a
 :class:`wsx.ConnectLimiter` has delayed the attempt. While no function is attached, telemetry costs
 one lookup per batch of frames.
 """
@@ -51,6 +53,7 @@ __all__ = [
     "EVENTS",
     "FRAME_RECEIVED",
     "FRAME_SENT",
+    "SLOW_CALLBACK",
     "TERMINATE",
     "Function",
     "Observer",
@@ -69,6 +72,7 @@ DISCONNECTED: Final = "wsx.disconnected"
 FRAME_RECEIVED: Final = "wsx.frame.received"
 FRAME_SENT: Final = "wsx.frame.sent"
 CALLBACK: Final = "wsx.callback"
+SLOW_CALLBACK: Final = "wsx.callback.slow"
 TERMINATE: Final = "wsx.terminate"
 
 EVENTS: Final = (
@@ -78,6 +82,7 @@ EVENTS: Final = (
     FRAME_RECEIVED,
     FRAME_SENT,
     CALLBACK,
+    SLOW_CALLBACK,
     TERMINATE,
 )
 

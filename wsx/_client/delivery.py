@@ -11,13 +11,15 @@ two events, and delivery) all depend on whether a callback is running or pending
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from inspect import iscoroutine
+from itertools import islice
 from operator import length_hint
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,6 +27,7 @@ from wsx import telemetry
 from wsx._client.class_change import change_class
 from wsx._client.mailbox import Connected, Frames, Item, Lost, Mailbox, Message, Rest
 from wsx._failures import log_failure
+from wsx._scheduler import MAX_WORK_SECONDS, Scheduler
 from wsx._wire.batch import Batch
 from wsx.errors import BadResponseError, NotConnectedError
 from wsx.frames import Binary, Frame, Ping, Pong, Text
@@ -36,6 +39,8 @@ __all__ = ["Delivery", "Owner"]
 S = TypeVar("S")
 
 _log = Logger("wsx")
+
+_CALLS_BETWEEN_CHECKS: Final = 128  # of the time, because reading the clock for each would be slow
 
 _CALLBACKS: Final[dict[type[Frame], str]] = {
     Text: "handle_frame",
@@ -60,6 +65,9 @@ class Owner(Protocol):
     def callback_finished(self, callback: str, seconds: float) -> None:
         """Report the duration of a callback. Called only if there are telemetry observers."""
 
+    def callback_blocked(self, callback: str, seconds: float, calls: int) -> None:
+        """Report callbacks that have blocked the reactor for longer than ``slow_callback``."""
+
     def callback_failed(self, failure: Failure, callback: str, argument: object) -> None:
         """End the client, because a callback raised or returned an invalid result."""
 
@@ -83,7 +91,7 @@ class _Call:
         callback: The name of the callback.
         argument: The first argument of the callback.
         concluded: Called after the result has taken effect, or None (default).
-        began: The time of the call on the scheduler's clock, in seconds; None if there are no
+        began: The monotonic time of the call, in seconds; None if there are no
             telemetry observers.
         deferred: The Deferred that the callback returned, or None.
     """
@@ -133,6 +141,8 @@ class Delivery(Generic[S]):
         mailbox: The mailbox to deliver from.
         scheduler: The scheduler, for calls in a later reactor iteration.
         owner: Carries out the decisions of the callbacks.
+        slow_callback: The time in seconds after which a callback that blocks the reactor is
+            reported. Default: never.
 
     Attributes:
         handler: The handler.
@@ -149,11 +159,14 @@ class Delivery(Generic[S]):
         "_frames_held",
         "_has_controls",
         "_mailbox",
+        "_monotonic",
+        "_now",
         "_owner",
         "_pending",
         "_requests",
         "_scheduler",
         "_serving",
+        "_slow_callback",
         "_wakeup",
         "busy",
         "handler",
@@ -167,14 +180,18 @@ class Delivery(Generic[S]):
         handler: Handler[S],
         state: S,
         mailbox: Mailbox,
-        scheduler: IReactorTime,
+        scheduler: Scheduler,
         owner: Owner,
+        slow_callback: float = math.inf,
     ) -> None:
         self.handler = handler
         self.state = state
         self._mailbox = mailbox
         self._scheduler = scheduler
+        self._monotonic = scheduler.monotonic
+        self._now = 0.0  # The monotonic time in seconds, as it was read last.
         self._owner = owner
+        self._slow_callback = slow_callback
         self.held = False
         self.suspended = False
         self.busy = False
@@ -226,6 +243,7 @@ class Delivery(Generic[S]):
         if self.held or self._blocked:
             return
         self.busy = True
+        until = self._read_clock() + MAX_WORK_SECONDS
         try:
             for _ in range(len(self._mailbox.queue)):
                 item = None if self._waits_for_drain else self._mailbox.take()
@@ -233,6 +251,8 @@ class Delivery(Generic[S]):
                     break
                 self._deliver_item(item)
                 if self._pending is not None or self._requests or self.suspended:
+                    break
+                if self._now >= until:
                     break
         finally:
             self.busy = False
@@ -311,7 +331,9 @@ class Delivery(Generic[S]):
         if self._pending is not None and self._pending.deferred is not None:
             self._pending.deferred.cancel()  # A request that was started after the end began.
         self._pending = _Call("terminate", reason)  # Requests wait until terminate returns.
+        began = self._read_clock()
         outcome: Deferred[Any] = maybeDeferred(self.handler.terminate, reason, self.state)
+        self._check_blocked("terminate", began)
         return outcome.addCallbacks(lambda _: reason, self._terminate_raised, errbackArgs=(reason,))
 
     def _terminate_raised(self, failure: Failure, reason: object) -> object:
@@ -473,12 +495,26 @@ class Delivery(Generic[S]):
         self._deliver_frames(iter(batch.frames), batch.has_controls)
 
     def _deliver_frames(self, frames: Iterator[Frame], has_controls: bool) -> None:
+        """Deliver frames until a callback is pending or the time of the iteration is over."""
         self._frames = frames
         self._has_controls = has_controls
+        deliver = self._deliver_messages
         if has_controls or telemetry.CALLBACK in telemetry.observers:
-            self._deliver_each(frames)
-        else:
-            self._deliver_messages(frames)
+            deliver = self._deliver_each
+        until = self._read_clock() + MAX_WORK_SECONDS
+        while length_hint(frames) and self._pending is None and self._now < until:
+            deliver(islice(frames, _CALLS_BETWEEN_CHECKS))
+        self._put_back(frames)
+
+    def _read_clock(self) -> float:
+        self._now = self._monotonic()
+        return self._now
+
+    def _check_blocked(self, callback: str, began: float, calls: int = 1) -> None:
+        """Report calls of a callback that have blocked the reactor for too long."""
+        blocked = self._read_clock() - began
+        if blocked >= self._slow_callback:
+            self._owner.callback_blocked(callback, blocked, calls)
 
     def _deliver_messages(self, frames: Iterator[Frame]) -> None:
         """Deliver frames that are all messages.
@@ -487,6 +523,7 @@ class Delivery(Generic[S]):
         ``_conclude``.
         """
         handler, state = self.handler, self.state  # A request that changes them ends the loop.
+        began, left = self._now, length_hint(self._frames)
         for frame in frames:
             try:
                 response = handler.handle_frame(frame, state)  # type: ignore[arg-type]
@@ -506,15 +543,14 @@ class Delivery(Generic[S]):
             if self._pending is not None:
                 break
             state = self.state
-        self._put_back(frames)
+        self._check_blocked("handle_frame", began, left - length_hint(self._frames))
 
     def _deliver_each(self, frames: Iterator[Frame]) -> None:
-        """Deliver frames of any type, and measure the callbacks if there are observers."""
+        """Deliver frames of any type, and measure each callback."""
         for frame in frames:
             self._invoke(_CALLBACKS[type(frame)], frame)
             if self._pending is not None:
                 break
-        self._put_back(frames)
 
     def _put_back(self, frames: Iterator[Frame]) -> None:
         """Put undelivered frames back into the mailbox, as its first item."""
@@ -527,8 +563,9 @@ class Delivery(Generic[S]):
         self, callback: str, argument: object, concluded: Callable[[], None] | None = None
     ) -> None:
         call = _Call(callback, argument, concluded)
+        began = self._read_clock()
         if telemetry.CALLBACK in telemetry.observers:
-            call.began = self._scheduler.seconds()
+            call.began = began
         try:
             response = getattr(self.handler, callback)(argument, self.state)
         except BaseException as error:
@@ -536,6 +573,7 @@ class Delivery(Generic[S]):
             self._raised(error, callback, argument)
         else:
             self._take(call, response)
+        self._check_blocked(callback, began)
 
     def _raised(self, error: BaseException, callback: str, argument: object) -> None:
         """End the client. Raise the error again if it is not an Exception, such as SystemExit."""
@@ -608,7 +646,7 @@ class Delivery(Generic[S]):
     def _measure(self, call: _Call) -> None:
         """Report the duration of a callback if there were observers when it began."""
         if call.began is not None:
-            self._owner.callback_finished(call.callback, self._scheduler.seconds() - call.began)
+            self._owner.callback_finished(call.callback, self._monotonic() - call.began)
 
     def _fail(self, failure: Failure, callback: str, argument: object) -> None:
         if self._ended:

@@ -12,6 +12,7 @@ actions of the table.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
@@ -137,9 +138,10 @@ class Lifecycle(Generic[S]):
         self._conn = conn  # The same, or a copy with the server's response.
         self._machine = Machine()
         self.mailbox = Mailbox(options.mailbox_limit)
-        self.delivery = Delivery(handler, state, self.mailbox, scheduler, self)
+        slow = math.inf if options.slow_callback is None else options.slow_callback
+        self.delivery = Delivery(handler, state, self.mailbox, scheduler, self, slow)
         self.history = History(scheduler, options.stable_after)
-        self.reporter = Reporter(client, conn, options.reactor)
+        self.reporter = Reporter(client, conn, options.reactor, scheduler)
         self._policy = ReconnectPolicy(options.reconnect)
         self._plan: tuple[Disconnect, Plan] | None = None  # for the last loss, once asked for
         self._sender = Sender(scheduler, self.reporter, self._replies_wait)
@@ -477,6 +479,10 @@ class Lifecycle(Generic[S]):
     def callback_finished(self, callback: str, seconds: float) -> None:
         """Report a callback's duration."""
         self.reporter.callback_finished(callback, seconds)
+
+    def callback_blocked(self, callback: str, seconds: float, calls: int) -> None:
+        """Report callbacks that have blocked the reactor for too long."""
+        self.reporter.callback_blocked(callback, seconds, calls)
 
     def callback_failed(self, failure: Failure, callback: str, argument: object) -> None:
         """Log an exception or an invalid result of a callback, and end the client."""

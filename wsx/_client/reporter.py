@@ -6,6 +6,7 @@ so the end of the client is logged only if its reason has not been logged alread
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from wsx import telemetry
 from wsx._client.history import Outage
 from wsx._client.tracing import Tracing
 from wsx._failures import log_failure
+from wsx._scheduler import Scheduler
 from wsx._text import describe, escape, shorten, truncate
 from wsx._wire.batch import Batch
 from wsx.conn import Conn
@@ -29,6 +31,7 @@ __all__ = ["Reporter"]
 
 _log = Logger("wsx")
 _NOT_REPORTED: Final = object()
+_SLOW_CALLBACK_PERIOD: Final = 60.0  # seconds between two log lines about the same callback
 _LONG_WAIT: Final = 1.0  # seconds; a shorter wait for the connection limit is not logged
 
 
@@ -39,18 +42,31 @@ class Reporter:
         client: The client, for telemetry.
         conn: The Conn of the client's first attempt.
         reactor: The reactor, for the times of traced events.
+        scheduler: The scheduler, for the time between two log lines about a slow callback.
 
     Attributes:
         conn: The Conn of the current attempt or connection.
         tracing: Trace lines, the event log, statistics and the log file.
     """
 
-    __slots__ = ("_client", "_redacted", "_reported", "conn", "tracing")
+    __slots__ = (
+        "_blocked_at",
+        "_client",
+        "_redacted",
+        "_reported",
+        "_scheduler",
+        "conn",
+        "tracing",
+    )
 
-    def __init__(self, client: Any, conn: Conn, reactor: IReactorTime) -> None:
+    def __init__(
+        self, client: Any, conn: Conn, reactor: IReactorTime, scheduler: Scheduler
+    ) -> None:
         self.conn = conn
         self.tracing = Tracing(self._trace_label, reactor)
         self._client = client
+        self._scheduler = scheduler
+        self._blocked_at: dict[str, float] = {}  # When a slow callback was logged, by name.
         self._redacted: tuple[Conn | None, Conn] = (None, conn)
         self._reported: object = _NOT_REPORTED  # The reason that was logged last.
 
@@ -244,6 +260,30 @@ class Reporter:
     def callback_finished(self, callback: str, seconds: float) -> None:
         """Notify observers of a callback's duration."""
         self._notify(telemetry.CALLBACK, {"duration": seconds}, callback=callback)
+
+    def callback_blocked(self, callback: str, seconds: float, calls: int) -> None:
+        """Report callbacks that have blocked the reactor for too long.
+
+        Args:
+            callback: The name of the callback.
+            seconds: The time that the calls took together.
+            calls: The number of calls, one after another.
+        """
+        self.trace("slow callback: {} took {}", callback, f"{seconds:.2f} s")
+        self._notify(
+            telemetry.SLOW_CALLBACK, {"duration": seconds, "calls": calls}, callback=callback
+        )
+        now = self._scheduler.seconds()
+        if now - self._blocked_at.get(callback, -math.inf) < _SLOW_CALLBACK_PERIOD:
+            return
+        self._blocked_at[callback] = now
+        self._warn(
+            "{handler}.{callback} blocked the reactor for {seconds:.2f} s{calls}",
+            handler=type(self._client.handler).__qualname__,
+            callback=callback,
+            seconds=seconds,
+            calls="" if calls == 1 else f" ({calls} calls)",
+        )
 
     # Other lines
 

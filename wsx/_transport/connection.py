@@ -7,7 +7,7 @@ encodes frames into bytes for the transport.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from twisted.internet import protocol
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -23,7 +23,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from wsx._scheduler import Scheduler
+from wsx._scheduler import MAX_WORK_SECONDS, Scheduler
 from wsx._transport.asyncio_reads import AsyncioReads
 from wsx._transport.autobahn import Deflate, install_native_masker
 from wsx._transport.gentle_close import GentleClose
@@ -45,8 +45,6 @@ from wsx.frames import CLOSE, NO_STATUS_RECEIVED, close_payload
 __all__ = ["Connection", "Listener", "Opening", "cause_of"]
 
 install_native_masker()
-
-_MAX_SECONDS: Final = 0.01  # for decoding and delivering one read, per reactor iteration
 
 
 class Listener(Protocol):
@@ -273,9 +271,9 @@ class Connection(protocol.Protocol):
 
         Nothing more is read before the rest is decoded.
         """
-        until = self._scheduler.seconds() + _MAX_SECONDS
+        until = self._scheduler.monotonic() + MAX_WORK_SECONDS
         while self._has_rest and not self._reading_paused:
-            if self._scheduler.seconds() >= until:
+            if self._scheduler.monotonic() >= until:
                 self._continue_later()
                 break
             batch = decoder.resume()

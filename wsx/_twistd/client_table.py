@@ -36,6 +36,7 @@ _OPTIONAL: Final = {
     "ping_interval": _SECONDS_OR_FALSE,
     "ping_timeout": _SECONDS_OR_FALSE,
     "data_timeout": _SECONDS_OR_FALSE,
+    "slow_callback": _SECONDS_OR_FALSE,
     "max_message_size": "a number of bytes above 0 or false",
 }
 _FLAGS: Final = dict.fromkeys(
@@ -191,6 +192,8 @@ class ClientReader:
             options["reconnect"] = self._checked("reconnect", self._read_backoff, value)
         if "debug" in options:
             options["debug"] = self._read_debug()
+        for key in _OPTIONAL.keys() & options.keys():
+            options[key] = self._convert(key, options[key])
         for key, value in options.items():
             self._checked(key, _check_start_option, key, value)
         return options

@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "name": None,
     "debug": (),
     "stable_after": 5.0,
+    "slow_callback": 0.5,
     "mailbox_limit": 10_000,
 }
 
@@ -65,6 +66,7 @@ class SplitTests(SynchronousTestCase):
             "name": name,
             "debug": ("trace",),
             "stable_after": 0,
+            "slow_callback": None,
             "mailbox_limit": 0,
         }
         for option, value in given.items():

@@ -266,6 +266,19 @@ class PauseTests(PauseTestCase):
         )
         self.assertApproximates(logs[0]["seconds"], 31.2, 1.0)
 
+    def test_cancelled(self) -> None:
+        """A pause is noticed also if its end cancels the only call."""
+        call = self.scheduler.callLater(20.0, self.note, "call")
+        self.reactor.run_for(5.0)
+        before = self.scheduler.seconds()
+        self.reactor.monotonic_seconds += 60.0
+        call.cancel()
+        self.assertLess(self.scheduler.seconds(), before + 2.0)
+        self.scheduler.callLater(1.0, self.note, "next")
+        with capturedLogs() as logs:
+            self.reactor.run_for(1.1)
+        self.assertEqual((len(logs), self.ran), (1, ["next"]))
+
     def test_short(self) -> None:
         """A wake-up that is late by less than a second counts as time."""
         self.scheduler.callLater(20.0, self.note, "call")

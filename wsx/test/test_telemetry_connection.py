@@ -27,6 +27,7 @@ from wsx.test.support.telemetry import (
     RECEIVED,
     SECRET,
     SENT,
+    SLOW,
     TERMINATE,
     TelemetryCase,
     again,
@@ -45,13 +46,16 @@ class ContentTests(TelemetryCase):
         RECEIVED: {"frame"},
         SENT: {"frame"},
         CALLBACK: {"callback"},
+        SLOW: {"callback"},
         TERMINATE: {"reason"},
     }
 
     def whole_life(self, handler: Any = None, **options: Any) -> Any:
         """Run a client that emits every event, and return it."""
-        client = self.open(handler or Recorder(), **options)
+        handler = handler or Recorder()
+        client = self.open(handler, **options)
         client.send_frame(wsx.Text("out"))
+        self.patch(handler, "handle_frame", lambda *_: self.clock.pump([1.0]))
         self.peer.send(text("in"))
         self.peer.send(close(1000))
         self.peer.drop()
@@ -154,11 +158,12 @@ class ContentTests(TelemetryCase):
             self.assertEqual(measurements["time"], 1_700_000_000_123_456_789, event)
 
     def test_measurements(self) -> None:
-        """``wsx.callback`` also has the measurement ``duration``."""
+        """The events about callbacks have further measurements."""
         self.watch()
         self.whole_life()
         for event, measurements, _ in self.recorded:
-            expected = {"time", "duration"} if event == CALLBACK else {"time"}
+            further = {CALLBACK: {"duration"}, SLOW: {"duration", "calls"}}
+            expected = {"time"} | further.get(event, set())
             self.assertEqual(set(measurements), expected, event)
 
 

@@ -15,6 +15,7 @@ import wsx
 from wsx import telemetry
 from wsx._client.history import Outage
 from wsx._client.reporter import Reporter, describe_argument
+from wsx._scheduler import scheduler_for
 from wsx._text import describe
 from wsx.test.support import URL, MemoryCase, Recorder
 from wsx.test.support.delivery import make_batch
@@ -86,7 +87,7 @@ class ReporterCase(SynchronousTestCase):
     def make(self, name: Any, conn: wsx.Conn = CONN) -> Reporter:
         """Return the reporter of a client with this name."""
         self.client = FakeClient(name)
-        return Reporter(self.client, conn, self.clock)
+        return Reporter(self.client, conn, self.clock, scheduler_for(self.clock))
 
     def log(self, function: Callable[..., object], *arguments: Any) -> list[Any]:
         """Call a function, and return the events that it logs."""
@@ -772,3 +773,47 @@ class ClientLogTests(MemoryCase):
             self.step()
         self.assertEqual(client.status, "terminated")
         self.assertEqual(self.lines(events), [f"feed: connected to {URL}", "feed: ended: enough"])
+
+
+class BlockedTests(ReporterCase):
+    """Callbacks that block the reactor."""
+
+    def blocked(self, callback: str = "handle_frame", calls: int = 1) -> list[str]:
+        """Report a slow callback; return the logged lines."""
+        events = self.log(self.reporter.callback_blocked, callback, 0.75, calls)
+        return [str(formatEvent(event)) for event in events]
+
+    def test_line(self) -> None:
+        """The line names the handler, the callback and the time."""
+        handler = type(self.client.handler).__qualname__
+        expected = f"feed: {handler}.handle_frame blocked the reactor for 0.75 s"
+        self.assertEqual(self.blocked(), [expected])
+
+    def test_calls(self) -> None:
+        """If several calls took so long together, the line says so."""
+        [line] = self.blocked(calls=12)
+        self.assertTrue(line.endswith("blocked the reactor for 0.75 s (12 calls)"), line)
+
+    def test_once_a_minute(self) -> None:
+        """Each callback is logged at most once a minute."""
+        self.assertEqual(len(self.blocked()), 1)
+        self.assertEqual(len(self.blocked("handle_cast")), 1)
+        self.clock.advance(59.9)
+        self.assertEqual(self.blocked(), [])
+        self.clock.advance(0.1)
+        self.assertEqual(len(self.blocked()), 1)
+        self.assertEqual(self.blocked(), [])
+
+    def test_counted(self) -> None:
+        """Statistics and telemetry count each one."""
+        seen: list[Any] = []
+        telemetry.attach(self, telemetry.SLOW_CALLBACK, lambda *what: seen.append(what[1:3]))
+        self.addCleanup(telemetry.detach, self)
+        self.reporter.tracing.statistics(True)
+        for _ in range(3):
+            self.blocked()
+        self.assertEqual(self.reporter.tracing.counts, {"slow callback": 3})
+        self.assertEqual(len(seen), 3)
+        measurements, metadata = seen[0]
+        self.assertEqual((measurements["duration"], measurements["calls"]), (0.75, 1))
+        self.assertEqual(metadata["callback"], "handle_frame")

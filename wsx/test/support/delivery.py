@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._client.delivery import Delivery
 from wsx._client.mailbox import Connected, Lost, Mailbox, Message
+from wsx._scheduler import scheduler_for
 from wsx._wire.batch import Batch
 from wsx.conn import Conn
 from wsx.frames import Ping, Pong, Text
@@ -86,6 +87,9 @@ class FakeOwner:
     def callback_finished(self, callback: str, seconds: float) -> None:
         self.log.append(("callback_finished", callback, seconds))
 
+    def callback_blocked(self, callback: str, seconds: float, calls: int) -> None:
+        self.log.append(("callback_blocked", callback, (seconds, calls)))
+
     def callback_failed(self, failure: Failure, callback: str, argument: object) -> None:
         self.log.append(("callback_failed", callback, argument))
         self.failures.append((failure, callback, argument))
@@ -133,7 +137,7 @@ class DeliveryScenario:
         self.mailbox.connected(Connected(CONN, do_nothing))
         self.mailbox.take()
         self.delivery: Delivery[Any] = Delivery(
-            self.handler, state, self.mailbox, clock, self.owner
+            self.handler, state, self.mailbox, scheduler_for(clock), self.owner, slow_callback=1.0
         )
         self.owner.delivery = self.delivery
         self.owner.mailbox = self.mailbox

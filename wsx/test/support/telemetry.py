@@ -20,8 +20,10 @@ DISCONNECTED = "wsx.disconnected"
 RECEIVED = "wsx.frame.received"
 SENT = "wsx.frame.sent"
 CALLBACK = "wsx.callback"
+SLOW = "wsx.callback.slow"
 TERMINATE = "wsx.terminate"
-ALL = (CONNECTING, CONNECTED, DISCONNECTED, RECEIVED, SENT, CALLBACK, TERMINATE)
+ALL = (CONNECTING, CONNECTED, DISCONNECTED, RECEIVED, SENT, CALLBACK, SLOW, TERMINATE)
+
 LIFE = (CONNECTING, CONNECTED, DISCONNECTED, TERMINATE)
 CODES = {wsx.Text: 1, wsx.Binary: 2, wsx.Ping: 9, wsx.Pong: 10}
 Recorded = tuple[str, dict[str, Any], dict[str, Any]]

@@ -61,6 +61,7 @@ class OptionTests(ConfigCase):
         "async_": [("true", True), ("false", False)],
         "handle_initial_conn_failure": [("true", True), ("false", False)],
         "stable_after": [("0", 0), ("1.5", 1.5)],
+        "slow_callback": [("1.5", 1.5), ("false", None)],
         "mailbox_limit": [("0", 0), ("7", 7)],
         "debug": [
             ('["trace", "log", "statistics"]', ["trace", "log", "statistics"]),

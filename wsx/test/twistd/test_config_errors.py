@@ -63,7 +63,7 @@ class WrongValueTests(ConfigCase):
 
     def test_numbers_that_can_be_off(self) -> None:
         """The same of those that can be false."""
-        keys = ("ping_interval", "ping_timeout", "data_timeout", "max_message_size")
+        keys = ("ping_interval", "data_timeout", "slow_callback", "max_message_size")
         self.refuse_each(self.in_the_table(*keys), off="false")
 
     def test_numbers_of_start(self) -> None:
