@@ -133,7 +133,7 @@ class Keepalive:
         """Restart the timeouts, because the client has resumed reading."""
         self._paused = False
         self._note_data()
-        if self._pong_timer is not None:
+        if self._pong_timer is not None and not self.heard:
             self._pong_timer.cancel()
             self._expect_life()
 
@@ -148,6 +148,9 @@ class Keepalive:
         if len(self._sent_at) >= _MAX_OUTSTANDING_PINGS:
             self._sent_at.clear()
         self._sent_at[payload] = self._scheduler.seconds()
+        if self._pong_timer is not None and self.heard:  # It belongs to an earlier ping.
+            self._pong_timer.cancel()
+            self._pong_timer = None
         if self._pong_timer is None:
             self._expect_life()
         self._send_ping(payload)
@@ -159,9 +162,11 @@ class Keepalive:
 
     def _check_life(self) -> None:
         self._pong_timer = None
+        if self.heard:
+            return
         if self._paused:
             self._expect_life()
-        elif not self.heard:
+        else:
             self._report(PingTimeout(self._conn.ping_timeout))
 
     def _check_data(self) -> None:

@@ -321,6 +321,27 @@ class PingTimeoutTests(KeepaliveCase):
         self.advance(100)
         self.assertEqual(self.ends, [(20.0, PingTimeout)])
 
+    def test_each_ping_is_watched(self) -> None:
+        """A ping that is sent within ``ping_timeout`` of an answered one is watched as well."""
+        keepalive = self.watch(ping_interval=10.0, ping_timeout=10.0)
+        self.advance(11)
+        keepalive.heard = True
+        self.advance(50)
+        self.assertEqual(self.ends, [(30.0, PingTimeout)])
+
+    def test_an_answered_ping_after_a_pause(self) -> None:
+        """A pause of reading after the answer to a ping starts no timeout for this ping."""
+        for seconds in (2.0, 10.0):  # Until the timeout of the ping, and beyond.
+            keepalive = self.watch(ping_interval=20.0, ping_timeout=5.0)
+            self.advance(21)
+            keepalive.heard = True
+            keepalive.paused()
+            self.advance(seconds)
+            keepalive.resumed()
+            self.advance(18 - seconds)
+            keepalive.stop()
+        self.assertEqual(self.ends, [])
+
     def test_not_while_paused(self) -> None:
         """While the client has paused reading, the timeout does not run."""
         keepalive = self.watch(ping_interval=10.0, ping_timeout=4.0)
