@@ -1,0 +1,8 @@
+"""The command line: see docs/reliability.md."""
+
+import sys
+
+from wsx.test.simulation.command_line import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,56 @@
+"""The library's scheduler, with an owner for each timer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.base import DelayedCall
+
+from wsx._scheduler import Scheduler
+from wsx.test.simulation.reactor import Owner, Reactor
+
+
+class OwnedScheduler(Scheduler):
+    """A scheduler that counts the timers of each owner.
+
+    Args:
+        reactor: The virtual reactor.
+        failed: Called with the owner and the exception of a timer that has raised.
+        after_step: Called after each timer.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        failed: Callable[[Owner, Exception], None],
+        after_step: Callable[[], None],
+    ) -> None:
+        super().__init__(reactor, reactor.monotonic)
+        self._virtual = reactor
+        self._failed = failed
+        self._after_step = after_step
+
+    def callLater(
+        self, delay: float, callable: Callable[..., object], *args: object, **kw: object
+    ) -> DelayedCall:
+        owner = self._virtual.owner
+        owner.timers += 1
+        call = super().callLater(delay, self._run_owned, owner, callable, args, kw)
+        call.owner = owner  # type: ignore[attr-defined]
+        return call
+
+    def _cancel(self, call: Any) -> None:
+        call.owner.timers -= 1
+        super()._cancel(call)
+
+    def _run_owned(self, owner: Owner, function: Callable[..., object], args: Any, kw: Any) -> None:
+        owner.timers -= 1
+        reactor = self._virtual
+        before, reactor.owner = reactor.owner, owner
+        try:
+            function(*args, **kw)
+        except Exception as error:
+            self._failed(owner, error)
+        reactor.owner = before
+        self._after_step()
