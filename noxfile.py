@@ -295,6 +295,12 @@ def clocks(session: nox.Session) -> None:
     session.run("python", "-m", "wsx.test.clocks", *session.posargs)
 
 
+def simulation(session: nox.Session) -> None:
+    """Run the simulation with fresh seeds for 60 seconds of CPU time."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "wsx.test.simulation", *(session.posargs or ["--budget", "60"]))
+
+
 @nox.session(venv_backend="none")
 def benchmarks(session: nox.Session) -> None:
     """Run the benchmarks once, with few messages and peers."""

@@ -8,6 +8,7 @@ The same seed always leads to the same events, in any process.
 - ``network``: transports, and what can happen to bytes and connections.
 - ``server``: scripted servers behind an endpoint.
 - ``rules``: the names of the invariants, and those that are checked after each step.
+- ``terms``: the terms of the model.
 - ``model``: a reference model of one client, which predicts each callback, frame and reason.
 - ``policy``: an independent implementation of the reconnect rules.
 - ``subject``: a client under test; calls its methods and compares the results with the model.

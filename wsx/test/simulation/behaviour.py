@@ -9,8 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 import wsx
-from wsx.test.simulation.model import Call
 from wsx.test.simulation.subject import State, Subject
+from wsx.test.simulation.terms import Call
 
 if TYPE_CHECKING:
     from wsx.test.simulation.world import World

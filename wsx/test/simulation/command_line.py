@@ -46,6 +46,15 @@ def config_of(options: argparse.Namespace, seed: int) -> Config:
     )
 
 
+def varied_config(seed: int, options: argparse.Namespace | None = None) -> Config:
+    """Return a configuration whose size depends on the seed unless the options name it."""
+    chance = random.Random(f"size {seed}")
+    varied = parse([]) if options is None else argparse.Namespace(**vars(options))
+    varied.clients = varied.clients or chance.choice((1, 3, 6))
+    varied.hours = varied.hours or chance.choice((0.3, 0.5, 1.0))
+    return config_of(varied, seed)
+
+
 def fresh_seed() -> int:
     """Return a seed that was not used before."""
     return int.from_bytes(os.urandom(4), "big")
@@ -68,15 +77,10 @@ def report(result: Result) -> None:
 def run_budget(options: argparse.Namespace) -> int:
     """Run fresh seeds, one after another; return the exit status."""
     first = fresh_seed() if options.seed is None else options.seed
-    chance = random.Random(first)
     began = time.process_time()
     total, count = 0.0, 0
     while time.process_time() - began < options.budget:
-        seed = first + count
-        varied = argparse.Namespace(**vars(options))
-        varied.clients = options.clients or chance.choice((1, 4, 8, 12))
-        varied.hours = options.hours or chance.choice((0.5, 1.0, 2.0))
-        result = simulate(config_of(varied, seed))
+        result = simulate(varied_config(first + count, options))
         report(result)
         if result.violation is not None:
             return 1

@@ -82,6 +82,8 @@ class Link:
         self.items: deque[Item] = deque()
         self._arriving: deque[Any] = deque()  # Arrived while reading was paused.
         self._last_arrival = 0.0
+        self._original_lost = protocol.connectionLost
+        protocol.connectionLost = self._protocol_lost
         self._unsent: list[Any] = []  # Frames that the stalled server has not read.
         self.reading_now = False
 
@@ -198,29 +200,49 @@ class Link:
         """Report the end of the connection to the client."""
         if self.lost:
             return
-        self.lost = True
         self.subject.enter()
         try:
-            self.subject.model.connection_lost(self, reason)
             producer, self.producer = self.producer, None
             if producer is not None:
                 producer.stopProducing()
             self.protocol.connectionLost(Failure(reason))
-            self.subject.model.connection_was_lost(self)
         except Exception as error:
             self.world.fail(
                 Rule.NO_INTERNAL_ERROR, self.subject, f"connectionLost raised {error!r}"
             )
         finally:
             self.subject.leave()
-        self._arriving.clear()
-        self.session.lost()
+
+    def _protocol_lost(self, reason: Failure) -> None:
+        """``connectionLost`` of the protocol is called, by this transport or by the library."""
+        first, self.lost = not self.lost, True
+        self.subject.touch()
+        if first:
+            assert reason.value is not None
+            self.subject.model.connection_lost(self, reason.value)
+        self._original_lost(reason)
+        if first:
+            self.subject.model.connection_was_lost(self)
+            self._arriving.clear()
+            self.session.lost()
 
     # Faults
 
     def die(self) -> None:
         """Let nothing arrive any more, in both directions, without an end."""
         self.dead = True
+
+    def break_down(self) -> None:
+        """Lose the connection without noticing it: every method of the transport raises."""
+        self.dead = self.raises = True
+
+    def lose_abort(self) -> None:
+        """Never report an abort."""
+        self.abort_is_lost = True
+
+    def _check_raises(self) -> None:
+        if self.raises:
+            raise RuntimeError("unable to perform operation; the handle is closed")
 
     def stall(self, high_water: int) -> None:
         """Do not read what the client sends."""
@@ -252,18 +274,17 @@ class Link:
 
     def _use(self, what: str) -> None:
         self.subject.touch()
-        if self.lost:
+        if self.lost and not self.subject.model.relaxed:
             self.world.fail(Rule.NO_USE_AFTER_LOSS, self.subject, f"{what} after connectionLost")
 
     def write(self, data: bytes) -> None:
         self._use("write")
-        if self.aborted:
+        if self.aborted and not self.raises:
             self.world.fail(Rule.NO_USE_AFTER_LOSS, self.subject, "write after an abort")
         if not isinstance(data, bytes):
             self.world.fail(Rule.RFC6455, self.subject, f"write of {type(data).__name__}")
         frames = self.subject.model.written(self, data)
-        if self.raises:
-            raise RuntimeError("unable to perform operation; the handle is closed")
+        self._check_raises()
         if self.fin_sent and self.read_paused:
             self.world.reactor.later(self.latency, self.lose, ConnectionLost())
         if self.dead or self.stalled:
@@ -283,8 +304,7 @@ class Link:
     def loseConnection(self) -> None:
         self.subject.touch()
         self.subject.model.ends_tcp(self, gently=True)
-        if self.raises:
-            raise RuntimeError("unable to perform operation; the handle is closed")
+        self._check_raises()
         if not (self.lost or self.disconnecting or self.aborted):
             self.disconnecting = True
             if not (self.stalled or self.dead):
@@ -295,8 +315,7 @@ class Link:
         self.subject.model.ends_tcp(self, gently=False)
         first = not self.aborted
         self.aborted = True
-        if self.raises:
-            raise RuntimeError("unable to perform operation; the handle is closed")
+        self._check_raises()
         if first and not self.lost and not self.abort_is_lost:
             self.world.reactor.later(0, self.lose, ConnectionAborted())
 
@@ -310,10 +329,12 @@ class Link:
 
     def pauseProducing(self) -> None:
         self.subject.touch()
+        self._check_raises()
         self.read_paused = True
 
     def resumeProducing(self) -> None:
         self.subject.touch()
+        self._check_raises()
         if self.read_paused:
             self.read_paused = False
             if self._arriving:

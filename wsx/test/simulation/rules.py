@@ -77,7 +77,10 @@ class StatusIsRight(StepCheck):
     rule = Rule.STATUS
 
     def check(self, subject: Subject) -> str | None:
+        subject.model.sync()
         status, phase = subject.client.status, subject.model.phase
+        if subject.model.deferred_loss is not None:
+            return None
         if status in phase.statuses:
             return None
         return f"status {status}, but the model is {phase.name}"
@@ -99,7 +102,10 @@ class CloseFrameIsWritten(StepCheck):
     rule = Rule.CLOSE_CODE
 
     def check(self, subject: Subject) -> str | None:
-        due = subject.model.close_due
+        model = subject.model
+        due = model.close_due
+        if model.is_open and model.end_item is not None and not model.relaxed:
+            return f"the end of the stream was not handled: {model.end_item}"
         return f"no close frame was written: {due}" if due is not None else None
 
 
@@ -112,6 +118,8 @@ class ReadingIsPaused(StepCheck):
         model = subject.model
         link = model.link
         if link is None or not model.is_open or link.lost or model.write_held:
+            return None
+        if model.relaxed or link.raises:
             return None
         should = model.suspended or model.has_frames
         if should and not link.read_paused:

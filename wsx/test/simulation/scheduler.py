@@ -35,17 +35,21 @@ class OwnedScheduler(Scheduler):
         self, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> DelayedCall:
         owner = self._virtual.owner
-        owner.timers += 1
-        call = super().callLater(delay, self._run_owned, owner, callable, args, kw)
-        call.owner = owner  # type: ignore[attr-defined]
+        # A call in the next reactor iteration is not worth counting: it cannot be left over.
+        counted = owner if delay else self._virtual.outside
+        counted.timers += 1
+        call = super().callLater(delay, self._run_owned, owner, counted, callable, args, kw)
+        call.owner = counted  # type: ignore[attr-defined]
         return call
 
     def _cancel(self, call: Any) -> None:
         call.owner.timers -= 1
         super()._cancel(call)
 
-    def _run_owned(self, owner: Owner, function: Callable[..., object], args: Any, kw: Any) -> None:
-        owner.timers -= 1
+    def _run_owned(
+        self, owner: Owner, counted: Owner, function: Callable[..., object], args: Any, kw: Any
+    ) -> None:
+        counted.timers -= 1
         reactor = self._virtual
         before, reactor.owner = reactor.owner, owner
         try:

@@ -187,7 +187,7 @@ class Slot:
         if subject.owner.timers and subject.owns_timers:
             self.world.fail(Rule.TIMERS, subject, f"{subject.owner.timers} timers are left")
         link = subject.model.link
-        if link is not None and not (link.lost or link.abort_is_lost or link.raises):
+        if link is not None and not (link.lost):
             self.world.fail(Rule.CONNECTIONS, subject, "a connection is left")
 
     # The driver
@@ -206,6 +206,8 @@ class Slot:
                 (self.reset, 2),
                 (self.drop, 2),
                 (self.die, 1),
+                (self.break_down, 0.5),
+                (self.lose_abort, 0.5),
                 (self.stall, 3),
                 (self.server_restart, 1),
             ],
@@ -323,6 +325,15 @@ class Slot:
 
     def die(self) -> None:
         if self.session is not None:
+            self.session.link.die()
+
+    def break_down(self) -> None:
+        if self.session is not None:
+            self.session.link.break_down()
+
+    def lose_abort(self) -> None:
+        if self.session is not None:
+            self.session.link.lose_abort()
             self.session.link.die()
 
     def stall(self) -> None:

@@ -12,11 +12,12 @@ from twisted.python.failure import Failure
 
 import wsx
 from wsx.test.simulation.books import LogBook, TelemetryBook
-from wsx.test.simulation.model import EPSILON, Model, Phase, close_error
+from wsx.test.simulation.model import Model
 from wsx.test.simulation.policy import Expectation, is_normal
 from wsx.test.simulation.reactor import Owner
 from wsx.test.simulation.rules import Rule
 from wsx.test.simulation.server import Answer, Request, Site
+from wsx.test.simulation.terms import EPSILON, Phase, close_error
 
 if TYPE_CHECKING:
     from wsx.test.simulation.network import Link
@@ -182,7 +183,7 @@ class Subject:
             if not isinstance(result, Failure) or not result.check(error):
                 self.fail(Rule.DEFERREDS, f"send_frame: {result!r:.80}, expected {error.__name__}")
         elif not isinstance(result, Failure):
-            if link is not None and link.write_paused and not link.lost and promise.due != -1:
+            if link is not None and self._is_blocked(link) and promise.due != -1:
                 self.fail(Rule.DEFERREDS, "send_frame fired while the write buffer is full")
         elif result.check(wsx.SendTimeout):
             expected = promise.created + (timeout or 0.0)
@@ -193,7 +194,7 @@ class Subject:
 
     def is_over(self, link: Link | None) -> bool:
         """Return whether a connection has ended, or can never end."""
-        return link is None or link.lost or link.raises or link.abort_is_lost
+        return link is None or link.lost
 
     def _judge_close(self, promise: Promise, result: Any) -> None:
         if promise.extra is not None:
@@ -416,7 +417,7 @@ class Subject:
         sent = self.call(self.client.send_frame, frame, timeout)
         self.leave()
         link = model.link
-        blocked = expected is None and link is not None and link.write_paused
+        blocked = expected is None and link is not None and self._is_blocked(link)
         fired = bool(sent.called)
         due = self.world.now + timeout if blocked and timeout is not None else None
         result = sent.result if fired else None
@@ -424,12 +425,16 @@ class Subject:
         if isinstance(error, wsx.NotConnectedError) and error.connection_state != state:
             self.fail(Rule.DEFERREDS, f"{error!r}, expected {state}")
         promise = self.track("send", sent, -1 if fired else due, (expected, timeout))
-        if fired == blocked:
+        if fired == blocked and not (link is not None and link.raises):
             self.fail(Rule.DEFERREDS, f"send_frame fired: {fired}, buffer full: {blocked}")
         if cancel and not promise.fired:
             promise.cancelled = True
             sent.cancel()
         return sent
+
+    def _is_blocked(self, link: Link) -> bool:
+        """Return whether ``send_frame`` waits."""
+        return link.write_paused or link.raises or link.lost
 
     def close(self, code: Any, message: Any) -> None:
         """Call ``close``."""
@@ -437,7 +442,8 @@ class Subject:
         self.enter()
         error = close_error(code, message)
         link = model.link
-        live = link is not None and link.opened and not link.lost
+        live = link is not None and link.opened
+        live = live and (not link.lost or model.deferred_loss is not None)  # type: ignore[union-attr]
         if error is None:
             model.close(code, message)
         closed = self.call(self.client.close, code, message)

@@ -20,6 +20,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 import wsx
 import wsx.backoff
+from wsx import registry
 from wsx._client import reconnect
 from wsx._scheduler import set_scheduler
 from wsx._wire.encoder import masks
@@ -307,6 +308,7 @@ class World:
                 if events and any(o.handler_id is self for o in wsx.telemetry.list_handlers()):
                     wsx.telemetry.detach(self)
                 masks.forget()
+                registry._clients.clear()  # After a violation, clients are left.
 
     def run(self) -> Result:
         """Run the simulation."""

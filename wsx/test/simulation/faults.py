@@ -1,0 +1,290 @@
+"""Plant faults in the library, one after another, and measure how soon the simulation finds them.
+
+``python -m wsx.test.simulation.faults`` runs all of them, each in a fresh process, and prints a
+table. A fault is a replacement in the source of one module, which is loaded from the changed source
+instead of from its file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.abc
+import importlib.machinery
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[3]
+BUDGET = 60.0  # seconds of CPU time
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault to plant.
+
+    Attributes:
+        name: What is wrong.
+        module: The module, such as ``"wsx._client.mailbox"``.
+        old: The text to replace; it occurs once in the source.
+        new: The replacement.
+    """
+
+    name: str
+    module: str
+    old: str
+    new: str
+
+    def source(self) -> str:
+        """Return the changed source.
+
+        Raises:
+            ValueError: The text does not occur once.
+        """
+        path = ROOT.joinpath(*self.module.split(".")).with_suffix(".py")
+        text = path.read_text(encoding="utf-8")
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.name}: {self.old!r} occurs {text.count(self.old)} times")
+        return text.replace(self.old, self.new)
+
+
+class Planter(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Load one module from a changed source."""
+
+    def __init__(self, fault: Fault) -> None:
+        self._fault = fault
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> Any:
+        if fullname != self._fault.module:
+            return None
+        file = ROOT.joinpath(*fullname.split(".")).with_suffix(".py")
+        spec = importlib.machinery.ModuleSpec(fullname, self, origin=str(file))
+        spec.has_location = True
+        return spec
+
+    def exec_module(self, module: ModuleType) -> None:
+        code = compile(
+            self._fault.source(), str(module.__spec__ and module.__spec__.origin), "exec"
+        )
+        exec(code, vars(module))
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "every queued message that waits for a connection is lost",
+        "wsx._client.mailbox",
+        "        self.queue.extend(self._held)\n",
+        "",
+    ),
+    Fault(
+        "a message that waits for a connection is delivered again after the next one",
+        "wsx._client.mailbox",
+        "        self._held.clear()\n\n    def frames",
+        "        del self._held[:-1]\n\n    def frames",
+    ),
+    Fault(
+        "frames that are put back are queued as the last item",
+        "wsx._client.mailbox",
+        "        self._own_queue().appendleft(Frames(frames, has_controls))",
+        "        self._own_queue().append(Frames(frames, has_controls))",
+    ),
+    Fault(
+        "mailbox_limit allows one message too many",
+        "wsx._client.mailbox",
+        "if self.waiting >= self._limit:",
+        "if self.waiting > self._limit:",
+    ),
+    Fault(
+        "the keepalive is not started",
+        "wsx._client.lifecycle",
+        "        keepalive.start()\n        again",
+        "        if not self.history.ever_opened:\n            keepalive.start()\n        again",
+    ),
+    Fault(
+        "bytes that are received are not noticed by the keepalive",
+        "wsx._client.lifecycle",
+        "        keepalive.heard = True\n",
+        "        keepalive.heard = bool(batch.frames)\n",
+    ),
+    Fault(
+        "the attempt number is reset by a handshake",
+        "wsx._client.history",
+        "        self._healthy = False\n        outage",
+        "        self._healthy = True\n        outage",
+    ),
+    Fault(
+        "a frame may follow a close frame",
+        "wsx._client.sender",
+        'flushes buffered frames."""\n        self._connection = None\n',
+        'flushes buffered frames."""\n',
+    ),
+    Fault(
+        "terminate is skipped after a crash",
+        "wsx._client.lifecycle",
+        "        if self._initialised:\n            self._scheduler.callLater(0, self._terminate)",
+        "        if self._initialised and not isinstance(self._end_reason, ValueError):\n"
+        "            self._scheduler.callLater(0, self._terminate)",
+    ),
+    Fault(
+        "stop sends close code 1000",
+        "wsx._client.lifecycle",
+        "    if isinstance(reason, Shutdown):\n        return GOING_AWAY\n",
+        "",
+    ),
+    Fault(
+        "a close timer is left over",
+        "wsx._client.lifecycle",
+        "        self._stop_close_timer()\n        self._handle(Event.LOST)",
+        "        self._close_timer = None\n        self._handle(Event.LOST)",
+    ),
+    Fault(
+        "send_frame does not fail when the connection ends",
+        "wsx._client.sender",
+        "        self._drain.fail(error)",
+        "        pass",
+    ),
+    Fault(
+        "the name is not released",
+        "wsx._client.lifecycle",
+        "        self._release_name()\n        self._delayed.cancel()",
+        "        self._delayed.cancel()",
+    ),
+    Fault(
+        "reading is resumed although frames are queued",
+        "wsx._client.delivery",
+        "if not self.suspended and (self._only_held or not self._mailbox.batches):",
+        "if not self.suspended and (self._only_held or self._mailbox.batches < 2):",
+    ),
+    Fault(
+        "the first part of a fragmented message is dropped if it is short",
+        "wsx._wire.buffer",
+        "        end = self._size + len(part)\n        if end <= len(self._data):",
+        "        part = part if self._size or len(part) != 3 else b''\n"
+        "        end = self._size + len(part)\n        if end <= len(self._data):",
+    ),
+    Fault(
+        "jitter is larger than documented",
+        "wsx.backoff",
+        "low, high = delay * (1 - self.jitter), delay * (1 + self.jitter)",
+        "low, high = delay * (1 - self.jitter), delay * (1.2 + self.jitter)",
+    ),
+    Fault(
+        "Retry-After is ignored",
+        "wsx.backoff",
+        "return None if delay is None else max(delay, retry_after(status.reason))",
+        "return delay",
+    ),
+    Fault(
+        "the close code 1008 is retried",
+        "wsx.backoff",
+        "frozenset({1002, 1003, 1007, 1008, 1009, 1010})",
+        "frozenset({1002, 1003, 1007, 1009, 1010})",
+    ),
+    Fault(
+        "a callback is invoked while delivery is suspended",
+        "wsx._client.delivery",
+        "return self.busy or self._pending is not None or self.suspended or self._ended",
+        "return self.busy or self._pending is not None or self._ended",
+    ),
+    Fault(
+        "the state of a Reply is dropped",
+        "wsx._client.delivery",
+        "        if result is not None:\n            self.state = result.state\n"
+        "        if isinstance(result, Reply):",
+        "        if result is not None and type(result) is not Reply:\n"
+        "            self.state = result.state\n        if isinstance(result, Reply):",
+    ),
+    Fault(
+        "a pending callback is not cancelled",
+        "wsx._client.delivery",
+        "            self._scheduler.callLater(0, pending.deferred.cancel)",
+        "            pass",
+    ),
+    Fault(
+        "SendTimeout fires late",
+        "wsx._client.drain",
+        "self._timer = self._scheduler.callLater(self._timeout, self._expire)",
+        "self._timer = self._scheduler.callLater(self._timeout + 1.0, self._expire)",
+    ),
+    Fault(
+        "telemetry is not told of replies",
+        "wsx._client.reporter",
+        "            for frame in frames:\n                self._notify(telemetry.FRAME_SENT",
+        "            for frame in frames[1:]:\n                self._notify(telemetry.FRAME_SENT",
+    ),
+    Fault(
+        "data_timeout is counted from the first message",
+        "wsx._client.keepalive",
+        "        if any(isinstance(frame, (Text, Binary)) for frame in frames):\n"
+        "            self._note_data()",
+        "        pass",
+    ),
+    Fault(
+        "a message of exactly 65,536 bytes is sent with a wrong length",
+        "wsx._wire.encoder",
+        "    elif length < 65536:\n",
+        "    elif length <= 65536:\n",
+    ),
+    Fault(
+        "the request lacks the extra headers",
+        "wsx._wire.handshake",
+        "[*headers, *conn.extra_headers]",
+        "headers",
+    ),
+)
+
+
+def measure(fault: Fault, budget: float) -> tuple[float, str]:
+    """Run fresh seeds with a fault; return the CPU time until it was found, and the rule.
+
+    Returns:
+        The CPU time in seconds, and the name of the violated rule; an empty one if the fault was
+        not found.
+    """
+    sys.meta_path.insert(0, Planter(fault))
+    from wsx.test.simulation.command_line import varied_config
+    from wsx.test.simulation.world import simulate
+
+    began = time.process_time()
+    seed = 0
+    while time.process_time() - began < budget:
+        seed += 1
+        result = simulate(varied_config(seed))
+        if result.violation is not None:
+            return time.process_time() - began, result.violation.rule.name
+    return time.process_time() - began, ""
+
+
+def main(arguments: list[str]) -> int:
+    """Measure all faults, or those with these numbers."""
+    parser = argparse.ArgumentParser(prog="python -m wsx.test.simulation.faults")
+    parser.add_argument("numbers", nargs="*", type=int, help="only these faults")
+    parser.add_argument("--here", action="store_true", help="measure one fault in this process")
+    options = parser.parse_args(arguments)
+    numbers = options.numbers or range(1, len(FAULTS) + 1)
+    missed = 0
+    for number in numbers:
+        fault = FAULTS[number - 1]
+        if options.here:
+            seconds, rule = measure(fault, BUDGET)
+            print(f"{seconds:.1f} {rule}")
+            return 0 if rule else 1
+        command = [sys.executable, "-m", "wsx.test.simulation.faults", "--here", str(number)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+        lines = done.stdout.splitlines()
+        shown = lines[-1] if lines else done.stderr[-300:]
+        missed += bool(done.returncode)
+        print(f"{number:2} {'found' if not done.returncode else 'MISSED'} {shown:30} {fault.name}")
+        sys.stdout.flush()
+    print(f"{len(numbers) - missed} of {len(numbers)} faults were found")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
