@@ -295,6 +295,7 @@ def clocks(session: nox.Session) -> None:
     session.run("python", "-m", "wsx.test.clocks", *session.posargs)
 
 
+@nox.session
 def simulation(session: nox.Session) -> None:
     """Run the simulation with fresh seeds for 60 seconds of CPU time."""
     session.install("-e", ".[test]")
