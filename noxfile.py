@@ -302,6 +302,22 @@ def simulation(session: nox.Session) -> None:
     session.run("python", "-m", "wsx.test.simulation", *(session.posargs or ["--budget", "60"]))
 
 
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run 100 clients against failing servers on each reactor, with and without TLS.
+
+    Arguments after ``--`` replace these runs by one: ``nox -s soak -- --seconds 1800``.
+    """
+    session.install("-e", ".[test]")
+    if session.posargs:
+        session.run("python", "-m", "wsx.test.soak", *session.posargs)
+        return
+    for reactor in ("epoll", "asyncio", "uvloop"):
+        for tls in ("--plain", "--tls"):
+            arguments = ["--clients", "100", "--seconds", "8", "--reactor", reactor, tls]
+            session.run("python", "-m", "wsx.test.soak", *arguments)
+
+
 @nox.session(venv_backend="none")
 def benchmarks(session: nox.Session) -> None:
     """Run the benchmarks once, with few messages and peers."""

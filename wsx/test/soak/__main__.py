@@ -1,0 +1,89 @@
+"""Run a soak: ``python -m wsx.test.soak --clients 150 --seconds 120 --reactor uvloop --tls``.
+
+The exit status is 1 if anything that must hold was violated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.failure import Failure
+
+REACTORS = ("epoll", "asyncio", "uvloop")
+_FLAT = 2.0  # MiB
+_LONG = 1800.0  # seconds; shorter runs are not long enough for the check of memory
+
+
+def install(name: str) -> Any:
+    """Install a reactor and return it."""
+    if name == "uvloop":
+        from wsx._twistd.uvloop import install as install_uvloop
+
+        install_uvloop()
+    elif name == "asyncio":
+        from twisted.internet import asyncioreactor
+
+        asyncioreactor.install()
+    else:
+        from twisted.internet import epollreactor
+
+        epollreactor.install()
+    from twisted.internet import reactor
+
+    return reactor
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m wsx.test.soak", description=__doc__)
+    parser.add_argument("--clients", type=int, default=150)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=None, help="default: a random one")
+    parser.add_argument("--reactor", choices=REACTORS, default="epoll")
+    parser.add_argument("--rate", type=float, default=1.0, help="actions per client and second")
+    parser.add_argument("--crashes", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--verbose", action="store_true", help="print memory over time")
+    tls = parser.add_mutually_exclusive_group()
+    tls.add_argument("--tls", action="store_true", default=False)
+    tls.add_argument("--plain", dest="tls", action="store_false")
+    options = parser.parse_args(arguments)
+    if options.seed is None:
+        options.seed = random.randrange(1_000_000)
+    return options
+
+
+def main() -> None:
+    """Run a soak and print its figures."""
+    options = parse(sys.argv[1:])
+    reactor = install(options.reactor)
+    from wsx.test.soak.report import HEADER, details, row
+    from wsx.test.soak.run import Run
+
+    print(f"seed {options.seed}", flush=True)
+    run = Run(options, reactor)
+    failures: list[Failure] = []
+
+    def begin() -> None:
+        done: Deferred[None] = ensureDeferred(run.run())
+        done.addErrback(failures.append)
+        done.addBoth(lambda _: reactor.stop())
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    if failures:
+        raise SystemExit(failures[0].getTraceback())
+    if options.seconds >= _LONG:
+        spread = run.memory.spread()
+        run.ledger.check(spread <= _FLAT, "resident memory changed by {:.2f} MiB", spread)
+    print(details(run))
+    print(HEADER)
+    print(row(run))
+    raise SystemExit(1 if run.ledger.violated else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""Tests of the soak runs themselves: their checks find violations, and a short run passes."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from wsx import Backoff
+from wsx.test.soak.clients import Life
+from wsx.test.soak.ledger import Ledger
+from wsx.test.soak.memory import Memory, count_descriptors
+from wsx.test.soak.plot import Line, Panel, draw
+from wsx.test.soak.storm import Storm, chart, longest_wait, most_attempts, most_within
+from wsx.test.support.each import each
+
+
+class LedgerTests(SynchronousTestCase):
+    """Deferreds that must fire once, within a time limit."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.ledger = Ledger(self.clock.seconds)
+        self.fires: Deferred[None] = Deferred()
+        self.ledger.promise("send_frame", "c1", self.fires, 5.0)
+
+    def test_kept(self) -> None:
+        """A Deferred that fires in time is counted and forgotten."""
+        self.clock.advance(4.0)
+        self.fires.callback(None)
+        self.ledger.check_promises()
+        self.assertEqual(self.ledger.violations, [])
+        self.assertEqual(self.ledger.counts["send_frame succeeded"], 1)
+        self.assertEqual(self.ledger.longest, {"send_frame": 4.0})
+        self.assertEqual(len(self.ledger.promises), 0)
+
+    def test_failed(self) -> None:
+        """A Deferred that fails in time is no violation."""
+        self.fires.errback(ValueError())
+        self.assertEqual(self.ledger.violations, [])
+        self.assertEqual(self.ledger.counts["send_frame failed"], 1)
+
+    def test_late(self) -> None:
+        """A Deferred that fires too late is a violation."""
+        self.clock.advance(6.0)
+        self.fires.callback(None)
+        self.assertEqual(self.ledger.violations, ["c1: send_frame fired after 6.0 s"])
+
+    def test_never(self) -> None:
+        """A Deferred that does not fire is a violation, once."""
+        self.clock.advance(6.0)
+        self.ledger.check_promises()
+        self.ledger.check_promises()
+        self.assertEqual(self.ledger.violations, ["c1: send_frame did not fire in time"])
+
+    def test_many_violations(self) -> None:
+        """All violations are counted, and some are kept."""
+        for _ in range(1000):
+            self.ledger.check(False, "{}", "x")
+        self.assertEqual((self.ledger.violated, len(self.ledger.violations)), (1000, 20))
+
+
+class LifeTests(SynchronousTestCase):
+    """What a client must observe."""
+
+    def setUp(self) -> None:
+        self.ledger = Ledger(Clock().seconds)
+        self.life = Life("c1", self.ledger, random.Random(1))
+
+    def open(self) -> None:
+        """Open a connection."""
+        self.life.observe("wsx.connected")
+        self.life.opening()
+
+    def lose(self) -> None:
+        """Lose the connection."""
+        self.life.observe("wsx.disconnected")
+        self.life.losing()
+
+    def assert_violation(self, text: str) -> None:
+        """Assert that there is one violation, with this text."""
+        self.assertEqual(len(self.ledger.violations), 1, self.ledger.violations)
+        self.assertIn(text, self.ledger.violations[0])
+
+    def test_all_is_well(self) -> None:
+        """A usual life has no violation."""
+        for _ in range(3):
+            self.open()
+            for source in ("send", "reply", "send"):
+                self.life.received(self.life.message(source))
+            self.life.posted += 1
+            self.life.handling(self.life.handled)
+            self.lose()
+        self.life.terminated = 1
+        self.life.ended()
+        self.assertEqual(self.ledger.violations, [])
+        self.assertEqual(self.ledger.counts["damaged"], 0)
+
+    def test_connected_twice(self) -> None:
+        """handle_connect must not be called twice without handle_disconnect."""
+        self.open()
+        self.life.opening()
+        self.assert_violation("handle_connect without handle_disconnect")
+
+    def test_loss_told_twice(self) -> None:
+        """handle_disconnect must be called once for each loss."""
+        self.open()
+        self.lose()
+        self.life.losing()
+        self.assert_violation("1 losses, told 2 times")
+
+    def test_loss_not_told(self) -> None:
+        """All losses but the last one must have been told."""
+        for _ in range(2):
+            self.open()
+            self.life.observe("wsx.disconnected")
+            self.life.connected = False
+        self.life.terminated = 1
+        self.life.ended()
+        self.assert_violation("2 losses were not told")
+
+    @each([(0, 2), (1, 0), (0, 1, 1)])
+    def test_cast_order(self, *numbers: int) -> None:
+        """Casts must be delivered once and in order."""
+        self.open()
+        for number in numbers:
+            self.life.handling(number)
+        self.assertNotEqual(self.ledger.violations, [])
+
+    def test_cast_lost(self) -> None:
+        """A cast must be delivered, or reported as undelivered."""
+        self.life.posted, self.life.handled, self.life.terminated = 5, 3, 1
+        self.life.undelivered = 2
+        self.life.ended()
+        self.assertEqual(self.ledger.violations, [])
+        self.life.undelivered = 1
+        self.life.ended()
+        self.assert_violation("2 casts left, 1 reported")
+
+    def test_cast_while_disconnected(self) -> None:
+        """No cast may be delivered without a connection."""
+        self.life.handling(0)
+        self.assert_violation("a cast without a connection")
+
+    def test_nested(self) -> None:
+        """No callback may run inside another one."""
+        self.life.enter()
+        self.life.enter()
+        self.assert_violation("inside another one")
+
+    def test_message_of_an_old_connection(self) -> None:
+        """No message may be delivered on a later connection."""
+        self.open()
+        old = self.life.message("send")
+        self.lose()
+        self.open()
+        self.life.received(old)
+        self.assert_violation("another connection")
+
+    def test_damaged(self) -> None:
+        """A damaged or missing message is counted once for each connection."""
+        self.open()
+        whole = self.life.message("send")
+        self.life.received(whole.replace("send", "sens"))
+        self.life.message("send")
+        self.life.received(self.life.message("send"))
+        self.assertEqual(self.ledger.counts["damaged"], 1)
+
+    def test_flood(self) -> None:
+        """A missing message of a flood is noticed."""
+        self.open()
+        for index in (0, 1, 3):
+            self.life.received(f"flood {index} 4")
+        self.assertEqual(self.ledger.counts["damaged"], 1)
+
+    @each([0, 2])
+    def test_terminate(self, calls: int) -> None:
+        """``terminate`` must be called once."""
+        self.open()
+        self.lose()
+        self.life.terminated = calls
+        self.life.ended()
+        self.assert_violation(f"terminate called {calls} times")
+
+
+class MemoryTests(SynchronousTestCase):
+    """The figures about memory."""
+
+    def test_spread_and_growth(self) -> None:
+        """Both concern the last two thirds."""
+        memory = Memory()
+        memory.samples = [(float(second), 50.0 + min(second, 10)) for second in range(31)]
+        self.assertEqual((memory.spread(), memory.growth()), (0.0, 0.0))
+        memory.samples = [(float(second), 50.0 + second) for second in range(31)]
+        self.assertEqual(memory.spread(), 20.0)
+        self.assertEqual(memory.growth(), 10.5)
+
+    def test_sample(self) -> None:
+        """A sample is the memory of this process."""
+        self.assertGreater(Memory().sample(0.0), 5.0)
+
+    def test_descriptors(self) -> None:
+        """An open file is counted."""
+        before = count_descriptors()
+        with open("/dev/null"):
+            self.assertEqual(count_descriptors(), before + 1)
+
+
+class StormTests(SynchronousTestCase):
+    """The bounds for a restart storm, and its chart."""
+
+    def storm(self, down: float, seed: int, clients: int = 2000) -> Storm:
+        """Return the attempts that ``Backoff`` makes after a restart, without a network."""
+        storm = Storm(clients, None, down)
+        rng = random.Random(seed)
+        for _ in range(clients):
+            policy, time, number = Backoff(rng=rng), 0.0, 0
+            while time < down or number == 0:
+                number += 1
+                delay = policy(number)
+                assert delay is not None
+                time += delay
+                storm.attempts.append(time)
+            storm.opened.append(time)
+        return storm
+
+    @each([0.0, 0.2, 1.0, 1.4, 1.5, 2.0, 4.8, 10.0, 30.0, 100.0, 1000.0])
+    def test_bounds(self, down: float) -> None:
+        """All clients are open in time, and no 0.1 s has too many attempts."""
+        for seed in range(3):
+            storm = self.storm(down, seed)
+            self.assertLessEqual(max(storm.opened), longest_wait(down))
+            self.assertLessEqual(most_within(storm.opened, 0.1), most_attempts(2000, down))
+
+    def test_most_within(self) -> None:
+        """The period is half-open."""
+        self.assertEqual(most_within([], 1.0), 0)
+        self.assertEqual(most_within([3.0, 1.0, 2.0, 2.5], 1.0), 2)
+        self.assertEqual(most_within([3.0, 1.0, 2.0, 2.5], 1.01), 3)
+
+    def test_chart(self) -> None:
+        """The chart is valid XML with a line for each storm in each panel."""
+        root = ElementTree.fromstring(chart([self.storm(2.0, 1), self.storm(2.0, 2)]))
+        lines = root.findall(".//{http://www.w3.org/2000/svg}polyline")
+        self.assertEqual(len(lines), 4)
+
+    def test_text_of_a_chart(self) -> None:
+        """Text is escaped."""
+        drawn = draw([Panel("a < b", "x", [Line("one", [(0, 0), (1, 1)])])])
+        self.assertIn("a &lt; b", drawn)
+
+
+class RunTests(SynchronousTestCase):
+    """A short run in processes of its own."""
+
+    def test_run(self) -> None:
+        """A run of three seconds has no violation, and prints its figures."""
+        arguments = ["--clients", "20", "--seconds", "3", "--seed", "7", "--rate", "4"]
+        done = subprocess.run(
+            [sys.executable, "-m", "wsx.test.soak", *arguments, "--no-crashes"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(done.stdout.splitlines()[-1].split(" | ")[-1], "0 |")
+        self.assertEqual(done.stderr, "")
