@@ -40,14 +40,34 @@ class AsyncioReads:
         self._readers: Any = getattr(reactor, "_readers", ())
         self._drops_callbacks = type(self._loop).__module__.partition(".")[0] == "uvloop"
         self._current = 0  # The number of the callback that the loop has.
+        if self._drops_callbacks:
+            self._connection.startWriting = self._start_writing
 
     def start(self) -> None:
         """Take over the reads. Call this whenever the transport has started reading."""
         if self._loop is None or self._read is None or self._connection not in self._readers:
             return
         self._current += 1
-        callback = _Callback(self, self._current) if self._drops_callbacks else self.read
-        self._loop.add_reader(self._connection.fileno(), callback)
+        if not self._drops_callbacks:
+            self._loop.add_reader(self._connection.fileno(), self.read)
+            return
+        callback = _Callback(self, self._current)
+        try:
+            self._loop.add_reader(self._connection.fileno(), callback)
+        except RuntimeError:  # uvloop has stopped polling; _poll_again has not run yet.
+            self._loop.remove_reader(self._connection.fileno())
+            self._loop.add_reader(self._connection.fileno(), callback)
+
+    def _start_writing(self) -> None:
+        """Start writing, unless uvloop has stopped polling: the next read reports the loss.
+
+        The caller may be a timer of Twisted's TLS, which would log the exception.
+        """
+        try:
+            type(self._connection).startWriting(self._connection)
+        except RuntimeError:
+            if self._connection not in self._readers:
+                raise
 
     def read(self) -> None:
         """Read once. Exceptions are handled as ``callWithLogger`` handles them."""

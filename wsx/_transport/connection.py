@@ -345,7 +345,7 @@ class Connection(protocol.Protocol):
         if self._loss is None:
             self._call(self.transport.resumeProducing)
         if self._reads is not None:
-            self._reads.start()
+            self._call(self._reads.start)
 
     # Sending
 

@@ -156,6 +156,20 @@ class AsyncioReadsTests(ReadsCase):
         self.assertEqual([type(reason) for reason in self.protocol.ended], [ConnectionLost])
         self.assertNotIn(self.transport, self.reactor.getReaders())
 
+    def test_start_after_reset(self) -> None:
+        """Starting again after a reset, but before it was noticed, does not raise."""
+        self.reads.start()
+        self.transport.bufferSize = 1000
+        unnoticed = self.patch(self.reads, "dropped", lambda number: None)
+        sent = self.server.send(b"x" * 10_000)
+        self.reset()
+        self.iterate(3)
+        unnoticed.restore()
+        self.reads.start()
+        self.iterate(100)
+        self.assertEqual(len(self.protocol.received), sent)
+        self.assertEqual([type(reason) for reason in self.protocol.ended], [ConnectionLost])
+
     def test_reset_while_paused(self) -> None:
         """A reset while reading is paused is noticed after it is resumed."""
         self.reads.start()
@@ -224,6 +238,39 @@ class UvloopReadsTests(AsyncioReadsTests):
 
     def make_loop(self) -> Any:
         return uvloop.new_event_loop()
+
+    def test_write_after_reset(self) -> None:
+        """Writing after a reset, but before it was noticed, does not raise."""
+        self.reads.start()
+        self.transport.bufferSize = 1000
+        unnoticed = self.patch(self.reads, "dropped", lambda number: None)
+        sent = self.server.send(b"x" * 10_000)
+        self.reset()
+        self.iterate(3)
+        unnoticed.restore()
+        self.transport.write(b"y")
+        self.reads.start()
+        self.iterate(100)
+        self.assertEqual(len(self.protocol.received), sent)
+        self.assertEqual([type(reason) for reason in self.protocol.ended], [ConnectionLost])
+
+    def test_write(self) -> None:
+        """Writing works."""
+        self.reads.start()
+        self.transport.write(b"one")
+        self.iterate(5)
+        self.assertEqual(self.server.recv(10), b"one")
+
+    def test_write_while_paused(self) -> None:
+        """An exception is not hidden if no read will report the loss."""
+        self.reads.start()
+        self.transport.pauseProducing()
+
+        def add_writer(writer: object) -> None:
+            raise RuntimeError
+
+        self.patch(self.reactor, "addWriter", add_writer)
+        self.assertRaises(RuntimeError, self.transport.write, b"one")
 
     def test_closed_loop(self) -> None:
         """A callback that is deleted after the loop was closed does nothing."""
