@@ -15,6 +15,7 @@ from __future__ import annotations
 import heapq
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -36,8 +37,6 @@ MAX_WORK_SECONDS: Final = 0.01
 _MAX_SLEEP: Final = 1.0  # seconds between two wake-ups: the precision of a measured pause
 _MIN_PAUSE: Final = 1.0  # seconds by which a wake-up must be late to count as a pause
 _LATE: Final = 0.05  # seconds by which a wake-up must be late to let the reactor read first
-# uvloop runs a callLater(0) before it polls its sockets, and the next one after that.
-_TURNS_TO_READ: Final = 2
 _RESOLUTION: Final = 1e-6  # seconds; the reactor may round a deadline
 _MIN_ENTRIES_TO_PRUNE: Final = 64
 
@@ -72,7 +71,9 @@ class Scheduler:
         self._active = 0  # Number of calls in the heap that were not cancelled.
         self._wakeup: IDelayedCall | None = None
         self._wakes_at = math.inf
-        self._turns = 0  # Of the reactor, until the calls run for which the wake-up was late.
+        self._soon: deque[SoonCall] = deque()
+        self._soon_active = 0  # Number of calls in _soon that were not cancelled.
+        self._soon_wakeup: IDelayedCall | None = None
         self._was_running = False  # Whether the reactor ran when it was asked for the wake-up.
         self.watch: WallClockWatch | None = None
 
@@ -106,6 +107,15 @@ class Scheduler:
         self._push(call)
         return call
 
+    def call_soon(self, function: Callable[[], object]) -> SoonCall:
+        """Call a function in a later reactor iteration; cheaper than ``callLater(0, function)``."""
+        call = SoonCall(self, function)
+        self._soon.append(call)
+        self._soon_active += 1
+        if self._soon_wakeup is None:
+            self._wake_soon()
+        return call
+
     def getDelayedCalls(self) -> list[DelayedCall]:
         """Return the calls that are pending, in no particular order."""
         return [entry[2] for entry in self._heap if _is_valid(entry)]
@@ -118,14 +128,11 @@ class Scheduler:
         return Timeout(self, seconds, function)
 
     def after_reading(self, function: Callable[[], object]) -> None:
-        """Call a function after the reactor has read from its sockets once."""
-        self._after_turns(_TURNS_TO_READ, function)
+        """Call a function after the reactor has read from its sockets once.
 
-    def _after_turns(self, turns: int, function: Callable[[], object]) -> None:
-        if turns:
-            self.callLater(0, self._after_turns, turns - 1, function)
-        else:
-            function()
+        uvloop makes the first of the two calls before it polls its sockets.
+        """
+        self.call_soon(lambda: self.call_soon(function))
 
     # The heap
 
@@ -172,12 +179,15 @@ class Scheduler:
     @property
     def is_armed(self) -> bool:
         """Whether the reactor will wake the scheduler up."""
-        return self._wakeup is not None
+        return self._wakeup is not None or self._soon_wakeup is not None
 
     def wall_clock_set(self) -> None:
         """Ask the reactor again, because its clock was set."""
         if self._wakeup is not None:
             self._arm()
+        if self._soon_wakeup is not None:
+            self._soon_wakeup.cancel()
+            self._wake_soon()
 
     def _arm(self) -> None:
         """Ask the reactor for a wake-up in time for the next call."""
@@ -205,15 +215,12 @@ class Scheduler:
     def _wake(self) -> None:
         """Run the calls that are due. If that is late, the reactor reads first."""
         self._wakeup = None
-        now = self.seconds()
-        if not self._turns and self._is_late(now):
-            self._turns = _TURNS_TO_READ + 1
+        late = self._is_late(self.seconds())
         self._report_pause()
-        self._turns = max(0, self._turns - 1)
-        if self._turns:
-            self._wake_after(0)
+        if late:
+            self.after_reading(self._run)
         else:
-            self._run(now)
+            self._run()
 
     def _is_late(self, now: float) -> bool:
         return self._unreported > 0 or (self._excludes_pauses and now - self._wakes_at > _LATE)
@@ -223,8 +230,34 @@ class Scheduler:
         if pause and self._was_running:
             _log.warn("the reactor did not run for {seconds:.1f} s", seconds=pause)
 
-    def _run(self, now: float) -> None:
-        last = self._sequence
+    def _run_soon(self) -> None:
+        """Run the calls of :meth:`call_soon`, without those that they add."""
+        self._soon_wakeup = None
+        left = len(self._soon)
+        try:
+            while left and self._soon:
+                left -= 1
+                self._soon.popleft().run()
+        finally:
+            if self._soon and self._soon_wakeup is None:  # One call has raised.
+                self._wake_soon()
+
+    def _wake_soon(self) -> None:
+        self._soon_wakeup = self._reactor.callLater(0, self._run_soon)
+        if self.watch is not None:
+            self.watch.start()
+
+    def soon_ended(self) -> None:
+        """Note that one of the calls of :meth:`call_soon` runs or was cancelled."""
+        self._soon_active -= 1
+        if not self._soon_active:
+            self._soon.clear()
+            if self._soon_wakeup is not None:
+                self._soon_wakeup.cancel()
+                self._soon_wakeup = None
+
+    def _run(self) -> None:
+        now, last = self.seconds(), self._sequence
         self._wakes_at = -math.inf  # Added calls need no wake-up of their own.
         try:
             while (call := self._pop(now, last)) is not None:
@@ -232,6 +265,29 @@ class Scheduler:
                 call.func(*call.args, **call.kw)
         finally:
             self._arm()
+
+
+class SoonCall:
+    """A call in a later reactor iteration; see :meth:`Scheduler.call_soon`."""
+
+    __slots__ = ("_function", "_scheduler")
+
+    def __init__(self, scheduler: Scheduler, function: Callable[[], object]) -> None:
+        self._scheduler = scheduler
+        self._function: Callable[[], object] | None = function
+
+    def cancel(self) -> None:
+        """Do not call the function. Nothing happens if it was called."""
+        if self._function is not None:
+            self._function = None
+            self._scheduler.soon_ended()
+
+    def run(self) -> None:
+        """Call the function unless the call was cancelled."""
+        function, self._function = self._function, None
+        if function is not None:
+            self._scheduler.soon_ended()
+            function()
 
 
 class Timeout:

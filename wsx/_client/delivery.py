@@ -19,7 +19,6 @@ from operator import length_hint
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,7 +26,7 @@ from wsx import telemetry
 from wsx._client.class_change import change_class
 from wsx._client.mailbox import Connected, Frames, Item, Lost, Mailbox, Message, Rest
 from wsx._failures import log_failure
-from wsx._scheduler import MAX_WORK_SECONDS, Scheduler
+from wsx._scheduler import MAX_WORK_SECONDS, Scheduler, SoonCall
 from wsx._wire.batch import Batch
 from wsx.errors import BadResponseError, NotConnectedError
 from wsx.frames import Binary, Frame, Ping, Pong, Text
@@ -40,6 +39,7 @@ S = TypeVar("S")
 
 _log = Logger("wsx")
 
+_NO_FRAMES: Final[Iterator[Frame]] = iter(())
 _CALLS_BETWEEN_CHECKS: Final = 128  # of the time, because reading the clock for each would be slow
 
 _CALLBACKS: Final[dict[type[Frame], str]] = {
@@ -198,8 +198,8 @@ class Delivery(Generic[S]):
         self._ended = False
         self._frames_held = False
         self._pending: _Call | _Request | None = None
-        self._wakeup: IDelayedCall | None = None
-        self._frames: Iterator[Frame] = iter(())  # The undelivered frames of the current batch.
+        self._wakeup: SoonCall | None = None
+        self._frames: Iterator[Frame] = _NO_FRAMES  # The undelivered frames of the current batch.
         self._has_controls = False  # Whether these may include pings or pongs.
         self._requests: list[_Request] = []
         self._serving = False  # Whether _serve is on the stack.
@@ -226,7 +226,7 @@ class Delivery(Generic[S]):
     def wake(self) -> None:
         """Deliver the items of the mailbox in the next reactor iteration."""
         if self._wakeup is None and not self._blocked:
-            self._wakeup = self._scheduler.callLater(0, self._on_wakeup)
+            self._wakeup = self._scheduler.call_soon(self._on_wakeup)
 
     def _on_wakeup(self) -> None:
         self._wakeup = None
@@ -243,7 +243,8 @@ class Delivery(Generic[S]):
         if self.held or self._blocked:
             return
         self.busy = True
-        until = self._read_clock() + MAX_WORK_SECONDS
+        self._now = self._monotonic()
+        until = self._now + MAX_WORK_SECONDS
         try:
             for _ in range(len(self._mailbox.queue)):
                 item = None if self._waits_for_drain else self._mailbox.take()
@@ -303,9 +304,9 @@ class Delivery(Generic[S]):
         pending, self._pending = self._pending, None
         if pending is not None and pending.deferred is not None:
             # Not now, because the pending callback itself may have ended the client.
-            self._scheduler.callLater(0, pending.deferred.cancel)
+            self._scheduler.call_soon(pending.deferred.cancel)
         if self._requests:
-            self._scheduler.callLater(0, self._serve)
+            self._scheduler.call_soon(self._serve)
         dropped = self._mailbox.waiting
         self._mailbox.clear()
         return dropped
@@ -331,9 +332,9 @@ class Delivery(Generic[S]):
         if self._pending is not None and self._pending.deferred is not None:
             self._pending.deferred.cancel()  # A request that was started after the end began.
         self._pending = _Call("terminate", reason)  # Requests wait until terminate returns.
-        began = self._read_clock()
+        self._now = self._monotonic()
         outcome: Deferred[Any] = maybeDeferred(self.handler.terminate, reason, self.state)
-        self._check_blocked("terminate", began)
+        self._check_blocked("terminate")
         return outcome.addCallbacks(lambda _: reason, self._terminate_raised, errbackArgs=(reason,))
 
     def _terminate_raised(self, failure: Failure, reason: object) -> object:
@@ -498,23 +499,28 @@ class Delivery(Generic[S]):
         """Deliver frames until a callback is pending or the time of the iteration is over."""
         self._frames = frames
         self._has_controls = has_controls
-        deliver = self._deliver_messages
-        if has_controls or telemetry.CALLBACK in telemetry.observers:
-            deliver = self._deliver_each
-        until = self._read_clock() + MAX_WORK_SECONDS
-        while length_hint(frames) and self._pending is None and self._now < until:
-            deliver(islice(frames, _CALLS_BETWEEN_CHECKS))
-        self._put_back(frames)
-
-    def _read_clock(self) -> float:
         self._now = self._monotonic()
-        return self._now
+        until = self._now + MAX_WORK_SECONDS
+        each = has_controls or telemetry.CALLBACK in telemetry.observers
+        left = length_hint(frames)
+        while left and self._pending is None and self._now < until:
+            if each:
+                self._deliver_each(islice(frames, _CALLS_BETWEEN_CHECKS))
+                left = length_hint(frames)
+            else:
+                few = left <= _CALLS_BETWEEN_CHECKS
+                self._deliver_messages(frames if few else islice(frames, _CALLS_BETWEEN_CHECKS))
+                before, left = left, length_hint(frames)
+                self._check_blocked("handle_frame", before - left)
+        self._frames = _NO_FRAMES
+        if left:
+            self._put_back(frames)
 
-    def _check_blocked(self, callback: str, began: float, calls: int = 1) -> None:
-        """Report calls of a callback that have blocked the reactor for too long."""
-        blocked = self._read_clock() - began
-        if blocked >= self._slow_callback:
-            self._owner.callback_blocked(callback, blocked, calls)
+    def _check_blocked(self, callback: str, calls: int = 1) -> None:
+        """Report calls of a callback that have blocked the reactor since the clock was read."""
+        before, self._now = self._now, self._monotonic()
+        if self._now - before >= self._slow_callback:
+            self._owner.callback_blocked(callback, self._now - before, calls)
 
     def _deliver_messages(self, frames: Iterator[Frame]) -> None:
         """Deliver frames that are all messages.
@@ -523,7 +529,6 @@ class Delivery(Generic[S]):
         ``_conclude``.
         """
         handler, state = self.handler, self.state  # A request that changes them ends the loop.
-        began, left = self._now, length_hint(self._frames)
         for frame in frames:
             try:
                 response = handler.handle_frame(frame, state)  # type: ignore[arg-type]
@@ -543,7 +548,6 @@ class Delivery(Generic[S]):
             if self._pending is not None:
                 break
             state = self.state
-        self._check_blocked("handle_frame", began, left - length_hint(self._frames))
 
     def _deliver_each(self, frames: Iterator[Frame]) -> None:
         """Deliver frames of any type, and measure each callback."""
@@ -557,15 +561,14 @@ class Delivery(Generic[S]):
         if length_hint(frames):
             self._mailbox.put_back(frames, self._has_controls)
             self._pause_reading()
-        self._frames = iter(())
+        self._frames = _NO_FRAMES
 
     def _invoke(
         self, callback: str, argument: object, concluded: Callable[[], None] | None = None
     ) -> None:
         call = _Call(callback, argument, concluded)
-        began = self._read_clock()
         if telemetry.CALLBACK in telemetry.observers:
-            call.began = began
+            call.began = self._now
         try:
             response = getattr(self.handler, callback)(argument, self.state)
         except BaseException as error:
@@ -573,7 +576,7 @@ class Delivery(Generic[S]):
             self._raised(error, callback, argument)
         else:
             self._take(call, response)
-        self._check_blocked(callback, began)
+        self._check_blocked(callback)
 
     def _raised(self, error: BaseException, callback: str, argument: object) -> None:
         """End the client. Raise the error again if it is not an Exception, such as SystemExit."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -676,9 +677,9 @@ class Lifecycle(Generic[S]):
 
     def _call_terminate(self) -> None:
         if self._initialised:
-            self._scheduler.callLater(0, self._terminate)
+            self._scheduler.call_soon(self._terminate)
         elif self._abandoned:  # The TCP connection ends in the next reactor iteration.
-            self._scheduler.callLater(0, self._handle, Event.TERMINATE_RETURNED)
+            self._scheduler.call_soon(partial(self._handle, Event.TERMINATE_RETURNED))
         else:
             self._handle(Event.TERMINATE_RETURNED)
 

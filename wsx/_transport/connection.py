@@ -13,7 +13,6 @@ from twisted.internet import protocol
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IHandshakeListener,
     IPushProducer,
     ISSLTransport,
@@ -23,7 +22,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from wsx._scheduler import MAX_WORK_SECONDS, Scheduler
+from wsx._scheduler import MAX_WORK_SECONDS, Scheduler, SoonCall
 from wsx._transport.asyncio_reads import AsyncioReads
 from wsx._transport.autobahn import Deflate, install_native_masker
 from wsx._transport.gentle_close import GentleClose
@@ -122,7 +121,7 @@ class Connection(protocol.Protocol):
         self._decoder: Decoder | None = None  # While the connection is open.
         self._discarding = False  # Whether received bytes are discarded.
         self._has_rest = False  # Whether the decoder has undecoded frames of a read.
-        self._continuing: IDelayedCall | None = None  # The timer that decodes these.
+        self._continuing: SoonCall | None = None  # The timer that decodes these.
         self._reading_paused = False  # By the listener.
         self._close_sent = False
         self._requested = False  # Whether the request of the opening handshake was sent.
@@ -285,7 +284,7 @@ class Connection(protocol.Protocol):
 
     def _continue_later(self) -> None:
         if self._continuing is None:
-            self._continuing = self._scheduler.callLater(0, self._continue)
+            self._continuing = self._scheduler.call_soon(self._continue)
 
     def _continue(self) -> None:
         self._continuing = None

@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from wsx._scheduler import Scheduler, scheduler_for, set_scheduler
+from wsx._scheduler import Scheduler, SoonCall, scheduler_for, set_scheduler
 from wsx._wall_clock import WallClockWatch
 
 
@@ -218,6 +218,73 @@ class TurnTests(SchedulerTestCase):
         self.assertEqual(self.ran, ["next", "reactor", "read"])
 
 
+class SoonTests(SchedulerTestCase):
+    """Calls in a later reactor iteration."""
+
+    def note_soon(self, what: object) -> SoonCall:
+        """Ask for a call that records a value."""
+        return self.scheduler.call_soon(lambda: self.note(what))
+
+    def test_order(self) -> None:
+        """Calls run in order, with one timer of the reactor."""
+        for number in range(100):
+            self.note_soon(number)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(0)
+        self.assertEqual(self.ran, list(range(100)))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_added(self) -> None:
+        """A call that a call adds runs in a later iteration."""
+        self.scheduler.call_soon(lambda: self.note_soon("added"))
+        self.clock.callLater(0, self.note, "reactor")
+        self.clock.advance(0)
+        self.assertEqual(self.ran, ["reactor", "added"])
+
+    def test_cancel(self) -> None:
+        """A cancelled call does not run; when all are cancelled, no timer is left."""
+        first, second = self.note_soon(1), self.note_soon(2)
+        first.cancel()
+        first.cancel()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        second.cancel()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.note_soon(3)
+        self.clock.advance(0)
+        self.assertEqual(self.ran, [3])
+
+    def test_cancelled_by_another(self) -> None:
+        """A call may cancel the next ones, and add one."""
+
+        def meddle() -> None:
+            second.cancel()
+            self.note_soon(4)
+
+        self.scheduler.call_soon(meddle)
+        second, _ = self.note_soon(2), self.note_soon(3)
+        self.clock.advance(0)
+        self.assertEqual(self.ran, [3, 4])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_cancel_too_late(self) -> None:
+        """Cancelling a call that has run does nothing."""
+        call = self.note_soon(1)
+        self.clock.advance(0)
+        self.note_soon(2)
+        call.cancel()
+        self.clock.advance(0)
+        self.assertEqual(self.ran, [1, 2])
+
+    def test_exception(self) -> None:
+        """If a call raises, the others run."""
+        self.scheduler.call_soon(lambda: 1 / 0)
+        self.note_soon(2)
+        with self.assertRaises(ZeroDivisionError):
+            self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual(self.ran, [2])
+
+
 class PauseTestCase(SchedulerTestCase):
     """Base class: a scheduler on monotonic time."""
 
@@ -355,6 +422,18 @@ class WallClockTests(PauseTestCase):
         self.assertEqual(self.ran, [])
         self.reactor.run_for(0.2)
         self.assertEqual(self.ran, ["call"])
+
+    def test_soon(self) -> None:
+        """A step back just before a call in the next iteration does not delay it."""
+        self.scheduler.call_soon(lambda: self.note("soon"))
+        self.assertTrue(self.scheduler.is_armed)
+        self.reactor.set_wall_clock(-3600.0)
+        self.reactor.run_for(1.0)
+        self.assertEqual(self.ran, [])
+        self.scheduler.wall_clock_set()
+        self.reactor.run_for(0.1)
+        self.assertEqual(self.ran, ["soon"])
+        self.assertFalse(self.scheduler.is_armed)
 
     def test_idle(self) -> None:
         """Without timers there is nothing to do."""
