@@ -131,6 +131,10 @@ class Model:
     def now(self) -> float:
         return self.world.now
 
+    def duration_of(self, call: Call) -> float:
+        """Return for how long a callback has run. Unlike for timers, pauses count."""
+        return self.world.reactor.monotonic_now - call.began
+
     def fail(self, rule: Rule, text: str) -> None:
         self.world.fail(rule, self.subject, text)
 
@@ -745,7 +749,7 @@ class Model:
         if self.requests:
             self.fail(Rule.REQUESTS, f"{name} before a request")
         entry = self._take(name, argument)
-        call = self.pending = Call(name, argument, began=self.now)
+        call = self.pending = Call(name, argument, began=self.world.reactor.monotonic_now)
         if entry is not None:
             self._check_argument(call, entry)
         return call
@@ -827,7 +831,7 @@ class Model:
             self.fail(Rule.TERMINATE, f"{self.pending.name} was not cancelled")
         self.terminate_called = True
         self.terminate_at = self.now
-        call = self.pending = Call("terminate", reason, began=self.now)
+        call = self.pending = Call("terminate", reason, began=self.world.reactor.monotonic_now)
         return call
 
     def conclude(self, call: Call, outcome: Any) -> None:
@@ -836,7 +840,7 @@ class Model:
         call.settled = True
         measured = call.name != "terminate" and (call.sync or not call.cancelled)
         if measured:
-            self.subject.telemetry.expect("callback", (call.name, self.now - call.began))
+            self.subject.telemetry.expect("callback", (call.name, self.duration_of(call)))
         if self.pending is not call or (call.cancelled and call.name != "terminate"):
             self._conclude_late(call, outcome)
             return

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.base import DelayedCall
 
-from wsx._scheduler import Scheduler
+from wsx._scheduler import Scheduler, SoonCall
 from wsx.test.simulation.reactor import Owner, Reactor
 
 
@@ -42,6 +42,10 @@ class OwnedScheduler(Scheduler):
         call.owner = counted  # type: ignore[attr-defined]
         return call
 
+    def call_soon(self, function: Callable[[], object]) -> SoonCall:
+        owner = self._virtual.owner
+        return super().call_soon(lambda: self._run_as(owner, function))
+
     def _cancel(self, call: Any) -> None:
         call.owner.timers -= 1
         super()._cancel(call)
@@ -50,10 +54,13 @@ class OwnedScheduler(Scheduler):
         self, owner: Owner, counted: Owner, function: Callable[..., object], args: Any, kw: Any
     ) -> None:
         counted.timers -= 1
+        self._run_as(owner, lambda: function(*args, **kw))
+
+    def _run_as(self, owner: Owner, function: Callable[[], object]) -> None:
         reactor = self._virtual
         before, reactor.owner = reactor.owner, owner
         try:
-            function(*args, **kw)
+            function()
         except Exception as error:
             self._failed(owner, error)
         reactor.owner = before
