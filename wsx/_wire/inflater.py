@@ -57,8 +57,12 @@ class Inflater:
         more = bool(data)
         while more:
             # For zlib 0 means no limit, so ask for one byte more than is allowed.
-            size = min(left + 1, _MAX_PART)
-            part = self._decompress(data, size)
+            size = left + 1 if left < _MAX_PART else _MAX_PART
+            try:
+                part = self._stream.decompress(data, size)
+            except zlib.error as error:
+                reason = f"the message cannot be inflated ({error})"
+                raise FrameError(reason, self._opcode, INVALID_PAYLOAD) from None
             if limit is not None:
                 left -= len(part)
                 if left < 0:
@@ -73,13 +77,6 @@ class Inflater:
             else:
                 data = self._stream.unconsumed_tail
                 more = len(part) == size  # zlib may hold a rest after it has consumed all input.
-
-    def _decompress(self, data: bytes, max_size: int) -> bytes:
-        try:
-            return self._stream.decompress(data, max_size)
-        except zlib.error as error:
-            reason = f"the message cannot be inflated ({error})"
-            raise FrameError(reason, self._opcode, INVALID_PAYLOAD) from None
 
     def end(self, limit: int | None) -> Iterator[bytes]:
         """End the message and inflate its remaining bytes (RFC 7692 section 7.2.2).
