@@ -46,6 +46,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--reactor", choices=REACTORS, default="epoll")
     parser.add_argument("--rate", type=float, default=1.0, help="actions per client and second")
     parser.add_argument("--crashes", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument(
+        "--compressed",
+        type=float,
+        default=0.33,
+        help="share of the clients with compression; 0 for a run that measures memory, because "
+        "zlib takes 0.3 MiB for each open connection",
+    )
     parser.add_argument("--verbose", action="store_true", help="print memory over time")
     tls = parser.add_mutually_exclusive_group()
     tls.add_argument("--tls", action="store_true", default=False)

@@ -96,8 +96,6 @@ class Life:
             reconnect=Backoff(initial=0.2, maximum=2.0, rng=self.rng),
             async_=self.is_async,
             handle_initial_conn_failure=True,
-            # A constant share of the clients, because compression takes 0.3 MiB for each.
-            compression="deflate" if zlib.crc32(self.name.encode()) % 3 == 0 else None,
             **options,
         )
         self.client = wsx.whereis(self.name)

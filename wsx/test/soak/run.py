@@ -57,6 +57,7 @@ class Run:
         self._lives: dict[str, Life] = {}
         self._url = ""
         self._client_options = dict(OPTIONS)
+        self._compressed = round(options.clients * options.compressed)
         self._restarting = True  # Whether clients that end are followed by new ones.
         self._started_at = 0.0
 
@@ -138,7 +139,9 @@ class Run:
     def _start(self, name: str) -> None:
         life = Life(name, self.ledger, random.Random(self._rng.random()))
         self._lives[name] = life
-        life.start(self._url, self.reactor, self._client_options)
+        compression = "deflate" if int(name[1:]) < self._compressed else None
+        options = {**self._client_options, "compression": compression}
+        life.start(self._url, self.reactor, options)
         assert life.client is not None
         life.client.terminated().addCallback(self._ended, life)
 
