@@ -61,10 +61,10 @@ class Temper:
         self.raises = wild
         self.exits = wild
         self.bad = wild
-        self.closes = 0.0 if not handlers else rng.choice((0.0, 0.005, 0.02))
+        self.closes = 0.0 if calm or not handlers else rng.choice((0.0, 0.005, 0.02))
         self.invalid = wild
         self.replies = rng.choice((0.1, 0.5))
-        self.nested = rng.choice((0.0, 0.05, 0.2)) if handlers else 0.0
+        self.nested = rng.choice((0.0, 0.05, 0.2)) if handlers and not calm else 0.0
         self.large = rng.choice((0.0, 0.02))
         self.gives_up = wild
 

@@ -83,6 +83,8 @@ def run_budget(options: argparse.Namespace) -> int:
         result = simulate(varied_config(first + count, options))
         report(result)
         if result.violation is not None:
+            spent = time.process_time() - began
+            print(f"found after {spent:.1f} s of CPU time: {result.violation.rule.name}")
             return 1
         total += result.client_hours
         count += 1

@@ -1,26 +1,22 @@
 """Plant faults in the library, one after another, and measure how soon the simulation finds them.
 
 ``python -m wsx.test.simulation.faults`` runs all of them, each in a fresh process, and prints a
-table. A fault is a replacement in the source of one module, which is loaded from the changed source
-instead of from its file.
+table. A fault is a replacement in the source of one module of a temporary copy of the package.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.abc
-import importlib.machinery
+import os
+import re
+import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[3]
-BUDGET = 60.0  # seconds of CPU time
 
 
 @dataclass(frozen=True)
@@ -50,29 +46,6 @@ class Fault:
         if text.count(self.old) != 1:
             raise ValueError(f"{self.name}: {self.old!r} occurs {text.count(self.old)} times")
         return text.replace(self.old, self.new)
-
-
-class Planter(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Load one module from a changed source."""
-
-    def __init__(self, fault: Fault) -> None:
-        self._fault = fault
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> Any:
-        if fullname != self._fault.module:
-            return None
-        file = ROOT.joinpath(*fullname.split(".")).with_suffix(".py")
-        spec = importlib.machinery.ModuleSpec(fullname, self, origin=str(file))
-        spec.has_location = True
-        return spec
-
-    def exec_module(self, module: ModuleType) -> None:
-        code = compile(
-            self._fault.source(), str(module.__spec__ and module.__spec__.origin), "exec"
-        )
-        exec(code, vars(module))
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -232,6 +205,36 @@ FAULTS: tuple[Fault, ...] = (
         "    elif length <= 65536:\n",
     ),
     Fault(
+        "a temporary child is restarted",
+        "wsx._supervision.child",
+        'return self.spec.restart == "permanent"',
+        'return self.spec.restart != "transient"',
+    ),
+    Fault(
+        "children are stopped in the order of starting",
+        "wsx._supervision.children",
+        "for child in reversed(list(children)):",
+        "for child in list(children):",
+    ),
+    Fault(
+        "the restart intensity allows one restart too many",
+        "wsx._supervision.intensity",
+        "return self.total > self.max_restarts",
+        "return self.total > self.max_restarts + 1",
+    ),
+    Fault(
+        "rest_for_one restarts all children",
+        "wsx._supervision.restarts",
+        "        return self._children.starting_with(child)",
+        "        return list(self._children)",
+    ),
+    Fault(
+        "terminate_child does not mark the child as stopped",
+        "wsx._supervision.child",
+        "        self.should_run = self.in_group_restart = False\n        if self.is_starting:",
+        "        self.in_group_restart = False\n        if self.is_starting:",
+    ),
+    Fault(
         "the request lacks the extra headers",
         "wsx._wire.handshake",
         "[*headers, *conn.extra_headers]",
@@ -240,48 +243,49 @@ FAULTS: tuple[Fault, ...] = (
 )
 
 
-def measure(fault: Fault, budget: float) -> tuple[float, str]:
-    """Run fresh seeds with a fault; return the CPU time until it was found, and the rule.
+def plant(fault: Fault, folder: Path) -> None:
+    """Copy the package to a folder, with the fault."""
+    ignored = shutil.ignore_patterns("__pycache__", "test_*", "support", "*.so")
+    shutil.copytree(ROOT / "wsx", folder / "wsx", ignore=ignored)
+    folder.joinpath(*fault.module.split(".")).with_suffix(".py").write_text(fault.source())
+
+
+def measure(fault: Fault, budget: float) -> tuple[float | None, str]:
+    """Run fresh seeds with a fault, in another process.
 
     Returns:
-        The CPU time in seconds, and the name of the violated rule; an empty one if the fault was
-        not found.
+        The CPU time in seconds until the fault was found, or None; and the end of the output.
     """
-    sys.meta_path.insert(0, Planter(fault))
-    from wsx.test.simulation.command_line import varied_config
-    from wsx.test.simulation.world import simulate
-
-    began = time.process_time()
-    seed = 0
-    while time.process_time() - began < budget:
-        seed += 1
-        result = simulate(varied_config(seed))
-        if result.violation is not None:
-            return time.process_time() - began, result.violation.rule.name
-    return time.process_time() - began, ""
+    with TemporaryDirectory() as folder:
+        plant(fault, Path(folder))
+        done = subprocess.run(
+            [sys.executable, "-m", "wsx.test.simulation", "--seed", "1", "--budget", str(budget)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": folder, "WSX_PURE": "1"},
+        )
+    found = re.search(r"found after ([0-9.]+) s of CPU time: (\w+)", done.stdout)
+    if found is None:
+        return None, (done.stdout + done.stderr)[-300:]
+    return float(found[1]), found[2]
 
 
 def main(arguments: list[str]) -> int:
     """Measure all faults, or those with these numbers."""
     parser = argparse.ArgumentParser(prog="python -m wsx.test.simulation.faults")
     parser.add_argument("numbers", nargs="*", type=int, help="only these faults")
-    parser.add_argument("--here", action="store_true", help="measure one fault in this process")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of CPU time for each")
     options = parser.parse_args(arguments)
     numbers = options.numbers or range(1, len(FAULTS) + 1)
     missed = 0
     for number in numbers:
         fault = FAULTS[number - 1]
-        if options.here:
-            seconds, rule = measure(fault, BUDGET)
-            print(f"{seconds:.1f} {rule}")
-            return 0 if rule else 1
-        command = [sys.executable, "-m", "wsx.test.simulation.faults", "--here", str(number)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-        lines = done.stdout.splitlines()
-        shown = lines[-1] if lines else done.stderr[-300:]
-        missed += bool(done.returncode)
-        print(f"{number:2} {'found' if not done.returncode else 'MISSED'} {shown:30} {fault.name}")
-        sys.stdout.flush()
+        seconds, rule = measure(fault, options.budget)
+        missed += seconds is None
+        shown = "MISSED" if seconds is None else f"{seconds:5.1f} s"
+        print(f"{number:2} {shown} {rule:18} {fault.name}", flush=True)
     print(f"{len(numbers) - missed} of {len(numbers)} faults were found")
     return 1 if missed else 0
 

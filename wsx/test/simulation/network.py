@@ -242,6 +242,7 @@ class Link:
 
     def _check_raises(self) -> None:
         if self.raises:
+            self.subject.model.write_paused(self)  # The library buffers nothing any more.
             raise RuntimeError("unable to perform operation; the handle is closed")
 
     def stall(self, high_water: int) -> None:

@@ -179,7 +179,10 @@ class Reactor(Clock):
         while network and network[0][0] <= mono and network[0][1] <= last:
             _, _, function, args = heapq.heappop(network)
             self.owner = self.outside
-            function(*args)
+            try:
+                function(*args)
+            except Exception as error:
+                self.failed(error)
             self.steps += 1
             self._after_step()
 
@@ -190,6 +193,10 @@ class Reactor(Clock):
         self.fire(timer)
         self.steps += 1
         self._after_step()
+
+    def failed(self, error: Exception) -> None:
+        """Handle an exception of a network event; the simulation replaces this."""
+        raise error
 
     def fire(self, timer: Timer) -> None:
         """Call the function of a timer; the simulation replaces this to catch exceptions."""

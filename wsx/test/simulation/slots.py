@@ -495,4 +495,10 @@ class Nested:
 
 def make_slots(world: World) -> list[Slot]:
     """Return the slots of a simulation."""
-    return [Slot(world, number) for number in range(world.config.clients)]
+    from wsx.test.simulation.trees import TreeSlot
+
+    def make(number: int) -> Slot:
+        is_tree = world.has("trees") and world.rng.random() < 0.25
+        return TreeSlot(world, number) if is_tree else Slot(world, number)
+
+    return [make(number) for number in range(world.config.clients)]

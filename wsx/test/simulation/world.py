@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,6 +119,7 @@ class World:
         self.rng = random.Random(f"world {config.seed}")
         self.reactor = Reactor(self.after_step, WALL_OFFSET)
         self.reactor.fire = self._fire  # type: ignore[method-assign]
+        self.reactor.failed = self._event_raised  # type: ignore[method-assign]
         self.scheduler = OwnedScheduler(self.reactor, self._timer_raised, self.after_step)
         self.reactor.scheduler = self.scheduler
         set_scheduler(self.reactor, self.scheduler)
@@ -235,6 +237,10 @@ class World:
             timer.function(*timer.args, **timer.keywords)
         except Exception as error:
             self._timer_raised(timer.owner, error)
+
+    def _event_raised(self, error: Exception) -> None:
+        where = "".join(traceback.format_tb(error.__traceback__)[-2:])
+        self.fail(Rule.NO_INTERNAL_ERROR, None, f"an event raised {error!r}\n{where}")
 
     def _timer_raised(self, owner: Owner, error: Exception) -> None:
         subject = owner.subject if isinstance(owner, SubjectOwner) else None
