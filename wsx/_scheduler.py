@@ -27,7 +27,14 @@ from zope.interface import implementer
 
 from wsx._wall_clock import WallClockWatch
 
-__all__ = ["MAX_WORK_SECONDS", "Scheduler", "Timeout", "scheduler_for", "set_scheduler"]
+__all__ = [
+    "MAX_WORK_SECONDS",
+    "Scheduler",
+    "SoonCall",
+    "Timeout",
+    "scheduler_for",
+    "set_scheduler",
+]
 
 _log = Logger("wsx")
 
