@@ -413,13 +413,13 @@ class Session:
         if self.close_sent or not self.is_open:
             return
         self.close_sent = True  # Nothing more is sent.
-        data, code = self._violation()
         frames: bytes = b""
         items: list[Any] = []
         if self.rng.random() < 0.5:
             frame, payload = self._payload(5)
             frames = self._encode(frame.opcode, payload)
             items.append(("frame", frame, 0, len(frames)))
+        data, code = self._violation()
         start = len(frames)
         items.append(("error", ("frame", code), start, start + len(data)))
         self.link.send(frames + data, items)
@@ -445,7 +445,7 @@ class Session:
             (b"\x82\x7f" + (65535).to_bytes(8, "big"), 1002),
             (b"\x82\x7f" + (1 << 63).to_bytes(8, "big"), 1002),
         ]
-        if limit:
+        if 0 < limit <= 200_000:
             options += [(frame(BINARY, bytes(limit + 1)), 1009)] * 3
             options.append((frame(BINARY, bytes(limit), 0) + frame(CONTINUATION, b"1"), 1009))
             if self.deflater is not None and rng.random() < 0.2:

@@ -189,6 +189,8 @@ class Subject:
             expected = promise.created + (timeout or 0.0)
             if timeout is None or self.world.now < expected - EPSILON:
                 self.fail(Rule.DEFERREDS, f"SendTimeout before {expected}")
+        elif result.check(CancelledError) and self.model.ended:
+            return  # It was awaited in a callback, which was cancelled.
         elif not result.check(wsx.ConnError) or not self.is_over(link):
             self.fail(Rule.DEFERREDS, f"send_frame: {result.value!r}")
 

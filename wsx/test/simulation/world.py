@@ -402,7 +402,8 @@ class World:
         left = self.scheduler.getDelayedCalls()
         if left:
             self.fail(Rule.TIMERS, None, f"timers at the end: {left}"[:300])
-        gc.collect()
+        if self.config.seed % 8 == 0:  # Reports errors in Deferreds that are in cycles; it is slow.
+            gc.collect()
 
 
 def simulate(config: Config) -> Result:
