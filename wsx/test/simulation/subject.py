@@ -466,6 +466,10 @@ class Subject:
     def abort(self) -> None:
         """Call ``abort``."""
         self.enter()
+        link = self.model.link
+        if link is not None and link.reading_now:  # Frames behind the response are dropped.
+            self.telemetry.ignores_received = True
+            self.counts_all = False
         self.model.killed = True
         self.model.end(("shutdown", ""), 1001)
         self.call(self.client.abort)
