@@ -29,6 +29,7 @@ from wsx.test.simulation.terms import (
     describe,
     frame_error,
     is_allowed,
+    may_leave_a_rest,
 )
 from wsx.test.simulation.wire import Received
 
@@ -346,28 +347,19 @@ class Model:
         self.reads += 1
         if len(complete) > BIG_READ or (link.decoder and self.conn.compression):
             self.big_read = self.reads
-        if self._may_leave_a_rest(complete, size) or (self.relaxed and self.has_frames):
+        if may_leave_a_rest(self.conn, complete, size) or (self.relaxed and self.has_frames):
             self.relaxed = True
         for item in complete:
             self._item_arrives(link, item)
         if begun is not None:
             self._item_begins(begun)
 
-    def _may_leave_a_rest(self, complete: list[Item], size: int) -> bool:
-        """Return whether the library may decode the rest of a read later."""
-        inflated = 0
-        if self.conn.compression:
-            inflated = sum(len(item.value.payload) for item in complete if item.kind == "frame")
-        return (
-            len(complete) >= 500 or inflated * 4 >= 262144 or (size >= 4000 and len(complete) > 200)
-        )
-
     def sync(self) -> None:
         """Notice the end of a connection whose last read was decoded later."""
         error = self.deferred_loss
         if error is None:
             over = self.relaxed and not self.has_frames and self.end_item is None
-            if over and self.now > self.emptied_at + EPSILON:
+            if over and self.pending is None and self.now > self.emptied_at + EPSILON:
                 self.relaxed = False
             return
         status = self.subject.client.status
@@ -587,6 +579,10 @@ class Model:
         elif self.phase is Phase.CONNECTING:
             self._ends_attempt(gently)
         elif self.phase is Phase.OPEN:
+            limit = self.conn.data_timeout
+            if link.raises and limit is not None and self.now >= self.last_data + limit - EPSILON:
+                self._explain_close()  # Reading has raised, before the close frame is written.
+                return
             self._check_ping_timeout()
             self._leave(("ping", self.conn.ping_timeout), None)
         elif self.phase in (Phase.CLOSING, Phase.ENDING) and link.opened:
@@ -838,6 +834,8 @@ class Model:
         """A callback is about to return, to fire its Deferred or to raise."""
         self.world.note(self.subject, "concludes", call.name, describe(outcome))
         call.settled = True
+        if self.relaxed and not self.has_frames:
+            self.emptied_at = self.now  # The rest of the read is decoded after this.
         measured = call.name != "terminate" and (call.sync or not call.cancelled)
         if measured:
             self.subject.telemetry.expect("callback", (call.name, self.duration_of(call)))

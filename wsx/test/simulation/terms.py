@@ -120,3 +120,18 @@ def is_allowed(callback: str, result: Any) -> bool:
     if callback == "handle_disconnect":
         return isinstance(result, wsx.Reconnect) and (result.after is None or result.after >= 0)
     return callback != "terminate" and isinstance(result, (wsx.Reply, wsx.Close))
+
+
+def may_leave_a_rest(conn: wsx.Conn, complete: list[Any], size: int) -> bool:
+    """Return whether the library may decode the rest of a read later.
+
+    Args:
+        conn: The Conn of the client.
+        complete: The items that the read completes.
+        size: The number of bytes.
+    """
+    inflated = 0
+    if conn.compression:
+        inflated = sum(len(item.value.payload) for item in complete if item.kind == "frame")
+    count = len(complete)
+    return count >= 500 or inflated * 4 >= 262144 or (size >= 4000 and count > 200)
