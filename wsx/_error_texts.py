@@ -95,7 +95,7 @@ def _first_line(headers: Headers, body: bytes, redactor: Redactor) -> str | None
     kind = (_header(headers, "Content-Type") or "text/plain").lower()
     if not kind.startswith(_TEXT_TYPES) or _is_compressed(headers):
         return None
-    # Hidden before the text is cut, because the rest of a secret would not be recognised.
+    # Secrets are hidden before the text is cut, because a part of one would not be recognised.
     start = redactor.text(body.lstrip()[: 4 * _LINE_BYTES].decode("utf-8", "replace"))
     return start[:_LINE_BYTES].splitlines()[0].strip() if start else None
 

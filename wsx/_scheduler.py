@@ -81,7 +81,7 @@ class Scheduler:
         self._soon: deque[SoonCall] = deque()
         self._soon_active = 0  # Number of calls in _soon that were not cancelled.
         self._soon_wakeup: IDelayedCall | None = None
-        self._was_running = False  # Whether the reactor ran when it was asked for the wake-up.
+        self._was_running = False  # Whether the reactor ran when the wake-up was scheduled.
         self.watch: WallClockWatch | None = None
 
     # IReactorTime
@@ -130,7 +130,7 @@ class Scheduler:
     def timeout(self, seconds: float, function: Callable[[], object]) -> Timeout:
         """Call a function after some time, and after the reactor has then read once.
 
-        What the timeout limits may have arrived while the reactor was busy.
+        The data that is waited for may have arrived while the reactor was busy.
         """
         return Timeout(self, seconds, function)
 
@@ -151,7 +151,7 @@ class Scheduler:
             self._arm()
 
     def _cancel(self, call: DelayedCall) -> None:
-        """Forget a call that is being cancelled."""
+        """Remove a call that is being cancelled."""
         self._active -= 1
         if not self._active:
             self._heap.clear()
@@ -189,7 +189,7 @@ class Scheduler:
         return self._wakeup is not None or self._soon_wakeup is not None
 
     def wall_clock_set(self) -> None:
-        """Ask the reactor again, because its clock was set."""
+        """Replace the wake-ups of the reactor, because its clock was set."""
         if self._wakeup is not None:
             self._arm()
         if self._soon_wakeup is not None:
@@ -197,7 +197,7 @@ class Scheduler:
             self._wake_soon()
 
     def _arm(self) -> None:
-        """Ask the reactor for a wake-up in time for the next call."""
+        """Schedule a wake-up for the next call."""
         self._disarm()
         if self._active:
             self._wake_after(self._heap[0][0] - self.seconds())
@@ -255,7 +255,7 @@ class Scheduler:
             self.watch.start()
 
     def soon_ended(self) -> None:
-        """Note that one of the calls of :meth:`call_soon` runs or was cancelled."""
+        """Record that one of the calls of :meth:`call_soon` runs or was cancelled."""
         self._soon_active -= 1
         if not self._soon_active:
             self._soon.clear()
@@ -337,7 +337,7 @@ _schedulers: WeakValueDictionary[int, Scheduler] = WeakValueDictionary()
 def scheduler_for(reactor: Any) -> Scheduler:
     """Return the scheduler that all users of a reactor share.
 
-    It exists as long as something refers to it.
+    It is deleted when no user refers to it.
 
     Args:
         reactor: A reactor, or a ``Clock`` or another ``IReactorTime``. Only a reactor that runs in
@@ -350,7 +350,7 @@ def scheduler_for(reactor: Any) -> Scheduler:
 
 
 def set_scheduler(reactor: Any, scheduler: Scheduler) -> None:
-    """Make a scheduler the one of a reactor, for tests with a reactor of their own."""
+    """Set the scheduler of a reactor, for tests."""
     _schedulers[id(reactor)] = scheduler
 
 

@@ -1,4 +1,4 @@
-"""Notice that the wall clock was set, on which the timers of a reactor depend.
+"""Detect steps of the wall clock, because the timers of a reactor depend on it.
 
 After a step back, the reactor sleeps until the wall clock has reached the deadline of its next
 timer. Only another thread, or a socket, can wake it up before.
@@ -27,7 +27,7 @@ class Scheduler(Protocol):
         """Whether the reactor will wake the scheduler up."""
 
     def wall_clock_set(self) -> None:
-        """Ask the reactor again, because its clock was set."""
+        """Replace the wake-ups of the reactor, because its clock was set."""
 
 
 class WallClockWatch:
@@ -65,7 +65,7 @@ class WallClockWatch:
 
     def _is_needed(self) -> bool:
         with self._lock:
-            # First, because start() does not wait for the lock while this is True.
+            # Set before the check, because start() returns without the lock while it is True.
             self._running = False
             scheduler = self._scheduler()
             self._running = scheduler is not None and scheduler.is_armed

@@ -21,7 +21,7 @@ class ConnectLimiter:
 
     Pass the same limiter to all clients that share the limit, as the ``connect_limiter`` option.
     An attempt over the limit waits until it may start, behind those that wait already. The wait
-    counts neither as connecting time nor as a failed attempt.
+    does not count as connecting time or as a failed attempt.
 
     A host is the host of the client's URL, in lower case and without its port. This holds also
     for a client that connects through a proxy or an ``endpoint``. Every attempt counts when it
@@ -43,7 +43,7 @@ class ConnectLimiter:
 
     def __init__(self, *, per_host: int, per_seconds: float) -> None:
         self._set_limit(per_host, per_seconds)
-        # By reactor and host. The host that was used least recently comes first.
+        # By scheduler and host. The host that was used least recently comes first.
         self._windows: dict[IReactorTime, OrderedDict[str, _Window]] = {}
 
     def __repr__(self) -> str:
@@ -64,23 +64,23 @@ class ConnectLimiter:
         for window in windows:
             window.configure(per_host, per_seconds)
 
-    def enter(self, host: str, reactor: IReactorTime, start: Callable[[], None]) -> Place | None:
+    def enter(self, host: str, scheduler: IReactorTime, start: Callable[[], None]) -> Place | None:
         """Count an attempt that starts now, or queue it if the limit is reached.
 
         Args:
             host: The host of the URL.
-            reactor: The reactor for the time.
+            scheduler: The scheduler of the client's reactor, for the time.
             start: Called later, when a queued attempt may start.
 
         Returns:
             None if the attempt may start now; otherwise its place in the queue.
         """
-        hosts = self._windows.setdefault(reactor, OrderedDict())
+        hosts = self._windows.setdefault(scheduler, OrderedDict())
         key = host.lower().rstrip(".")
         window = hosts.get(key)
         if window is None:
-            self._forget_idle(hosts, reactor.seconds())
-            window = hosts[key] = _Window(self.per_host, self.per_seconds, reactor)
+            self._forget_idle(hosts, scheduler.seconds())
+            window = hosts[key] = _Window(self.per_host, self.per_seconds, scheduler)
         hosts.move_to_end(key)
         return window.enter(start)
 
@@ -126,25 +126,25 @@ class Place:
         return self._window.now - self._since
 
     def leave(self) -> None:
-        """Leave the queue; those behind move up."""
+        """Leave the queue. The attempts behind then start earlier."""
         self._window.leave(self)
 
 
 class _Window:
     """The latest attempts to one host, and the queue of those that wait."""
 
-    def __init__(self, limit: int, period: float, reactor: IReactorTime) -> None:
+    def __init__(self, limit: int, period: float, scheduler: IReactorTime) -> None:
         self._limit = limit
         self._period = period
-        self._reactor = reactor
+        self._scheduler = scheduler
         self._started: deque[float] = deque(maxlen=limit)  # When the latest attempts started.
         self._queue: OrderedDict[Place, None] = OrderedDict()
         self._timer: IDelayedCall | None = None
 
     @property
     def now(self) -> float:
-        """The time on the reactor's clock, in seconds."""
-        return self._reactor.seconds()
+        """The time on the scheduler's clock, in seconds."""
+        return self._scheduler.seconds()
 
     def is_idle(self, now: float) -> bool:
         """Return whether nothing waits and no attempt has started in the current period."""
@@ -191,7 +191,7 @@ class _Window:
         if not self._queue:
             self._stop_timer()
         elif self._timer is None:
-            self._timer = self._reactor.callLater(self._seconds_to_next(), self._start_next)
+            self._timer = self._scheduler.callLater(self._seconds_to_next(), self._start_next)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -379,7 +379,7 @@ class Lifecycle(Generic[S]):
             self.reporter.pong_received(pong)
 
     def _keep_rest(self, opened: OpenConnection) -> None:
-        """Deliver also the frames of the last read that are not decoded yet."""
+        """Queue the frames of the last read that are not decoded yet."""
         decoder = opened.connection.take_rest()
         if decoder is None:
             return

@@ -149,7 +149,7 @@ class Mailbox:
         self._own_queue().append(item)
 
     def put_back_rest(self, item: Rest) -> None:
-        """Queue the rest that was taken last again, as the first item."""
+        """Put the rest that was taken last back as the first item."""
         self._own_queue().appendleft(item)
 
     def lost(self, item: Lost) -> None:

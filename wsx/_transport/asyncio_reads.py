@@ -20,13 +20,13 @@ _log = Logger("wsx")
 class AsyncioReads:
     """The reads of one connection.
 
-    They bypass ``callWithLogger``, which sets a context for Twisted's legacy log. It costs as much
-    time as all other processing of a short message.
+    They bypass ``callWithLogger``, which sets a context for Twisted's legacy log. Setting it takes
+    as long as all other processing of a short message.
 
     After an error of a socket, such as a reset by the peer, uvloop calls the reader once more and
-    then stops polling, without any notice. One read may leave data behind, and the error behind
-    the data, so the loss of the connection would never be noticed. The only trace is that uvloop
-    drops the callback, so the callback itself notices this when it is deleted.
+    then stops polling without reporting it. If that one read does not return all data, the error
+    behind the data is never read, and the connection is never reported as lost. However, uvloop
+    then deletes the callback, so the callback detects its own deletion.
 
     Args:
         transport: The transport, which may be TLS on top of TCP.

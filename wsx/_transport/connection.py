@@ -93,8 +93,8 @@ class Connection(protocol.Protocol):
     The protocol is the push producer of its transport, so that the transport reports when the write
     buffer is above its high-water mark.
 
-    A transport that raises is treated as lost, whatever the exception. The end of the connection is
-    reported also if the transport does not report it after an abort.
+    A transport that raises any exception is treated as lost. After an abort, the end of the
+    connection is reported even if the transport does not report it.
 
     Args:
         conn: Where and how to connect.
@@ -121,7 +121,7 @@ class Connection(protocol.Protocol):
         self._decoder: Decoder | None = None  # While the connection is open.
         self._discarding = False  # Whether received bytes are discarded.
         self._has_rest = False  # Whether the decoder has undecoded frames of a read.
-        self._continuing: SoonCall | None = None  # The timer that decodes these.
+        self._continuing: SoonCall | None = None  # The call that decodes these.
         self._reading_paused = False  # By the listener.
         self._close_sent = False
         self._requested = False  # Whether the request of the opening handshake was sent.
@@ -453,7 +453,7 @@ class Connection(protocol.Protocol):
         if self.transport is None or self._loss is not None:
             return
         self._call(self.transport.abortConnection)
-        if self._decoder is not None:  # The transport reports the end before this, if it does.
+        if self._decoder is not None:  # A transport that reports the end does so before this.
             self._scheduler.after_reading(self._end)
 
     def _end(self) -> None:

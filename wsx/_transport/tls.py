@@ -191,7 +191,7 @@ def _identity_of(hostname: str) -> DNS_ID | IPAddress_ID:
 
 
 def _server_name(hostname: str) -> bytes:
-    """Return the server name for SNI. OpenSSL would raise later, or send no name."""
+    """Return the server name for SNI. OpenSSL would raise later for some malformed names."""
     name = _to_ascii(hostname)
     if not _SERVER_NAME.fullmatch(name):
         raise ValueError(_wrong_name(hostname))

@@ -137,7 +137,7 @@ class ConfigRunner(Runner):
     def __init__(self, path: str, tree: Tree, reactor: Any, metrics: str | None) -> None:
         self._path = path
         self._tree = tree
-        self._warned = False  # Whether the mode of the file was warned about.
+        self._warned = False  # Whether a warning about the mode of the file was logged.
         strategy, max_restarts, max_seconds = tree.limits
         self._supervisor = Supervisor(
             [client.spec for client in tree.clients.values()],
@@ -155,7 +155,7 @@ class ConfigRunner(Runner):
         self._check_mode()
 
     def _check_mode(self) -> None:
-        """Log a warning if the file contains a secret and is readable by other users, once."""
+        """Log one warning if the file contains a secret and other users can read it."""
         contains_secret = any(client.has_secret for client in self._tree.clients.values())
         mode = exposed_mode(self._path) if contains_secret else None
         if mode is not None and not self._warned:

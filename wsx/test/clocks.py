@@ -90,7 +90,7 @@ class Server:
 
 
 class Failed(Exception):
-    """A client that did not do what it must."""
+    """The client did not behave as expected."""
 
 
 class Trial:
@@ -121,7 +121,7 @@ class Trial:
         )
 
     def set_clock(self, seconds: int) -> None:
-        """Set the wall clock of the client to so many seconds from the true time."""
+        """Set the wall clock of the client to the true time plus an offset in seconds."""
         self._clock.write_text(f"{seconds:+d}\n")
 
     def expect(self, event: str, seconds: float = ALLOWED_SECONDS) -> None:
@@ -149,7 +149,7 @@ class Trial:
         os.kill(self._process.pid, signal.SIGCONT)
 
     def expect_life(self, pauses: int) -> None:
-        """Wait for several pings; so many pauses must have been logged by then."""
+        """Wait for several pings; then compare the number of logged pauses."""
         for _ in range(4):
             self.expect("ping")
         logged = self._log.read_text().count("the reactor did not run for")

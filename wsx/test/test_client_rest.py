@@ -179,7 +179,7 @@ class MemoryTests(RestCase):
         return self.successResultOf(started)
 
     def test_delivered(self) -> None:
-        """While they are delivered one after another."""
+        """Few messages are in memory while they are delivered one after another."""
         self.connect()
         self.assert_little_memory(50)
 
@@ -197,7 +197,7 @@ class MemoryTests(RestCase):
 
     @each(("drop", "close"))
     def test_end(self, how: str) -> None:
-        """While a callback is pending when the connection ends or the client closes it."""
+        """Few messages are in memory if a callback is pending when the connection ends."""
         client = self.connect()
         self.waits = True
         self.assert_little_memory(1)

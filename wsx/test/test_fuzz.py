@@ -85,7 +85,7 @@ class AgreementTests(SynchronousTestCase):
     @bounded
     @given(cases(st.binary(max_size=60)))
     def test_bytes(self, case: Case) -> None:
-        """So have arbitrary bytes."""
+        """Arbitrary bytes have the same outcome, however they are read."""
         decoder.check(case)
 
     @bounded
@@ -126,7 +126,7 @@ class AgreementTests(SynchronousTestCase):
     @few
     @given(st.integers(0, 1 << 30))
     def test_encoder(self, seed: int) -> None:
-        """What wsx sends, other servers receive."""
+        """Other servers receive what wsx sends."""
         encoder.check_random(random.Random(seed))
 
 

@@ -68,7 +68,7 @@ class WindowTests(LimiterCase):
         self.assertEqual(self.labels(), [0, 1, 2, 3, 4])
 
     def test_sliding(self) -> None:
-        """An attempt starts when the one that is the limit's number of attempts before it is old.
+        """With a limit of n, an attempt starts one period after the n-th attempt before it.
 
         The period is not divided into fixed parts.
         """
@@ -100,7 +100,7 @@ class WindowTests(LimiterCase):
         self.clock.pump([1.0] * 100)
         self.assertEqual(self.labels(), list(range(20)))
 
-    def test_nobody_overtakes(self) -> None:
+    def test_new_attempt_waits_behind(self) -> None:
         """A new attempt waits behind the queue, even at the moment when one may start."""
         for number in range(4):
             self.enter(number)
@@ -110,7 +110,7 @@ class WindowTests(LimiterCase):
         self.assertEqual(self.labels(), [0, 1, 2, 3, "late"])
 
     def test_expected_wait(self) -> None:
-        """The expected wait is exact while nobody leaves the queue."""
+        """The expected wait is exact while no attempt leaves the queue."""
         expected = {}
         for number in range(11):
             place = self.enter(number)
@@ -367,7 +367,7 @@ class ClientTests(MemoryCase):
         self.assertEqual(error.connection_state, "opening")
 
     def test_no_timeout(self) -> None:
-        """The wait is no connecting time: ``socket_connect_timeout`` starts after it."""
+        """``socket_connect_timeout`` starts after the wait."""
         self.use_up()
         self.server.silent = True
         handler = Recorder()
@@ -379,7 +379,7 @@ class ClientTests(MemoryCase):
         self.failureResultOf(started, wsx.ConnError)
 
     def test_no_failed_attempt(self) -> None:
-        """The wait is no failed attempt: attempt numbers and delays of the policy do not grow."""
+        """After a wait, attempt numbers and delays of the policy are the same as without it."""
         policy = Backoff(initial=1.0, jitter=0)
         handler = reconnecting(after=None)
         client = self.open(handler, reconnect=policy, stable_after=0)

@@ -322,7 +322,7 @@ class PauseTests(PauseTestCase):
         self.assertLess(after, almost + 2.0)
 
     def test_logged(self) -> None:
-        """One line tells how long the reactor did not run."""
+        """One line reports how long the reactor did not run."""
         self.scheduler.callLater(20.0, self.note, "call")
         self.reactor.run_for(5.0)
         with capturedLogs() as logs:
@@ -334,7 +334,7 @@ class PauseTests(PauseTestCase):
         self.assertApproximates(logs[0]["seconds"], 31.2, 1.0)
 
     def test_cancelled(self) -> None:
-        """A pause is noticed also if its end cancels the only call."""
+        """A pause is detected even if the only call is cancelled at its end."""
         call = self.scheduler.callLater(20.0, self.note, "call")
         self.reactor.run_for(5.0)
         before = self.scheduler.seconds()
@@ -458,7 +458,7 @@ class SharedTests(SynchronousTestCase):
         self.assertIsNone(scheduler())
 
     def test_clock(self) -> None:
-        """The time of a Clock is its own."""
+        """The scheduler of a Clock uses the time of the Clock."""
         clock = Clock()
         clock.advance(5.0)
         self.assertEqual(scheduler_for(clock).seconds(), 5.0)
@@ -478,7 +478,7 @@ class SharedTests(SynchronousTestCase):
         self.assertIsInstance(scheduler.watch, WallClockWatch)
 
     def test_set(self) -> None:
-        """A test can give a reactor a scheduler of its own."""
+        """A test can set the scheduler of a reactor."""
         clock = Clock()
         scheduler = Scheduler(clock)
         set_scheduler(clock, scheduler)

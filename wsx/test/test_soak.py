@@ -88,7 +88,7 @@ class LifeTests(SynchronousTestCase):
         self.assertIn(text, self.ledger.violations[0])
 
     def test_all_is_well(self) -> None:
-        """A usual life has no violation."""
+        """A usual sequence of events has no violation."""
         for _ in range(3):
             self.open()
             for source in ("send", "reply", "send"):
@@ -115,7 +115,7 @@ class LifeTests(SynchronousTestCase):
         self.assert_violation("1 losses, told 2 times")
 
     def test_loss_not_told(self) -> None:
-        """All losses but the last one must have been told."""
+        """All losses except the last one must have been reported."""
         for _ in range(2):
             self.open()
             self.life.observe("wsx.disconnected")
@@ -192,7 +192,7 @@ class MemoryTests(SynchronousTestCase):
     """The figures about memory."""
 
     def test_spread_and_growth(self) -> None:
-        """Both concern the last two thirds."""
+        """Spread and growth concern the last two thirds of the samples."""
         memory = Memory()
         memory.samples = [(float(second), 50.0 + min(second, 10)) for second in range(31)]
         self.assertEqual((memory.spread(), memory.growth()), (0.0, 0.0))

@@ -1,4 +1,4 @@
-"""What a server sends behind its response with status 101."""
+"""Bytes that a server sends behind its response with status 101."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class FramesTests(AbuseCase):
         ]
     )
     def test_server_that_keeps_tcp_open(self, label: str, data: bytes, reason: Any) -> None:
-        """A server that does not end TCP is left after ``close_timeout``."""
+        """If a server does not end TCP, the client aborts it after ``close_timeout``."""
         self.assert_outcome([behind(data)], Opened(ended=reason, ended_at=CLOSE_TIMEOUT))
         self.assertTrue(self.peer.transport.aborted)
 

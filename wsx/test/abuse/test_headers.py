@@ -54,7 +54,7 @@ class MalformedFieldTests(AbuseCase):
         ]
     )
     def test_name(self, label: str, field: bytes) -> None:
-        """A malformed field spoils a response that is otherwise correct."""
+        """A malformed field makes a response invalid that is otherwise correct."""
         self.assert_outcome([switching(field)], NO_NAME)
 
     @each(
@@ -68,7 +68,7 @@ class MalformedFieldTests(AbuseCase):
         ]
     )
     def test_control(self, label: str, field: bytes) -> None:
-        """NUL, and CR that is not part of a line end, spoil a response (RFC 9110 section 5.5)."""
+        """NUL, and CR outside a line end, make a response invalid (RFC 9110 section 5.5)."""
         self.assert_outcome([switching(field)], CONTROL)
 
     def test_folded_first_field(self) -> None:
@@ -77,7 +77,7 @@ class MalformedFieldTests(AbuseCase):
 
 
 class UnusualFieldTests(AbuseCase):
-    """Header fields that a client accepts, and what it makes of them."""
+    """Header fields that a client accepts, and their values in ``Conn``."""
 
     @each(
         [
@@ -122,7 +122,7 @@ class SizeTests(AbuseCase):
         ]
     )
     def test_default_limit(self, label: str, size: int, expected: Outcome) -> None:
-        """A head of 64 KiB is accepted, one byte more is not."""
+        """A head of 64 KiB is accepted. One byte more is refused."""
         self.assert_outcome([of_size(size)], expected)
 
     @each([("exactly", 300, Opened()), ("plus_one", 301, Invalid(reason="longer than 300 bytes"))])

@@ -115,7 +115,7 @@ class ReportTests(SlowCase):
         self.assertEqual(self.blocked, [("handle_cast", (2.0, 1))])
 
     def test_waiting(self) -> None:
-        """The time for which a callback's Deferred is pending blocks nothing."""
+        """The time for which a callback's Deferred is pending is not counted."""
         pending: Deferred[Any] = Deferred()
         self.scenario.handler.answers["handle_frame"] = pending
         self.receive(Text("a"))
@@ -124,7 +124,7 @@ class ReportTests(SlowCase):
         self.assertEqual(self.blocked, [])
 
     def test_coroutine(self) -> None:
-        """The part of a coroutine before its first await blocks."""
+        """The part of a coroutine before its first await is counted."""
 
         async def callback() -> None:
             self.clock.rightNow += 2.0
@@ -153,7 +153,7 @@ class TurnTests(SlowCase):
         self.assertTrue(self.scenario.owner.reading)
 
     def test_frames_that_wait(self) -> None:
-        """The same holds for frames in the mailbox."""
+        """Frames in the mailbox are delivered for at most 10 ms, too."""
         self.seconds["handle_frame"] = 0.001
         self.scenario.delivery.suspend()
         for _ in range(3):
@@ -163,7 +163,7 @@ class TurnTests(SlowCase):
         self.assertEqual(self.delivered("handle_frame"), 100)
 
     def test_messages(self) -> None:
-        """The same holds for casts and infos."""
+        """Casts and infos are delivered for at most 10 ms, too."""
         self.seconds["handle_cast"] = 0.003
         for _ in range(10):
             self.scenario.mailbox.message(Message("handle_cast", "message"))

@@ -53,7 +53,7 @@ _BROKEN_HEADERS = (
 
 
 class Result(NamedTuple):
-    """What the parser has made of the bytes.
+    """The result of parsing the bytes.
 
     Attributes:
         response: The head, or None.

@@ -19,7 +19,7 @@ logging.getLogger("websockets").setLevel(logging.CRITICAL)  # It logs errors of 
 
 
 class Verdict(NamedTuple):
-    """What a decoder has made of a stream.
+    """The result of decoding a stream.
 
     Attributes:
         items: The kind and the payload of each frame, in order.

@@ -1,4 +1,4 @@
-"""The clients of a soak run: a handler that checks what it is called with, and its life."""
+"""The clients of a soak run: a handler that checks its arguments, and the history of its calls."""
 
 from __future__ import annotations
 

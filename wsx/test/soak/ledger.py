@@ -1,4 +1,4 @@
-"""What must be true of every client: counts of events, and the promises that are still open."""
+"""Checks of a soak run: counts of events, violations, and Deferreds that have not fired."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Network:
         self._crashing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Start, then obey the parent until the end of the input."""
+        """Start, then execute the commands of the parent until the end of the input."""
         await asyncio.gather(*(server.start() for server in self._servers))
         print(json.dumps({"port": await self._proxy.listen()}), flush=True)
         if self._crashes:

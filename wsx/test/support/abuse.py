@@ -1,4 +1,4 @@
-"""Scripted hostile servers: what arrives when, and what a client must make of it.
+"""Scripted hostile servers: what they send and when, and the expected outcome for a client.
 
 A script is a sequence of steps: bytes arrive in one read, a number lets seconds pass, ``FIN`` and
 ``RESET`` end TCP. It may be endless: it ends with the connection.
@@ -48,7 +48,7 @@ def respond(status: bytes, *fields: bytes, body: bytes = b"", eol: bytes = b"\r\
 def switching(
     *fields: bytes, status: bytes = SWITCHING, without: bytes = b"-", rest: bytes = b""
 ) -> bytes:
-    """Return a response that opens the connection, unless the arguments spoil it.
+    """Return a response that opens the connection, unless the arguments make it invalid.
 
     Args:
         fields: Further header fields, behind the usual ones.

@@ -175,7 +175,7 @@ class OpenSSLServer(ProcessProtocol):
 
 
 class Disturbance:
-    """What a relay does to the server's bytes: nothing.
+    """Base class: a change of the server's bytes in a relay, here none.
 
     Attributes:
         ends: Whether the relay closes its connections.

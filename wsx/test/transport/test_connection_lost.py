@@ -13,7 +13,7 @@ from wsx.test.support.each import each
 
 
 class Boom(Exception):
-    """What a transport raises."""
+    """The exception that a transport raises."""
 
 
 class TransportCase(ProtocolCase):

@@ -41,7 +41,7 @@ NOT_FOR_THIS_HOST = "the server's certificate is not for this host"
 
 
 def rsa_1024() -> Any:
-    """Return an RSA key that is too short today."""
+    """Return an RSA key of a length that OpenSSL refuses."""
     return rsa.generate_private_key(65537, 1024)
 
 
@@ -176,7 +176,7 @@ class CertificateTests(OpenSSLCase):
         ]
     )
     async def test_flaw(self, label: str, issue: Any, problem: str) -> None:
-        """[S18] Each flaw is named, and another attempt is useless."""
+        """[S18] The error names each flaw and is not retried."""
         error = await self.assert_fails(issue())
         self.assertIn(f"the server's certificate {problem}", str(error))
         self.assertIsInstance(error.original, Error)
@@ -260,7 +260,7 @@ class WeakTests(OpenSSLCase):
         self.assertFalse(is_retryable(error))
 
     async def test_rsa_1024_of_the_authority(self) -> None:
-        """So is one of the authority."""
+        """An RSA key of 1024 bits of the authority is refused."""
         root = Identity(is_ca=True, key=rsa_1024(), common_name="weak root")
         error = await self.assert_fails(Identity([NAME], root), *OLD, cacerts=root.pem)
         self.assertIn("the key of an authority is too short", str(error))
@@ -331,7 +331,7 @@ class ClientCertificateTests(OpenSSLCase):
         self.assertIn("certificate required; set certificate in ssl_options", str(error))
 
     async def test_missing_with_tls_1_2(self) -> None:
-        """TLS 1.2 has no alert of its own for that."""
+        """TLS 1.2 has no alert for a missing certificate."""
         error = await self.assert_rejected("-tls1_2")
         self.assertIn("handshake failure", str(error))
 
@@ -519,7 +519,7 @@ class OpenConnectionTests(OpenSSLCase):
         await self.assert_lost()
 
     async def test_killed(self) -> None:
-        """So is the end of TCP without close_notify."""
+        """The end of TCP without close_notify is a loss."""
         server = await self.assert_opens(LEAF)
         await server.kill()
         await self.assert_lost()
@@ -537,7 +537,7 @@ class OpenConnectionTests(OpenSSLCase):
         self.assertEqual(self.probe.names.count("handle_frame"), 1)
 
     async def assert_lost(self) -> None:
-        """The handler hears of one loss, with a readable reason."""
+        """The handler is notified of one loss, with a readable reason."""
         status: wsx.Disconnect = await self.probe.lost.get()
         self.assertIsInstance(status.reason, ConnectionDropped)
         self.assertNotIn("[(", str(status.reason))
