@@ -256,6 +256,7 @@ class Connection(protocol.Protocol):
     # Receiving
 
     def _receive_frames(self, decoder: Decoder, data: bytes) -> None:
+        until = self._scheduler.monotonic() + MAX_WORK_SECONDS
         batch = decoder.feed(data)
         self._has_rest = batch.more
         self._listener.received(batch)
@@ -263,14 +264,17 @@ class Connection(protocol.Protocol):
             self._read_large_payloads()
         del batch  # Two batches at the same time would start Python's garbage collector.
         if self._has_rest:
-            self._receive_rest(decoder)
+            self._receive_rest(decoder, until)
 
-    def _receive_rest(self, decoder: Decoder) -> None:
+    def _receive_rest(self, decoder: Decoder, until: float) -> None:
         """Decode the rest of a read, but not while reading is paused and not for too long.
 
         Nothing more is read before the rest is decoded.
+
+        Args:
+            decoder: The decoder that has the rest.
+            until: The monotonic time in seconds from which on no other batch is decoded.
         """
-        until = self._scheduler.monotonic() + MAX_WORK_SECONDS
         while self._has_rest and not self._reading_paused:
             if self._scheduler.monotonic() >= until:
                 self._continue_later()
@@ -289,7 +293,7 @@ class Connection(protocol.Protocol):
     def _continue(self) -> None:
         self._continuing = None
         if self._has_rest and self._decoder is not None:
-            self._receive_rest(self._decoder)
+            self._receive_rest(self._decoder, self._scheduler.monotonic() + MAX_WORK_SECONDS)
         if self._has_rest:
             return
         if self._loss is not None:

@@ -10,6 +10,7 @@ cdef class MessageAssembler:
     cdef object _inflater
     cdef bint _compressed
     cdef Py_ssize_t _size
+    cdef Py_ssize_t _parts
     cdef Py_ssize_t _empty_fragments
     cdef MessageBuffer _buffer
     cdef bint _checks_text

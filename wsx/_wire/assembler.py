@@ -19,6 +19,8 @@ __all__ = ["LARGE_PAYLOAD", "MAX_EMPTY_FRAGMENTS", "Inflater", "MessageAssembler
 # In bytes. A payload of which this much is missing is read directly into the message's buffer.
 # UTF-8 is checked early only up to this size; the whole message is checked when it is decoded.
 LARGE_PAYLOAD: Final = 65536
+# In bytes. Inflating a part costs some time even if the part is empty.
+_COST_OF_A_PART: Final = 128
 # Per message. A server could otherwise send empty fragments forever: no other limit counts them.
 MAX_EMPTY_FRAGMENTS: Final = 4096
 
@@ -54,7 +56,8 @@ class MessageAssembler:
     Attributes:
         opcode: The opcode of the message in progress; ``CONTINUATION`` if there is none.
         fragmented: Whether the message in progress has more than one fragment.
-        inflated: The size in bytes of the last message after inflation; 0 if it was not compressed.
+        inflated: The work of inflating the last message: its size in bytes, and 128 for each part
+            in which it was inflated; 0 if it was not compressed.
     """
 
     __slots__ = (
@@ -65,6 +68,7 @@ class MessageAssembler:
         "_incomplete",
         "_inflater",
         "_limit",
+        "_parts",
         "_size",
         "fragmented",
         "inflated",
@@ -79,6 +83,7 @@ class MessageAssembler:
         self._inflater = inflater
         self._compressed = False
         self._size = 0  # Bytes of the message in progress, after inflation.
+        self._parts = 0  # In which the message in progress was inflated.
         self._empty_fragments = 0
         self._buffer: MessageBuffer | None = None
         self._checks_text = False
@@ -95,6 +100,7 @@ class MessageAssembler:
         self.fragmented = False
         self._checks_text = opcode == TEXT
         self._size = 0
+        self._parts = 0
         self._empty_fragments = 0
         self._compressed = compressed
         if compressed and self._inflater is not None:
@@ -143,9 +149,11 @@ class MessageAssembler:
     def _inflate(self, part: bytes, is_last: bool) -> None:
         assert self._inflater is not None
         for inflated in self._inflater.inflate(part, self._left()):
+            self._parts += 1
             self._append(inflated, is_last)
         if is_last:
             for inflated in self._inflater.end(self._left()):
+                self._parts += 1
                 self._append(inflated, is_last)
 
     def get_buffer(self, missing: int) -> memoryview | None:
@@ -211,7 +219,7 @@ class MessageAssembler:
             raise invalid_utf8(TEXT) from None
         self._incomplete = b""
         self.opcode = CONTINUATION
-        self.inflated = self._size if self._compressed else 0
+        self.inflated = self._size + self._parts * _COST_OF_A_PART if self._compressed else 0
         return frame
 
 

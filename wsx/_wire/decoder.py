@@ -42,8 +42,8 @@ _FINAL_BINARY: Final = FIN | BINARY
 # In frames. A batch is freed before the next one and has fewer than the 700 new objects that start
 # Python's garbage collector, because a collection costs more than decoding.
 BATCH_SIZE: Final = 512
-# Limits of the work for one batch where it has few messages: fragments, and messages that a few
-# bytes inflate to.
+# Limits of the work for one batch where it has few messages, or where few bytes inflate to many:
+# fragments, and the sum of MessageAssembler.inflated.
 _MAX_FRAGMENTS_PER_BATCH: Final = 2048
 _MAX_INFLATED_PER_BATCH: Final = 262144  # bytes
 _MAX_MEDIUM_LENGTH: Final = 65535  # bytes, the maximum of a 16-bit payload length

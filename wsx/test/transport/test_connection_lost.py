@@ -198,6 +198,15 @@ class RestTests(TransportCase):
         self.assertEqual(self.log.frames, expected)
         self.assertFalse(self.peer.transport.reading_paused)
 
+    def test_first_batch(self) -> None:
+        """If the first batch alone takes 10 ms, the next one is decoded in the next iteration."""
+        self.slow()
+        self.seconds = 0.01
+        expected = self.send_many()
+        self.assertEqual(self.log.frames, expected[:512])
+        self.turn()
+        self.assertEqual(self.log.frames, expected)
+
     def test_order(self) -> None:
         """Bytes that arrive meanwhile, as from TLS, are decoded after the rest."""
         self.slow()

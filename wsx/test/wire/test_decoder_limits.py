@@ -51,6 +51,13 @@ class InflatedLimitTests(DecoderCase):
         data = compressed(bytes(100_000))
         self.assertEqual(len(self.decoder.feed(data * 9)), 3)
 
+    def test_final_blocks(self) -> None:
+        """A batch has at most about 2,048 final blocks, each of which costs time."""
+        data = server_frame(BINARY, b"\x03\x00" * 256, FIN_RSV1)
+        self.assertEqual(self.decoder.feed(data * 100), [Binary(b"")] * 8)
+        self.assertTrue(self.decoder.more)
+        self.assertEqual(feed_all(self.decoder, [b""]), [Binary(b"")] * 92)
+
     def test_plain_messages(self) -> None:
         """Plain messages do not count: their bytes have been received."""
         data = server_frame(BINARY, bytes(100_000))
