@@ -318,6 +318,13 @@ def soak(session: nox.Session) -> None:
             session.run("python", "-m", "wsx.test.soak", *arguments)
 
 
+@nox.session
+def limits(session: nox.Session) -> None:
+    """Measure how much time and memory a hostile server can make a client use (4 minutes)."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "wsx.test.limits", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def benchmarks(session: nox.Session) -> None:
     """Run the benchmarks once, with few messages and peers."""
