@@ -320,7 +320,7 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def limits(session: nox.Session) -> None:
-    """Measure how much time and memory a hostile server can make a client use (4 minutes)."""
+    """Measure how much time and memory a hostile server can make a client use (2 minutes)."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "wsx.test.limits", *session.posargs)
 

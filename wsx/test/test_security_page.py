@@ -1,4 +1,4 @@
-"""Tests that the tests which ``docs/security.md`` names exist."""
+"""Tests that the tests exist which ``docs/security.md`` and ``docs/reliability.md`` name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "security.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def tests_of(name: str) -> list[str]:
@@ -35,33 +35,45 @@ def tests_of(name: str) -> list[str]:
     return [test for cls in classes for test in dir(cls) if test.startswith("test_")]
 
 
-class SecurityPageTests(SynchronousTestCase):
-    """The table of docs/security.md."""
+def rows_of(page: str, heading: str) -> list[list[str]]:
+    """Return the rows of a table below its heading."""
+    path = DOCS / page
+    if not path.exists():
+        raise SkipTest("wsx is installed without its documentation")
+    table = path.read_text().partition(f"{heading}\n")[2].partition("\n\n")[0]
+    return [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in table.splitlines()
+        if line.startswith("| ")
+    ]
 
-    def rows(self) -> list[list[str]]:
-        """Return the rows of the last table."""
-        if not PAGE.exists():
-            raise SkipTest("wsx is installed without its documentation")
-        table = PAGE.read_text().partition("| promise | rests on | tests |\n")[2]
-        return [
-            [cell.strip() for cell in line.strip("|").split(" | ")]
-            for line in table.splitlines()
-            if line.startswith("| ")
-        ]
 
-    def test_tests_exist(self) -> None:
-        """Each row names tests, and all of them exist."""
-        rows = self.rows()
-        self.assertGreater(len(rows), 20)
-        for promise, rests_on, tests in rows:
-            names = re.findall("`([^`]+)`", tests)
-            self.assertTrue(rests_on and names, promise)
+class TestNamesTests(SynchronousTestCase):
+    """The tables whose last column names tests."""
+
+    def assert_tests_exist(self, rows: list[list[str]]) -> None:
+        """Assert that each row names tests, and that all of them exist."""
+        for row in rows:
+            names = re.findall("`([^`]+)`", row[-1])
+            self.assertTrue(all(row) and names, row)
             for name in names:
                 try:
                     found = tests_of(name)
                 except (ImportError, AttributeError) as error:
-                    self.fail(f"{promise}: {name}: {error}")
-                self.assertNotEqual(found, [], f"{promise}: {name}")
+                    self.fail(f"{row[0]}: {name}: {error}")
+                self.assertNotEqual(found, [], f"{row[0]}: {name}")
+
+    def test_promises(self) -> None:
+        """The promises of docs/security.md."""
+        rows = rows_of("security.md", "| promise | rests on | tests |")
+        self.assertGreater(len(rows), 20)
+        self.assert_tests_exist(rows)
+
+    def test_limits(self) -> None:
+        """The limits of docs/reliability.md."""
+        rows = rows_of("reliability.md", "| limit | bound | beyond it | measured | tests |")
+        self.assertGreater(len(rows), 10)
+        self.assert_tests_exist(rows)
 
     def test_missing_tests_are_found(self) -> None:
         """A module, class or method that does not exist is detected."""

@@ -323,6 +323,16 @@ class FinalBlockTests(InflaterCase):
         self.assertEqual(inflate(inflater, HELLO), b"Hello")
         self.assertEqual(inflate(inflater, HELLO_AGAIN), b"Hello")
 
+    def test_limit(self) -> None:
+        """A message may have 256 final blocks; one more is refused with 1007."""
+        for size in (1, None):
+            inflater = Inflater(15, True)
+            allowed, refused = [Deflater.final(*[b"a"] * count) for count in (256, 257)]
+            self.assertEqual(inflate(inflater, allowed, None, size), b"a" * 256)
+            with self.assertRaises(FrameError) as caught:
+                inflate(inflater, refused, None, size)
+            self.assertEqual(caught.exception.close_code, INVALID_PAYLOAD)
+
 
 class CorruptTests(InflaterCase):
     """Data that cannot be inflated is refused with 1007."""
