@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx import Backoff
-from wsx.test.soak.clients import Life
+from wsx.test.soak.clients import ClientRecord
 from wsx.test.soak.ledger import Ledger
 from wsx.test.soak.memory import Memory, count_descriptors
 from wsx.test.soak.plot import Line, Panel, draw
@@ -65,22 +65,22 @@ class LedgerTests(SynchronousTestCase):
         self.assertEqual((self.ledger.violated, len(self.ledger.violations)), (1000, 20))
 
 
-class LifeTests(SynchronousTestCase):
+class ClientRecordTests(SynchronousTestCase):
     """What a client must observe."""
 
     def setUp(self) -> None:
         self.ledger = Ledger(Clock().seconds)
-        self.life = Life("c1", self.ledger, random.Random(1))
+        self.record = ClientRecord("c1", self.ledger, random.Random(1))
 
     def open(self) -> None:
         """Open a connection."""
-        self.life.observe("wsx.connected")
-        self.life.opening()
+        self.record.observe("wsx.connected")
+        self.record.opening()
 
     def lose(self) -> None:
         """Lose the connection."""
-        self.life.observe("wsx.disconnected")
-        self.life.losing()
+        self.record.observe("wsx.disconnected")
+        self.record.losing()
 
     def assert_violation(self, text: str) -> None:
         """Assert that there is one violation, with this text."""
@@ -92,36 +92,36 @@ class LifeTests(SynchronousTestCase):
         for _ in range(3):
             self.open()
             for source in ("send", "reply", "send"):
-                self.life.received(self.life.message(source))
-            self.life.posted += 1
-            self.life.handling(self.life.handled)
+                self.record.received(self.record.message(source))
+            self.record.posted += 1
+            self.record.handling(self.record.handled)
             self.lose()
-        self.life.terminated = 1
-        self.life.ended()
+        self.record.terminated = 1
+        self.record.ended()
         self.assertEqual(self.ledger.violations, [])
         self.assertEqual(self.ledger.counts["damaged"], 0)
 
     def test_connected_twice(self) -> None:
         """handle_connect must not be called twice without handle_disconnect."""
         self.open()
-        self.life.opening()
+        self.record.opening()
         self.assert_violation("handle_connect without handle_disconnect")
 
     def test_loss_told_twice(self) -> None:
         """handle_disconnect must be called once for each loss."""
         self.open()
         self.lose()
-        self.life.losing()
+        self.record.losing()
         self.assert_violation("1 losses, told 2 times")
 
     def test_loss_not_told(self) -> None:
         """All losses except the last one must have been reported."""
         for _ in range(2):
             self.open()
-            self.life.observe("wsx.disconnected")
-            self.life.connected = False
-        self.life.terminated = 1
-        self.life.ended()
+            self.record.observe("wsx.disconnected")
+            self.record.connected = False
+        self.record.terminated = 1
+        self.record.ended()
         self.assert_violation("2 losses were not told")
 
     @each([(0, 2), (1, 0), (0, 1, 1)])
@@ -129,53 +129,53 @@ class LifeTests(SynchronousTestCase):
         """Casts must be delivered once and in order."""
         self.open()
         for number in numbers:
-            self.life.handling(number)
+            self.record.handling(number)
         self.assertNotEqual(self.ledger.violations, [])
 
     def test_cast_lost(self) -> None:
         """A cast must be delivered, or reported as undelivered."""
-        self.life.posted, self.life.handled, self.life.terminated = 5, 3, 1
-        self.life.undelivered = 2
-        self.life.ended()
+        self.record.posted, self.record.handled, self.record.terminated = 5, 3, 1
+        self.record.undelivered = 2
+        self.record.ended()
         self.assertEqual(self.ledger.violations, [])
-        self.life.undelivered = 1
-        self.life.ended()
+        self.record.undelivered = 1
+        self.record.ended()
         self.assert_violation("2 casts left, 1 reported")
 
     def test_cast_while_disconnected(self) -> None:
         """No cast may be delivered without a connection."""
-        self.life.handling(0)
+        self.record.handling(0)
         self.assert_violation("a cast without a connection")
 
     def test_nested(self) -> None:
         """No callback may run inside another one."""
-        self.life.enter()
-        self.life.enter()
+        self.record.enter()
+        self.record.enter()
         self.assert_violation("inside another one")
 
     def test_message_of_an_old_connection(self) -> None:
         """No message may be delivered on a later connection."""
         self.open()
-        old = self.life.message("send")
+        old = self.record.message("send")
         self.lose()
         self.open()
-        self.life.received(old)
+        self.record.received(old)
         self.assert_violation("another connection")
 
     def test_damaged(self) -> None:
         """A damaged or missing message is counted once for each connection."""
         self.open()
-        whole = self.life.message("send")
-        self.life.received(whole.replace("send", "sens"))
-        self.life.message("send")
-        self.life.received(self.life.message("send"))
+        whole = self.record.message("send")
+        self.record.received(whole.replace("send", "sens"))
+        self.record.message("send")
+        self.record.received(self.record.message("send"))
         self.assertEqual(self.ledger.counts["damaged"], 1)
 
     def test_flood(self) -> None:
         """A missing message of a flood is noticed."""
         self.open()
         for index in (0, 1, 3):
-            self.life.received(f"flood {index} 4")
+            self.record.received(f"flood {index} 4")
         self.assertEqual(self.ledger.counts["damaged"], 1)
 
     @each([0, 2])
@@ -183,8 +183,8 @@ class LifeTests(SynchronousTestCase):
         """``terminate`` must be called once."""
         self.open()
         self.lose()
-        self.life.terminated = calls
-        self.life.ended()
+        self.record.terminated = calls
+        self.record.ended()
         self.assert_violation(f"terminate called {calls} times")
 
 

@@ -15,7 +15,7 @@ import wsx
 from wsx import Backoff, Close, Exit, Ok, Reconnect, Reply, Text
 from wsx.test.soak.ledger import Ledger
 
-__all__ = ["CLOSE_TIMEOUT", "OPTIONS", "SHOWN", "SLACK", "Life"]
+__all__ = ["CLOSE_TIMEOUT", "OPTIONS", "SHOWN", "SLACK", "ClientRecord"]
 
 CLOSE_TIMEOUT = 1.0  # seconds
 SLACK = 3.0  # seconds; how late anything may be on a busy machine
@@ -33,7 +33,7 @@ OPTIONS: dict[str, Any] = {
 _FILLERS = (0, 0, 0, 10, 100, 1000, 20_000)  # characters
 
 
-class Life:
+class ClientRecord:
     """One client from its start to its end, and everything that it must observe.
 
     Args:
@@ -258,17 +258,17 @@ class Life:
         self.check(not self.is_open, "the end of the last connection was not reported")
 
 
-class Soaker(wsx.Handler[Life]):
-    """A handler that reports to its Life, and answers in every permitted way."""
+class Soaker(wsx.Handler[ClientRecord]):
+    """A handler that reports to its ClientRecord, and answers in every permitted way."""
 
-    def handle_connect(self, conn: wsx.Conn, state: Life) -> Any:
+    def handle_connect(self, conn: wsx.Conn, state: ClientRecord) -> Any:
         """Start a connection."""
         state.enter()
         state.opening()
         state.leave()
         return Reply(Text(state.message("reply")), state)
 
-    def handle_frame(self, frame: wsx.Frame, state: Life) -> Any:
+    def handle_frame(self, frame: wsx.Frame, state: ClientRecord) -> Any:
         """Check a message."""
         state.enter()
         state.received(str(frame.payload))
@@ -277,7 +277,7 @@ class Soaker(wsx.Handler[Life]):
         state.leave()
         return None
 
-    def handle_cast(self, message: int, state: Life) -> Any:
+    def handle_cast(self, message: int, state: ClientRecord) -> Any:
         """Check a cast, and answer in a random way."""
         state.enter()
         state.handling(message)
@@ -295,7 +295,7 @@ class Soaker(wsx.Handler[Life]):
 
     handle_info = handle_cast
 
-    async def later(self, state: Life, source: str | None) -> Any:
+    async def later(self, state: ClientRecord, source: str | None) -> Any:
         """Answer after a while, and send a frame in the meantime."""
         try:
             assert state.client is not None
@@ -305,7 +305,7 @@ class Soaker(wsx.Handler[Life]):
             state.leave()
         return Ok(state) if source is None else Reply(Text(state.message(source)), state)
 
-    def handle_disconnect(self, status: wsx.Disconnect, state: Life) -> Any:
+    def handle_disconnect(self, status: wsx.Disconnect, state: ClientRecord) -> Any:
         """Reconnect nearly always."""
         state.enter()
         state.losing()
@@ -314,7 +314,7 @@ class Soaker(wsx.Handler[Life]):
             return super().handle_disconnect(status, state)
         return Reconnect(state, after=state.rng.uniform(0.05, 1.0))
 
-    def terminate(self, reason: object, state: Life) -> Any:
+    def terminate(self, reason: object, state: ClientRecord) -> Any:
         """Count the call."""
         state.terminated += 1
         if state.rng.random() < 0.2:

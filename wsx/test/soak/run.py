@@ -20,7 +20,7 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogBeginner
 import wsx
 from wsx import telemetry
 from wsx._scheduler import scheduler_for
-from wsx.test.soak.clients import CLOSE_TIMEOUT, OPTIONS, SHOWN, SLACK, Life
+from wsx.test.soak.clients import CLOSE_TIMEOUT, OPTIONS, SHOWN, SLACK, ClientRecord
 from wsx.test.soak.ledger import Ledger
 from wsx.test.soak.memory import Memory, count_descriptors
 
@@ -54,7 +54,7 @@ class Run:
         self.faults: dict[str, int] = {}
         self.recovery = 0.0  # Seconds after the faults until all clients were open.
         self._rng = random.Random(f"{options.seed} clients")
-        self._lives: dict[str, Life] = {}
+        self._records: dict[str, ClientRecord] = {}
         self._url = ""
         self._client_options = dict(OPTIONS)
         self._compressed = round(options.clients * options.compressed)
@@ -137,38 +137,38 @@ class Run:
     # The clients
 
     def _start(self, name: str) -> None:
-        life = Life(name, self.ledger, random.Random(self._rng.random()))
-        self._lives[name] = life
+        record = ClientRecord(name, self.ledger, random.Random(self._rng.random()))
+        self._records[name] = record
         compression = "deflate" if int(name[1:]) < self._compressed else None
         options = {**self._client_options, "compression": compression}
-        life.start(self._url, self.reactor, options)
-        assert life.client is not None
-        life.client.terminated().addCallback(self._ended, life)
+        record.start(self._url, self.reactor, options)
+        assert record.client is not None
+        record.client.terminated().addCallback(self._ended, record)
 
-    def _ended(self, reason: object, life: Life) -> None:
+    def _ended(self, reason: object, record: ClientRecord) -> None:
         # The log line about undelivered casts is written before, the last telemetry event too.
-        life.ended()
+        record.ended()
         self.ledger.counts["clients ended"] += 1
         if self._restarting:
-            self.reactor.callLater(self._rng.uniform(0.0, 1.0), self._start_again, life.name)
+            self.reactor.callLater(self._rng.uniform(0.0, 1.0), self._start_again, record.name)
 
     def _start_again(self, name: str) -> None:
         if self._restarting:
             self._start(name)
 
     def _act(self) -> None:
-        names = list(self._lives)
+        names = list(self._records)
         count = self.options.clients * self.options.rate * _TICK
         whole = int(count) + (self._rng.random() < count % 1)
         for _ in range(whole):
-            self._lives[self._rng.choice(names)].act()
+            self._records[self._rng.choice(names)].act()
 
     # What happens
 
     def _observe(self, event: str, measurements: Any, metadata: Any, config: Any) -> None:
-        life = self._lives.get(metadata["name"])
-        if life is not None:
-            life.observe(event)
+        record = self._records.get(metadata["name"])
+        if record is not None:
+            record.observe(event)
 
     def _logged(self, event: LogEvent) -> None:
         self.ledger.counts["log lines"] += 1
@@ -177,14 +177,14 @@ class Run:
             shown = "" if failure is None else failure.getTraceback()[-SHOWN:]
             self.ledger.check(False, "logged: {} {}", formatEvent(event), shown)
         elif "undelivered" in event.get("log_format", ""):
-            self._lives[event["label"]].undelivered += event["n"]
+            self._records[event["label"]].undelivered += event["n"]
 
     def _sample(self) -> None:
         seconds = self.reactor.seconds() - self._started_at
         resident = self.memory.sample(seconds)
         self.ledger.check_promises()
         if self.options.verbose:
-            open_clients = sum(life.is_open for life in self._lives.values())
+            open_clients = sum(record.is_open for record in self._records.values())
             counts = self.ledger.counts
             print(
                 f"{seconds:7.1f} s  {resident:7.2f} MiB  {open_clients:4d} open  "
@@ -198,51 +198,51 @@ class Run:
         """Wait until all clients are open."""
         begin = self.reactor.seconds()
         while self.reactor.seconds() - begin < _RECOVERY:
-            if all(life.connected for life in self._lives.values()):
+            if all(record.connected for record in self._records.values()):
                 break
             await deferLater(self.reactor, 0.1, lambda: None)
         self.recovery = self.reactor.seconds() - begin
-        for life in self._lives.values():
+        for record in self._records.values():
             self.ledger.check(
-                life.connected, "{}: not open {:.0f} s after the faults", life.name, _RECOVERY
+                record.connected, "{}: not open {:.0f} s after the faults", record.name, _RECOVERY
             )
 
     async def _check_echoes(self) -> None:
         """Check that every client gets an echo."""
         before = {}
-        for life in self._lives.values():
-            before[life.name] = (life.connection, life.echoed["send"])
-            if life.connected:
-                life.attempt("send")
+        for record in self._records.values():
+            before[record.name] = (record.connection, record.echoed["send"])
+            if record.connected:
+                record.attempt("send")
         for _ in range(_ECHO * 10):
             await deferLater(self.reactor, 0.1, lambda: None)
             if all(self._has_echo(name, *seen) for name, seen in before.items()):
                 return
         for name, seen in before.items():
             has_echo = self._has_echo(name, *seen)
-            self.ledger.check(has_echo, "no echo at the end: {}", self._lives[name])
+            self.ledger.check(has_echo, "no echo at the end: {}", self._records[name])
 
     def _has_echo(self, name: str, connection: int, echoed: int) -> bool:
-        life = self._lives[name]
-        if life.connection != connection or not life.connected:
-            return life.connected
-        return life.echoed["send"] > echoed
+        record = self._records[name]
+        if record.connection != connection or not record.connected:
+            return record.connected
+        return record.echoed["send"] > echoed
 
     async def _stop_all(self) -> None:
         ending: list[Deferred[Any]] = []
-        for life in self._lives.values():
-            assert life.client is not None
-            ending.append(life.client.terminated())
-            life.attempt("stop")
+        for record in self._records.values():
+            assert record.client is not None
+            ending.append(record.client.terminated())
+            record.attempt("stop")
         limit = deferLater(self.reactor, CLOSE_TIMEOUT + SLACK, lambda: None)
         limit.addErrback(lambda failure: failure.trap(CancelledError))
         either: list[Deferred[Any]] = [DeferredList(ending), limit]
         await DeferredList(either, fireOnOneCallback=True)
         limit.cancel()
         await deferLater(self.reactor, 0.5, lambda: None)  # For what ends in later iterations.
-        for life in self._lives.values():
-            status = "none" if life.client is None else life.client.status
-            self.ledger.check(status == "terminated", "{}: {} after stop", life.name, status)
+        for record in self._records.values():
+            status = "none" if record.client is None else record.client.status
+            self.ledger.check(status == "terminated", "{}: {} after stop", record.name, status)
 
     async def _check_leaks(self, descriptors: int) -> None:
         check = self.ledger.check
@@ -252,7 +252,7 @@ class Run:
         check(left <= 0, "{} file descriptors are left", left)
         timers = scheduler_for(self.reactor).getDelayedCalls()
         check(not timers, "{} timers are left: {}", len(timers), timers[:3])
-        self._lives.clear()
+        self._records.clear()
         gc.collect()
         await deferLater(self.reactor, 0.1, lambda: None)  # Finalizers may call the event loop.
         gc.collect()
