@@ -32,7 +32,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame
 from websockets.sync.server import ServerConnection, serve
 
-REACTORS: Final = ("epoll", "asyncio", "uvloop")
+from wsx.test.support.reactors import REACTORS, install_reactor
+
 LIBRARY: Final = "usr/lib/*/faketime/libfaketimeMT.so.1"
 MESSAGE_SECONDS: Final = 0.5  # between two messages of the server
 PING_SECONDS: Final = 1.0
@@ -223,17 +224,6 @@ def run_client(url: str, reactor_name: str) -> None:
     real_reactor: Any = reactor
     real_reactor.callWhenRunning(service.startService)
     real_reactor.run()
-
-
-def install_reactor(name: str) -> None:
-    """Install one of ``REACTORS``."""
-    if name == "uvloop":
-        from wsx._twistd.uvloop import install
-    elif name == "asyncio":
-        from twisted.internet.asyncioreactor import install
-    else:
-        from twisted.internet.epollreactor import install
-    install()
 
 
 @contextmanager

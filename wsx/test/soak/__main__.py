@@ -8,33 +8,11 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.python.failure import Failure
+from wsx.test.support.reactors import REACTORS, install_reactor, run_until_done
 
-REACTORS = ("epoll", "asyncio", "uvloop")
 _FLAT = 2.0  # MiB
 _LONG = 1800.0  # seconds; shorter runs are not long enough for the check of memory
-
-
-def install(name: str) -> Any:
-    """Install a reactor and return it."""
-    if name == "uvloop":
-        from wsx._twistd.uvloop import install as install_uvloop
-
-        install_uvloop()
-    elif name == "asyncio":
-        from twisted.internet import asyncioreactor
-
-        asyncioreactor.install()
-    else:
-        from twisted.internet import epollreactor
-
-        epollreactor.install()
-    from twisted.internet import reactor
-
-    return reactor
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -66,23 +44,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main() -> None:
     """Run a soak and print its figures."""
     options = parse(sys.argv[1:])
-    reactor = install(options.reactor)
+    reactor = install_reactor(options.reactor)
     from wsx.test.soak.report import HEADER, details, row
     from wsx.test.soak.run import Run
 
     print(f"seed {options.seed}", flush=True)
     run = Run(options, reactor)
-    failures: list[Failure] = []
-
-    def begin() -> None:
-        done: Deferred[None] = ensureDeferred(run.run())
-        done.addErrback(failures.append)
-        done.addBoth(lambda _: reactor.stop())
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    if failures:
-        raise SystemExit(failures[0].getTraceback())
+    run_until_done(reactor, run.run)
     if options.seconds >= _LONG:
         spread = run.memory.spread()
         run.ledger.check(spread <= _FLAT, "resident memory changed by {:.2f} MiB", spread)

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import globalLogBeginner
-from twisted.python.failure import Failure
 
 import wsx
 from wsx import Backoff, ConnectLimiter, telemetry
 from wsx.test.soak.plot import Line, Panel, draw
+from wsx.test.support.reactors import run_until_done
 
 __all__ = ["Storm", "longest_wait", "most_attempts", "most_within"]
 
@@ -302,31 +302,18 @@ def main() -> None:
     storms = [Storm(options.clients, None), Storm(options.clients, limiter)]
     from twisted.internet import reactor
 
-    _run(reactor, storms, options.down)
+    measurement = Measurement(reactor, options.down)
+
+    async def run() -> None:
+        for storm in storms:
+            await measurement.run(storm)
+
+    run_until_done(reactor, run)
     print(HEADER)
     for storm in storms:
         print(storm.row())
     options.svg.parent.mkdir(exist_ok=True)
     options.svg.write_text(chart(storms))
-
-
-def _run(reactor: Any, storms: Sequence[Storm], down: float) -> None:
-    failures: list[Failure] = []
-
-    async def run() -> None:
-        measurement = Measurement(reactor, down)
-        for storm in storms:
-            await measurement.run(storm)
-
-    def begin() -> None:
-        done: Deferred[None] = ensureDeferred(run())
-        done.addErrback(failures.append)
-        done.addBoth(lambda _: reactor.stop())
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    if failures:
-        raise SystemExit(failures[0].getTraceback())
 
 
 if __name__ == "__main__":
