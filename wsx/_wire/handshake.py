@@ -9,6 +9,7 @@ import base64
 import hashlib
 import os
 import re
+from functools import partial
 from typing import Final
 
 from wsx._text import expected
@@ -79,19 +80,7 @@ def validate(response: Response, conn: Conn, key: str) -> str | None:
         HandshakeError: A header is missing or wrong. The text names the header.
     """
     challenge = accept_value(key)
-
-    def error(header: str, expectation: str, *, may_show: bool) -> HandshakeError:
-        values = response.values(header.lower())
-        received = ", ".join(values) if values else None
-        if received is None:
-            reason = f"{expected(f'{header} header', expectation)}, but it is missing"
-        elif may_show:
-            shown = conn.redactor().text(received)
-            reason = expected(f"{header} header", expectation, shown)
-        else:  # The value may be a secret.
-            reason = f"{expected(f'{header} header', expectation)}, got another value"
-        return HandshakeError(challenge, received, reason)
-
+    error = partial(_header_error, response, conn, challenge)
     if response.version != "HTTP/1.1":
         reason = expected("HTTP version", "HTTP/1.1", response.version)
         raise HandshakeError(challenge, response.version, reason)
@@ -110,6 +99,22 @@ def validate(response: Response, conn: Conn, key: str) -> str | None:
         if response.values(name.lower()):
             raise error(name, "no such header in a response with status 101", may_show=True)
     return chosen[0] if chosen else None
+
+
+def _header_error(
+    response: Response, conn: Conn, challenge: str, header: str, expectation: str, *, may_show: bool
+) -> HandshakeError:
+    """Return the error for a header that is missing or wrong; show its value only if allowed."""
+    values = response.values(header.lower())
+    received = ", ".join(values) if values else None
+    if received is None:
+        reason = f"{expected(f'{header} header', expectation)}, but it is missing"
+    elif may_show:
+        shown = conn.redactor().text(received)
+        reason = expected(f"{header} header", expectation, shown)
+    else:  # The value may be a secret.
+        reason = f"{expected(f'{header} header', expectation)}, got another value"
+    return HandshakeError(challenge, received, reason)
 
 
 def parse_extensions(header: str) -> list[Extension]:

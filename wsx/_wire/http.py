@@ -278,18 +278,22 @@ class _ChunkReader:
                 body += part[: max(0, self._left - 2)]
                 self._left -= len(part)
                 pos += len(part)
-                continue
-            line_end = data.find(b"\r\n", pos)
-            end = len(data.removesuffix(b"\r")) if line_end < 0 else line_end
-            if end - pos > _MAX_CHUNK_LINE:
-                self.ended = True
-                break
-            if line_end < 0:
-                self._line = data[pos:]
-                break
-            self._begin_chunk(data[pos:line_end])
-            pos = line_end + 2
+            else:
+                pos = self._read_size(data, pos)
         return bytes(body)
+
+    def _read_size(self, data: bytes, pos: int) -> int:
+        """Read the line with the size of a chunk, and return the position after it."""
+        line_end = data.find(b"\r\n", pos)
+        end = len(data.removesuffix(b"\r")) if line_end < 0 else line_end
+        if end - pos > _MAX_CHUNK_LINE:
+            self.ended = True
+        elif line_end < 0:
+            self._line = data[pos:]
+        else:
+            self._begin_chunk(data[pos:line_end])
+            return line_end + 2
+        return len(data)
 
     def _begin_chunk(self, line: bytes) -> None:
         size = line.partition(b";")[0].strip(b" \t")

@@ -106,6 +106,23 @@ class ReadsCase(SynchronousTestCase):
         self.server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.server.close()
 
+    def reset_unnoticed(self) -> int:
+        """Send data, reset the connection, and leave the reset undetected; return the size."""
+        self.reads.start()
+        self.transport.bufferSize = 1000
+        patch = self.patch(self.reads, "dropped", lambda number: None)
+        sent = self.server.send(b"x" * 10_000)
+        self.reset()
+        self.iterate(3)
+        patch.restore()
+        return sent
+
+    def assert_lost_after(self, size: int) -> None:
+        """Assert that ``size`` bytes are received before the loss is reported once."""
+        self.iterate(100)
+        self.assertEqual(len(self.protocol.received), size)
+        self.assertEqual([type(reason) for reason in self.protocol.ended], [ConnectionLost])
+
 
 class AsyncioReadsTests(ReadsCase):
     """Reads bypass ``callWithLogger``."""
@@ -151,24 +168,14 @@ class AsyncioReadsTests(ReadsCase):
         self.transport.bufferSize = 1000
         sent = self.server.send(b"x" * 10_000)
         self.reset()
-        self.iterate(100)
-        self.assertEqual(len(self.protocol.received), sent)
-        self.assertEqual([type(reason) for reason in self.protocol.ended], [ConnectionLost])
+        self.assert_lost_after(sent)
         self.assertNotIn(self.transport, self.reactor.getReaders())
 
     def test_start_after_reset(self) -> None:
         """Starting again after a reset, but before it was noticed, does not raise."""
+        sent = self.reset_unnoticed()
         self.reads.start()
-        self.transport.bufferSize = 1000
-        unnoticed = self.patch(self.reads, "dropped", lambda number: None)
-        sent = self.server.send(b"x" * 10_000)
-        self.reset()
-        self.iterate(3)
-        unnoticed.restore()
-        self.reads.start()
-        self.iterate(100)
-        self.assertEqual(len(self.protocol.received), sent)
-        self.assertEqual([type(reason) for reason in self.protocol.ended], [ConnectionLost])
+        self.assert_lost_after(sent)
 
     def test_reset_while_paused(self) -> None:
         """A reset while reading is paused is noticed after it is resumed."""
@@ -241,18 +248,10 @@ class UvloopReadsTests(AsyncioReadsTests):
 
     def test_write_after_reset(self) -> None:
         """Writing after a reset, but before it was noticed, does not raise."""
-        self.reads.start()
-        self.transport.bufferSize = 1000
-        unnoticed = self.patch(self.reads, "dropped", lambda number: None)
-        sent = self.server.send(b"x" * 10_000)
-        self.reset()
-        self.iterate(3)
-        unnoticed.restore()
+        sent = self.reset_unnoticed()
         self.transport.write(b"y")
         self.reads.start()
-        self.iterate(100)
-        self.assertEqual(len(self.protocol.received), sent)
-        self.assertEqual([type(reason) for reason in self.protocol.ended], [ConnectionLost])
+        self.assert_lost_after(sent)
 
     def test_write(self) -> None:
         """Writing works."""
