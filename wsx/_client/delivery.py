@@ -504,14 +504,14 @@ class Delivery(Generic[S]):
         each = has_controls or telemetry.CALLBACK in telemetry.observers
         left = length_hint(frames)
         while left and self._pending is None and self._now < until:
+            few = left <= _CALLS_BETWEEN_CHECKS
+            some = frames if few else islice(frames, _CALLS_BETWEEN_CHECKS)
             if each:
-                self._deliver_each(islice(frames, _CALLS_BETWEEN_CHECKS))
-                left = length_hint(frames)
+                self._deliver_each(some)
             else:
-                few = left <= _CALLS_BETWEEN_CHECKS
-                self._deliver_messages(frames if few else islice(frames, _CALLS_BETWEEN_CHECKS))
-                before, left = left, length_hint(frames)
-                self._check_blocked("handle_frame", before - left)
+                self._deliver_messages(some)
+                self._check_blocked("handle_frame", left - length_hint(frames))
+            left = length_hint(frames)
         self._frames = _NO_FRAMES
         if left:
             self._put_back(frames)
