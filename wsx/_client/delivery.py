@@ -222,6 +222,8 @@ class Delivery(Generic[S]):
             finally:
                 self.busy = False
             self._after_batch()
+            if batch.more and self._pending is not None:
+                self._pause_reading()  # The next batch may inflate to a large message.
 
     def wake(self) -> None:
         """Deliver the items of the mailbox in the next reactor iteration."""

@@ -144,6 +144,23 @@ class EndTests(RestCase):
         self.assertEqual(len(self.received), COUNT)
 
 
+class PendingTests(RestCase):
+    """While a callback is pending, no further batch of the read is decoded."""
+
+    def test_not_decoded(self) -> None:
+        """An error in the second batch is not noticed before the callback has returned."""
+        client = self.open(self.handler, handle_initial_conn_failure=True)
+        first = [Text("x")] * 511 + [Text("0")]
+        data = b"".join(text(message.payload) for message in first)
+        self.peer.send(data + server_frame(3))
+        self.step()
+        self.assertEqual(self.received, first)
+        self.assertTrue(self.peer.transport.reading_paused)
+        self.assertEqual(client.status, "open")
+        self.proceed()
+        self.assertNotEqual(client.status, "open")
+
+
 class MemoryTests(RestCase):
     """Messages that inflate to large sizes are inflated one at a time."""
 
