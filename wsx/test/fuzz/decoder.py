@@ -11,7 +11,7 @@ from wsx.test.fuzz.disagreement import Disagreement
 from wsx.test.fuzz.references import REFERENCES, Verdict, run_reference
 from wsx.test.fuzz.streams import MAX_BYTEWISE, Case, random_case
 from wsx.test.support.forms import IMPORTED, PURE
-from wsx.test.support.readers import Step, first_difference, shorten, steps
+from wsx.test.support.readers import Step, first_difference, shorten, step_of, steps
 from wsx.test.support.streams import CLEAN, Item, Terms
 
 FORMS = {"imported": IMPORTED, "pure": PURE}
@@ -50,6 +50,8 @@ def check_forms(case: Case) -> Verdict:
             raise Disagreement(f"imported and pure (into_buffer={into_buffer}): {difference}", case)
         verdicts.append(results[0][0])
     require_same(case, "with and without get_buffer", *verdicts)
+    for form in FORMS.values():
+        require_same(case, "with and without append", verdicts[0], run_ahead(form.decoder, case))
     return verdicts[0]
 
 
@@ -69,6 +71,23 @@ def run_wsx(module: Any, case: Case, into_buffer: bool = False) -> tuple[Verdict
                 end, reached = shorten_end(step.end), position
     items = [frame[:2] for step in taken for frame in step.frames]
     return Verdict(items, end, reached or position), taken
+
+
+def run_ahead(module: Any, case: Case) -> Verdict:
+    """Decode a connection with wsx; add the next read while batches of the last one are left."""
+    decoder = module.Decoder(case.terms.limit, case.terms.inflater())
+    taken: list[Step] = []
+    for read in case.reads:
+        if taken and taken[-1].more:
+            decoder.append(read)
+            taken.append(step_of(decoder.resume()))
+        else:
+            taken.append(step_of(decoder.feed(read)))
+    while taken and taken[-1].more:
+        taken.append(step_of(decoder.resume()))
+    ends = [shorten_end(step.end) for step in taken if step.end is not None]
+    items = [frame[:2] for step in taken for frame in step.frames]
+    return Verdict(items, ends[0] if ends else CLEAN, len(case.data))
 
 
 def shorten_end(end: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -86,6 +86,13 @@ DIFFERENCES = (
         ),
     ),
     Difference(
+        "wsproto, websockets",
+        "a message with more than 4096 empty fragments: 1009",
+        "accepts it",
+        "Empty fragments cost time, and no other limit counts them.",
+        lambda wsx, other, terms: failed(wsx, 1009, "empty fragments"),
+    ),
+    Difference(
         "websockets",
         "a payload length that is not in its shortest form or has its highest bit set: 1002",
         "accepts it",

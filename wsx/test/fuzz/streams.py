@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
+from wsx.frames import BINARY, CONTINUATION
 from wsx.test.support.streams import (
     BAD_UTF8,
     CUT_UTF8,
@@ -44,13 +45,32 @@ class Case(NamedTuple):
 def random_case(rng: random.Random) -> Case:
     """Return a random connection; two in three have mutations."""
     stream = Stream(0, rng)
+    if rng.random() < 0.03:
+        add_fragments(stream)
     rng.choice((fill_plain, fill_plain, fill_deflate))(stream)
+    if rng.random() < 0.03:
+        add_large_messages(stream)
     data, marks = bytes(stream.data), stream.marks
     for _ in range(rng.choice((0, 1, rng.randrange(1, _MAX_MUTATIONS + 1)))):
         data = rng.choice(MUTATIONS)(rng, data, marks)
     limit = rng.choice((stream.terms.limit, stream.terms.limit, rng.choice(_LIMITS)))
     terms = Terms(limit, stream.terms.window_bits, stream.terms.keep_context)
     return Case(terms, split(rng, data, marks))
+
+
+def add_fragments(stream: Stream) -> None:
+    """Add about as many fragments as a batch or a message may have, or more."""
+    stream.put(BINARY, b"", 0)
+    part = stream.rng.choice((b"", b"", b"x"))
+    for _ in range(stream.rng.choice((2046, 2048, 4094, 4095, 4096, 5000))):
+        stream.put(CONTINUATION, part, 0)
+    stream.put(CONTINUATION, b"")
+
+
+def add_large_messages(stream: Stream) -> None:
+    """Add messages that are longer, when inflated, than a batch may be."""
+    for _ in range(4):
+        stream.message(140_000)
 
 
 def split(rng: random.Random, data: bytes, marks: list[int]) -> list[bytes]:
