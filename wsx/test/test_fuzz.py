@@ -309,6 +309,7 @@ EXAMPLES: tuple[tuple[int | None, int, bytes], ...] = (
     (None, 0, server_frame(CLOSE, b"\x03\xf6")),
     (None, 15, server_frame(TEXT, b"", RSV1) + server_frame(TEXT, b"\xff\xff")),
     (None, 15, FINAL_BLOCK + deflated(b"two")),
+    (None, 0, LONG_TEXT),
     (None, 0, LONG_TEXT + server_frame(PING) + server_frame(CONTINUATION)),
     (None, 0, server_frame(TEXT, b"", 0) + 4096 * server_frame(CONTINUATION, b"", 0)),
     (None, 0, b"\x81\x7e\x00\x01a"),
