@@ -123,7 +123,7 @@ class FloodTests(LimitsCase):
     def test_pings_to_a_server_that_does_not_read(self) -> None:
         """Pongs take no memory while the write buffer is full; the last ping is answered."""
         self.connect()
-        self.handler.calls = Forgetful()
+        self.handler.calls = EmptyList()
         self.peer.buffer.pauseProducing()
         data = server_frame(PING, bytes(100)) * (READ // 102) + server_frame(PING, b"last")
         tracemalloc.start()
@@ -138,11 +138,11 @@ class FloodTests(LimitsCase):
         self.assertEqual(self.peer.received(), [(PONG, b"last")])
 
 
-class Forgetful(list[Any]):
+class EmptyList(list[Any]):
     """A list that stays empty."""
 
     def append(self, value: Any) -> None:
-        """Forget a value."""
+        """Discard a value."""
 
 
 class MessageSizeTests(LimitsCase):
@@ -161,7 +161,7 @@ class MessageSizeTests(LimitsCase):
 
     @each((False, True), (1, 7, LIMIT * 2), (READ, 100))
     def test_size(self, compressed: bool, fragment: int, read: int) -> None:
-        """Plain and compressed, in fragments of any size, in reads of any size."""
+        """The limit is exact for plain and compressed messages, any fragments and any reads."""
         client = self.connect(max_message_size=LIMIT)
         data = self.message(LIMIT, compressed, fragment)
         for start in range(0, len(data), read):
@@ -206,7 +206,7 @@ class SendTests(LimitsCase):
     COUNT: Final = 10_000
 
     def test_waiting_calls(self) -> None:
-        """Each fails after exactly its timeout, and takes less than 1 KiB beyond its frame."""
+        """Each call fails after exactly its timeout and takes less than 1 KiB beyond its frame."""
         client = self.connect()
         self.peer.buffer.pauseProducing()
         errors: list[Any] = []

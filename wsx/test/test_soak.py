@@ -107,14 +107,14 @@ class ClientRecordTests(SynchronousTestCase):
         self.record.opening()
         self.assert_violation("handle_connect without handle_disconnect")
 
-    def test_loss_told_twice(self) -> None:
+    def test_loss_reported_twice(self) -> None:
         """handle_disconnect must be called once for each loss."""
         self.open()
         self.lose()
         self.record.losing()
-        self.assert_violation("1 losses, told 2 times")
+        self.assert_violation("1 losses, but 2 calls of handle_disconnect")
 
-    def test_loss_not_told(self) -> None:
+    def test_loss_not_reported(self) -> None:
         """All losses except the last one must have been reported."""
         for _ in range(2):
             self.open()
@@ -122,7 +122,7 @@ class ClientRecordTests(SynchronousTestCase):
             self.record.connected = False
         self.record.terminated = 1
         self.record.ended()
-        self.assert_violation("2 losses were not told")
+        self.assert_violation("2 losses were not reported")
 
     @each([(0, 2), (1, 0), (0, 1, 1)])
     def test_cast_order(self, *numbers: int) -> None:

@@ -45,7 +45,7 @@ def server(mode: str) -> Iterator[str]:
 
 
 class Consumer(wsx.Handler[None]):
-    """Need 10 ms for each message."""
+    """A handler that takes 10 ms for each message."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -58,7 +58,7 @@ class Consumer(wsx.Handler[None]):
 
 
 class Replier(wsx.Handler[None]):
-    """Answer each message with 40,000 bytes."""
+    """A handler that answers each message with 40,000 bytes."""
 
     def __init__(self) -> None:
         self.handled = 0

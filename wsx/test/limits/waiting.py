@@ -1,4 +1,4 @@
-"""The memory of what waits: calls of send_frame, casts, and frames behind unsent replies."""
+"""Memory of waiting calls of send_frame, of casts, and of frames behind unsent replies."""
 
 from __future__ import annotations
 

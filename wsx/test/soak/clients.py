@@ -69,7 +69,7 @@ class ClientRecord:
         self.lost = 0
         self.failed = 0
         self.is_open = False
-        self.told = 0  # Calls of handle_disconnect.
+        self.disconnects = 0  # Calls of handle_disconnect.
         self.terminated = 0  # Calls of terminate.
 
     def __str__(self) -> str:
@@ -239,9 +239,14 @@ class ClientRecord:
     def losing(self) -> None:
         """Check a call of handle_disconnect."""
         self.connected = False
-        self.told += 1
+        self.disconnects += 1
         happened = self.lost + self.failed
-        self.check(self.told <= happened, "{} losses, told {} times", happened, self.told)
+        self.check(
+            self.disconnects <= happened,
+            "{} losses, but {} calls of handle_disconnect",
+            happened,
+            self.disconnects,
+        )
         self.check(self.terminated == 0, "handle_disconnect after terminate")
 
     # The end
@@ -253,8 +258,8 @@ class ClientRecord:
         self.check(self.terminated == expected, "terminate called {} times", self.terminated)
         left = self.posted - self.handled
         self.check(left == self.undelivered, "{} casts left, {} reported", left, self.undelivered)
-        untold = self.lost + self.failed - self.told
-        self.check(untold in (0, 1), "{} losses were not told", untold)
+        unreported = self.lost + self.failed - self.disconnects
+        self.check(unreported in (0, 1), "{} losses were not reported", unreported)
         self.check(not self.is_open, "the end of the last connection was not reported")
 
 
