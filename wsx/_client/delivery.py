@@ -503,12 +503,12 @@ class Delivery(Generic[S]):
         self._has_controls = has_controls
         self._now = self._monotonic()
         until = self._now + MAX_WORK_SECONDS
-        each = has_controls or telemetry.CALLBACK in telemetry.observers
+        one_by_one = has_controls or telemetry.CALLBACK in telemetry.observers
         left = length_hint(frames)
         while left and self._pending is None and self._now < until:
             few = left <= _CALLS_BETWEEN_CHECKS
             some = frames if few else islice(frames, _CALLS_BETWEEN_CHECKS)
-            if each:
+            if one_by_one:
                 self._deliver_each(some)
             else:
                 self._deliver_messages(some)
