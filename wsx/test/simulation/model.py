@@ -364,7 +364,10 @@ class Model:
             return
         status = self.subject.client.status
         if self.phase is Phase.OPEN and status != "open":
-            self._leave(("dropped", error), None)
+            if self.end_item is not None and status == "closing":  # It was found in the rest.
+                self._explain_close()
+            else:
+                self._leave(("dropped", error), None)
         if self.phase in (Phase.CLOSING, Phase.ENDING) and status not in ("open", "closing"):
             self.deferred_loss = None
             self._connection_over()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import MultiService
 
 import wsx
 from wsx.test.simulation.behaviour import (
@@ -129,12 +132,68 @@ class Slot:
         subject = self.subject = self.make_subject()
         options = subject.options
         subject.on_end = self.client_ended
-        subject.start(
-            lambda: wsx.start(subject.conn, subject.handler, subject.model.state, **options)
-        )
+        parent = subject.parent = self._make_parent()
+        start = wsx.start if parent is None else partial(wsx.start_link, parent)
+        subject.start(lambda: start(subject.conn, subject.handler, subject.model.state, **options))
+        if isinstance(parent, wsx.Supervisor) and subject.client is not None:
+            self._watch_abort(subject)
         if self.rng.random() < 0.3 and self.world.has("ends"):
             life = self.rng.expovariate(1 / 900)
             self.world.reactor.later(life, self._end_life, subject)
+
+    def _make_parent(self) -> Any:
+        """Return a parent for ``start_link``, or None for ``start``."""
+        roll = self.rng.random()
+        if roll < 0.6:
+            return None
+        parent: Any = MultiService()
+        if roll < 0.8:
+            parent = wsx.Supervisor([], id="parent", reactor=self.world.reactor)
+        parent.startService()
+        return parent
+
+    def _watch_abort(self, subject: Subject) -> None:
+        """Tell the model when the supervisor aborts the client, 5 s after it has stopped it."""
+        client, model = subject.client, subject.model
+        abort = client.abort
+
+        def watched() -> None:
+            subject.touch()
+            model.killed = True
+            model.end(("shutdown", ""), 1001)
+            abort()
+
+        client.abort = watched
+
+    def stop_parent(self) -> None:
+        """Stop the parent of the client."""
+        subject = self.current()
+        parent = subject.parent
+        if parent is None or not subject.is_alive or not parent.running:
+            return
+        subject.shutdown_timers = int(isinstance(parent, wsx.Supervisor))
+        subject.enter()
+        subject.model.end(("shutdown", ""), 1001)
+        stopped = subject.call(parent.stopService)
+        subject.leave()
+        stopped.addCallback(lambda _: self._parent_stopped(subject))
+
+    def _parent_stopped(self, subject: Subject) -> None:
+        if subject.is_alive:
+            self.world.fail(Rule.SUPERVISION, subject, "the parent has stopped before the client")
+
+    def _check_parent(self, subject: Subject) -> None:
+        """Check that the parent has the client as long as the client is alive."""
+        parent = subject.parent
+        if parent is None:
+            return
+        if isinstance(parent, wsx.Supervisor):
+            found = [row[1] for row in parent.which_children() if row[1] is not None]
+            expected = [subject.client] if subject.is_alive and parent.running else []
+        else:
+            found, expected = list(parent), list(parent)[:1] if subject.is_alive else []
+        if found != expected:
+            self.world.fail(Rule.SUPERVISION, subject, f"the parent has {found}")
 
     def make_subject(self) -> Subject:
         self.generation += 1
@@ -162,6 +221,7 @@ class Slot:
 
     def restart(self, subject: Subject) -> None:
         if subject is self.subject:
+            self._check_parent(subject)
             self.start_client()
 
     def _end_life(self, subject: Subject) -> None:
@@ -230,7 +290,12 @@ class Slot:
                 (self.change_code, 2),
                 (self.switch, 1),
             ],
-            "ends": [(self.stop, 0.4), (self.abort, 0.2), (self.terminate, 0.3)],
+            "ends": [
+                (self.stop, 0.4),
+                (self.abort, 0.2),
+                (self.terminate, 0.3),
+                (self.stop_parent, 0.4),
+            ],
         }
         chosen = [
             pair
@@ -356,6 +421,8 @@ class Slot:
 
     def inspect(self) -> None:
         self.current().inspect()
+        if self.current().is_alive:
+            self._check_parent(self.current())
 
     def message(self) -> Message:
         subject = self.current()

@@ -99,6 +99,8 @@ class Subject:
         self.telemetry = TelemetryBook(self)
         self.model = Model(self, conn, options)
         self.promises: dict[Promise, None] = {}
+        self.parent: Any = None  # The parent to which it is linked, if any.
+        self.shutdown_timers = 0  # Timers of a supervisor that stops it.
         self.start_promise: Promise | None = None
         self.connect_has_returned = False
         self.delayed: list[Any] = []
@@ -222,7 +224,8 @@ class Subject:
             self.on_end(self)
 
     def _check_end(self) -> None:
-        if self.owns_timers and self.owner.timers > self.model.abandoned_timers():
+        allowed = self.model.abandoned_timers() + self.shutdown_timers
+        if self.owns_timers and self.owner.timers > allowed:
             self.fail(Rule.TIMERS, f"{self.owner.timers} timers at the end of the client")
         link = self.model.link
         if link is not None and not (self.is_over(link) or link.aborted or link.disconnecting):

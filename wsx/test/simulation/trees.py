@@ -1,15 +1,18 @@
-"""Supervisors under test: their children end, and requests come; OTP's model says what follows."""
+"""Supervisors under test: children end and fail to start, requests come; OTP's model follows."""
 
 from __future__ import annotations
 
+import math
+import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 import wsx
 from wsx.test.simulation.behaviour import AbnormalReason, NormalReason, SimulatedHandler
-from wsx.test.simulation.otp import SupervisorModel
+from wsx.test.simulation.otp import KidSpec, Request, SupervisorModel
 from wsx.test.simulation.rules import Rule
 from wsx.test.simulation.server import Site
 from wsx.test.simulation.slots import Slot, make_conn
@@ -20,206 +23,520 @@ if TYPE_CHECKING:
 
 STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
 KINDS = ("permanent", "permanent", "transient", "temporary")
-SETTLE = 90.0  # seconds within which everything that follows from one event has happened
+REASONS = {
+    "stopped": wsx.Shutdown,
+    "restarts": wsx.MaxRestartsExceeded,
+    "start": Exception,
+    "children": object,
+}
 
 
-class TreeSlot(Slot):
-    """A supervisor with clients as children; one thing happens to it at a time.
+class StartError(Exception):
+    """The start of a child fails, as the simulation has decided."""
+
+
+class Run:
+    """One start of a child, and the client or supervisor of that start.
 
     Attributes:
-        events: The starts and ends of children since the last event.
-        subjects: The latest client of each child.
+        over: Whether the start has failed, or the client has ended: nothing more is reported.
     """
 
-    def __init__(self, world: World, number: int) -> None:
-        super().__init__(world, number)
-        self.events: list[tuple[str, str]] = []
+    def __init__(self, tree: Tree, id: str) -> None:
+        self.tree = tree
+        self.id = id
+        self.over = False
+        tree.note("child start", id)
+        tree.model.started(id)
+
+    def finished(self, result: Any) -> Any:
+        """The Deferred of the start function fires."""
+        if not self.over:
+            failed = isinstance(result, Failure)
+            self.tree.note("child start finished", f"{self.id} {'failed' if failed else 'ok'}")
+            self.over = failed
+            self.tree.model.start_finished(self.id, not failed)
+        return result
+
+    def stopped(self) -> None:
+        if not self.over:
+            self.tree.model.stopped(self.id)
+
+    def aborted(self) -> None:
+        if not self.over:
+            self.tree.model.aborted(self.id)
+
+    def ended(self, normal: bool) -> None:
+        """The client or supervisor has ended."""
+        self.tree.note("child end", self.id)
+        if not self.over and self.tree.model.kids.get(self.id) is not None:
+            if self.tree.model.kids[self.id].state == "starting":
+                return  # The start fails because of this.
+            self.over = True
+            self.tree.model.ended(self.id, normal)
+
+
+class Tree:
+    """A supervisor under test.
+
+    Attributes:
+        failing: The number of starts that fail next, by child.
+        subjects: The latest client of each child.
+        nested: The supervisors below this one.
+        specs: The specifications of all children so far.
+    """
+
+    def __init__(self, slot: TreeSlot, depth: int = 0, id: str | None = None) -> None:
+        self.slot = slot
+        self.world = slot.world
+        self.rng = random.Random(slot.rng.random())
+        self.failing: dict[str, int] = {}
         self.subjects: dict[str, Subject] = {}
-        self.count = 0
-        self.supervisor: Any = None
-        self.model: SupervisorModel | None = None
+        self.nested: dict[str, Tree] = {}
+        self.specs: dict[str, wsx.ChildSpec] = {}
+        self.known: dict[str, KidSpec] = {}
+        self.requests: list[tuple[Request, list[str]]] = []
         self.reason: Any = None
-        self.expected: list[tuple[str, str]] = []
-        self.supervised: list[str] = []
-        self.pending: list[tuple[str, Deferred[Any]]] = []
+        self.depth = depth
+        limits = self._limits()
+        world = self.world
+        self.model = SupervisorModel(
+            *limits, clock=lambda: world.now, lateness=lambda: world.tolerance, fail=self.fail
+        )
+        self.build(limits, id)
 
-    def begin(self) -> None:
-        self.world.reactor.later(self.rng.random() * 10, self.start_tree)
+    def build(self, limits: tuple[str, int, float], id: str | None) -> None:
+        """Create the supervisor and its children."""
+        ids = [self.new_child() for _ in range(self.rng.choice((1, 2, 3, 5)))]
+        self.model.specs = [self.known[id] for id in ids]
+        self.supervisor: Any = wsx.Supervisor(
+            [self.specs[id] for id in ids], *limits, id=id, reactor=self.world.reactor
+        )
 
-    # The tree
-
-    def start_tree(self) -> None:
-        """Start a new supervisor."""
-        if self.world.ending:
-            return
+    def _limits(self) -> tuple[str, int, float]:
         rng = self.rng
-        kinds = {self._new_id(): rng.choice(KINDS) for _ in range(rng.choice((1, 3, 4, 5)))}
-        limits = (rng.choice(STRATEGIES), rng.choice((0, 1, 3, 5)), rng.choice((50.0, 600.0)))
-        specs = [self.spec(id, kind) for id, kind in kinds.items()]
-        self.model = SupervisorModel(*limits, kinds)
-        self.reason = None
-        self.supervisor = wsx.Supervisor(specs, *limits)
-        self.supervisor.terminated().addCallback(self._tree_ended)
-        self.events = []
-        self.expected = self.model.start_all()
-        self.supervisor.startService()
-        self.world.reactor.later(SETTLE, self.next_event)
+        return (rng.choice(STRATEGIES), rng.choice((0, 1, 3, 5)), rng.choice((5.0, 50.0, 600.0)))
 
-    def _tree_ended(self, reason: Any) -> None:
+    def note(self, what: str, detail: str) -> None:
+        self.world.note(None, what, detail, "")
+
+    def fail(self, text: str) -> None:
+        self.world.fail(Rule.SUPERVISION, None, f"tree {self.slot.number}: {text}")
+
+    def start(self) -> None:
+        """Start the supervisor."""
+        self.model.start_service()
+        self.supervisor.startService()
+        self.supervisor.terminated().addCallback(self._ended)
+
+    def stop(self) -> Deferred[Any]:
+        """Stop the supervisor."""
+        self.model.stop_service()
+        stopped: Deferred[Any] = self.supervisor.stopService()
+        return stopped
+
+    def _ended(self, reason: Any) -> None:
         self.reason = reason
 
-    def _new_id(self) -> str:
-        self.count += 1
-        return f"child {self.number}.{self.count}"
+    # Children
 
-    def spec(self, id: str, kind: str) -> wsx.ChildSpec:
-        """Return the specification of a child whose start and end are recorded."""
-        site = Site(self.world, self.rng, lambda: self.subjects[id], self.rng.random() < 0.3)
-        conn = make_conn(self.world, self.rng, site, self.number)
-        options: dict[str, Any] = {"async_": True, "handle_initial_conn_failure": True}
-        handler = self._handler_class(id, conn, options)
-        options = {**options, "reactor": self.world.reactor}
-        spec = handler.child_spec(conn, id=id, restart=kind, **options)
+    def new_child(self) -> str:
+        """Create the specification of a new child, and return its id."""
+        slot, rng = self.slot, self.rng
+        slot.count += 1
+        id, kind = f"child {slot.number}.{slot.count}", rng.choice(KINDS)
+        backoff = None
+        if rng.random() < 0.4:
+            most = rng.choice((None, None, 1))
+            backoff = wsx.Backoff(rng.choice((0.5, 3.0)), 20.0, 2.0, 0.0, most)
+        if self.depth == 0 and rng.random() < 0.2:
+            self._nested_spec(id, kind, backoff)
+        else:
+            self._client_spec(id, kind, backoff)
+        return id
+
+    def _client_spec(self, id: str, kind: str, backoff: wsx.Backoff | None) -> None:
+        """Create the specification of a client whose start and end are recorded."""
+        world, rng = self.world, self.rng
+        site = Site(world, rng, lambda: self.subjects[id], rng.random() < 0.3)
+        conn = make_conn(world, rng, site, self.slot.number)
+        asynchronous = rng.random() < 0.7
+        options: dict[str, Any] = {"async_": asynchronous, "reconnect": backoff}
+        options["handle_initial_conn_failure"] = asynchronous
+        handler = self.handler_class(id, conn, options)
+        spec = handler.child_spec(conn, id=id, restart=kind, **options, reactor=world.reactor)
         original = spec.start
 
         def start(parent: Any) -> Deferred[Any]:
-            self.record("start", id)
+            run = Run(self, id)
+            if self.failing.get(id):
+                return self._fail_start(run)
             started = original(parent)
-            subject = self.subjects[id]
-            subject.watch_end()
-            self._watch_stops(subject)
-            return started
+            self.watch(run, self.subjects[id])
+            return started.addBoth(run.finished)
 
-        return spec.replace(start=start, shutdown=self.rng.choice((5.0, 20.0)))
+        shutdown = rng.choice((5.0, 20.0, math.inf))
+        self.specs[id] = spec.replace(start=start, shutdown=shutdown)
+        self.known[id] = KidSpec(id, kind, backoff, shutdown)
 
-    def _watch_stops(self, subject: Subject) -> None:
-        """Tell the model of a client when the supervisor stops or aborts the client."""
+    def _nested_spec(self, id: str, kind: str, backoff: wsx.Backoff | None) -> None:
+        """Create the specification of a supervisor."""
+        tree = self.nested[id] = Tree(self.slot, self.depth + 1, id)
+        spec = tree.supervisor.child_spec()
+        original, runs = spec.start, [None]
+
+        def start(parent: Any) -> Deferred[Any]:
+            run: Any = Run(self, id)
+            runs[0] = run
+            if self.failing.get(id):
+                return self._fail_start(run)
+            tree.reason = None
+            tree.model.start_service()
+            started: Deferred[Any] = original(parent)
+            tree.supervisor.terminated().addCallback(ended, run)
+            return started.addBoth(run.finished)
+
+        def ended(reason: Any, run: Run) -> None:
+            tree.reason = reason
+            run.ended(isinstance(reason, wsx.Shutdown))
+
+        stop_service = tree.supervisor.stopService
+
+        def stop() -> Deferred[Any]:
+            run: Any = runs[0]
+            run.stopped()
+            tree.model.stop_service()
+            stopped: Deferred[Any] = stop_service()
+            return stopped
+
+        tree.supervisor.stopService = stop
+        spec = spec.replace(start=start, restart=kind, shutdown=math.inf, backoff=backoff)
+        self.specs[id] = spec
+        self.known[id] = KidSpec(id, kind, backoff, math.inf)
+
+    def _fail_start(self, run: Run) -> Deferred[Any]:
+        """Let a start fail: at once, with an exception, or later."""
+        self.failing[run.id] -= 1
+        error = StartError(run.id)
+        self.world.expected_failures.append(error)
+        roll = self.rng.random()
+        if roll < 0.3:
+            return fail(error).addBoth(run.finished)
+        if roll < 0.5:
+            run.finished(Failure(error))
+            raise error
+        delayed: Deferred[Any] = Deferred(lambda _: run.stopped())
+
+        def fire() -> None:
+            if not delayed.called:
+                delayed.errback(error)
+
+        self.world.reactor.later(self.rng.choice((0.1, 2.0)), fire)
+        return delayed.addBoth(run.finished)
+
+    def handler_class(self, id: str, conn: wsx.Conn, options: dict[str, Any]) -> Any:
+        tree = self
+
+        class Child(SimulatedHandler):
+            def __init__(self) -> None:
+                tree.slot.generation += 1
+                subject = tree.slot.equip(self, conn, options, calm=True)
+                subject.owns_timers = False
+                subject.model.state = None
+                tree.subjects[id] = subject
+                tree.world.labels[id] = subject
+
+        Child.__qualname__ = id
+        return Child
+
+    def watch(self, run: Run, subject: Subject) -> None:
+        """Tell the models when a client ends, and when the supervisor stops or aborts it."""
         client, model = subject.client, subject.model
         stop, abort = client.stop, client.abort
 
         def watched_stop(detail: str = "") -> Any:
+            if not model.has_ended:
+                run.stopped()
             subject.touch()
             model.end(("shutdown", detail), 1001)
             return stop(detail)
 
         def watched_abort() -> None:
+            if not model.has_ended:
+                run.aborted()
             subject.touch()
             model.killed = True
             model.end(("shutdown", ""), 1001)
             abort()
 
         client.stop, client.abort = watched_stop, watched_abort
-
-    def _handler_class(self, id: str, conn: wsx.Conn, options: dict[str, Any]) -> Any:
-        slot = self
-
-        class Child(SimulatedHandler):
-            def __init__(self) -> None:
-                slot.generation += 1
-                subject = slot.equip(self, conn, options, calm=True)
-                subject.owns_timers = False
-                subject.model.state = None
-                subject.on_end = lambda _: slot.record("end", id)
-                slot.subjects[id] = subject
-                slot.world.labels[id] = subject
-
-        Child.__qualname__ = id
-        return Child
-
-    def record(self, what: str, id: str) -> None:
-        self.events.append((what, id))
-        self.world.note(self.subjects.get(id), f"child {what}", id, "")
-
-    def fail(self, text: str) -> None:
-        self.world.fail(Rule.SUPERVISION, None, f"tree {self.number}: {text}")
+        subject.on_end = lambda _: run.ended(subject.ended_normally())
+        subject.watch_end()
 
     # Events
 
-    def next_event(self) -> None:
-        """Compare what has happened with the model, then let the next thing happen."""
-        if self.world.ending:
+    def act(self) -> None:
+        """Let something happen."""
+        rng = self.rng
+        below = [tree for id, tree in self.nested.items() if self._runs(id)]
+        if below and rng.random() < 0.3:
+            rng.choice(below).act()
             return
-        if self.world.tolerance:  # Timers may be late.
-            self.world.reactor.later(SETTLE, self.next_event)
+        if self.reason is not None:
             return
-        self.compare()
-        assert self.model is not None
-        if self.model.given_up:
-            self.start_tree()
-            return
-        self.events = []
-        action = self.rng.choice(
-            (self.end_child, self.end_child, self.end_child, self.request, self.configure)
-        )
+        actions: list[Callable[[], None]] = [
+            self.end_child,
+            self.end_child,
+            self.end_several,
+            self.fail_starts,
+            self.request,
+            self.request,
+            self.change_children,
+            self.configure,
+        ]
+        action = rng.choice(actions)
         self.world.count(f"tree {action.__name__}")
+        self.note("tree", action.__name__)
         action()
-        self.world.reactor.later(SETTLE, self.next_event)
 
-    def compare(self) -> None:
-        model, supervisor = self.model, self.supervisor
-        assert model is not None
-        if self.events != self.expected:
-            self.fail(f"{model.strategy}: {self.events}, expected {self.expected}")
-        if model.given_up != isinstance(self.reason, wsx.MaxRestartsExceeded):
-            self.fail(f"ended with {self.reason!r}, given up: {model.given_up}")
-        rows = [(id, child is not None) for id, child, _ in supervisor.which_children()]
-        expected = [(id, id in model.running) for id in model.kinds]
-        counts = supervisor.count_children()
-        if rows != expected or counts["active"] != len(model.running):
-            self.fail(f"which_children {rows}, expected {expected}; {counts}")
-        for what, deferred in self.pending:
-            if not deferred.called:
-                self.fail(f"{what} did not fire")
-            elif isinstance(deferred.result, Failure):
-                self.fail(f"{what} failed: {deferred.result.value!r}")
-        self.pending = []
+    def _runs(self, id: str) -> bool:
+        kid = self.model.kids.get(id)
+        return kid is not None and kid.state == "running"
 
     def end_child(self) -> None:
-        """A child ends by itself."""
-        model = self.model
-        assert model is not None
-        if not model.running:
-            self.expected = []
-            return
-        id = self.rng.choice(sorted(model.running))
-        normal = self.rng.random() < 0.4
-        self.expected = model.child_ends(id, normal, self.world.now)
-        self.subjects[id].terminate(NormalReason() if normal else AbnormalReason())
+        """A client ends by itself."""
+        running = [id for id in self.model.kids if self._runs(id) and id not in self.nested]
+        if running:
+            subject = self.subjects[self.rng.choice(running)]
+            normal = self.rng.random() < 0.4
+            subject.terminate(NormalReason() if normal else AbnormalReason())
+
+    def end_several(self) -> None:
+        """Several children end within a short time."""
+        for _ in range(self.rng.choice((2, 3))):
+            if self.rng.random() < 0.5:
+                self.end_child()
+            else:
+                delay = self.rng.choice((0.01, 0.1, 1.0))
+                self.world.reactor.later(delay, self._end_later)
+
+    def _end_later(self) -> None:
+        if not self.world.ending:
+            self.end_child()
+
+    def fail_starts(self) -> None:
+        """The next starts of a child fail."""
+        if self.model.kids:
+            self.failing[self.rng.choice(list(self.model.kids))] = self.rng.choice((1, 2, 8))
+        self.end_child()
 
     def request(self) -> None:
-        """A request to the supervisor."""
-        model, supervisor = self.model, self.supervisor
-        assert model is not None
-        self.expected = []
-        stopped = [id for id in model.kinds if id not in model.running]
-        if stopped and self.rng.random() < 0.7:
-            id = self.rng.choice(stopped)
-            if self.rng.random() < 0.5:
-                self.expected = [("start", id)]
-                model.running.add(id)
-                self.pending = [("restart_child", supervisor.restart_child(id))]
-            else:
-                del model.kinds[id]
-                self.pending = [("delete_child", supervisor.delete_child(id))]
-        elif model.kinds and self.rng.random() < 0.6:
-            id = self.rng.choice(list(model.kinds))
-            self.expected = model.terminate_child(id)
-            self.pending = [("terminate_child", supervisor.terminate_child(id))]
+        """A request to the supervisor, sensible or not."""
+        rng, model, supervisor = self.rng, self.model, self.supervisor
+        roll = rng.random()
+        ids = list(model.kids)
+        stopped = [id for id in ids if not model.kids[id].wanted]
+        if roll < 0.3 or not ids:
+            id = self.new_child()
+            self.failing[id] = rng.choice((0, 0, 0, 1))
+            pair = (model.start_child(self.known[id]), supervisor.start_child(self.specs[id]))
+        elif roll < 0.6:
+            id = rng.choice([*ids, "unknown"])
+            pair = (model.terminate_child(id), supervisor.terminate_child(id))
         else:
-            id, kind = self._new_id(), self.rng.choice(KINDS)
-            self.expected = [("start", id)]
-            model.kinds[id] = kind
-            model.running.add(id)
-            self.pending = [("start_child", supervisor.start_child(self.spec(id, kind)))]
+            id = rng.choice(stopped if stopped and rng.random() < 0.8 else ids)
+            if rng.random() < 0.6:
+                pair = (model.restart_child(id), supervisor.restart_child(id))
+            else:
+                pair = (model.delete_child(id), supervisor.delete_child(id))
+        self._track(*pair)
+
+    def _track(self, request: Request, deferred: Deferred[Any]) -> None:
+        outcomes: list[str] = []
+        self.requests.append((request, outcomes))
+        deferred.addBoth(lambda result: outcomes.append(_outcome(result)))
+
+    def change_children(self) -> None:
+        """Replace the list of children."""
+        rng = self.rng
+        ids = [id for id in self.model.kids if rng.random() < 0.7]
+        ids += [self.new_child() for _ in range(rng.choice((0, 1, 2)))]
+        rng.shuffle(ids)
+        if ids and rng.random() < 0.3:
+            self.failing[rng.choice(ids)] = 1
+        request = self.model.change_children([self.known[id] for id in ids])
+        self._track(request, self.supervisor.change_children([self.specs[id] for id in ids]))
 
     def configure(self) -> None:
         """Change the strategy and the limits."""
-        assert self.model is not None
-        rng = self.rng
-        limits = (rng.choice(STRATEGIES), rng.choice((1, 3)), rng.choice((50.0, 600.0)))
-        self.expected = []
-        self.model.configure(*limits)
-        self.supervisor.configure(*limits)
+        if self.model.is_quiet:
+            limits = self._limits()
+            self.model.configure(*limits)
+            self.supervisor.configure(*limits)
+
+    # Checks
+
+    def check(self) -> None:
+        """Compare the supervisor with the model."""
+        model, supervisor = self.model, self.supervisor
+        model.audit()
+        if self.world.tolerance:
+            return
+        rows = [(id, child is not None) for id, child, _ in supervisor.which_children()]
+        if rows != model.rows():
+            self.fail(f"which_children {rows}, expected {model.rows()}; {model.describe()}")
+        counts = supervisor.count_children()
+        if counts["active"] != sum(up for _, up in rows) or counts["specs"] != len(rows):
+            self.fail(f"count_children {counts}, expected {rows}")
+        expected = None if model.reason is None else REASONS[model.reason]
+        if (expected is None) != (self.reason is None) or (
+            expected is not None and not isinstance(self.reason, expected)
+        ):
+            self.fail(f"ended with {self.reason!r}, expected {model.reason}; {model.describe()}")
+        self._check_requests()
+        for id, tree in self.nested.items():
+            if self._runs(id):
+                tree.check()
+
+    def _check_requests(self) -> None:
+        for pair in list(self.requests):
+            request, outcomes = pair
+            if outcomes != ([] if request.outcome is None else [request.outcome]):
+                self.fail(f"{request.what}: {outcomes}, expected {request.outcome}")
+            if outcomes:
+                self.requests.remove(pair)
+
+
+def _outcome(result: Any) -> str:
+    """Return the outcome of a request in the words of the model."""
+    if isinstance(result, Failure):
+        return "ChildError" if result.check(wsx.ChildError) else "failed"
+    return "ok"
+
+
+class Service(Tree):
+    """A ``ClientService`` under test."""
+
+    def build(self, limits: tuple[str, int, float], id: str | None) -> None:
+        slot, world, rng = self.slot, self.world, self.rng
+        slot.count += 1
+        child, kind = f"child {slot.number}.{slot.count}", rng.choice(KINDS[1:])
+        site = Site(world, rng, lambda: self.subjects[child], rng.random() < 0.3)
+        conn = make_conn(world, rng, site, slot.number)
+        backoff = wsx.Backoff(rng.choice((0.5, 3.0)), 20.0, 2.0, 0.0)
+        options: dict[str, Any] = {"reconnect": backoff}
+        effective = {"async_": True, "handle_initial_conn_failure": True, **options}
+        handler = self.handler_class(child, conn, effective)
+        tree = self
+
+        class WatchedService(wsx.ClientService):
+            def announce(self, running: Any) -> None:
+                run = Run(tree, child)
+                tree.watch(run, tree.subjects[child])
+                super().announce(running)
+                run.finished(None)
+
+        WatchedService.__qualname__ = child
+        _, most, period = limits
+        self.supervisor = WatchedService(
+            conn,
+            handler,
+            restart=kind,
+            max_restarts=most,
+            max_seconds=period,
+            reactor=world.reactor,
+            **options,
+        )
+        self.model.strategy, self.model.auto_shutdown = "one_for_one", True
+        self.model.specs = [KidSpec(child, kind, backoff, math.inf)]
+        self.waiting: list[Deferred[Any]] = []
+
+    def act(self) -> None:
+        action = self.rng.choice((self.end_child, self.when_connected, self.when_connected))
+        self.world.count(f"service {action.__name__}")
+        action()
+
+    def when_connected(self) -> None:
+        """Call ``whenConnected``."""
+        connected = self.supervisor.whenConnected()
+        connected.addCallbacks(self._connected, self._not_connected)
+        self.waiting.append(connected)
+
+    def _connected(self, client: Any) -> None:
+        subject = client.handler.subject
+        if client is not self.supervisor.client or not subject.connect_has_returned:
+            self.fail(f"whenConnected fired with {client!r}, which is {client.status}")
+
+    def _not_connected(self, failure: Failure) -> None:
+        if self.model.reason is None:
+            self.fail(f"whenConnected failed before the end: {failure.value!r}")
+
+    def check(self) -> None:
+        super().check()
+        if self.world.tolerance:
+            return
+        client = self.supervisor.client
+        running = [id for id in self.model.kids if self._runs(id)]
+        if (client is not None) != bool(running):
+            self.fail(f"client is {client!r}, running: {running}")
+        over = self.model.reason is not None or (
+            client is not None and self._is_open(client.handler.subject)
+        )
+        self.waiting = [deferred for deferred in self.waiting if not deferred.called]
+        if self.waiting and over:
+            self.fail(f"{len(self.waiting)} Deferreds of whenConnected did not fire")
+
+    def _is_open(self, subject: Subject) -> bool:
+        """Return whether the client is open, and has delivered everything."""
+        model = subject.model
+        idle = model.pending is None and not model.queue and not model.suspended
+        return model.is_open and idle and subject.connect_has_returned
+
+
+class TreeSlot(Slot):
+    """A place for one supervisor after the other."""
+
+    def __init__(self, world: World, number: int) -> None:
+        super().__init__(world, number)
+        self.count = 0
+        self.tree: Tree | None = None
+        self.stopped: Deferred[Any] | None = None
+
+    def begin(self) -> None:
+        self.world.reactor.later(self.rng.random() * 10, self.start_tree)
+
+    def start_tree(self) -> None:
+        """Start a new supervisor."""
+        if self.world.ending:
+            return
+        self.stopped = None
+        kind = Service if self.rng.random() < 0.25 else Tree
+        tree = self.tree = kind(self)
+        tree.start()
+        self.world.reactor.later(self.rng.random() * 20, self.next_event)
+
+    def next_event(self) -> None:
+        """Compare what has happened with the model, then let the next thing happen."""
+        tree = self.tree
+        if self.world.ending or tree is None:
+            return
+        tree.check()
+        if tree.reason is not None and tree.model.reason is not None:
+            self.world.reactor.later(30.0, self.start_tree)
+            return
+        if self.world.tolerance or self.rng.random() < 0.01:
+            # After a pause it is not certain which restarts are within the period.
+            self.stopped = tree.stop()
+            self.world.reactor.later(130.0, self._after_stop)
+            return
+        tree.act()
+        pause = self.rng.expovariate(1 / self.pace) if self.rng.random() < 0.8 else 0.02
+        self.world.reactor.later(pause, self.next_event)
+
+    def _after_stop(self) -> None:
+        if not self.world.ending:
+            self.check_end()
+            self.start_tree()
 
     # The end
 
@@ -227,19 +544,18 @@ class TreeSlot(Slot):
         """Do nothing: the children of a tree end only as the model says."""
 
     def end(self) -> None:
-        if self.supervisor is None or self.model is None:
-            return
-        self.events = []
-        self.supervised = list(self.model.kinds)
-        self.pending = [("stopService", self.supervisor.stopService())]
+        if self.tree is not None and self.stopped is None:
+            self.stopped = self.tree.stop()
 
     def check_end(self) -> None:
-        if self.model is None:
+        tree = self.tree
+        if tree is None or self.stopped is None:
             return
-        for id, subject in self.subjects.items():
+        tree.check()
+        if not self.stopped.called:
+            tree.fail("stopService did not fire")
+        if tree.model.reason is None:
+            tree.fail(f"the model has not ended: {tree.model.describe()}")
+        for id, subject in tree.subjects.items():
             if subject.client is not None and not subject.model.has_ended:
-                self.fail(f"{id} has not ended after stopService")
-        ends = [id for what, id in self.events if what == "end"]
-        order = [id for id in reversed(self.supervised) if id in ends]
-        if [id for id in ends if id in order] != order:
-            self.fail(f"stopped in the order {ends}, expected {order}")
+                tree.fail(f"{id} has not ended after stopService")

@@ -110,6 +110,7 @@ class World:
         touched: The clients that the current step has touched.
         calls: The number of API calls on the stack.
         stack: The clients whose callbacks are on the stack.
+        expected_failures: Exceptions of start functions that supervisors may log.
         tolerance: By how much timers may be late, after a pause or a step of the wall clock.
         violation: The first violation, or None.
     """
@@ -134,6 +135,7 @@ class World:
         self.slots: list[Slot] = []
         self.labels: dict[str, Subject] = {}
         self.ending = False
+        self.expected_failures: list[Exception] = []
         self.samples: list[int] = []
         self._digest = hashlib.blake2b(digest_size=8)
         self._keys: set[str] = set()
@@ -274,7 +276,9 @@ class World:
         subject = self._subject_of(event)
         failure = event.get("log_failure")
         if failure is not None:
-            if subject is None or not subject.log.failure(failure.value):
+            if failure.value in self.expected_failures:
+                self.expected_failures.remove(failure.value)
+            elif subject is None or not subject.log.failure(failure.value):
                 self.fail(Rule.LOG, subject, f"unexpected failure in the log: {failure.value!r}")
         elif subject is not None and not subject.log.line(event):
             self.fail(
