@@ -100,9 +100,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "terminate is skipped after a crash",
         "wsx._client.lifecycle",
-        "        if self._initialised:\n            self._scheduler.callLater(0, self._terminate)",
+        "        if self._initialised:\n            self._scheduler.call_soon(self._terminate)",
         "        if self._initialised and not isinstance(self._end_reason, ValueError):\n"
-        "            self._scheduler.callLater(0, self._terminate)",
+        "            self._scheduler.call_soon(self._terminate)",
     ),
     Fault(
         "stop sends close code 1000",
@@ -176,7 +176,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a pending callback is not cancelled",
         "wsx._client.delivery",
-        "            self._scheduler.callLater(0, pending.deferred.cancel)",
+        "            self._scheduler.call_soon(pending.deferred.cancel)",
         "            pass",
     ),
     Fault(
@@ -233,6 +233,64 @@ FAULTS: tuple[Fault, ...] = (
         "wsx._supervision.child",
         "        self.should_run = self.in_group_restart = False\n        if self.is_starting:",
         "        self.in_group_restart = False\n        if self.is_starting:",
+    ),
+    Fault(
+        "a restart does not wait for the Backoff of the child",
+        "wsx._supervision.child",
+        "return backoff.maximum if delay is None else max(0.0, delay)",
+        "return 0.0",
+    ),
+    Fault(
+        "a restart that fails is not counted",
+        "wsx._supervision.restarts",
+        "                    self.restart(child, error)\n",
+        "                    self._schedule([child], {child}, child.restart_delay(1))\n",
+    ),
+    Fault(
+        "a sibling that ends while its group is restarted is restarted twice",
+        "wsx.supervisor",
+        "if child.in_group_restart or self._is_ending or not self.running:",
+        "if self._is_ending or not self.running:",
+    ),
+    Fault(
+        "the time in which a restart waits counts towards max_seconds",
+        "wsx._supervision.intensity",
+        "        self._history(child).paused_at = now",
+        "        self._history(child)",
+    ),
+    Fault(
+        "a first start that fails leaves the other children running",
+        "wsx.supervisor",
+        "                    self._give_up(error)\n",
+        "                    self._end(error)\n",
+    ),
+    Fault(
+        "change_children stops children in the order of starting",
+        "wsx.supervisor",
+        "            for child in reversed(list(self._children)):\n"
+        "                if child.spec not in specs",
+        "            for child in list(self._children):\n"
+        "                if child.spec not in specs",
+    ),
+    Fault(
+        "a nested supervisor that gives up counts as a normal end",
+        "wsx._supervision.child",
+        "            return not is_normal(reason) and not self.gave_up",
+        "            return not (is_normal(reason) or self.gave_up or "
+        "hasattr(reason, 'max_restarts'))",
+    ),
+    Fault(
+        "whenConnected waits for the next connection",
+        "wsx.service",
+        "        if self.client is not None:\n            self._watch(self.client)\n"
+        "        return connected",
+        "        return connected",
+    ),
+    Fault(
+        "a linked client remains a child of its parent",
+        "wsx.service",
+        "        client.terminated().addCallback(link.leave_parent)\n",
+        "",
     ),
     Fault(
         "the request lacks the extra headers",

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import itertools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
+from wsx.test.simulation import command_line, faults
 from wsx.test.simulation.policy import policy_bounds
 from wsx.test.simulation.rules import Rule
 from wsx.test.simulation.shrink import candidates, shrink
@@ -96,6 +102,67 @@ class ShrinkTests(SynchronousTestCase):
         command = Config(seed=3, clients=2, hours=0.5, faults=("sys",)).command()
         expected = "--seed 3 --clients 2 --hours 0.5 --faults sys --trace"
         self.assertTrue(command.endswith(expected), command)
+
+    def test_shrinks_a_real_failure(self) -> None:
+        """A fault in the library is found, and the failing simulation is reduced."""
+        self.patch(wsx.Backoff, "__call__", lambda policy, number: 4 * policy.maximum + 1)
+        config = Config(seed=1, clients=3, hours=0.5)
+        found = simulate(config).violation
+        assert found is not None
+        result = shrink(config)
+        self.flushLoggedErrors()
+        smallest = result.config
+        assert result.violation is not None
+        self.assertIs(result.violation.rule, found.rule)
+        self.assertLess(
+            (smallest.clients, smallest.hours, len(smallest.faults)), (3, 0.5, len(FAULTS))
+        )
+        again = simulate(smallest)
+        self.flushLoggedErrors()
+        self.assertEqual(again.digest, result.digest)
+
+
+class FaultTests(SynchronousTestCase):
+    """Faults that are planted in the source of the library."""
+
+    def test_finds_a_planted_fault(self) -> None:
+        """A simulation of a copy of the library with a fault fails, and shows how to replay it."""
+        fault = next(fault for fault in faults.FAULTS if fault.name == "stop sends close code 1000")
+        seconds, rule = faults.measure(fault, 30.0)
+        self.assertIsNotNone(seconds, rule)
+        self.assertEqual(rule, "CLOSE_CODE")
+
+    def test_each_fault_applies(self) -> None:
+        """The text that each fault replaces occurs once in the source."""
+        for fault in faults.FAULTS:
+            self.assertIn(fault.new, fault.source())
+
+
+class BudgetTests(SynchronousTestCase):
+    """Runs of fresh seeds, as in ``.ci/run``."""
+
+    def run_budget(self, result: Result) -> tuple[int, str]:
+        """Run a budget of one simulation, which has this result."""
+        self.patch(command_line, "simulate", lambda config: replace(result, config=config))
+        self.patch(command_line, "time", mock.Mock(process_time=itertools.count().__next__))
+        options = command_line.parse(["--budget", "2", "--seed", "7"])
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            status = command_line.run_budget(options)
+        return status, output.getvalue()
+
+    def test_passes(self) -> None:
+        """Each seed and the totals are printed."""
+        status, output = self.run_budget(Result(QUICK, "abc", None, 1, 0.1, 0.6))
+        self.assertEqual(status, 0)
+        self.assertIn("seed 7: ", output)
+        self.assertIn("1 seeds passed", output)
+
+    def test_fails(self) -> None:
+        """A failure prints the command that replays it, and the exit status is 1."""
+        violation = Violation(Rule.ORDER, "1.1", "lost", 600.0)
+        status, output = self.run_budget(Result(QUICK, "abc", violation, 1, 0.1, 0.6))
+        self.assertEqual(status, 1)
+        self.assertIn("replay: python -m wsx.test.simulation --seed 7 ", output)
 
 
 class DecoderTests(SynchronousTestCase):
