@@ -330,9 +330,9 @@ class Lifecycle(Generic[S]):
 
     def _handle_connect_returned(self) -> None:
         self._initialised = True
-        is_open = self._connect_handled = self._machine.state is State.OPEN
+        self._connect_handled = self._machine.state is State.OPEN
         self._promises.fulfil_start()
-        if is_open:
+        if self._machine.state is State.OPEN:  # Not if a callback of start has closed it.
             self._promises.fulfil_open()
 
     # Events of the connection (a wsx._transport.connection.Listener)

@@ -92,6 +92,26 @@ class LookingTests(ClientCase):
         self.step()
         self.assertEqual([self.successResultOf(opened) for opened in waiting], [client, client])
 
+    def test_when_open_after_start_has_closed(self) -> None:
+        """``when_open`` waits for the next connection if a callback of ``start`` closes one."""
+
+        def close(client: wsx.Client[Any]) -> None:
+            client.close()
+
+        retry = Recorder(handle_disconnect=lambda _, s: wsx.Reconnect(s, after=1))
+        started = self.start(retry).addCallback(close)
+        opened = retry.client.when_open()
+        self.peer.answer()
+        self.step()
+        self.successResultOf(started)
+        self.assertNoResult(opened)
+        self.peer.drop()
+        self.step()
+        self.clock.advance(1)
+        self.peer.answer()
+        self.step()
+        self.assertIs(self.successResultOf(opened), retry.client)
+
     def test_when_open_already(self) -> None:
         """``when_open`` on an open client fires at once."""
         client = self.open(Recorder())

@@ -10,6 +10,8 @@ The same seed always leads to the same events, in any process.
 - ``rules``: the names of the invariants, and those that are checked after each step.
 - ``terms``: the terms of the model.
 - ``model``: a reference model of one client, which predicts each callback, frame and reason.
+- ``watch``: the part of this model that watches keepalive pings and timeouts.
+- ``limits``: a connection limit under test, with its model.
 - ``policy``: an independent implementation of the reconnect rules.
 - ``subject``: a client under test; calls its methods and compares the results with the model.
 - ``behaviour``: handlers that do everything a handler may do, and some that it may not.

@@ -58,6 +58,7 @@ class Temper:
         wild = 0.0 if calm or not handlers else rng.choice((0.0, 0.001, 0.01))
         self.late = rng.choice((0.0, 0.05, 0.3)) if handlers else 0.0
         self.never = wild / 2
+        self.stubborn = rng.choice((0.0, 0.0, 0.5)) if handlers else 0.0
         self.raises = wild
         self.exits = wild
         self.bad = wild
@@ -113,7 +114,8 @@ class Behaviour:
             if self.rng.random() < self.temper.nested:
                 world.nested_action(subject)
             roll = self.rng.random()
-            if roll < self.temper.never and name != "terminate":
+            never = self.temper.stubborn if name == "terminate" else self.temper.never
+            if roll < never:
                 call.sync = False
                 return self._never(call)
             if roll < self.temper.late:

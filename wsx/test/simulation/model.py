@@ -31,6 +31,7 @@ from wsx.test.simulation.terms import (
     is_allowed,
     may_leave_a_rest,
 )
+from wsx.test.simulation.watch import Watch
 from wsx.test.simulation.wire import Received
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from wsx.test.simulation.subject import Subject
 
 
-class Model:
+class Model(Watch):
     """The reference model of one client.
 
     Attributes:
@@ -53,6 +54,7 @@ class Model:
     """
 
     def __init__(self, subject: Subject, conn: wsx.Conn, options: dict[str, Any]) -> None:
+        super().__init__()
         self.subject = subject
         self.world = subject.world
         self.conn = conn
@@ -98,18 +100,12 @@ class Model:
         # The history:
         self.ever_opened = False
         self.was_open = False
+        self.place: object = None  # While an attempt waits for the connection limit.
+        self.limited = False  # Whether the limit was asked for the next attempt.
         self.failures = 0
         self.healthy = False
         self.opened_at: float | None = None
         self.outage: list[Any] | None = None  # since when, and the number of failed attempts
-        # Keepalive:
-        self.next_ping: float | None = None
-        self.token = b""
-        self.pings: dict[bytes, float] = {}
-        self.watched: list[float] = []  # Pings after which nothing was received.
-        self.last_data = 0.0
-        self.expected_latency: float | None = None
-        self.unclear_until = 0.0  # Until then timeouts depend on the write buffer.
         # The end:
         self.end_reason: Expectation = ("shutdown", "")
         self.terminate_called = False
@@ -128,16 +124,9 @@ class Model:
     def is_ending(self) -> bool:
         return self.phase in ENDING_PHASES
 
-    @property
-    def now(self) -> float:
-        return self.world.now
-
     def duration_of(self, call: Call) -> float:
         """Return for how long a callback has run. Unlike for timers, pauses count."""
         return self.world.reactor.monotonic_now - call.began
-
-    def fail(self, rule: Rule, text: str) -> None:
-        self.world.fail(rule, self.subject, text)
 
     def connection_state(self) -> str:
         """Return the ``connection_state`` of a NotConnectedError now."""
@@ -159,6 +148,8 @@ class Model:
         if phase is Phase.OPEN:
             self._audit_keepalive(late)
         elif phase is Phase.CONNECTING:
+            if self.place is not None:
+                self.world.limiter.check(self.subject, late)
             if self.attempt_by is not None and late > self.attempt_by:
                 self.fail(
                     Rule.ATTEMPT_TIMEOUT, f"the attempt should have ended at {self.attempt_by}"
@@ -183,7 +174,7 @@ class Model:
         if not self.terminate_called:
             if late > self.terminate_at:
                 self.fail(Rule.TERMINATE, "terminate was not called, or the client did not end")
-        elif late > self.terminate_at + self.conn.close_timeout:
+        elif late > self.terminate_at + (0.0 if self.killed else self.conn.close_timeout):
             self.fail(Rule.END_IN_TIME, "terminate takes longer than close_timeout")
 
     def _check_progress(self) -> None:
@@ -194,25 +185,31 @@ class Model:
             return
         self.fail(Rule.PROGRESS, f"{self.queue[0].kind} was not delivered at {self.touched_at}")
 
-    def _audit_keepalive(self, late: float) -> None:
-        if self.next_ping is not None and late > self.next_ping:
-            self.fail(Rule.PING_SENT, f"a keepalive ping was due at {self.next_ping}")
-        if self._reading_is_paused() or self.write_held or late < self.unclear_until:
-            return
-        timeout = self.conn.ping_timeout
-        if timeout is not None and self.watched and late > self.watched[0] + timeout:
-            self.fail(Rule.PING_TIMEOUT, f"no answer to the ping of {self.watched[0]}")
-        limit = self.conn.data_timeout
-        if limit is not None and late > self.last_data + limit:
-            self.fail(Rule.DATA_TIMEOUT, f"no message since {self.last_data}")
-
-    def _reading_is_paused(self) -> bool:
-        return self.link is not None and self.link.read_paused
-
     # Attempts
+
+    def limit_asked(self) -> None:
+        """The client asks for the permission to connect."""
+        self._attempt_is_due()
+        self.phase = Phase.CONNECTING
+        self.link = None
+        self.limited = True
 
     def attempt_begins(self) -> None:
         """The client calls ``endpoint.connect``."""
+        if not self.limited:
+            self._attempt_is_due()
+        self.limited = False
+        self.place = None
+        self.check_timers(1)
+        self.phase = Phase.CONNECTING
+        self.link = None
+        now = self.attempt_at = self.now
+        self.was_open = False
+        self.tcp_pending = True
+        self.attempt_by = now + self.conn.socket_connect_timeout
+        self.subject.telemetry.expect("connecting", None)
+
+    def _attempt_is_due(self) -> None:
         link = self.link
         if link is not None and not (link.lost or link.aborted or link.disconnecting):
             self.fail(Rule.ONE_CONNECTION, "an attempt begins while a connection exists")
@@ -223,14 +220,6 @@ class Model:
                 self.fail(Rule.RECONNECT_TIME, f"attempt at {now}, due in {self.due}")
         elif self.phase is not Phase.NEW:
             self.fail(Rule.RECONNECT_TIME, f"an attempt begins in {self.phase.name}")
-        self.check_timers(1)
-        self.phase = Phase.CONNECTING
-        self.link = None
-        self.attempt_at = now
-        self.was_open = False
-        self.tcp_pending = True
-        self.attempt_by = now + self.conn.socket_connect_timeout
-        self.subject.telemetry.expect("connecting", None)
 
     def check_timers(self, most: int) -> None:
         """Check that a client without a connection has no more than ``most`` timers.
@@ -279,6 +268,7 @@ class Model:
         self._attempt_lost(expected)
 
     def _attempt_lost(self, expected: Expectation) -> None:
+        self._give_up_place()
         self.attempt_by = self.due = None
         self.tcp_pending = False
         if self.ever_opened or self.passes_failures:
@@ -291,6 +281,10 @@ class Model:
         self.end_reason = expected
         self._drop()
         self._begin_terminate()
+
+    def _give_up_place(self) -> None:
+        self.place = None
+        self.limited = False
 
     def _lost(self, expected: Expectation) -> None:
         number = self._count_loss(expected)
@@ -315,9 +309,9 @@ class Model:
         self.attempt_by = None
         again = self.ever_opened
         self.ever_opened = self.was_open = link.opened = True
-        link.decoder = wire.StrictDecoder(answer.deflater)
+        link.decoder = wire.StrictDecoder(answer.deflater, self.world.is_new_mask)
         now = self.opened_at = self.last_data = self.now
-        self.healthy = False
+        self.healthy = self.subject.is_ready = False
         self.cause = self.close_due = self.end_item = self.may_end = self.close_by = None
         self.write_blocked = self.write_held = False
         self.late_pong = []
@@ -412,24 +406,6 @@ class Model:
         self.queue.append(Entry("frame", frame, None, self.reads))
         self.has_frames += 1
 
-    def _pong_arrives(self, payload: bytes) -> None:
-        sent_at = self.pings.get(payload)
-        if sent_at is None:
-            return
-        self.expected_latency = self.now - sent_at
-        for older in [ping for ping, at in self.pings.items() if at <= sent_at]:
-            del self.pings[older]
-
-    def check_latency(self) -> None:
-        """Compare ``client.latency`` with the last keepalive round trip."""
-        found, expected = self.subject.client.latency, self.expected_latency
-        if not self.is_open or self.world.tolerance or self.relaxed:
-            return
-        if (found is None) != (expected is None) or (
-            found is not None and expected is not None and abs(found - expected) > EPSILON
-        ):
-            self.fail(Rule.LATENCY, f"latency {found}, expected {expected}")
-
     # Writing
 
     def written(self, link: Link, data: bytes) -> list[Any]:
@@ -462,26 +438,6 @@ class Model:
             if OPCODES[type(expected)] != frame.opcode or expected.payload != frame.payload:
                 self.fail(Rule.SENT, f"{frame} instead of {expected!r}")
 
-    def _ping_written(self, payload: bytes) -> None:
-        now = self.now
-        if self.next_ping is None or not self.is_open:
-            self.fail(Rule.PING_SENT, "an unexpected keepalive ping")
-            return
-        if not -EPSILON <= now - self.next_ping <= EPSILON + self.world.tolerance:
-            self.fail(Rule.PING_SENT, f"a ping at {now}, due at {self.next_ping}")
-        if self.token and payload[:8] != self.token:
-            self.fail(Rule.PING_SENT, "the token of the pings has changed")
-        if payload in self.pings:
-            self.fail(Rule.PING_SENT, "two pings with the same payload")
-        self.token = payload[:8]
-        if len(self.pings) >= 16:
-            self.pings.clear()
-        self.pings[payload] = now
-        assert self.conn.ping_interval is not None
-        self.next_ping = now + self.conn.ping_interval
-        self.watched.append(now)
-        self.subject.telemetry.expect("sent", wsx.Ping(payload))
-
     def _close_written(self, payload: tuple[int | None, str]) -> None:
         if self.is_open:
             self._explain_close()
@@ -511,9 +467,6 @@ class Model:
             self._leave(("data", limit), (1001, None))
         else:
             self._leave(("unknown",), None)
-
-    def _paused_for_frames(self) -> bool:
-        return (self.suspended or self.has_frames > 0) and not self.write_held
 
     def _leave(self, cause: Expectation | None, close: tuple[Any, Any] | None) -> None:
         """The connection is no longer open."""
@@ -606,17 +559,6 @@ class Model:
             self._attempt_timed_out(may)
         else:
             self._attempt_timed_out(("conn", TimeoutError))
-
-    def _check_ping_timeout(self) -> None:
-        timeout = self.conn.ping_timeout
-        if timeout is None:
-            self.fail(Rule.NO_FALSE_TIMEOUT, "an abort without ping_timeout")
-            return
-        if self.write_held or self.relaxed or self.now < self.unclear_until:
-            return
-        silent = self.watched and self.now >= self.watched[0] + timeout - EPSILON
-        if not silent or self._paused_for_frames():
-            self.fail(Rule.NO_FALSE_TIMEOUT, f"PingTimeout; unanswered pings: {self.watched[:3]}")
 
     def connection_lost(self, link: Link, reason: BaseException) -> None:
         """``connectionLost`` is about to be called."""
@@ -712,6 +654,7 @@ class Model:
         elif was is Phase.CLOSING:
             self.phase = Phase.ENDING
         else:
+            self._give_up_place()
             self.abandoned = was is Phase.CONNECTING and self.link is not None
             self.attempt_by = self.due = None
             self._begin_terminate()
@@ -976,12 +919,6 @@ class Model:
         was, self.suspended = self.suspended, False
         if was and self.is_open and not self.has_frames:
             self._restart_watch()
-
-    def _restart_watch(self) -> None:
-        """Reading is resumed: time limits begin again."""
-        if self.watched:
-            self.watched = [self.now]
-        self.last_data = max(self.last_data, self.now)
 
     def client_ended(self, reason: Any) -> None:
         """``wsx.terminate`` was observed, or ``terminated()`` has fired."""

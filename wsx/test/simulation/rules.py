@@ -37,6 +37,7 @@ class Rule(Enum):
     NO_USE_AFTER_LOSS = "a transport is not used after its end"
     ONE_CONNECTION = "a client has at most one connection"
     CLOSE_TIMEOUT = "a connection ends within close_timeout after a close frame, and not earlier"
+    LIMIT = "attempts under a connection limit start in order, and as soon as the limit allows"
     ATTEMPT_TIMEOUT = "an attempt ends at its time limit, and not earlier"
     RECONNECT_TIME = "the next attempt begins after the delay that was decided"
     BACKOFF = "a delay is within the bounds of its Backoff"
@@ -161,6 +162,15 @@ class DeferredsHaveFired(StepCheck):
         return f"did not fire: {left}" if left else None
 
 
+class StartHasFired(StepCheck):
+    """The Deferreds of ``start`` and ``when_open`` have fired once the client is open."""
+
+    rule = Rule.DEFERREDS
+
+    def check(self, subject: Subject) -> str | None:
+        return subject.check_start()
+
+
 class NameIsRight(StepCheck):
     """The name belongs to the client as long as it is alive."""
 
@@ -178,5 +188,6 @@ STEP_CHECKS: tuple[StepCheck, ...] = (
     FailuresAreLogged(),
     ObserversAreNotified(),
     DeferredsHaveFired(),
+    StartHasFired(),
     NameIsRight(),
 )

@@ -21,6 +21,7 @@ from wsx.test.simulation.behaviour import (
     SimulatedHandler,
     Temper,
 )
+from wsx.test.simulation.limits import HOST
 from wsx.test.simulation.rules import Rule
 from wsx.test.simulation.server import Session, Site
 from wsx.test.simulation.subject import State, Subject
@@ -201,6 +202,9 @@ class Slot:
         options = make_options(self.world, rng)
         options["name"] = self.name
         conn = make_conn(self.world, rng, self.site, self.number)
+        if rng.random() < 0.3:
+            options["connect_limiter"] = self.world.limiter
+            conn = conn.replace(url=f"ws://{HOST}:{8000 + self.number}/path?n={self.number}")
         handler = SimulatedHandler()
         return self.equip(handler, conn, options, calm=False)
 
@@ -281,7 +285,8 @@ class Slot:
                 (self.send_several, 2),
                 (self.close, 1.5),
                 (self.mark_healthy, 0.5),
-                (self.when_open, 0.5),
+                (self.when_open, 2),
+                (self.change_limit, 0.3),
                 (self.start_again, 0.3),
             ],
             "sys": [
@@ -467,6 +472,11 @@ class Slot:
     def mark_healthy(self) -> None:
         self.current().mark_healthy()
 
+    def change_limit(self) -> None:
+        """Change the connection limit of all clients."""
+        rng = self.rng
+        self.world.limiter.change(rng.choice((1, 2, 4)), rng.choice((1.0, 10.0, 30.0)))
+
     def when_open(self) -> None:
         self.current().when_open()
 
@@ -545,7 +555,7 @@ class Nested:
         names = [slot.cast, slot.info, slot.inspect]
         if slot.world.has("api"):
             names += [slot.send_frame, slot.send_frame, slot.send_several, slot.mark_healthy]
-            names += [slot.send_after, slot.cast, slot.cast]
+            names += [slot.send_after, slot.cast, slot.cast, slot.when_open]
             if rng.random() < 0.1:
                 names = [slot.close]
         if slot.world.has("sys"):

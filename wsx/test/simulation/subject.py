@@ -103,6 +103,8 @@ class Subject:
         self.shutdown_timers = 0  # Timers of a supervisor that stops it.
         self.start_promise: Promise | None = None
         self.connect_has_returned = False
+        self.opened_in = -1  # The step in which when_open has fired last.
+        self.is_ready = False  # Whether handle_connect has returned on the open connection.
         self.delayed: list[Any] = []
         self.request_order: list[object] = []
         self.messages = 0
@@ -210,8 +212,10 @@ class Subject:
     def _judge_ended(self, promise: Promise, result: Any) -> None:
         if isinstance(result, Failure):
             self.fail(Rule.DEFERREDS, f"{promise} failed: {result.value!r}")
-        else:
-            self.client_ended(result)
+            return
+        if self.name is not None and wsx.whereis(self.name) is self.client:
+            self.fail(Rule.NAMES, f"{self.name} is not free when terminated() fires")
+        self.client_ended(result)
 
     def client_ended(self, reason: Any) -> None:
         """The end of the client was reported."""
@@ -239,6 +243,7 @@ class Subject:
                 self.fail(Rule.DEFERREDS, f"start fired with {result!r:.80}")
             if not (self.options.get("async_") or self.connect_has_returned):
                 self.fail(Rule.DEFERREDS, "start fired before handle_connect had returned")
+            self._react()
             return
         error = result.value
         if promise.cancelled:
@@ -254,8 +259,18 @@ class Subject:
     def _judge_open(self, promise: Promise, result: Any) -> None:
         if isinstance(result, Failure):
             self._check_ended_error(result.value)
-        elif result is not self.client or not self.connect_has_returned:
+            return
+        # An earlier Deferred of the same event may have closed the connection.
+        is_open = self.model.is_open or self.opened_in == self.world.reactor.steps
+        if result is not self.client or not (self.is_ready and is_open):
             self.fail(Rule.DEFERREDS, f"when_open fired with {result!r:.80}")
+        self.opened_in = self.world.reactor.steps
+        self._react()
+
+    def _react(self) -> None:
+        """Call the client from the callback of a Deferred, sometimes."""
+        if self.rng.random() < 0.3 and self.is_alive and not self.world.ending:
+            self.world.nested_action(self)
 
     def _check_ended_error(self, error: Any) -> None:
         reason = error.reason if isinstance(error, wsx.ClientEnded) else error
@@ -304,14 +319,17 @@ class Subject:
     def connect_returned(self) -> None:
         """``handle_connect`` returns."""
         self.connect_has_returned = True
+        self.is_ready = self.model.is_open
 
     def check_start(self) -> str | None:
         """Return what is wrong with the Deferreds of ``start`` and ``when_open``, or None."""
         promise = self.start_promise
-        if promise is None or promise.fired or promise.cancelled:
-            return None
-        if self.connect_has_returned or self.options.get("async_"):
+        started = self.connect_has_returned or self.options.get("async_")
+        if started and promise is not None and not (promise.fired or promise.cancelled):
             return "start did not fire"
+        is_open = self.is_ready and self.model.is_open
+        if is_open and any(each.kind == "open" for each in self.promises):
+            return "when_open did not fire"
         return None
 
     def check_name(self) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,10 +92,17 @@ class StrictDecoder:
 
     Attributes:
         closed: Whether a close frame was received. Anything after it is an error.
+
+    Args:
+        deflater: The server's side of the compression, or None.
+        is_new_mask: Returns whether a masking key is unpredictable, as far as one can tell.
     """
 
-    def __init__(self, deflater: Deflater | None) -> None:
+    def __init__(
+        self, deflater: Deflater | None, is_new_mask: Callable[[bytes], bool] = lambda _: True
+    ) -> None:
         self._deflater = deflater
+        self._is_new_mask = is_new_mask
         self._data = b""
         self.closed = False
 
@@ -137,6 +145,8 @@ class StrictDecoder:
         if len(data) < start + 4 + length:
             return ""
         mask = data[start : start + 4]
+        if not self._is_new_mask(mask):  # RFC 6455 section 5.3
+            return "masking keys are repeated"
         payload = unmask(data[start + 4 : start + 4 + length], mask)
         self._data = data[start + 4 + length :]
         return self._check(first, payload, frames)

@@ -26,6 +26,7 @@ from wsx._client import reconnect
 from wsx._scheduler import set_scheduler
 from wsx._wire.encoder import masks
 from wsx.test.simulation.books import KINDS, telemetry_value
+from wsx.test.simulation.limits import WatchedLimiter
 from wsx.test.simulation.reactor import Owner, Reactor, Timer
 from wsx.test.simulation.rules import STEP_CHECKS, Rule
 from wsx.test.simulation.scheduler import OwnedScheduler
@@ -129,6 +130,11 @@ class World:
         self.stack: list[Subject] = []
         self.tolerance = 0.0
         self.violation: Violation | None = None
+        self.limiter = WatchedLimiter(
+            self,
+            per_host=self.rng.choice((1, 2, 4)),
+            per_seconds=self.rng.choice((1.0, 10.0, 30.0)),
+        )
         self.telemetry_kinds = self._choose_telemetry()
         self.events = 0
         self.counts: dict[str, int] = {}
@@ -139,6 +145,8 @@ class World:
         self.samples: list[int] = []
         self._digest = hashlib.blake2b(digest_size=8)
         self._keys: set[str] = set()
+        self._masks: set[bytes] = set()
+        self._repeated_masks = 0
         self._output = sys.stdout
         self._tolerant_until = 0.0
 
@@ -189,6 +197,15 @@ class World:
         new = key not in self._keys
         self._keys.add(key)
         return new
+
+    def is_new_mask(self, mask: bytes) -> bool:
+        """Return whether masking keys are not repeated; a few coincidences are accepted."""
+        if mask in self._masks:
+            self._repeated_masks += 1
+        elif len(self._masks) > 20_000:
+            self._masks.clear()
+        self._masks.add(mask)
+        return self._repeated_masks < 4
 
     def sleep(self, subject: Subject, seconds: float) -> Deferred[None]:
         """Return a Deferred that fires after a delay, for a callback of a client."""
