@@ -55,6 +55,7 @@ class Temper:
     """
 
     def __init__(self, rng: random.Random, handlers: bool, calm: bool) -> None:
+        self.calm = calm or not handlers
         wild = 0.0 if calm or not handlers else rng.choice((0.0, 0.001, 0.01))
         self.late = rng.choice((0.0, 0.05, 0.3)) if handlers else 0.0
         self.never = wild / 2
@@ -238,8 +239,10 @@ class Behaviour:
         if rng.random() < 0.7:
             delay = subject.client.reconnect_delay(call.argument)
             subject.model.check_policy(call, delay)
-            if delay is not None:
+            if delay is not None and rng.random() < 0.98:
                 return wsx.Reconnect(self._new_state(), after=delay)
+            if not self.temper.calm and rng.random() < 0.3:
+                return None
         if rng.random() < self.temper.gives_up * 5:
             return rng.choice((None, wsx.Ok(self._new_state())))
         conn = None

@@ -852,9 +852,9 @@ class Model(Watch):
             self._leave(("reply", error), (1011, None))
 
     def _decide_loss(self, call: Call, result: Any) -> None:
-        since = self.now - self.attempt_at
-        _, low, high = policy_bounds(self.backoff, call.expected, call.number, since)
+        reconnects, low, high = self._policy_bounds(call)
         if not isinstance(result, wsx.Reconnect):
+            self.gave_up = call.asked and self.backoff is not None and not reconnects
             self.subject.log.expect_lost(None, call.number, self.was_open)
             self.end_reason = call.expected
             self.ended = True
@@ -874,10 +874,14 @@ class Model(Watch):
         if requested is not None:
             self.close(*requested)
 
+    def _policy_bounds(self, call: Call) -> tuple[bool, float, float]:
+        since, wall_time = self.now - self.attempt_at, self.world.reactor.seconds()
+        return policy_bounds(self.backoff, call.expected, call.number, since, wall_time)
+
     def check_policy(self, call: Call, delay: float | None) -> None:
         """Compare the answer of ``reconnect_delay`` with the rules."""
-        since = self.now - self.attempt_at
-        reconnects, low, high = policy_bounds(self.backoff, call.expected, call.number, since)
+        call.asked = True
+        reconnects, low, high = self._policy_bounds(call)
         if (delay is not None) != reconnects:
             self.fail(Rule.BACKOFF, f"delay {delay} for {call.expected} number {call.number}")
         elif delay is not None and not low - EPSILON <= delay <= high + EPSILON:
@@ -928,6 +932,8 @@ class Model(Watch):
             self.fail(Rule.END_REASON, f"ended in {self.phase.name}: {reason!r}")
         if self.initialised and not self.terminate_done:
             self.fail(Rule.TERMINATE, "the client ended without terminate")
+        if self.subject.client.gave_up != self.gave_up:
+            self.fail(Rule.END_REASON, f"gave_up should be {self.gave_up}")
         if not matches(self.end_reason, reason):
             self.fail(Rule.END_REASON, f"ended with {reason!r}, expected {self.end_reason}")
         self.phase = Phase.TERMINATED

@@ -11,7 +11,8 @@ A loss is described by a tuple, the *expectation*: its first item is the kind.
 ``("ping", timeout)``           PingTimeout
 ``("data", timeout)``           DataTimeout
 ``("conn", what)``              ConnError with this exception, or with one of this type
-``("request", code, after)``    RequestError with this status; ``Retry-After`` in seconds or None
+``("request", code, after)``    RequestError with this status; ``Retry-After`` in seconds (an int),
+                                as a date (a float, seconds since the epoch), or None
 ``("handshake",)``              HandshakeError
 ``("object", value)``           this object
 ``("either", one, other)``      one of two expectations
@@ -99,11 +100,12 @@ def is_retried(expected: Expectation) -> bool:
     return True
 
 
-def retry_after(expected: Expectation) -> float:
+def retry_after(expected: Expectation, wall_time: float) -> float:
     """Return the lower bound for the delay that the server has asked for."""
     if expected[0] != "request" or expected[2] is None:
         return 0.0
-    return float(min(expected[2], 3600.0))
+    after = expected[2] - wall_time if isinstance(expected[2], float) else expected[2]
+    return float(min(max(after, 0.0), 3600.0))
 
 
 def backoff_bounds(backoff: wsx.Backoff, number: int) -> tuple[float, float]:
@@ -114,7 +116,11 @@ def backoff_bounds(backoff: wsx.Backoff, number: int) -> tuple[float, float]:
 
 
 def policy_bounds(
-    backoff: wsx.Backoff | None, expected: Expectation, number: int, since_attempt: float
+    backoff: wsx.Backoff | None,
+    expected: Expectation,
+    number: int,
+    since_attempt: float,
+    wall_time: float,
 ) -> tuple[bool, float, float]:
     """Return whether the default handler reconnects, and the bounds of the policy's delay."""
     if backoff is None:
@@ -125,5 +131,5 @@ def policy_bounds(
     if too_many or not is_retried(expected):
         return False, backoff.maximum, backoff.maximum
     low, high = backoff_bounds(backoff, number)
-    after = retry_after(expected)
+    after = retry_after(expected, wall_time)
     return True, max(low, after), max(high, after)

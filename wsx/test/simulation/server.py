@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 LETTERS = ("a", "x" * 7, "é", "€", "😀", "0")
 SIZES = (0, 1, 2, 5, 20, 50, 100, 124, 125, 126, 127, 200, 300)
 LARGE_SIZES = (4095, 4096, 65535, 65536, 70000, 200_000)
+COMPRESSED_SIZES = (65536, 262_143, 262_144, 262_145, 300_000, 600_001)
 REFUSALS = (401, 403, 404, 503, 503, 503, 200, 302, 500, 429)
 GOOD_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999)
 BAD_CODES = (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535)
@@ -215,13 +217,23 @@ class Session:
         )
         return one * self.rng.randint(1, 3)
 
+    def _retry_after(self) -> int | float | None:
+        """Return seconds, or the seconds since the epoch of a date as a float, or None."""
+        if self.rng.random() < 0.02:
+            return 7200
+        after = self.rng.choice((None, 0, 3, 20))
+        if after is None or self.rng.random() < 0.6:
+            return after
+        return float(int(self.world.reactor.seconds()) + after)
+
     def _refuse(self) -> None:
         code = self.rng.choice(REFUSALS)
-        after = self.rng.choice((None, 0, 3, 20)) if code in (503, 429) else None
+        after = self._retry_after() if code in (503, 429) else None
         body = b"refused " * self.rng.choice((0, 1, 100))
         lines = [f"HTTP/1.1 {code} Because"]
         if after is not None:
-            lines.append(f"Retry-After: {after}")
+            value = after if isinstance(after, int) else formatdate(after, usegmt=True)
+            lines.append(f"Retry-After: {value}")
         if code == 302:
             lines.append("Location: ws://elsewhere/")
         known = self.rng.random() < 0.7
@@ -330,7 +342,11 @@ class Session:
         """Send a message, in one frame or in fragments."""
         if self.close_sent or not self.is_open:
             return
-        frame, payload = self._payload(self.rng.choice(LARGE_SIZES if large else SIZES))
+        size = self.rng.choice(LARGE_SIZES if large else SIZES)
+        limit = self.link.subject.conn.max_message_size
+        if large and self.deflater is not None and limit is not None and limit > 1_000_000:
+            size = self.rng.choice(COMPRESSED_SIZES)
+        frame, payload = self._payload(size)
         if self.rng.random() < 0.25:
             self._fragments(frame, payload)
         else:

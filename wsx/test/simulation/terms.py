@@ -70,6 +70,7 @@ class Call:
     argument: Any
     expected: Any = None
     number: int = 0
+    asked: bool = False
     cancelled: bool = False
     settled: bool = False
     sync: bool = True

@@ -211,15 +211,17 @@ class PolicyTests(SynchronousTestCase):
     def test_bounds(self) -> None:
         """The delay grows, up to the maximum; Retry-After is a lower bound."""
         backoff = wsx.Backoff(initial=1.0, maximum=10.0, factor=2.0, jitter=0.5)
-        bounds = [policy_bounds(backoff, ("ping", 1.0), n, 0.0) for n in (1, 3, 9)]
+        bounds = [policy_bounds(backoff, ("ping", 1.0), n, 0.0, 0.0) for n in (1, 3, 9)]
         self.assertEqual(bounds, [(True, 0.5, 1.5), (True, 2.0, 6.0), (True, 5.0, 10.0)])
-        refused = policy_bounds(backoff, ("request", 503, 20, b""), 1, 0.0)
+        refused = policy_bounds(backoff, ("request", 503, 20, b""), 1, 0.0, 0.0)
         self.assertEqual(refused, (True, 20.0, 20.0))
+        dated = policy_bounds(backoff, ("request", 503, 130.0, b""), 1, 0.0, 100.0)
+        self.assertEqual(dated, (True, 30.0, 30.0))
 
     def test_not_retried(self) -> None:
         """What is not retried, and what has failed too often."""
         backoff = wsx.Backoff(max_attempts=2)
-        self.assertFalse(policy_bounds(backoff, ("request", 401, None, b""), 1, 0.0)[0])
-        self.assertFalse(policy_bounds(backoff, ("remote", 1008, ""), 1, 0.0)[0])
-        self.assertFalse(policy_bounds(backoff, ("local", 1000, ""), 1, 0.0)[0])
-        self.assertFalse(policy_bounds(backoff, ("ping", 1.0), 3, 0.0)[0])
+        self.assertFalse(policy_bounds(backoff, ("request", 401, None, b""), 1, 0.0, 0.0)[0])
+        self.assertFalse(policy_bounds(backoff, ("remote", 1008, ""), 1, 0.0, 0.0)[0])
+        self.assertFalse(policy_bounds(backoff, ("local", 1000, ""), 1, 0.0, 0.0)[0])
+        self.assertFalse(policy_bounds(backoff, ("ping", 1.0), 3, 0.0, 0.0)[0])
