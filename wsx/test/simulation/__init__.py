@@ -16,8 +16,7 @@ The same seed always leads to the same events, in any process.
 - ``subject``: a client under test; calls its methods and compares the results with the model.
 - ``behaviour``: handlers that do everything a handler may do, and some that it may not.
 - ``otp``: a reference model of a supervisor.
-- ``trees``: supervisors under test.
-- ``services``: client services under test.
+- ``trees``: supervisors and services under test.
 - ``world``: builds a simulation from a seed and runs it.
 - ``shrink``: reduces a failing configuration.
 - ``faults``: plants faults in the engine, and measures how long the simulation takes to find them.
