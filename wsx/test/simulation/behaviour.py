@@ -174,6 +174,8 @@ class Behaviour:
                 waits = not sent.called
                 call.sync = call.sync and not waits
                 await sent
+                if call.cancelled:  # The wait has ended because the client ends.
+                    raise CancelledError
             if self.rng.random() < 0.8:
                 call.sync = False
                 await self.world.sleep(self.subject, delay)

@@ -114,8 +114,14 @@ class Tree:
         )
 
     def _limits(self) -> tuple[str, int, float]:
+        """Return strategy, max_restarts and max_seconds.
+
+        The period is no sum of timeouts: whether a restart of exactly that age counts would depend
+        on rounding.
+        """
         rng = self.rng
-        return (rng.choice(STRATEGIES), rng.choice((0, 1, 3, 5)), rng.choice((5.0, 50.0, 600.0)))
+        period = rng.choice((5.0, 50.0, 600.0)) + 0.0173
+        return rng.choice(STRATEGIES), rng.choice((0, 1, 3, 5)), period
 
     def note(self, what: str, detail: str) -> None:
         self.world.note(None, what, detail, "")
