@@ -297,9 +297,14 @@ def clocks(session: nox.Session) -> None:
 
 @nox.session
 def simulation(session: nox.Session) -> None:
-    """Run the simulation with fresh seeds for 60 seconds of CPU time."""
+    """Run the simulation with fresh seeds for 60 seconds of CPU time, without supervisors.
+
+    Its model of supervisors is not exact yet: a seed may fail although wsx is right.
+    """
     session.install("-e", ".[test]")
-    session.run("python", "-m", "wsx.test.simulation", *(session.posargs or ["--budget", "60"]))
+    kinds = "attempts,network,silence,frames,handlers,api,sys,ends,time"
+    options = session.posargs or ["--budget", "60", "--faults", kinds]
+    session.run("python", "-m", "wsx.test.simulation", *options)
 
 
 @nox.session
