@@ -250,7 +250,7 @@ class Link:
         self.stalled = True
         self.high_water = high_water
 
-    def unstall(self) -> None:
+    def end_stall(self) -> None:
         """Read again."""
         if self.lost or not self.stalled or self.dead:
             return

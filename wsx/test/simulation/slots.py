@@ -411,7 +411,7 @@ class Slot:
         if session is not None:
             session.link.stall(self.rng.choice((0, 0, 100, 65536)))
             seconds = self.rng.choice((0.5, 3.0, 10.0, 100.0))
-            self.world.reactor.later(seconds, session.link.unstall)
+            self.world.reactor.later(seconds, session.link.end_stall)
 
     def server_restart(self) -> None:
         self.site.down = True
