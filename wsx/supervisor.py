@@ -143,6 +143,8 @@ class Supervisor(Service):
         if self.running and self._state is not _State.ENDED:
             return
         super().startService()
+        if self._has_ended:
+            self._state = _State.NEW  # when_up() and terminated() concern this start.
         self._jobs.add_logged(self._start_all)
 
     def stopService(self) -> Deferred[Any]:

@@ -144,15 +144,17 @@ class Child:
             scheduler: The scheduler for the ``shutdown`` limit.
         """
         self.should_run = False
+        starting = self._starting
         if self.announced is None:
-            self._cancel_starting()
+            self._cancel(starting)
         else:
             stopping = _stop_within(self.announced, self.spec.shutdown, scheduler)
-            Deferred.fromCoroutine(stopping).addBoth(self._cancel_starting)
+            Deferred.fromCoroutine(stopping).addBoth(lambda _: self._cancel(starting))
 
-    def _cancel_starting(self, _: object = None) -> None:
-        if self._starting is not None:
-            self._starting.cancel()
+    def _cancel(self, starting: Deferred[Any] | None) -> None:
+        """Cancel the Deferred of a start, unless that start is over: another one may have begun."""
+        if starting is not None and starting is self._starting:
+            starting.cancel()
 
     async def stop(self, scheduler: IReactorTime) -> None:
         """Stop the child within its ``shutdown``, in any state.
@@ -176,7 +178,7 @@ class Child:
             if running is not None:
                 running.abort()
         if self.announced is None:
-            self._cancel_starting()
+            self._cancel(self._starting)
 
     def _ended(self, reason: object, running: Running) -> None:
         if self.running is running:  # Otherwise it was stopped.

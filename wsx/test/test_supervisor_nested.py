@@ -38,6 +38,20 @@ class NestedTests(SupervisorCase):
         self.assertEqual(self.successResultOf(inner.terminated()), Shutdown())
         self.assertEqual(self.successResultOf(outer.terminated()), Shutdown())
 
+    def test_restart_while_it_stops(self) -> None:
+        """A nested supervisor that is restarted as soon as it has stopped is started again."""
+        inner = Supervisor(self.children("bc"), id="inner")
+        outer = self.supervise([inner])
+        terminated = outer.terminate_child("inner")
+        restarted = outer.restart_child("inner")
+        self.assertNoResult(terminated)
+        self.settle()
+        self.successResultOf(terminated)
+        self.assertIs(self.successResultOf(restarted), inner)
+        self.assertEqual(sorted(self.connections()), ["b", "c"])
+        self.assertNoResult(inner.terminated())
+        self.stop(outer)
+
     def test_clock(self) -> None:
         """A supervisor uses the reactor of its children, however deep they are nested."""
         deep = Supervisor([Supervisor([self.child("a", backoff=steady(2.0))])])

@@ -100,6 +100,22 @@ class StartTests(ChildCase):
         self.assertEqual(len(cancelled), 1)
         self.failureResultOf(started, CancelledError)
 
+    def test_started_again_after_cancellation(self) -> None:
+        """A start that was cancelled does not affect the next one, even if its stop is late."""
+        starting: Deferred[Any] = Deferred()
+        started = self.start(lambda: starting)
+        self.child.announced = self.client
+        self.child.cancel_start(self.clock)
+        late = self.client.stopped
+        self.client.stopped = succeed(None)
+        starting.errback(ValueError("no"))
+        self.failureResultOf(started, ValueError)
+        again: Deferred[Any] = Deferred()
+        started_again = self.start(lambda: again)
+        late.callback(None)
+        again.callback(self.client)
+        self.assertIs(self.successResultOf(started_again), self.client)
+
     def test_failure_after_announcement(self) -> None:
         """A start that fails stops the announced client before it raises the error."""
         starting: Deferred[Any] = Deferred()
