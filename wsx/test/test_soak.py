@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from xml.etree import ElementTree
 
 from twisted.internet.defer import Deferred
@@ -253,21 +251,3 @@ class StormTests(SynchronousTestCase):
         """Text is escaped."""
         drawn = draw([Panel("a < b", "x", [Line("one", [(0, 0), (1, 1)])])])
         self.assertIn("a &lt; b", drawn)
-
-
-class RunTests(SynchronousTestCase):
-    """A short run in processes of its own."""
-
-    def test_run(self) -> None:
-        """A run of three seconds has no violation, and prints its figures."""
-        arguments = ["--clients", "20", "--seconds", "3", "--seed", "7", "--rate", "4"]
-        done = subprocess.run(
-            [sys.executable, "-m", "wsx.test.soak", *arguments, "--no-crashes"],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertEqual(done.stdout.splitlines()[-1].split(" | ")[-1], "0 |")
-        self.assertEqual(done.stderr, "")
