@@ -517,7 +517,8 @@ class Lifecycle(Generic[S]):
                 self._open.end_limit()
         if size:
             self.delivery.hold_frames()
-            self.resume_reading()
+            if not self.delivery.suspended:
+                self.resume_reading()
         else:
             self.delivery.release_frames()
 

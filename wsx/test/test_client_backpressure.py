@@ -105,6 +105,23 @@ class ReplyTests(MemoryCase):
         self.step()
         self.assertEqual(len(handler.arguments("handle_frame")), delivered)
 
+    def test_suspended(self) -> None:
+        """Reading stays paused if the callback whose reply fills the buffer has suspended."""
+
+        def suspend(frame: Any, state: Any) -> Any:
+            client.sys.suspend()
+            return wsx.Reply(wsx.Text("x" * 40_000), state)
+
+        client = self.open(Recorder(handle_frame=suspend))
+        self.fill(1)
+        self.assertTrue(self.peer.transport.reading_paused)
+        self.peer.buffer.resumeProducing()
+        self.step()
+        self.assertTrue(self.peer.transport.reading_paused)
+        client.sys.resume()
+        self.step()
+        self.assertFalse(self.peer.transport.reading_paused)
+
     def test_memory_is_bounded(self) -> None:
         """A server that never reads gets a few replies, however much it sends."""
         self.open(replying())
