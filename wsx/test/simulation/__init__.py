@@ -17,6 +17,7 @@ The same seed always leads to the same events, in any process.
 - ``behaviour``: handlers that do everything a handler may do, and some that it may not.
 - ``otp``: a reference model of a supervisor.
 - ``trees``: supervisors and services under test.
+- ``services``: client services whose clients end in all ways.
 - ``world``: builds a simulation from a seed and runs it.
 - ``shrink``: reduces a failing configuration.
 - ``faults``: plants faults in the engine, and measures how long the simulation takes to find them.

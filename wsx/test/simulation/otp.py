@@ -147,6 +147,11 @@ class SupervisorModel:
         self._at: float | None = None  # The time of what should have happened before now.
 
     @property
+    def is_giving_up(self) -> bool:
+        """Whether the children are being stopped because the supervisor gives up."""
+        return self._giving_up is not None and self.reason is None
+
+    @property
     def is_ending(self) -> bool:
         return self._giving_up is not None or self._stops > 0
 

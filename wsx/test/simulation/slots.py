@@ -572,10 +572,13 @@ class Nested:
 
 def make_slots(world: World) -> list[Slot]:
     """Return the slots of a simulation."""
+    from wsx.test.simulation.services import ServiceSlot
     from wsx.test.simulation.trees import TreeSlot
 
     def make(number: int) -> Slot:
-        is_tree = world.has("trees") and world.rng.random() < 0.25
-        return TreeSlot(world, number) if is_tree else Slot(world, number)
+        roll = world.rng.random() if world.has("trees") else 1.0
+        if roll < 0.25:
+            return TreeSlot(world, number)
+        return ServiceSlot(world, number) if roll < 0.4 else Slot(world, number)
 
     return [make(number) for number in range(world.config.clients)]

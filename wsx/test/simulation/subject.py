@@ -136,8 +136,7 @@ class Subject:
         self.touch()
         reactor = self.world.reactor
         self._owners.append(reactor.owner)
-        if self.owns_timers:
-            reactor.owner = self.owner
+        reactor.owner = self.owner if self.owns_timers else reactor.outside
 
     def leave(self) -> None:
         """The opposite of :meth:`enter`."""
