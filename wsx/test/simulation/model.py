@@ -928,6 +928,7 @@ class Model(Watch):
         """``wsx.terminate`` was observed, or ``terminated()`` has fired."""
         if self.has_ended:
             return
+        self.sync()
         if self.phase is not Phase.TERMINATING:
             self.fail(Rule.END_REASON, f"ended in {self.phase.name}: {reason!r}")
         if self.initialised and not self.terminate_done:

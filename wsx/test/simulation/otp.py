@@ -139,17 +139,13 @@ class SupervisorModel:
         self._fail = fail
         self._stops = 0
         self._giving_up: str | None = None
+        self._held: Callable[[], object] | None = None
         self._jobs: deque[tuple[Job, Request | None]] = deque()
         self._job: Task | None = None
         self._singles: list[Task] = []
         self._pending: list[Pending] = []
         self._is_advancing = False
         self._at: float | None = None  # The time of what should have happened before now.
-
-    @property
-    def is_giving_up(self) -> bool:
-        """Whether the children are being stopped because the supervisor gives up."""
-        return self._giving_up is not None and self.reason is None
 
     @property
     def is_ending(self) -> bool:
@@ -239,9 +235,10 @@ class SupervisorModel:
     def start_child(self, spec: KidSpec) -> Request:
         return self._request("start_child", self._start_child(spec))
 
-    def terminate_child(self, id: str) -> Request:
-        self._cancel_starts(kid for kid in self.kids.values() if kid.spec.id == id)
-        return self._request("terminate_child", self._terminate_child(id))
+    def terminate_child(self, id: str, hold: bool = False) -> Request:
+        if not hold:
+            self.cancel_start(id)
+        return self._request("terminate_child", self._terminate_child(id), hold)
 
     def restart_child(self, id: str) -> Request:
         return self._request("restart_child", self._restart_child(id))
@@ -249,9 +246,21 @@ class SupervisorModel:
     def delete_child(self, id: str) -> Request:
         return self._request("delete_child", self._delete_child(id))
 
-    def change_children(self, specs: list[KidSpec]) -> Request:
-        self._cancel_starts(kid for kid in self.kids.values() if kid.spec not in specs)
-        return self._request("change_children", self._change(specs))
+    def change_children(self, specs: list[KidSpec], hold: bool = False) -> Request:
+        if not hold:
+            self._cancel_starts(kid for kid in self.kids.values() if kid.spec not in specs)
+        return self._request("change_children", self._change(specs), hold)
+
+    def cancel_start(self, id: str) -> None:
+        """The start of a child is cancelled, if it is being started."""
+        if id in self.kids:
+            self._cancel_starts([self.kids[id]])
+
+    def submit(self) -> None:
+        """Queue the request that is held until the starts that it cancels have failed."""
+        held, self._held = self._held, None
+        if held is not None:
+            held()
 
     def configure(self, strategy: str, max_restarts: int, max_seconds: float) -> None:
         """Change the limits, and forget the restarts."""
@@ -504,10 +513,12 @@ class SupervisorModel:
 
     # Running jobs
 
-    def _request(self, what: str, job: Job) -> Request:
+    def _request(self, what: str, job: Job, hold: bool = False) -> Request:
         self.audit()
         request = Request(what)
-        self._add(self._checked(job), request)
+        self._held = lambda: self._add(self._checked(job), request)
+        if not hold:
+            self.submit()
         return request
 
     def _checked(self, job: Job) -> Job:

@@ -183,7 +183,8 @@ class ServiceSlot(Slot):
         alive = subject is not None and subject.is_alive and service is not None
         if service is not None and (service.client is not None) != alive:
             self.fail(f"client is {service.client!r}, alive: {alive}")
-        is_open = alive and subject is not None and subject.is_ready and subject.model.is_open
+        is_open = alive and subject is not None and subject.is_ready
+        is_open = is_open and subject is not None and subject.client.status == "open"
         self.waiting = [each for each in self.waiting if not each.called]
         if self.waiting and (is_open or service is None):
             self.fail("whenConnected did not fire")

@@ -326,7 +326,7 @@ class Subject:
         started = self.connect_has_returned or self.options.get("async_")
         if started and promise is not None and not (promise.fired or promise.cancelled):
             return "start did not fire"
-        is_open = self.is_ready and self.model.is_open
+        is_open = self.is_ready and self.model.is_open and self.client.status == "open"
         if is_open and any(each.kind == "open" for each in self.promises):
             return "when_open did not fire"
         return None
