@@ -565,7 +565,11 @@ class TreeSlot(Slot):
         self.world.reactor.later(pause, self.next_event)
 
     def _after_stop(self) -> None:
-        if not self.world.ending:
+        if self.world.ending:
+            return
+        if self.world.tolerance:  # After a pause, the children have had less time to stop.
+            self.world.reactor.later(130.0, self._after_stop)
+        else:
             self.check_end()
             self.start_tree()
 
