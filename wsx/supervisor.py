@@ -370,7 +370,7 @@ class Supervisor(Service):
         return errors
 
     def _remove(self, child: Child) -> None:
-        self._restarts.forget(child)
+        self._restarts.cancel(child)
         self._children.remove(child)
 
     def _request(self, job: Job[T]) -> Deferred[T]:

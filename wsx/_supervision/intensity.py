@@ -16,9 +16,10 @@ __all__ = ["Intensity"]
 class _History:
     """The times of one child's restarts within the period, on the clock of the child."""
 
-    __slots__ = ("paused_at", "paused_seconds", "times")
+    __slots__ = ("child", "paused_at", "paused_seconds", "times")
 
-    def __init__(self) -> None:
+    def __init__(self, child: object) -> None:
+        self.child = child
         self.times: deque[float] = deque()
         self.paused_at: float | None = None
         self.paused_seconds = 0.0
@@ -86,7 +87,9 @@ class Intensity:
             The number of this child's restarts within the period.
         """
         self._forget_expired(now)
-        history = self._history(child)
+        history = self._histories.get(child)
+        if history is None:
+            history = self._histories[child] = _History(child)
         history.times.append(history.own_time(now))
         self.total += 1
         self._check_at(now + self.max_seconds, history)
@@ -94,7 +97,9 @@ class Intensity:
 
     def pause(self, child: object, now: float) -> None:
         """Pause the clock of a child that begins to wait for its ``Backoff``."""
-        self._history(child).paused_at = now
+        history = self._histories.get(child)
+        if history is not None:  # Otherwise its restarts were forgotten.
+            history.paused_at = now
 
     def resume(self, child: object, now: float) -> None:
         """Resume the clock of a child if it is paused."""
@@ -102,13 +107,6 @@ class Intensity:
         if history is not None and history.paused_at is not None:
             history.paused_seconds += now - history.paused_at
             history.paused_at = None
-
-    def forget(self, child: object) -> None:
-        """Forget the restarts and the clock of a child."""
-        history = self._histories.pop(child, None)
-        if history is not None:
-            self.total -= len(history.times)
-            history.times.clear()
 
     def clear(self) -> None:
         """Forget all restarts and clocks."""
@@ -124,9 +122,6 @@ class Intensity:
         """
         return MaxRestartsExceeded(self.max_restarts, self.max_seconds, reason)
 
-    def _history(self, child: object) -> _History:
-        return self._histories.setdefault(child, _History())
-
     def _check_at(self, when: float, history: _History) -> None:
         heapq.heappush(self._checks, (when, next(self._order), history))
 
@@ -138,11 +133,11 @@ class Intensity:
         """
         while self._checks and self._checks[0][0] < now:
             _, _, history = heapq.heappop(self._checks)
-            if not history.times:
-                continue  # The child was forgotten.
             age = history.own_time(now) - history.times[0]
             if age > self.max_seconds:
                 history.times.popleft()
                 self.total -= 1
+                if not history.times:
+                    del self._histories[history.child]
             else:
                 self._check_at(now + (self.max_seconds - age), history)

@@ -93,11 +93,6 @@ class Restarts:
         """Cancel all pending restarts."""
         self._pending.clear()
 
-    def forget(self, child: Child) -> None:
-        """Forget the restarts of a child that was removed."""
-        self._pending.discard(child)
-        self._intensity.forget(child)
-
     def forget_all(self) -> None:
         """Forget the restarts of all children."""
         self._intensity.clear()

@@ -255,8 +255,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "the time in which a restart waits counts towards max_seconds",
         "wsx._supervision.intensity",
-        "        self._history(child).paused_at = now",
-        "        self._history(child)",
+        "            history.paused_at = now",
+        "            pass",
     ),
     Fault(
         "a first start that fails leaves the other children running",

@@ -42,7 +42,7 @@ class Kid:
         start_failed: Whether its last start has failed.
         cancelled: Since when its start must be stopped, or None.
         since: When it was told to stop.
-        restarts: The times of its restarts.
+        restarts: The times of its restarts; they count even after it was removed.
         waits: The periods in which it has waited for its Backoff.
     """
 
@@ -139,6 +139,7 @@ class SupervisorModel:
         self._fail = fail
         self._stops = 0
         self._giving_up: str | None = None
+        self._restarted: set[Kid] = set()
         self._held: Callable[[], object] | None = None
         self._jobs: deque[tuple[Job, Request | None]] = deque()
         self._job: Task | None = None
@@ -267,8 +268,9 @@ class SupervisorModel:
         self.strategy = strategy
         self.max_restarts = max_restarts
         self.max_seconds = max_seconds
-        for kid in self.kids.values():
+        for kid in self._restarted:
             kid.restarts.clear()
+        self._restarted.clear()
 
     # The ends of children
 
@@ -287,9 +289,10 @@ class SupervisorModel:
     def _restart(self, kid: Kid) -> None:
         now = self._clock()
         kid.restarts.append(now)
-        for other in self.kids.values():
+        self._restarted.add(kid)
+        for other in self._restarted:
             other.restarts = [t for t in other.restarts if other.age(t, now) <= self.max_seconds]
-        if sum(len(other.restarts) for other in self.kids.values()) > self.max_restarts:
+        if sum(len(other.restarts) for other in self._restarted) > self.max_restarts:
             self._give_up("restarts")
             return
         delay = self._delay(kid)
@@ -350,6 +353,7 @@ class SupervisorModel:
         if self._stops:
             return "ok"
         self.kids = {spec.id: Kid(spec) for spec in self.specs}
+        self._restarted.clear()
         for kid in list(self.kids.values()):
             yield from self._start(kid)
             if kid.start_failed and kid.wanted and not self.is_ending:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
+
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx._supervision.intensity import Intensity
 
 CHILD = object()
+
+
+class Removed:
+    """A child that is removed."""
 
 
 class IntensityTests(SynchronousTestCase):
@@ -131,22 +137,20 @@ class IntensityTests(SynchronousTestCase):
         self.assertEqual(intensity.add("b", 50.0), 2)
         self.assertEqual(intensity.total, 3, "the restart of a still counts")
 
-    def test_forget(self) -> None:
-        """[V3] The restarts of a removed child do not count."""
+    def test_expired(self) -> None:
+        """Nothing is left of a child whose restarts have expired."""
         intensity = Intensity(1, 5.0)
-        intensity.add("a", 0.0)
-        intensity.pause("a", 0.0)
-        intensity.forget("a")
-        self.assertEqual(intensity.add("b", 0.0), 1)
-        self.assertEqual(intensity.add("a", 100.0), 1)
-        self.assertEqual(intensity.total, 1)
-
-    def test_forget_unknown(self) -> None:
-        """``forget`` does nothing for a child without restarts."""
-        intensity = Intensity(1, 5.0)
-        intensity.add("a", 0.0)
-        intensity.forget("b")
-        self.assertEqual(intensity.total, 1)
+        child = Removed()
+        intensity.add(child, 0.0)
+        intensity.pause(child, 0.0)
+        intensity.resume(child, 1.0)
+        reference = weakref.ref(child)
+        del child
+        intensity.add("b", 5.5)
+        self.assertEqual(intensity.total, 2, "the clock of the child was paused for 1 s")
+        intensity.add("b", 6.5)
+        self.assertEqual(intensity.total, 2)
+        self.assertIsNone(reference())
 
     def test_limits(self) -> None:
         """Limits that are out of range raise a ValueError whose message shows the value."""

@@ -210,12 +210,11 @@ class LimitTests(RestartsCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_configure_forgets(self) -> None:
-        """After ``configure``, ``forget`` and ``forget_all``, earlier restarts do not count."""
+        """After ``configure`` and ``forget_all``, earlier restarts do not count."""
         self.restarts.configure("one_for_one", 1, 5.0)
         for forget in (
             lambda: self.restarts.configure("one_for_one", 1, 5.0),
             self.restarts.forget_all,
-            lambda: self.restarts.forget(self.children.find("a")),
         ):
             self.crash("a")
             self.clock.advance(1.0)
