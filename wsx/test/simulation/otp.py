@@ -190,7 +190,8 @@ class SupervisorModel:
         if kid is None:
             self._fail(f"unexpected stop of {id}, which is no child")
         elif kid.state == "starting" and kid.cancelled is not None:
-            kid.cancelled, kid.since = float("inf"), self._clock()
+            if kid.cancelled < float("inf"):  # Another stop does not extend the shutdown limit.
+                kid.cancelled, kid.since = float("inf"), self._clock()
         elif kid.state == "running" and self._take("stop", kid):
             kid.state, kid.since = "stopping", self._clock()
         elif kid.state == "running":

@@ -363,7 +363,7 @@ class Slot:
     def server_burst(self) -> None:
         if self.session is not None:
             count = self.rng.choice((2, 5, 20, 60, 511, 512, 513, 1100))
-            if count > 60 and self.rng.random() < 0.7:
+            if count > 60 and self.rng.random() < 0.4:
                 count = 10
             self.session.burst(count, self.rng.random() < 0.3)
 
