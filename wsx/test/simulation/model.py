@@ -100,6 +100,7 @@ class Model(Watch):
         # The history:
         self.ever_opened = False
         self.was_open = False
+        self.answered = False  # Whether the Conn of the next loss has the server's response.
         self.place: object = None  # While an attempt waits for the connection limit.
         self.limited = False  # Whether the limit was asked for the next attempt.
         self.failures = 0
@@ -268,6 +269,7 @@ class Model(Watch):
         self._attempt_lost(expected)
 
     def _attempt_lost(self, expected: Expectation) -> None:
+        self.answered = False
         self._give_up_place()
         self.attempt_by = self.due = None
         self.tcp_pending = False
@@ -308,7 +310,7 @@ class Model(Watch):
         self.phase = Phase.OPEN
         self.attempt_by = None
         again = self.ever_opened
-        self.ever_opened = self.was_open = link.opened = True
+        self.ever_opened = self.was_open = self.answered = link.opened = True
         link.decoder = wire.StrictDecoder(answer.deflater, self.world.is_new_mask)
         now = self.opened_at = self.last_data = self.now
         self.healthy = self.subject.is_ready = False
@@ -761,8 +763,9 @@ class Model(Watch):
             self.fail(Rule.LOSSES, f"reason {status.reason!r}, expected {entry.value}")
         if status.attempt_number != entry.extra:
             self.fail(Rule.LOSSES, f"number {status.attempt_number}, expected {entry.extra}")
-        if status.conn.url != self.conn.url:
-            self.fail(Rule.LOSSES, f"conn {status.conn.url}")
+        answered = 101 if self.answered else None
+        if (status.conn.url, status.conn.resp_status) != (self.conn.url, answered):
+            self.fail(Rule.LOSSES, f"a response {status.conn.resp_status}, expected {answered}")
 
     def _terminate_begins(self, reason: Any) -> Call:
         if self.phase is not Phase.TERMINATING or self.terminate_called or not self.initialised:

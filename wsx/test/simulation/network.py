@@ -80,6 +80,7 @@ class Link:
         self.sent_total = 0
         self.delivered_total = 0
         self.items: deque[Item] = deque()
+        self._on_the_way: deque[Any] = deque()
         self._arriving: deque[Any] = deque()  # Arrived while reading was paused.
         self._last_arrival = 0.0
         self._original_lost = protocol.connectionLost
@@ -135,9 +136,11 @@ class Link:
         if self.chunk and self.rng.random() < 0.3:
             when += self.rng.random() * 0.2
         self._last_arrival = when
-        reactor.later(when - reactor.monotonic_now, self._arrive, part)
+        self._on_the_way.append(part)
+        reactor.later(when - reactor.monotonic_now, self._arrive)
 
-    def _arrive(self, part: Any) -> None:
+    def _arrive(self) -> None:
+        part = self._on_the_way.popleft()  # The order of the timers depends on rounding.
         if self.lost or self.dead:
             return
         self._arriving.append(part)
@@ -239,6 +242,11 @@ class Link:
     def lose_abort(self) -> None:
         """Never report an abort."""
         self.abort_is_lost = True
+
+    @property
+    def aborted_in_vain(self) -> bool:
+        """Whether the client has aborted the connection, but the transport has not ended it."""
+        return self.aborted and (self.raises or self.abort_is_lost)
 
     def _check_raises(self) -> None:
         if self.raises:

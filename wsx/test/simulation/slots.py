@@ -251,7 +251,7 @@ class Slot:
         if subject.owner.timers and subject.owns_timers:
             self.world.fail(Rule.TIMERS, subject, f"{subject.owner.timers} timers are left")
         link = subject.model.link
-        if link is not None and not (link.lost):
+        if link is not None and not (link.lost or link.aborted_in_vain):
             self.world.fail(Rule.CONNECTIONS, subject, "a connection is left")
 
     # The driver
