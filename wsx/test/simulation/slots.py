@@ -286,6 +286,7 @@ class Slot:
                 (self.close, 1.5),
                 (self.mark_healthy, 0.5),
                 (self.when_open, 2),
+                (self.cancel, 1),
                 (self.change_limit, 0.3),
                 (self.start_again, 0.3),
             ],
@@ -479,6 +480,11 @@ class Slot:
 
     def when_open(self) -> None:
         self.current().when_open()
+
+    def cancel(self) -> None:
+        """Cancel a Deferred of the client."""
+        kinds = ("open", "close", *(("start",) if self.world.has("ends") else ()))
+        self.current().cancel(self.rng.choice(kinds))
 
     def start_again(self) -> None:
         """Start a second client with the same name, or with the same handler."""

@@ -44,9 +44,10 @@ class Promise:
         link: The connection that it belongs to, or None.
         extra: What is expected, depending on the kind.
         cancelled: Whether the simulation has cancelled it.
+        deferred: The Deferred, or None if it is not cancelled.
     """
 
-    __slots__ = ("cancelled", "created", "due", "extra", "fired", "kind", "link")
+    __slots__ = ("cancelled", "created", "deferred", "due", "extra", "fired", "kind", "link")
 
     def __init__(self, kind: str, created: float, due: float | None, link: Any, extra: Any) -> None:
         self.kind = kind
@@ -54,6 +55,7 @@ class Promise:
         self.due = due
         self.link = link
         self.extra = extra
+        self.deferred: Deferred[Any] | None = None
         self.fired = self.cancelled = False
 
     def __repr__(self) -> str:
@@ -162,9 +164,27 @@ class Subject:
     ) -> Promise:
         """Expect a Deferred to fire."""
         promise = Promise(kind, self.world.now, due, self.model.link, extra)
+        self._keep(promise, deferred)
+        return promise
+
+    def _keep(self, promise: Promise, deferred: Deferred[Any]) -> None:
+        promise.deferred = deferred
         self.promises[promise] = None
         deferred.addBoth(self._fired, promise)
-        return promise
+
+    def cancel(self, kind: str) -> None:
+        """Cancel a Deferred of this kind that has not fired. Cancelling ``start`` ends the client."""
+        promise = next((each for each in self.promises if each.kind == kind), None)
+        if promise is None or promise.deferred is None:
+            return
+        promise.cancelled = True
+        self.enter()
+        if promise is self.start_promise:
+            self.model.end(("shutdown", "start was cancelled"), 1001)
+        self.call(promise.deferred.cancel)
+        self.leave()
+        if not promise.fired:
+            self.fail(Rule.DEFERREDS, f"{promise} did not fire when it was cancelled")
 
     def _fired(self, result: Any, promise: Promise) -> None:
         promise.fired = True
@@ -473,8 +493,7 @@ class Subject:
         if not live and not closed.called:
             self.fail(Rule.DEFERREDS, "close without a connection did not fire")
         promise = Promise("close", self.world.now, None, link if live else None, error)
-        self.promises[promise] = None
-        closed.addBoth(self._fired, promise)
+        self._keep(promise, closed)
 
     def stop(self, detail: str) -> None:
         """Call ``stop``."""
