@@ -173,7 +173,7 @@ class Subject:
         deferred.addBoth(self._fired, promise)
 
     def cancel(self, kind: str) -> None:
-        """Cancel a Deferred of this kind that has not fired. Cancelling ``start`` ends the client."""
+        """Cancel a Deferred of this kind, if there is one. Cancelling ``start`` ends the client."""
         promise = next((each for each in self.promises if each.kind == kind), None)
         if promise is None or promise.deferred is None:
             return
@@ -617,6 +617,8 @@ class Subject:
         if state is not model.state:
             self.fail(Rule.STATE, f"a request received {state!r}, expected {model.state!r}")
         self._forget_request(token)
+        if self.rng.random() < 0.3:
+            self.world.nested_action(self)
 
     def code_change(self, old_version: Any, state: Any, extra: Any) -> Any:
         """The callback ``code_change``."""
