@@ -273,6 +273,7 @@ class SimulatedHandler(wsx.Handler[Any]):
     version = "1"
     subject: Subject
     behaviour: Behaviour
+    latest_change: Any = None  # The argument of the last ``code_change`` that has not failed.
 
     def handle_connect(self, conn: Any, state: Any) -> Any:
         return self.behaviour.run("handle_connect", conn, state)
@@ -299,6 +300,7 @@ class SimulatedHandler(wsx.Handler[Any]):
         return self.behaviour.run("terminate", reason, state)
 
     def code_change(self, old_version: Any, state: Any, extra: Any) -> Any:
+        self.latest_change = extra
         return self.subject.code_change(old_version, state, extra)
 
 

@@ -91,6 +91,7 @@ class Subject:
         self.conn = conn
         self.options = options
         self.rng = rng
+        self.latest_change: Any = None
         self.handler = handler
         self.owner = SubjectOwner(self)
         self.owns_timers = True
@@ -629,6 +630,7 @@ class Subject:
             self.fail(Rule.REQUESTS, f"code_change of version {old_version!r}")
         if error is not None:
             raise error
+        self.latest_change = extra
         self.model.state = State(self)
         return wsx.Ok(self.model.state)
 
@@ -637,6 +639,9 @@ class Subject:
 
     def _judge_changed(self, promise: Promise, result: Any) -> None:
         self._judge_request(promise, result)
+        latest = self.client.handler.latest_change
+        if latest is not self.latest_change:
+            self.fail(Rule.STATE, f"the handler has {latest!r}, expected {self.latest_change!r}")
 
     def _judge_request(self, promise: Promise, result: Any) -> None:
         token, error = promise.extra
