@@ -118,14 +118,15 @@ class ReadingIsPaused(StepCheck):
     def check(self, subject: Subject) -> str | None:
         model = subject.model
         link = model.link
-        if link is None or not model.is_open or link.lost or model.write_held:
+        if link is None or not model.is_open or link.lost:
             return None
         if model.relaxed or link.raises:
             return None
-        should = model.suspended or model.has_frames
+        # While replies wait for the write buffer, reading goes on up to a limit.
+        should = model.suspended or (model.has_frames and not model.write_held)
         if should and not link.read_paused:
             return "reading goes on although frames are queued or delivery is suspended"
-        if link.read_paused and not should:
+        if link.read_paused and not (should or model.write_held):
             return "reading is paused although nothing is queued"
         return None
 
