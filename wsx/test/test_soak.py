@@ -1,19 +1,26 @@
-"""Tests of the soak runs themselves: their checks find violations, and a short run passes."""
+"""Tests of the soak runs themselves: their checks find violations, and only those."""
 
 from __future__ import annotations
 
 import random
+from argparse import Namespace
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 from xml.etree import ElementTree
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from wsx import Backoff
 from wsx.test.soak.clients import ClientRecord
+from wsx.test.soak.echoes import EchoCheck
 from wsx.test.soak.ledger import Ledger
 from wsx.test.soak.memory import Memory, count_descriptors
 from wsx.test.soak.plot import Line, Panel, draw
+from wsx.test.soak.run import Run
 from wsx.test.soak.storm import Storm, chart, longest_wait, most_attempts, most_within
 from wsx.test.support.each import each
 
@@ -184,6 +191,118 @@ class ClientRecordTests(SynchronousTestCase):
         self.record.terminated = calls
         self.record.ended()
         self.assert_violation(f"terminate called {calls} times")
+
+    def test_callback_after_the_end(self) -> None:
+        """No callback may run after the client has ended, even if it was stopped while open."""
+        self.open()
+        self.record.observe("wsx.disconnected")
+        self.record.terminated = 1
+        self.record.ended()
+        self.assertEqual(self.ledger.violations, [])
+        self.record.received("bye")
+        self.assert_violation("a message without a connection")
+
+    @each(["connecting", "closing", "disconnected", "terminated"])
+    def test_is_usable(self, status: str) -> None:
+        """A client is usable from handle_connect until it starts closing."""
+        client: Any = SimpleNamespace(status="open")
+        self.record.client = client
+        self.assertFalse(self.record.is_usable)
+        self.open()
+        self.assertTrue(self.record.is_usable)
+        client.status = status
+        self.assertFalse(self.record.is_usable)
+
+
+class EchoCheckTests(SynchronousTestCase):
+    """Each client must receive an echo at the end."""
+
+    def setUp(self) -> None:
+        self.ledger = Ledger(Clock().seconds)
+        self.records: dict[str, ClientRecord] = {}
+        self.check = EchoCheck(self.records)
+        self.record, self.sent = self.start()
+
+    def start(self) -> tuple[ClientRecord, list[str]]:
+        """Start an open client in place of the last one, and return what it sends."""
+        record, sent = ClientRecord("c1", self.ledger, random.Random(1)), []
+
+        def send_frame(frame: Any, timeout: float) -> Deferred[None]:
+            sent.append(frame.payload)
+            return succeed(None)
+
+        client: Any = SimpleNamespace(status="open", send_frame=send_frame)
+        record.client = client
+        record.opening()
+        self.records["c1"] = record
+        return record, sent
+
+    def test_echo(self) -> None:
+        """One message is sent, and its echo is noticed."""
+        self.assertEqual(self.check.poll(), [self.record])
+        self.assertEqual(self.check.poll(), [self.record])
+        [message] = self.sent
+        self.record.received(message)
+        self.assertEqual(self.check.poll(), [])
+        self.record.losing()
+        self.assertEqual(self.check.poll(), [])
+
+    def test_earlier_message(self) -> None:
+        """The echo of a message that was sent before does not count."""
+        earlier = self.record.message("send")
+        self.check.poll()
+        self.record.received(earlier)
+        self.assertEqual(self.check.poll(), [self.record])
+
+    def test_next_connection(self) -> None:
+        """After a loss, another message is sent on the next connection."""
+        self.check.poll()
+        self.record.losing()
+        self.assertEqual(self.check.poll(), [self.record])
+        self.record.opening()
+        self.assertEqual(self.check.poll(), [self.record])
+        self.assertEqual(len(self.sent), 2)
+        self.record.received(self.sent[1])
+        self.assertEqual(self.check.poll(), [])
+
+    def test_next_client(self) -> None:
+        """A client that follows another one gets a message, although its connection is also 1."""
+        self.check.poll()
+        record, sent = self.start()
+        self.assertEqual(self.check.poll(), [record])
+        [message] = sent
+        record.received(message)
+        self.assertEqual(self.check.poll(), [])
+
+    def test_stopping_client(self) -> None:
+        """A client that is being stopped gets no message. The next one does."""
+        client: Any = self.record.client
+        client.status = "closing"
+        self.assertEqual(self.check.poll(), [self.record])
+        self.assertEqual(self.sent, [])
+        record, sent = self.start()
+        self.assertEqual(self.check.poll(), [record])
+        self.assertEqual(len(sent), 1)
+
+
+class RunTests(TestCase):
+    """The conversation of a run with its network."""
+
+    def test_reactor_runs_while_the_network_answers(self) -> Deferred[None]:
+        """The clients go on while a server that was killed starts again."""
+        from twisted.internet import reactor
+
+        run: Any = Run(Namespace(seed=1, clients=1, compressed=0.0), reactor)
+        reactor_ran = Event()
+        network = Mock()
+        network.stdout.readline = lambda: str(reactor_ran.wait(10)).lower()
+        run.reactor.callLater(0, reactor_ran.set)
+
+        def answered(answer: bool) -> None:
+            self.assertTrue(answer)
+            network.stdin.write.assert_called_once_with("calm\n")
+
+        return ensureDeferred(run._ask(network, "calm")).addCallback(answered)
 
 
 class MemoryTests(SynchronousTestCase):

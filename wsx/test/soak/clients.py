@@ -79,6 +79,14 @@ class ClientRecord:
             f"handled {self.handled}"
         )
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the client is open, and neither closing nor ended.
+
+        A client that was stopped is not told of the loss, so it remains connected until its end.
+        """
+        return self.connected and self.client is not None and self.client.status == "open"
+
     def check(self, valid: object, text: str, *values: object) -> None:
         """Record a violation of this client unless a condition is true."""
         self.ledger.check(valid, "{}: " + text, self.name, *values)
@@ -261,6 +269,7 @@ class ClientRecord:
         unreported = self.lost + self.failed - self.disconnects
         self.check(unreported in (0, 1), "{} losses were not reported", unreported)
         self.check(not self.is_open, "the end of the last connection was not reported")
+        self.connected = False  # From now on, every callback is a violation.
 
 
 class Soaker(wsx.Handler[ClientRecord]):

@@ -15,12 +15,14 @@ from typing import Any
 import trustme
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogBeginner
 
 import wsx
 from wsx import telemetry
 from wsx._scheduler import scheduler_for
 from wsx.test.soak.clients import CLOSE_TIMEOUT, OPTIONS, SHOWN, SLACK, ClientRecord
+from wsx.test.soak.echoes import EchoCheck
 from wsx.test.soak.ledger import Ledger
 from wsx.test.soak.memory import Memory, count_descriptors
 
@@ -28,7 +30,7 @@ __all__ = ["Run"]
 
 _TICK = 0.02  # seconds between two rounds of actions
 _RECOVERY = 25.0  # seconds after the faults until all clients are open
-_ECHO = 12  # seconds until a message was echoed, or a half-open connection was noticed
+_ECHO = 20  # seconds until a message was echoed, on another connection if one was half-open
 _WATCHED = ("wsx.connecting", "wsx.connected", "wsx.disconnected", "wsx.terminate")
 _TROUBLE = (LogLevel.error, LogLevel.critical)
 
@@ -89,13 +91,13 @@ class Run:
         await deferLater(self.reactor, self.options.seconds, lambda: None)
         acting.stop()
         sampling.stop()
-        self.faults = self._ask(network, "calm")
+        self.faults = await self._ask(network, "calm")
         await self._recover()
         await self._check_echoes()
         self._restarting = False
         await self._stop_all()
         await self._check_leaks(descriptors)
-        self.faults = self._ask(network, "report")
+        self.faults = await self._ask(network, "report")
         self.ledger.check(
             self.ledger.counts["damaged"] <= self.faults.get("corrupt, injected", 0),
             "{} connections with damaged messages, {} were corrupted",
@@ -128,11 +130,13 @@ class Run:
         self._url = f"{'wss' if self.options.tls else 'ws'}://127.0.0.1:{port}/"
         return network
 
-    def _ask(self, network: subprocess.Popen[str], word: str) -> Any:
-        assert network.stdin is not None and network.stdout is not None
-        network.stdin.write(f"{word}\n")
-        network.stdin.flush()
-        return json.loads(network.stdout.readline())
+    async def _ask(self, network: subprocess.Popen[str], word: str) -> Any:
+        """Send a word to the network and return its answer.
+
+        The reactor runs meanwhile. The answer takes seconds if a server has to start again first.
+        """
+        pool = self.reactor.getThreadPool()
+        return await deferToThreadPool(self.reactor, pool, _exchange, network, word)
 
     # The clients
 
@@ -198,35 +202,24 @@ class Run:
         """Wait until all clients are open."""
         begin = self.reactor.seconds()
         while self.reactor.seconds() - begin < _RECOVERY:
-            if all(record.connected for record in self._records.values()):
+            if all(record.is_usable for record in self._records.values()):
                 break
             await deferLater(self.reactor, 0.1, lambda: None)
         self.recovery = self.reactor.seconds() - begin
         for record in self._records.values():
             self.ledger.check(
-                record.connected, "{}: not open {:.0f} s after the faults", record.name, _RECOVERY
+                record.is_usable, "{}: not open {:.0f} s after the faults", record.name, _RECOVERY
             )
 
     async def _check_echoes(self) -> None:
         """Check that every client gets an echo."""
-        before = {}
-        for record in self._records.values():
-            before[record.name] = (record.connection, record.echoed["send"])
-            if record.connected:
-                record.attempt("send")
+        echoes = EchoCheck(self._records)
         for _ in range(_ECHO * 10):
-            await deferLater(self.reactor, 0.1, lambda: None)
-            if all(self._has_echo(name, *seen) for name, seen in before.items()):
+            if not echoes.poll():
                 return
-        for name, seen in before.items():
-            has_echo = self._has_echo(name, *seen)
-            self.ledger.check(has_echo, "no echo at the end: {}", self._records[name])
-
-    def _has_echo(self, name: str, connection: int, echoed: int) -> bool:
-        record = self._records[name]
-        if record.connection != connection or not record.connected:
-            return record.connected
-        return record.echoed["send"] > echoed
+            await deferLater(self.reactor, 0.1, lambda: None)
+        for record in echoes.poll():
+            self.ledger.check(False, "no echo at the end: {}", record)
 
     async def _stop_all(self) -> None:
         ending: list[Deferred[Any]] = []
@@ -258,3 +251,10 @@ class Run:
         gc.collect()
         kept = [one for one in gc.get_objects() if isinstance(one, wsx.Client)]
         check(not kept, "{} clients are left in memory", len(kept))
+
+
+def _exchange(network: subprocess.Popen[str], word: str) -> Any:
+    assert network.stdin is not None and network.stdout is not None
+    network.stdin.write(f"{word}\n")
+    network.stdin.flush()
+    return json.loads(network.stdout.readline())
