@@ -118,10 +118,11 @@ class ReadingIsPaused(StepCheck):
     def check(self, subject: Subject) -> str | None:
         model = subject.model
         link = model.link
-        if link is None or not model.is_open or link.lost:
+        if link is None or not link.opened or link.lost or model.relaxed or link.raises:
             return None
-        if model.relaxed or link.raises:
-            return None
+        if not model.is_open:
+            closing = link.read_paused and not link.aborted
+            return "reading is paused although the connection is closing" if closing else None
         # While replies wait for the write buffer, reading goes on up to a limit.
         should = model.suspended or (model.has_frames and not model.write_held)
         if should and not link.read_paused:

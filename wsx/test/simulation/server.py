@@ -263,7 +263,7 @@ class Session:
         deflater = None
         if request.offers_deflate and rng.random() < 0.8:
             deflater = wire.Deflater(
-                rng.random() < 0.5, rng.random() < 0.5, rng.choice((15, 15, 9))
+                rng.random() < 0.5, rng.random() < 0.5, rng.choice((15, 15, 9)), rng.random() < 0.5
             )
             extensions = (deflater.header(),)
             headers.append(("Sec-WebSocket-Extensions", extensions[0]))

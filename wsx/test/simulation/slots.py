@@ -273,6 +273,7 @@ class Slot:
                 (self.break_down, 0.5),
                 (self.lose_abort, 0.5),
                 (self.stall, 3),
+                (self.congest, 0.5),
                 (self.server_restart, 1),
             ],
             "silence": [(self.no_pongs, 1)],
@@ -413,6 +414,26 @@ class Slot:
             session.link.stall(self.rng.choice((0, 0, 100, 65536)))
             seconds = self.rng.choice((0.5, 3.0, 10.0, 100.0))
             self.world.reactor.later(seconds, session.link.end_stall)
+
+    def congest(self) -> None:
+        """Let the server send much and read nothing for some time; sometimes suspend the client."""
+        session = self.session
+        if session is None:
+            return
+        session.link.stall(0)
+        self.current().send_frame(wsx.Text("x"), None)
+        for _ in range(self.rng.choice((3, 10))):
+            session.ping()
+            session.message(large=self.current().conn.max_message_size != 1000)
+        if self.world.has("sys") and self.rng.random() < 0.7:
+            self.world.reactor.later(self.rng.choice((0.1, 0.5)), self._suspend_for_long)
+        self.world.reactor.later(self.rng.choice((0.7, 3.0)), session.link.end_stall)
+
+    def _suspend_for_long(self) -> None:
+        subject = self.subject
+        if subject is not None and subject.client is not None and not self.world.ending:
+            subject.suspend()
+            self.world.reactor.later(10.0, self._resume, subject)
 
     def server_restart(self) -> None:
         self.site.down = True

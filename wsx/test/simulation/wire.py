@@ -47,12 +47,17 @@ class Deflater:
         server_takeover: Whether the server keeps its window between messages.
         client_takeover: Whether the client does.
         bits: The size of the server's window.
+        final: Whether the server ends each message with a final block (RFC 7692 section 7.2.3.4),
+            if it does not keep its window.
     """
 
-    def __init__(self, server_takeover: bool, client_takeover: bool, bits: int) -> None:
+    def __init__(
+        self, server_takeover: bool, client_takeover: bool, bits: int, final: bool = False
+    ) -> None:
         self._server_takeover = server_takeover
         self._client_takeover = client_takeover
         self._bits = bits
+        self._final = final and not server_takeover
         self._out = zlib.compressobj(wbits=-bits)
         self._in = zlib.decompressobj(-15)
 
@@ -70,7 +75,10 @@ class Deflater:
     def compress(self, payload: bytes) -> bytes:
         if not self._server_takeover:
             self._out = zlib.compressobj(wbits=-self._bits)
-        data = self._out.compress(payload) + self._out.flush(zlib.Z_SYNC_FLUSH)
+        data = self._out.compress(payload)
+        if self._final:
+            return data + self._out.flush(zlib.Z_FINISH) + b"\0"
+        data += self._out.flush(zlib.Z_SYNC_FLUSH)
         return data.removesuffix(TAIL)
 
     def inflate(self, payload: bytes) -> bytes:
