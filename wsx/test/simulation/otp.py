@@ -138,6 +138,7 @@ class SupervisorModel:
         self._lateness = lateness
         self._fail = fail
         self._stops = 0
+        self._is_aborting = False
         self._giving_up: str | None = None
         self._restarted: set[Kid] = set()
         self._held: Callable[[], object] | None = None
@@ -192,7 +193,7 @@ class SupervisorModel:
         elif kid.state == "starting" and kid.cancelled is not None:
             if kid.cancelled < float("inf"):  # Another stop does not extend the shutdown limit.
                 kid.cancelled, kid.since = float("inf"), self._clock()
-        elif kid.state == "running" and self._take("stop", kid):
+        elif kid.state == "running" and (self._take("stop", kid) or self._is_aborting):
             kid.state, kid.since = "stopping", self._clock()
         elif kid.state == "running":
             self._fail(f"unexpected stop of {id}: {self.describe()}")
@@ -202,6 +203,8 @@ class SupervisorModel:
         """A child is aborted: it has not stopped in time."""
         self.audit()
         kid = self.kids.get(id)
+        if self._is_aborting:
+            return
         if kid is None or kid.state not in ("stopping", "starting"):
             self._fail(f"unexpected abort of {id}")
         elif self._clock() < kid.since + kid.spec.shutdown - EPSILON:
@@ -225,6 +228,7 @@ class SupervisorModel:
     def start_service(self) -> None:
         """``startService`` is called."""
         self.reason = self._giving_up = None
+        self._is_aborting = False
         self._add(self._start_all())
 
     def stop_service(self) -> None:
@@ -233,6 +237,10 @@ class SupervisorModel:
         self._stops += 1
         self._cancel_all()
         self._add(self._stop_service())
+
+    def abort(self) -> None:
+        """``abort`` is called, which calls ``stopService``: all children end at once."""
+        self._is_aborting = True
 
     def start_child(self, spec: KidSpec) -> Request:
         return self._request("start_child", self._start_child(spec))
@@ -574,6 +582,8 @@ class SupervisorModel:
         if task.need is None:
             return True
         what, kid = task.need
+        if what == "stop" and self._is_aborting:
+            return kid.state == "idle"
         return what == "wait" and kid.state in ("idle", "running")
 
     def _step(self, task: Task) -> None:

@@ -166,6 +166,12 @@ class Tree:
         stopped: Deferred[Any] = self.supervisor.stopService()
         return stopped
 
+    def abort(self) -> None:
+        """Abort the supervisor, which may be stopping already."""
+        self.model.abort()
+        self.model.stop_service()
+        self.supervisor.abort()
+
     def _ended(self, reason: Any) -> None:
         self.reason = reason
 
@@ -240,7 +246,15 @@ class Tree:
             stopped: Deferred[Any] = stop_service()
             return stopped
 
-        tree.supervisor.stopService = stop
+        abort_supervisor = tree.supervisor.abort
+
+        def abort() -> None:
+            run: Any = runs[0]
+            run.aborted()
+            tree.model.abort()
+            abort_supervisor()
+
+        tree.supervisor.stopService, tree.supervisor.abort = stop, abort
         spec = spec.replace(start=start, restart=kind, shutdown=math.inf, backoff=backoff)
         self.specs[id] = spec
         self.known[id] = KidSpec(id, kind, backoff, math.inf)
@@ -555,14 +569,25 @@ class TreeSlot(Slot):
         if tree.reason is not None and tree.model.reason is not None:
             self.world.reactor.later(30.0, self.start_tree)
             return
-        if self.world.tolerance or self.rng.random() < 0.01:
+        if self.world.tolerance or self.rng.random() < 0.02:
             # After a pause it is not certain which restarts are within the period.
             self.stopped = tree.stop()
+            if self.rng.random() < 0.5:
+                self.world.reactor.later(self.rng.choice((0.0, 0.5, 3.0)), self._abort)
             self.world.reactor.later(130.0, self._after_stop)
             return
         tree.act()
         pause = self.rng.expovariate(1 / self.pace) if self.rng.random() < 0.8 else 0.02
         self.world.reactor.later(pause, self.next_event)
+
+    def _abort(self) -> None:
+        if self.tree is not None and not self.world.ending:
+            self.tree.abort()
+            self.world.reactor.later(1.0, self._after_abort)
+
+    def _after_abort(self) -> None:
+        if self.tree is not None and self.stopped is not None and not self.stopped.called:
+            self.tree.fail("abort has not ended the supervisor")
 
     def _after_stop(self) -> None:
         if self.world.ending:
