@@ -51,6 +51,7 @@ class Rule(Enum):
     MAILBOX = "the mailbox holds what was accepted, up to mailbox_limit"
     REQUESTS = "requests are served before any other event, and as their result says"
     NAMES = "a name is registered while its client is alive, and free after it"
+    TIME = "pauses and steps of the wall clock do not count, and timers go on"
     TIMERS = "no timer is left"
     CONNECTIONS = "no connection is left"
     LOG = "each failure is logged once, and nothing else is logged as one"

@@ -26,6 +26,7 @@ from wsx._client import reconnect
 from wsx._scheduler import set_scheduler
 from wsx._wire.encoder import masks
 from wsx.test.simulation.books import KINDS, telemetry_value
+from wsx.test.simulation.clocks import TimeFaults, TimerError
 from wsx.test.simulation.limits import WatchedLimiter
 from wsx.test.simulation.reactor import Owner, Reactor, Timer
 from wsx.test.simulation.rules import STEP_CHECKS, Rule
@@ -262,6 +263,8 @@ class World:
         self.fail(Rule.NO_INTERNAL_ERROR, None, f"an event raised {error!r}\n{where}")
 
     def _timer_raised(self, owner: Owner, error: Exception) -> None:
+        if isinstance(error, TimerError):
+            return
         subject = owner.subject if isinstance(owner, SubjectOwner) else None
         self.fail(Rule.NO_INTERNAL_ERROR, subject, f"a timer raised {error!r}")
 
@@ -361,7 +364,7 @@ class World:
         for slot in self.slots:
             slot.begin()
         if self.has("time"):
-            self.reactor.later(self.rng.expovariate(1 / 900), self._disturb_time)
+            TimeFaults(self).begin()
 
     def _run_hours(self) -> None:
         seconds = self.config.hours * 3600
@@ -384,24 +387,6 @@ class World:
             early, late = max(self.samples[2:5]), min(self.samples[7:])
             if late > early * 1.3 + 30_000:
                 self.fail(Rule.MEMORY, None, f"allocated blocks: {self.samples}")
-
-    def _disturb_time(self) -> None:
-        if self.ending:
-            return
-        if self.rng.random() < 0.5:
-            seconds = self.rng.choice((-3600.0, -30.0, 30.0, 3600.0, 86400.0))
-            self.note(None, "step", seconds, "")
-            self.count("wall clock step")
-            self.reactor.step_wall_clock(seconds)
-            self.reactor.later(self.rng.random(), self.scheduler.wall_clock_set)  # WallClockWatch
-            self.tolerate(1.5)
-        else:
-            seconds = self.rng.choice((0.3, 5.0, 30.0, 600.0))
-            self.note(None, "pause", seconds, "")
-            self.count("pause")
-            self.reactor.pause(seconds)
-            self.tolerate(min(seconds, 2.5))
-        self.reactor.later(self.rng.expovariate(1 / 900), self._disturb_time)
 
     def tolerate(self, seconds: float) -> None:
         """Accept for some time that timers are late."""
