@@ -381,12 +381,13 @@ class Tree:
         roll = rng.random()
         ids = list(model.kids)
         stopped = [id for id in ids if not model.kids[id].wanted]
+        waiting = [id for id in ids if model.kids[id].wanted and not self._runs(id)]
         if roll < 0.3 or not ids:
             id = self.new_child()
             self.failing[id] = rng.choice((0, 0, 0, 1))
             pair = (model.start_child(self.known[id]), supervisor.start_child(self.specs[id]))
         elif roll < 0.6:
-            id = rng.choice([*ids, "unknown"])
+            id = rng.choice(waiting if waiting and rng.random() < 0.5 else [*ids, "unknown"])
             pair = (model.terminate_child(id, hold=True), supervisor.terminate_child(id))
         else:
             id = rng.choice(stopped if stopped and rng.random() < 0.8 else ids)
