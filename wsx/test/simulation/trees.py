@@ -338,6 +338,7 @@ class Tree:
             self.request,
             self.change_children,
             self.configure,
+            self.crowd,
         ]
         action = rng.choice(actions)
         self.world.count(f"tree {action.__name__}")
@@ -374,6 +375,11 @@ class Tree:
         if self.model.kids:
             self.failing[self.rng.choice(list(self.model.kids))] = self.rng.choice((1, 2, 8))
         self.end_child()
+
+    def crowd(self) -> None:
+        """Several children end, and several requests come, at the same time."""
+        for _ in range(4):
+            self.rng.choice((self.end_child, self.request))()
 
     def request(self) -> None:
         """A request to the supervisor, sensible or not."""
