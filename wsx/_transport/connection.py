@@ -28,6 +28,7 @@ from wsx._transport.autobahn import Deflate, install_native_masker
 from wsx._transport.gentle_close import GentleClose
 from wsx._transport.opening import Accepted, OpeningHandshake
 from wsx._transport.sockets import (
+    close_aborted,
     increase_read_size,
     read_into_buffer,
     write_now,
@@ -457,11 +458,11 @@ class Connection(protocol.Protocol):
         if self.transport is None or self._loss is not None:
             return
         self._call(self.transport.abortConnection)
-        if self._decoder is not None:  # A transport that reports the end does so before this.
-            self._scheduler.after_reading(self._end)
+        self._scheduler.after_reading(self._end)
 
     def _end(self) -> None:
-        """Report the end of the connection, unless the transport has reported it."""
+        """Close the socket and report the end, unless the transport has done so."""
+        self._call(close_aborted, self.transport)
         if self._loss is None:
             self.connectionLost(Failure(self._failure or ConnectionAborted()))
 

@@ -13,6 +13,7 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.interfaces import IStreamClientEndpoint
 
+from wsx._scheduler import scheduler_for
 from wsx._transport.proxy import ProxyEndpoint
 from wsx._transport.tls import TLSEndpoint, tls_creator
 from wsx.conn import Conn, ParsedURL, parse_proxy
@@ -35,24 +36,29 @@ def endpoint_for(conn: Conn, reactor: Any) -> IStreamClientEndpoint:
     if conn.proxy is not None:
         endpoint = ProxyEndpoint(endpoint, conn, reactor)
     if conn.parsed.secure:
-        endpoint = TLSEndpoint(endpoint, tls_creator(conn), reactor)
+        endpoint = TLSEndpoint(endpoint, tls_creator(conn), scheduler_for(reactor))
     return endpoint
 
 
 def _base_endpoint(conn: Conn, reactor: Any) -> IStreamClientEndpoint:
     if conn.endpoint is None:
         target = conn.parsed if conn.proxy is None else parse_proxy(conn.proxy)
-        return _tcp_endpoint(target, reactor, conn.socket_connect_timeout)
+        return _tcp_endpoint(target, reactor)
     endpoint: IStreamClientEndpoint = conn.endpoint
     if isinstance(conn.endpoint, str):
         endpoint = clientFromString(reactor, conn.endpoint)
     return endpoint
 
 
-def _tcp_endpoint(target: ParsedURL, reactor: Any, timeout: float) -> IStreamClientEndpoint:
+def _tcp_endpoint(target: ParsedURL, reactor: Any) -> IStreamClientEndpoint:
+    """Return an endpoint without a timeout, because Twisted's timeouts follow the wall clock.
+
+    The attempt has a timeout of its own.
+    """
     host, port = target.host, target.port
+    no_timeout: Any = None  # Twisted's annotations do not allow None.
     if ":" in host:
-        return TCP6ClientEndpoint(reactor, host, port, timeout=timeout)
+        return TCP6ClientEndpoint(reactor, host, port, timeout=no_timeout)
     if re.fullmatch(r"[0-9.]+", host):
-        return TCP4ClientEndpoint(reactor, host, port, timeout=timeout)
-    return HostnameEndpoint(reactor, host, port, timeout=timeout)
+        return TCP4ClientEndpoint(reactor, host, port, timeout=no_timeout)
+    return HostnameEndpoint(reactor, host, port, timeout=no_timeout)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
 
 __all__ = [
     "BufferedReader",
+    "close_aborted",
     "increase_read_size",
     "read_into_buffer",
     "tcp_transport",
@@ -67,6 +69,17 @@ def tcp_transport(transport: Any) -> Any:
     while transport is not None and not isinstance(transport, Connection):
         transport = getattr(transport, "transport", None)
     return transport
+
+
+def close_aborted(transport: Any) -> None:
+    """Close the socket of a TCP transport that was aborted, unless it is closed already.
+
+    Twisted closes it in the next reactor iteration by the wall clock: an hour later if the clock
+    was set back by an hour meanwhile.
+    """
+    connection = tcp_transport(transport)
+    if connection is not None and hasattr(connection, "socket"):
+        connection.connectionLost(Failure(ConnectionAborted()))
 
 
 class BufferedReader(Protocol):

@@ -8,9 +8,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx import Conn
+from wsx._scheduler import scheduler_for
+from wsx._transport import tls
 from wsx._transport.endpoints import endpoint_for
 from wsx.test.support import MemoryServer
 from wsx.test.support.tls import Side
@@ -62,6 +65,26 @@ class EndpointTests(SynchronousTestCase):
         self.reactor.advance(0)
         self.assertEqual(asked, [("example.test", 8080)])
         self.assertEqual(self.reactor.tcpClients[-1][:2], ("127.0.0.1", 8080))
+
+    def test_no_timeout(self) -> None:
+        """Twisted's timeout, which follows the wall clock, is not used."""
+        for url in ("ws://127.0.0.1", "ws://[::1]", "ws://example.test"):
+            self.connect(url)
+            self.reactor.advance(0)
+            self.assertIsNone(self.reactor.tcpClients[-1][3], url)
+
+    def test_clock_of_tls(self) -> None:
+        """TLS uses the scheduler of the library, which does not follow the wall clock."""
+        clocks: list[Any] = []
+        factory = TLSMemoryBIOFactory
+
+        def note(*arguments: Any) -> Any:
+            clocks.append(arguments[-1])
+            return factory(*arguments)
+
+        self.patch(tls, "TLSMemoryBIOFactory", note)
+        self.connect("wss://127.0.0.1")
+        self.assertEqual(clocks, [scheduler_for(self.reactor)])
 
     def test_endpoint_object(self) -> None:
         """``endpoint``: an endpoint replaces the URL's host and port."""

@@ -9,13 +9,14 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import _WrappingProtocol
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection
-from twisted.internet.testing import MemoryReactor, StringTransport
+from twisted.internet.testing import MemoryReactor, MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._transport.sockets import (
+    close_aborted,
     increase_read_size,
     read_into_buffer,
     write_now,
@@ -60,6 +61,28 @@ class IncreaseReadSizeTests(SocketCase):
         """Other transports and other connections do not change."""
         increase_read_size(StringTransport())
         self.assertEqual(Connection.bufferSize, self.before)
+
+
+class CloseAbortedTests(SocketCase):
+    """``close_aborted`` closes the socket of an aborted connection."""
+
+    def test_closes(self) -> None:
+        """The socket is closed and the end is reported once, before the reactor does both."""
+        self.reactor = self.transport.reactor = MemoryReactorClock()
+        losses: list[Any] = []
+        self.transport.protocol.connectionLost = losses.append
+        self.transport.abortConnection()
+        close_aborted(SimpleNamespace(transport=self.transport))
+        self.assertEqual(self.server.recv(1), b"")
+        close_aborted(self.transport)
+        self.reactor.advance(1)
+        self.assertEqual([loss.type for loss in losses], [ConnectionAborted])
+
+    def test_others(self) -> None:
+        """Other transports do not change."""
+        transport = StringTransport()
+        close_aborted(transport)
+        self.assertTrue(transport.connected)
 
 
 class WriteNowTests(SocketCase):
