@@ -90,8 +90,8 @@ class Scheduler:
         """Return the time in seconds, without the time during which the reactor did not run."""
         now = self.monotonic() - self._excluded
         if self._excludes_pauses:
-            pause = now - max(self._wakes_at, self._seen)
-            if pause > _MIN_PAUSE:
+            if now - self._wakes_at > _MIN_PAUSE:
+                pause = now - max(self._wakes_at, self._seen)  # What has not been counted yet.
                 self._excluded += pause
                 self._unreported += pause
                 now -= pause
@@ -154,11 +154,16 @@ class Scheduler:
         """Remove a call that is being cancelled."""
         self._active -= 1
         if not self._active:
-            self._heap.clear()
             self._disarm()
+            self._clear()
         elif len(self._heap) > 2 * self._active + _MIN_ENTRIES_TO_PRUNE:
             self._heap = [e for e in self._heap if _is_valid(e) and e[2] is not call]
             heapq.heapify(self._heap)
+
+    def _clear(self) -> None:
+        """Handle that no call is pending: no wake-up reports a pause then."""
+        self._heap.clear()
+        self._report_pause()
 
     def _pop(self, now: float, last: int) -> DelayedCall | None:
         """Remove and return the next call that is due, or return None.
@@ -202,7 +207,7 @@ class Scheduler:
         if self._active:
             self._wake_after(self._heap[0][0] - self.seconds())
         else:
-            self._heap.clear()
+            self._clear()
 
     def _wake_after(self, delay: float) -> None:
         delay = max(0.0, min(delay, _MAX_SLEEP) if self._excludes_pauses else delay)
@@ -265,7 +270,7 @@ class Scheduler:
 
     def _run(self) -> None:
         now, last = self.seconds(), self._sequence
-        self._wakes_at = -math.inf  # Added calls need no wake-up of their own.
+        self._wakes_at = now  # Added calls are later, and need no wake-up of their own.
         try:
             while (call := self._pop(now, last)) is not None:
                 call.called = 1

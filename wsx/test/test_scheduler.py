@@ -339,12 +339,44 @@ class PauseTests(PauseTestCase):
         self.reactor.run_for(5.0)
         before = self.scheduler.seconds()
         self.reactor.monotonic_seconds += 60.0
-        call.cancel()
+        with capturedLogs() as logs:
+            call.cancel()
+        self.assertEqual(len(logs), 1)
         self.assertLess(self.scheduler.seconds(), before + 2.0)
         self.scheduler.callLater(1.0, self.note, "next")
         with capturedLogs() as logs:
             self.reactor.run_for(1.1)
-        self.assertEqual((len(logs), self.ran), (1, ["next"]))
+        self.assertEqual((len(logs), self.ran), (0, ["next"]))
+
+    def test_asked_meanwhile(self) -> None:
+        """A pause is detected although what blocks the reactor often asks for the time."""
+        self.scheduler.callLater(20.0, self.note, "call")
+        self.reactor.run_for(5.0)
+        before = self.scheduler.seconds()
+        self.block(9.6)
+        self.assertLess(self.scheduler.seconds(), before + 3.0)
+        with capturedLogs() as logs:
+            self.reactor.run_for(1.1)
+        self.assertEqual(len(logs), 1)
+        self.assertApproximates(logs[0]["seconds"], 9.6, 2.5)
+
+    def test_blocked_by_a_call(self) -> None:
+        """A pause is detected although a call of the scheduler itself blocks the reactor."""
+        self.scheduler.callLater(5.0, self.block, 9.6)
+        self.scheduler.callLater(9.0, self.note, "later")
+        with capturedLogs() as logs:
+            self.reactor.run_for(5.0)
+            self.reactor.run_for(2.5)
+        self.assertEqual(self.ran, [])
+        self.assertEqual(len(logs), 1)
+        self.reactor.run_for(1.5)
+        self.assertEqual(self.ran, ["later"])
+
+    def block(self, seconds: float) -> None:
+        """Block the reactor, and ask for the time meanwhile."""
+        for _ in range(12):
+            self.reactor.monotonic_seconds += seconds / 12
+            self.scheduler.seconds()
 
     def test_short(self) -> None:
         """A wake-up that is late by less than a second counts as time."""
