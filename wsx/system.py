@@ -64,7 +64,7 @@ class System(Generic[S]):
             dict is returned.
         """
         try:
-            status = self._life.handler.format_status(self._status())
+            status = self._format_status()
             if isinstance(status, dict):
                 return status
             if iscoroutine(status):
@@ -74,6 +74,14 @@ class System(Generic[S]):
         except Exception:
             log_failure(_log, "{label}: format_status failed", label=self._label)
         return self._status()
+
+    def _format_status(self) -> Any:
+        delivery = self._life.delivery
+        began = delivery.monotonic()
+        try:
+            return self._life.handler.format_status(self._status())
+        finally:
+            delivery.check_blocked_since(began, "format_status")
 
     def _status(self) -> dict[str, Any]:
         life = self._life

@@ -12,7 +12,8 @@ two events, and delivery) all depend on whether a callback is running or pending
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from inspect import iscoroutine
 from itertools import islice
 from operator import length_hint
@@ -24,6 +25,7 @@ from twisted.python.failure import Failure
 
 from wsx import telemetry
 from wsx._client.class_change import change_class
+from wsx._client.coroutines import run_coroutine
 from wsx._client.mailbox import Connected, Frames, Item, Lost, Mailbox, Message, Rest
 from wsx._failures import log_failure
 from wsx._scheduler import MAX_WORK_SECONDS, Scheduler, SoonCall
@@ -149,6 +151,7 @@ class Delivery(Generic[S]):
         state: The handler's state; while a callback is pending, the state before it.
         held: Whether ``start`` is on the stack. Nothing is delivered in this reactor iteration
             then.
+        monotonic: Returns the monotonic time in seconds.
         suspended: Whether delivery is suspended until :meth:`resume`.
         busy: Whether a callback is on the stack. :meth:`Owner.flush` is called after it.
     """
@@ -159,7 +162,6 @@ class Delivery(Generic[S]):
         "_frames_held",
         "_has_controls",
         "_mailbox",
-        "_monotonic",
         "_now",
         "_owner",
         "_pending",
@@ -171,6 +173,7 @@ class Delivery(Generic[S]):
         "busy",
         "handler",
         "held",
+        "monotonic",
         "state",
         "suspended",
     )
@@ -188,7 +191,7 @@ class Delivery(Generic[S]):
         self.state = state
         self._mailbox = mailbox
         self._scheduler = scheduler
-        self._monotonic = scheduler.monotonic
+        self.monotonic = scheduler.monotonic
         self._now = 0.0  # The monotonic time in seconds, as it was read last.
         self._owner = owner
         self._slow_callback = slow_callback
@@ -245,7 +248,7 @@ class Delivery(Generic[S]):
         if self.held or self._blocked:
             return
         self.busy = True
-        self._now = self._monotonic()
+        self._now = self.monotonic()
         until = self._now + MAX_WORK_SECONDS
         try:
             for _ in range(len(self._mailbox.queue)):
@@ -334,9 +337,7 @@ class Delivery(Generic[S]):
         if self._pending is not None and self._pending.deferred is not None:
             self._pending.deferred.cancel()  # A request that was started after the end began.
         self._pending = _Call("terminate", reason)  # Requests wait until terminate returns.
-        self._now = self._monotonic()
-        outcome: Deferred[Any] = maybeDeferred(self.handler.terminate, reason, self.state)
-        self._check_blocked("terminate")
+        outcome = self._call("terminate", self.handler.terminate, reason, self.state)
         return outcome.addCallbacks(lambda _: reason, self._terminate_raised, errbackArgs=(reason,))
 
     def _terminate_raised(self, failure: Failure, reason: object) -> object:
@@ -389,8 +390,7 @@ class Delivery(Generic[S]):
             self.state = state
             return state
 
-        computed: Deferred[S] = maybeDeferred(function, self.state)
-        return computed.addCallback(replace)
+        return self._call("replace_state", function, self.state).addCallback(replace)
 
     def change_code(
         self, new_class: type[Handler[S]], old_version: Any, extra: Any
@@ -419,8 +419,8 @@ class Delivery(Generic[S]):
             restore()
             return failure
 
-        converted: Deferred[Any] = maybeDeferred(
-            lambda: handler.code_change(old_version, self.state, extra)
+        converted = self._call(
+            "code_change", lambda: handler.code_change(old_version, self.state, extra)
         )
         return converted.addCallback(conclude).addErrback(undo)
 
@@ -501,7 +501,7 @@ class Delivery(Generic[S]):
         """Deliver frames until a callback is pending or the time of the iteration is over."""
         self._frames = frames
         self._has_controls = has_controls
-        self._now = self._monotonic()
+        self._now = self.monotonic()
         until = self._now + MAX_WORK_SECONDS
         one_by_one = has_controls or telemetry.CALLBACK in telemetry.observers
         left = length_hint(frames)
@@ -520,9 +520,31 @@ class Delivery(Generic[S]):
 
     def _check_blocked(self, callback: str, calls: int = 1) -> None:
         """Report calls of a callback that have blocked the reactor since the clock was read."""
-        before, self._now = self._now, self._monotonic()
+        before, self._now = self._now, self.monotonic()
         if self._now - before >= self._slow_callback:
             self._owner.callback_blocked(callback, self._now - before, calls)
+
+    def check_blocked_since(self, began: float, callback: str) -> None:
+        """Report a callback if it has blocked the reactor since a monotonic time in seconds."""
+        seconds = self.monotonic() - began
+        if seconds >= self._slow_callback:
+            self._owner.callback_blocked(callback, seconds, 1)
+
+    def _call(self, callback: str, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Call a function between two events, and return a Deferred of its result."""
+        self._now = self.monotonic()
+        outcome: Deferred[Any] = maybeDeferred(self._call_now, callback, function, *arguments)
+        self._check_blocked(callback)
+        return outcome
+
+    def _call_now(self, callback: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        result = function(*arguments)
+        return self._run(callback, result) if iscoroutine(result) else result
+
+    def _run(self, callback: str, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine; return its result, or a Deferred if the coroutine waits."""
+        resumed = partial(self.check_blocked_since, callback=callback)
+        return run_coroutine(coroutine, self.monotonic, resumed)
 
     def _deliver_messages(self, frames: Iterator[Frame]) -> None:
         """Deliver frames that are all messages.
@@ -589,7 +611,12 @@ class Delivery(Generic[S]):
     def _take(self, call: _Call, response: object) -> None:
         """Conclude a callback with its response. If that is a Deferred, wait for its result."""
         if iscoroutine(response):
-            response = Deferred.fromCoroutine(response)
+            try:
+                response = self._run(call.callback, response)
+            except BaseException:
+                self._measure(call)
+                self._fail(Failure(), call.callback, call.argument)
+                return
         if not isinstance(response, Deferred):
             self._measure(call)
             self._conclude(call, response)
@@ -651,7 +678,7 @@ class Delivery(Generic[S]):
     def _measure(self, call: _Call) -> None:
         """Report the duration of a callback if there were observers when it began."""
         if call.began is not None:
-            self._owner.callback_finished(call.callback, self._monotonic() - call.began)
+            self._owner.callback_finished(call.callback, self.monotonic() - call.began)
 
     def _fail(self, failure: Failure, callback: str, argument: object) -> None:
         if self._ended:

@@ -134,6 +134,42 @@ class ReportTests(SlowCase):
         self.receive(Text("a"))
         self.assertEqual(self.blocked, [("handle_frame", (2.0, 1))])
 
+    def test_after_an_await(self) -> None:
+        """Each part of a coroutine after an await is counted by itself."""
+        pending: list[Deferred[Any]] = [Deferred(), Deferred()]
+
+        async def callback() -> None:
+            for each_wait, seconds in zip(pending, (1.5, 0.5), strict=True):
+                await each_wait
+                self.clock.rightNow += seconds
+
+        self.scenario.handler.answers["handle_frame"] = lambda *_: callback()
+        self.receive(Text("a"))
+        for each_wait in pending:
+            self.clock.advance(60.0)
+            each_wait.callback(None)
+        self.assertEqual(self.blocked, [("handle_frame", (1.5, 1))])
+
+    def test_requests(self) -> None:
+        """The function of replace_state, and code_change, are counted."""
+        self.scenario.delivery.request(
+            lambda: self.scenario.delivery.replace_state(self.slow("replace_state"))
+        )
+        self.assertEqual(self.blocked, [])
+        self.seconds["replace_state"] = 2.0
+        self.scenario.delivery.request(
+            lambda: self.scenario.delivery.replace_state(self.slow("replace_state"))
+        )
+
+        class Changed(type(self.scenario.handler)):  # type: ignore[misc]
+            code_change = staticmethod(self.slow("code_change"))
+
+        self.seconds["code_change"] = 3.0
+        self.scenario.delivery.request(
+            lambda: self.scenario.delivery.change_code(Changed, "1", None)
+        )
+        self.assertEqual(self.blocked, [("replace_state", (2.0, 1)), ("code_change", (3.0, 1))])
+
 
 class TurnTests(SlowCase):
     """One reactor iteration delivers for at most 10 ms."""
