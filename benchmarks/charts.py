@@ -25,7 +25,7 @@ from matplotlib import pyplot  # noqa: E402  # The backend must be set first.
 from matplotlib.ticker import EngFormatter  # noqa: E402
 
 _WSX, _COMPETITOR, _BASELINE = "#d9480f", "#868e96", "#ced4da"
-_LINES = {"wsx": _WSX, "wsx-pure": "#f08c00", "picows": "#1971c2", "autobahn": "#2f9e44"}
+_LINES = {"wsx": _WSX, "wsx-pure": "#f08c00", "picows+aiofastnet": "#1971c2", "autobahn": "#2f9e44"}
 
 
 def draw_row(result: RowResult, folder: Path) -> None:

@@ -16,8 +16,8 @@ LINEAR = "linear"
 FLAT = "flat"
 
 _WSX = ("wsx", "wsx-pure")
-_STREAM_PEERS = (*_WSX, "picows", "autobahn")
-_MANY_PEERS = (*_WSX, "picows")
+_STREAM_PEERS = (*_WSX, "picows+aiofastnet", "autobahn")
+_MANY_PEERS = (*_WSX, "picows+aiofastnet")
 _SPARE_DESCRIPTORS = 100
 # Messages per connection and read: enough to make the cost of the read itself negligible.
 _BURST = 200

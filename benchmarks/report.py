@@ -26,14 +26,18 @@ def row_table(result: RowResult) -> str:
     order = sorted(spreads, key=lambda name: spreads[name].median, reverse=not row.lower_is_better)
     lines = [
         f"{row.title} ({row.name}), {row.unit}; {row.work.count:,} in each run",
-        f"  {'peer':<20}{'min':>9}{'median':>9}{'max':>9}{'x best peer':>13}{'server':>8}",
+        f"  {'peer':<26}{'min':>9}{'median':>9}{'max':>9}{'x best peer':>13}{'CPU':>9}"
+        f"{'server':>8}",
     ]
-    shares = result.server_shares()
+    shares, costs = result.server_shares(), result.cpu_costs()
     for name in order:
         ratio = f"{spreads[name].median / spreads[best].median:.2f}" if best else ""
         share = f"{shares[name]:.0%}" if name in shares else ""
-        lines.append(f"{_peer_columns(name, spreads[name], row.unit)}{ratio:>13}{share:>8}")
-    lines += [f"  {name:<20}{reason}" for name, reason in result.errors.items()]
+        cost = f"{number(costs[name])}s" if name in costs else ""
+        lines.append(
+            f"{_peer_columns(name, spreads[name], row.unit)}{ratio:>13}{cost:>9}{share:>8}"
+        )
+    lines += [f"  {name:<26}{reason}" for name, reason in result.errors.items()]
     lines += [_verdict_line(target, result.evaluate(target), row.unit) for target in row.targets]
     return "\n".join(lines)
 
@@ -41,7 +45,7 @@ def row_table(result: RowResult) -> str:
 def _peer_columns(name: str, spread: Spread, unit: str) -> str:
     mark = "" if PEERS[name].competitor or name.startswith("wsx") else " *"  # A baseline.
     values = (spread.minimum, spread.median, spread.maximum)
-    return f"  {name + mark:<20}" + "".join(f"{number(value, unit):>9}" for value in values)
+    return f"  {name + mark:<26}" + "".join(f"{number(value, unit):>9}" for value in values)
 
 
 def _verdict_line(target: Target, verdict: Verdict | None, unit: str) -> str:
@@ -64,17 +68,17 @@ def curve_table(result: CurveResult) -> str:
     curve, growths = result.curve, result.growths()
     lines = [
         f"{curve.title} ({curve.name}), {curve.unit}; expected: {expectation(curve)}",
-        f"  {'':<20}" + "".join(f"{point:>11,}" for point in result.points),
+        f"  {'':<26}" + "".join(f"{point:>11,}" for point in result.points),
     ]
     for name, spreads in result.spreads().items():
         medians = "".join(f"{number(spread.median, curve.unit):>11}" for spread in spreads)
         growth = growths[name]
         lines += [
-            f"  {name:<20}{medians}",
-            f"  {'':<20}  largest ratio: neighbours {growth.neighbours:.2f}, extremes"
+            f"  {name:<26}{medians}",
+            f"  {'':<26}  largest ratio: neighbours {growth.neighbours:.2f}, extremes"
             f" {growth.extremes:.2f}: {'as expected' if growth.met else 'NOT as expected'}",
         ]
-    lines += [f"  {name:<20}{reason}" for name, reason in result.errors.items()]
+    lines += [f"  {name:<26}{reason}" for name, reason in result.errors.items()]
     if result.skipped:
         lines.append(f"  skipped because of the limit on open files: {result.skipped}")
     return "\n".join(lines)

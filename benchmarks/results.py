@@ -61,6 +61,14 @@ class RowResult:
             if all("seconds" in numbers for numbers in runs)
         }
 
+    def cpu_costs(self) -> dict[str, float]:
+        """Return the client's median CPU time in seconds per unit of work, by peer name."""
+        return {
+            peer: median(self.row.cpu_cost(numbers) for numbers in runs)
+            for peer, runs in self.runs.items()
+            if all("cpu_seconds" in numbers for numbers in runs)
+        }
+
     def best_competitor(self) -> str | None:
         """Return the name of the competitor with the best median, or None if there is none."""
         return self._best([name for name in self.spreads() if PEERS[name].competitor])

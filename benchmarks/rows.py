@@ -54,6 +54,10 @@ class Row:
         count = numbers.get("connections", self.work.count)
         return float(count / numbers["seconds"])
 
+    def cpu_cost(self, numbers: Numbers) -> float:
+        """Return the client's CPU time of a run in seconds per unit of work."""
+        return float(numbers["cpu_seconds"] / numbers.get("connections", self.work.count))
+
     def quick(self) -> Row:
         """Return the row for ``--quick``: with less work, and without targets."""
         work = replace(self.work, count=self.quick_count)
@@ -73,7 +77,7 @@ _ROWS = (
         "messages/s",
         Work("receive", 500_000),
         100_000,
-        (Target(_WSX, 2.0), Target(("wsx-pure",), 0.8)),
+        (Target(_WSX, 2.5), Target(("wsx-pure",), 0.8)),
     ),
     Row(
         "receive-tls",
@@ -81,7 +85,23 @@ _ROWS = (
         "messages/s",
         Work("receive", 500_000, tls=True),
         100_000,
-        (Target(_WSX, 1.5),),
+        (Target(_WSX, 2.0),),
+    ),
+    Row(
+        "receive-ok",
+        "Receive 100 B text messages, returning Ok(state)",
+        "messages/s",
+        Work("receive", 500_000, returns_state=True),
+        100_000,
+        (Target(_WSX, 2.0),),
+    ),
+    Row(
+        "receive-ok-tls",
+        "Receive 100 B text messages over TLS, returning Ok(state)",
+        "messages/s",
+        Work("receive", 500_000, tls=True, returns_state=True),
+        100_000,
+        (Target(_WSX, 2.0),),
     ),
     Row(
         "receive-1mb",
@@ -97,7 +117,7 @@ _ROWS = (
         "messages/s",
         Work("receive", 500, MB, tls=True),
         100,
-        (Target(_WSX, 0.95, "raw-twisted"),),
+        (Target(_WSX, 1.0),),
     ),
     Row(
         "send",
@@ -105,7 +125,7 @@ _ROWS = (
         "messages/s",
         Work("send", 300_000),
         50_000,
-        (Target(_WSX, 1.5),),
+        (Target(_WSX, 2.5),),
     ),
     Row(
         "send-burst",
@@ -113,7 +133,7 @@ _ROWS = (
         "messages/s",
         Work("burst", 100_000),
         50_000,
-        (Target(_WSX, 1.0, "autobahn"),),
+        (Target(_WSX, 2.0),),
     ),
     Row(
         "echo",
@@ -121,6 +141,14 @@ _ROWS = (
         "round trips/s",
         Work("echo", 20_000),
         3_000,
+        (Target(("wsx", "wsx-uvloop"), 1.0), Target(_WSX, 1.0, "raw-twisted")),
+    ),
+    Row(
+        "echo-tls",
+        "Echo round trips over TLS, one at a time",
+        "round trips/s",
+        Work("echo", 10_000, tls=True),
+        2_000,
         (Target(("wsx", "wsx-uvloop"), 1.0), Target(_WSX, 1.0, "raw-twisted")),
     ),
     Row(

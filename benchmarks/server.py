@@ -60,6 +60,9 @@ class Connection(Protocol):
     def settimeout(self, seconds: float, /) -> None:
         """Set the timeout of ``sendall`` and ``recv``."""
 
+    def fileno(self) -> int:
+        """Return the descriptor of the socket."""
+
     def close(self) -> None:
         """Close the connection."""
 
@@ -84,7 +87,7 @@ def sink(connection: Connection, size: int, count: int) -> None:
     connection.sendall(wire.frame(str(received).encode()) + wire.close_frame())
 
 
-def echo(connection: socket.socket, count: int) -> None:
+def echo(connection: Connection, count: int) -> None:
     """Send back short messages; the client sends the next after it received the last."""
     poll = select.epoll()
     poll.register(connection, select.EPOLLIN)
@@ -142,6 +145,7 @@ class TlsConnection:
         if self._tls.cipher()[0] != CIPHER:  # type: ignore[index]
             raise OSError(f"cipher: expected {CIPHER}, got {self._tls.cipher()}")
         self.settimeout = connection.settimeout
+        self.fileno = connection.fileno
         self.close = connection.close
 
     def sendall(self, data: bytes) -> None:

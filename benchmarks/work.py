@@ -24,6 +24,8 @@ class Work:
         count: The number of messages; of connections for the last three tasks.
         size: The size of each text message in bytes (and characters). Default 100.
         tls: Whether to use TLS. Default False.
+        returns_state: Whether the handler of wsx returns ``Ok(state)`` for each message instead of
+            None, for ``"receive"`` only; other peers ignore it. Default False.
         burst: The number of messages per connection in each burst, for ``"fan"`` only.
         repeat: The number of bursts, for ``"fan"`` only.
     """
@@ -32,6 +34,7 @@ class Work:
     count: int
     size: int = 100
     tls: bool = False
+    returns_state: bool = False
     burst: int = 0
     repeat: int = 0
 
@@ -52,7 +55,8 @@ class Work:
         numbers = {"count": self.count, "size": self.size}
         if self.task == "fan":
             numbers |= {"burst": self.burst, "repeat": self.repeat}
-        return [f"--{name}={value}" for name, value in numbers.items()]
+        flags = ["--returns-state"] if self.returns_state else []
+        return [*flags, *(f"--{name}={value}" for name, value in numbers.items())]
 
     def check(self, numbers: Numbers) -> None:
         """Compare what was counted with the requested work.

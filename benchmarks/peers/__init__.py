@@ -19,6 +19,7 @@ class Peer:
         name: The name on the command line and in tables.
         module: The name of the module in ``benchmarks.peers``.
         uvloop: Whether to run on uvloop; Twisted uses its ``asyncioreactor`` then. Default False.
+        aiofastnet: Whether to use aiofastnet, for picows only. Default False.
         pure: Whether to use the pure-Python form, for wsx only. Default False.
         competitor: Whether the peer is neither wsx nor a baseline. Ratios refer to the best
             competitor. Default True.
@@ -30,6 +31,7 @@ class Peer:
     name: str
     module: str
     uvloop: bool = False
+    aiofastnet: bool = False
     pure: bool = False
     competitor: bool = True
     main: bool = False
@@ -39,7 +41,8 @@ class Peer:
     @property
     def arguments(self) -> list[str]:
         """The command-line arguments that do not depend on the task."""
-        return ["--uvloop"] if self.uvloop else []
+        options = {"--uvloop": self.uvloop, "--aiofastnet": self.aiofastnet}
+        return [option for option, chosen in options.items() if chosen]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -56,7 +59,7 @@ ALL_TASKS = (*COMMON_TASKS, "burst", "fan")
 _PEERS = (
     Peer("wsx", "wsx", competitor=False, main=True, tasks=ALL_TASKS),
     Peer("wsx-pure", "wsx", pure=True, competitor=False, main=True, tasks=ALL_TASKS),
-    Peer("wsx-uvloop", "wsx", uvloop=True, competitor=False, tasks=ALL_TASKS),
+    Peer("wsx-uvloop", "wsx", uvloop=True, competitor=False, main=True, tasks=ALL_TASKS),
     Peer(
         "wsx-supervised",
         "wsx_supervised",
@@ -65,7 +68,16 @@ _PEERS = (
         unsupported=dict.fromkeys(COMMON_TASKS, "a Supervisor affects only the memory of wsx"),
     ),
     Peer("picows", "picows", main=True, tasks=ALL_TASKS),
-    Peer("picows-uvloop", "picows", uvloop=True, main=True, tasks=ALL_TASKS),
+    Peer("picows-uvloop", "picows", uvloop=True, tasks=ALL_TASKS),
+    Peer("picows+aiofastnet", "picows", aiofastnet=True, main=True, tasks=ALL_TASKS),
+    Peer(
+        "picows+aiofastnet-uvloop",
+        "picows",
+        uvloop=True,
+        aiofastnet=True,
+        main=True,
+        tasks=ALL_TASKS,
+    ),
     Peer("aiohttp", "aiohttp"),
     Peer("aiohttp-uvloop", "aiohttp", uvloop=True),
     Peer("websockets", "websockets"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any
 
 import txaio
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred
 
-from benchmarks.peers.job import Fan, Job, Tally, sent_numbers
+from benchmarks.peers.job import Fan, Job, Stopwatch, Tally, sent_numbers
 from benchmarks.peers.on_twisted import WriteBufferWatcher, endpoint, open_many, run
 from benchmarks.work import Numbers
 
@@ -52,7 +51,7 @@ class Echoer(Tally, Client):
 
     def onOpen(self) -> None:
         super().onOpen()
-        self.started = self.opened = perf_counter()
+        self.restart()
         self.sendMessage(self.text.encode())
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -94,10 +93,11 @@ class FanReceiver(Client):
 
 
 def create_factory(job: Job, kind: Any, **attributes: Any) -> Any:
-    """Create a factory whose protocols are instances of ``kind``.
+    """Create a factory whose protocols are instances of ``kind``; the time starts now.
 
     Autobahn does not validate UTF-8, because the receivers decode each message anyway.
     """
+    watch = Stopwatch()
     factory = WebSocketClientFactory(job.url)
     factory.noisy = False
     factory.setProtocolOptions(utf8validateIncoming=False, tcpNoDelay=True)
@@ -107,7 +107,7 @@ def create_factory(job: Job, kind: Any, **attributes: Any) -> Any:
         protocol.factory = factory
         vars(protocol).update(attributes)
         if isinstance(protocol, Tally):
-            protocol.begin(job)
+            protocol.begin(job, watch)
         return protocol
 
     factory.buildProtocol = build
@@ -128,9 +128,7 @@ async def connect(reactor: Any, job: Job) -> Client:
 
 async def receive(reactor: Any, job: Job) -> Numbers:
     """Receive a stream of messages."""
-    started = perf_counter()
     receiver = await connect_with(Receiver, reactor, job)
-    receiver.started = started
     await receiver.ended
     numbers: Numbers = receiver.numbers()
     return numbers
@@ -149,24 +147,24 @@ async def send(reactor: Any, job: Job) -> Numbers:
     sender, watcher = await connect_with(Sender, reactor, job), WriteBufferWatcher()
     sender.registerProducer(watcher, True)
     text = job.text
-    started = perf_counter()
+    watch = Stopwatch()
     for _ in range(job.count):
         sender.sendMessage(text.encode())
         if watcher.drained is not None:
             await watcher.drained
     receipt = await sender.receipt
-    return sent_numbers(started, perf_counter(), receipt)
+    return sent_numbers(watch, receipt)
 
 
 async def burst(reactor: Any, job: Job) -> Numbers:
     """Send all messages without waiting for the write buffer to drain."""
     sender = await connect_with(Sender, reactor, job)
     text = job.text
-    started = perf_counter()
+    watch = Stopwatch()
     for _ in range(job.count):
         sender.sendMessage(text.encode())
     receipt = await sender.receipt
-    return sent_numbers(started, perf_counter(), receipt)
+    return sent_numbers(watch, receipt)
 
 
 async def fan(reactor: Any, job: Job) -> Numbers:

@@ -34,6 +34,8 @@ class Job:
     repeat: int
     ca: str | None
     uvloop: bool
+    aiofastnet: bool
+    returns_state: bool
 
     @property
     def text(self) -> str:
@@ -49,7 +51,8 @@ def parse_job(arguments: Sequence[str] | None = None) -> Job:
     for name in ("count", "size", "burst", "repeat"):
         parser.add_argument(f"--{name}", type=int, default=0)
     parser.add_argument("--ca", help="PEM file with the CA certificate of the server")
-    parser.add_argument("--uvloop", action="store_true")
+    for name in ("uvloop", "aiofastnet", "returns-state"):
+        parser.add_argument(f"--{name}", action="store_true")
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     return Job(**vars(parser.parse_args(arguments)))
@@ -63,6 +66,25 @@ def report(numbers: Numbers) -> None:
     print(json.dumps(numbers), flush=True)
     sys.stderr.flush()
     os._exit(0)
+
+
+class Stopwatch:
+    """Measure the time, and the CPU time of this process, since it was created.
+
+    Attributes:
+        started: When it was created, from ``perf_counter``.
+    """
+
+    def __init__(self) -> None:
+        self.started = perf_counter()
+        self._cpu_started = process_time()
+
+    def numbers(self) -> Numbers:
+        """Return the seconds and the seconds of CPU time until now."""
+        return {
+            "seconds": perf_counter() - self.started,
+            "cpu_seconds": process_time() - self._cpu_started,
+        }
 
 
 class Tally:
@@ -81,28 +103,33 @@ class Tally:
 
     left = 0
     characters = 0
+    watch: Stopwatch
     opened = 0.0
-    started = 0.0
-    finished = 0.0
 
-    def begin(self, job: Job) -> None:
-        """Start the clock."""
+    def begin(self, job: Job, watch: Stopwatch | None = None) -> None:
+        """Start to count, and to measure the time unless ``watch`` does so already."""
         self.left = self._count = job.count
-        self.started = perf_counter()
+        self.watch = watch or Stopwatch()
+        self._times: Numbers = {}
+
+    def restart(self) -> None:
+        """Start to measure the time only now, when the connection has opened."""
+        self.watch = Stopwatch()
+        self.opened = self.watch.started
 
     def open(self) -> None:
         """Note the time at which the connection opened."""
         self.opened = perf_counter()
 
     def finish(self) -> None:
-        """Note the time at which the last requested message arrived."""
-        self.finished = perf_counter()
+        """Note the times at which the last requested message arrived."""
+        self._times = self.watch.numbers()
 
     def numbers(self) -> Numbers:
-        """Return the counts, and the seconds until the connection opened and the last message."""
+        """Return the counts, and the times until the connection opened and the last message."""
         return {
-            "seconds": self.finished - self.started,
-            "opening": self.opened - self.started,
+            **self._times,
+            "opening": self.opened - self.watch.started,
             "messages": self._count - self.left,
             "characters": self.characters,
         }
@@ -147,15 +174,14 @@ class Fan:
         }
 
 
-def sent_numbers(started: float, finished: float, receipt: str) -> Numbers:
-    """Return the numbers of the tasks "send" and "burst".
+def sent_numbers(watch: Stopwatch, receipt: str) -> Numbers:
+    """Return the numbers of the tasks "send" and "burst"; call this when the receipt arrives.
 
     Args:
-        started: The time before the first send, from ``perf_counter``.
-        finished: The time at which the receipt arrived.
+        watch: A stopwatch created before the first send.
         receipt: The message in which the server reports the number of bytes received.
     """
-    return {"seconds": finished - started, "server_bytes": int(receipt)}
+    return {**watch.numbers(), "server_bytes": int(receipt)}
 
 
 def split_count(count: int) -> list[int]:
@@ -178,9 +204,9 @@ def _is_tcp(descriptor: int) -> bool:
     return connection.family == socket.AF_INET
 
 
-def connected_numbers(started: float) -> Numbers:
-    """Return the numbers of the task "connects"."""
-    return {"seconds": perf_counter() - started, "connections": open_connections()}
+def connected_numbers(watch: Stopwatch) -> Numbers:
+    """Return the numbers of the task "connects"; call this when the last connection is open."""
+    return {**watch.numbers(), "connections": open_connections()}
 
 
 class MemoryMeter:

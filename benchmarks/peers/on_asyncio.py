@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from time import perf_counter
 from typing import Any
 
 from benchmarks.peers.job import (
     WARM_UP,
     Job,
     MemoryMeter,
+    Stopwatch,
     connected_numbers,
     parse_job,
     report,
@@ -64,9 +64,9 @@ async def open_many(connect: Connect, job: Job, count: int) -> list[Any]:
 
 
 async def _connects(connect: Connect, job: Job) -> Numbers:
-    started = perf_counter()
+    watch = Stopwatch()
     held = await open_many(connect, job, job.count)
-    numbers = connected_numbers(started)
+    numbers = connected_numbers(watch)
     del held
     return numbers
 

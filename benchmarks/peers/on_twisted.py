@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -31,6 +30,7 @@ from benchmarks.peers.job import (
     WARM_UP,
     Job,
     MemoryMeter,
+    Stopwatch,
     connected_numbers,
     parse_job,
     report,
@@ -135,9 +135,9 @@ async def open_many(connect: Connect, reactor: Any, job: Job, count: int) -> lis
 
 
 async def _connects(connect: Connect, reactor: Any, job: Job) -> Numbers:
-    started = perf_counter()
+    watch = Stopwatch()
     held = await open_many(connect, reactor, job, job.count)
-    numbers = connected_numbers(started)
+    numbers = connected_numbers(watch)
     del held
     return numbers
 

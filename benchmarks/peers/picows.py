@@ -1,14 +1,18 @@
-"""The core API of picows, which its documentation calls significantly more efficient."""
+"""The core API of picows, which its documentation calls significantly more efficient.
+
+picows depends on aiofastnet (TCP and TLS transports in Cython) and uses it by default. The option
+``--aiofastnet`` decides here; without it the transports are those of the event loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from time import perf_counter
 from typing import Any
 
+import aiofastnet
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from benchmarks.peers.job import LARGEST, Fan, Job, Tally, sent_numbers
+from benchmarks.peers.job import LARGEST, Fan, Job, Stopwatch, Tally, sent_numbers
 from benchmarks.peers.on_asyncio import open_many, run, tls_context
 from benchmarks.work import Numbers
 
@@ -51,7 +55,7 @@ class Echoer(Tally, WSListener):  # type: ignore[misc]
         self._text = text
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        self.started = self.opened = perf_counter()
+        self.restart()
         transport.send(WSMsgType.TEXT, self._text.encode())
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -114,7 +118,10 @@ class FanReceiver(WSListener):  # type: ignore[misc]
 async def connect_with(listener: Any, job: Job, **options: Any) -> WSTransport:
     """Open a connection served by ``listener``."""
     options |= {"ssl_context": tls_context(job), "max_frame_size": LARGEST}
+    options |= {"use_aiofastnet": job.aiofastnet}
     transport, _ = await ws_connect(lambda: listener, job.url, **options)
+    if isinstance(transport.underlying_transport, aiofastnet.Transport) != job.aiofastnet:
+        raise SystemExit(f"aiofastnet: expected {job.aiofastnet}, got {not job.aiofastnet}")
     return transport
 
 
@@ -147,13 +154,13 @@ async def send(job: Job) -> Numbers:
     sender = Sender()
     transport = await connect_with(sender, job)
     text = job.text
-    started = perf_counter()
+    watch = Stopwatch()
     for _ in range(job.count):
         transport.send(WSMsgType.TEXT, text.encode())
         if sender.drained is not None:
             await sender.drained
     receipt = await sender.receipt
-    return sent_numbers(started, perf_counter(), receipt)
+    return sent_numbers(watch, receipt)
 
 
 async def burst(job: Job) -> Numbers:
@@ -161,11 +168,11 @@ async def burst(job: Job) -> Numbers:
     sender = Sender()
     transport = await connect_with(sender, job)
     text = job.text
-    started = perf_counter()
+    watch = Stopwatch()
     for _ in range(job.count):
         transport.send(WSMsgType.TEXT, text.encode())
     receipt = await sender.receipt
-    return sent_numbers(started, perf_counter(), receipt)
+    return sent_numbers(watch, receipt)
 
 
 async def fan(job: Job) -> Numbers:

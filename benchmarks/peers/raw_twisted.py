@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 
 from benchmarks import wire
-from benchmarks.peers.job import Job, sent_numbers
+from benchmarks.peers.job import Job, Stopwatch, sent_numbers
 from benchmarks.peers.on_twisted import WriteBufferWatcher, endpoint, run, split_url
 from benchmarks.work import Numbers
 
@@ -28,18 +28,20 @@ class Raw(Protocol):
         opened: A Deferred that fires with this protocol after the opening handshake.
         ended: A Deferred that fires when the connection has ended.
         opened_at: The time of the opening handshake, from ``perf_counter``; 0.0 before.
-        last_at: The time at which the last message arrived; 0.0 before.
+        watch: Measures the time.
+        times: The numbers of ``watch`` when the last message arrived; empty before.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, watch: Stopwatch) -> None:
         self._job = job
+        self.watch = watch
+        self.times: Numbers = {}
         self._response: bytes | None = b""
         self.expected = wire.frame_size(job.size) * job.count
         self.received = 0
         self.opened: Deferred[Raw] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self.opened_at = 0.0
-        self.last_at = 0.0
 
     def connectionMade(self) -> None:
         parts = split_url(self._job)
@@ -55,8 +57,8 @@ class Raw(Protocol):
             data = self._handshake(data)
         if data:
             self.received += len(data)
-            if not self.last_at and self.received >= self.expected:
-                self.last_at = perf_counter()
+            if not self.times and self.received >= self.expected:
+                self.times = self.watch.numbers()
             self.handle_bytes(data)
 
     def handle_bytes(self, data: bytes) -> None:
@@ -89,8 +91,8 @@ class RawReceiver(Raw):
 class RawEchoer(RawReceiver):
     """Send the next frame when the last one has come back."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job)
+    def __init__(self, job: Job, watch: Stopwatch) -> None:
+        super().__init__(job, watch)
         self._frame = wire.masked_frame(job.text.encode(), _MASKING_KEY)
         self._size = wire.frame_size(job.size)
         self._next = self._size
@@ -102,15 +104,16 @@ class RawEchoer(RawReceiver):
         super().handle_bytes(data)
 
     def begin(self) -> None:
-        """Send the first frame."""
+        """Send the first frame; the time starts now."""
+        self.watch = Stopwatch()
         self.write(self._frame)
 
 
 class RawSender(Raw):
     """Wait for the receipt of the server."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job)
+    def __init__(self, job: Job, watch: Stopwatch) -> None:
+        super().__init__(job, watch)
         self.receipt: Deferred[bytes] = Deferred()
 
     def handle_bytes(self, data: bytes) -> None:
@@ -119,8 +122,10 @@ class RawSender(Raw):
 
 
 async def connect_with(kind: Any, reactor: Any, job: Job) -> Any:
-    """Open a connection served by ``kind``."""
-    protocol = await endpoint(reactor, job).connect(Factory.forProtocol(lambda: kind(job)))
+    """Open a connection served by ``kind``; the time starts now."""
+    watch = Stopwatch()
+    factory = Factory.forProtocol(lambda: kind(job, watch))
+    protocol = await endpoint(reactor, job).connect(factory)
     return await protocol.opened
 
 
@@ -132,20 +137,17 @@ async def connect(reactor: Any, job: Job) -> Raw:
 
 async def receive(reactor: Any, job: Job) -> Numbers:
     """Receive a stream of messages."""
-    started = perf_counter()
     raw = await connect_with(RawReceiver, reactor, job)
     await raw.ended
-    opening = raw.opened_at - started
-    return {"seconds": raw.last_at - started, "opening": opening, "bytes": raw.received}
+    return {**raw.times, "opening": raw.opened_at - raw.watch.started, "bytes": raw.received}
 
 
 async def echo(reactor: Any, job: Job) -> Numbers:
     """Make round trips."""
     raw = await connect_with(RawEchoer, reactor, job)
-    started = perf_counter()
     raw.begin()
     await raw.ended
-    return {"seconds": raw.last_at - started, "bytes": raw.received}
+    return {**raw.times, "bytes": raw.received}
 
 
 async def send(reactor: Any, job: Job) -> Numbers:
@@ -153,14 +155,14 @@ async def send(reactor: Any, job: Job) -> Numbers:
     raw, watcher = await connect_with(RawSender, reactor, job), WriteBufferWatcher()
     raw.transport.registerProducer(watcher, True)
     frame = wire.masked_frame(job.text.encode(), _MASKING_KEY)
-    started = perf_counter()
+    watch = Stopwatch()
     for _ in range(job.count):
         raw.write(frame)
         if watcher.drained is not None:
             await watcher.drained
     receipt = await raw.receipt
     length = receipt[1]
-    return sent_numbers(started, perf_counter(), receipt[2 : 2 + length].decode())
+    return sent_numbers(watch, receipt[2 : 2 + length].decode())
 
 
 if __name__ == "__main__":

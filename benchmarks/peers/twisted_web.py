@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -10,7 +9,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.websocket import WebSocketClientEndpoint
 
-from benchmarks.peers.job import Job, Tally, sent_numbers
+from benchmarks.peers.job import Job, Stopwatch, Tally, sent_numbers
 from benchmarks.peers.on_twisted import WriteBufferWatcher, run, trust_root
 from benchmarks.work import Numbers
 
@@ -126,13 +125,13 @@ async def send(reactor: Any, job: Job) -> Numbers:
     await connect_with(sender, reactor, job)
     sender.transport.attachProducer(watcher)
     text = job.text
-    started = perf_counter()
+    watch = Stopwatch()
     for _ in range(job.count):
         sender.transport.sendTextMessage(text)
         if watcher.drained is not None:
             await watcher.drained
     receipt = await sender.receipt
-    return sent_numbers(started, perf_counter(), receipt)
+    return sent_numbers(watch, receipt)
 
 
 if __name__ == "__main__":

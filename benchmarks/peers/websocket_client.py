@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 import websocket
@@ -12,6 +11,7 @@ from benchmarks.peers.job import (
     WARM_UP,
     Job,
     MemoryMeter,
+    Stopwatch,
     Tally,
     connected_numbers,
     parse_job,
@@ -70,18 +70,18 @@ def send(job: Job) -> Numbers:
     """Send a stream of messages."""
     connection = connect(job)
     text = job.text
-    started = perf_counter()
+    watch = Stopwatch()
     for _ in range(job.count):
         connection.send(text)
     receipt = connection.recv()
-    return sent_numbers(started, perf_counter(), receipt)
+    return sent_numbers(watch, receipt)
 
 
 def connects(job: Job) -> Numbers:
     """Open connections one after another; threads would only compete for the GIL."""
-    started = perf_counter()
+    watch = Stopwatch()
     held = [connect(job) for _ in range(job.count)]
-    numbers = connected_numbers(started)
+    numbers = connected_numbers(watch)
     del held
     return numbers
 

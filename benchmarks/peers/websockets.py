@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from time import perf_counter
-
 import websockets.speedups  # noqa: F401  # Fail without the extension.
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_connection
 
-from benchmarks.peers.job import LARGEST, Job, Tally, sent_numbers
+from benchmarks.peers.job import LARGEST, Job, Stopwatch, Tally, sent_numbers
 from benchmarks.peers.on_asyncio import run, tls_context
 from benchmarks.work import Numbers
 
@@ -59,11 +57,11 @@ async def send(job: Job) -> Numbers:
     """Send a stream of messages."""
     connection = await connect(job)
     text = job.text
-    started = perf_counter()
+    watch = Stopwatch()
     for _ in range(job.count):
         await connection.send(text)
     receipt = await connection.recv(decode=True)
-    return sent_numbers(started, perf_counter(), receipt)
+    return sent_numbers(watch, receipt)
 
 
 if __name__ == "__main__":

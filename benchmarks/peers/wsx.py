@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 import wsx
-from benchmarks.peers.job import LARGEST, Fan, Job, Tally, sent_numbers
+from benchmarks.peers.job import LARGEST, Fan, Job, Stopwatch, Tally, sent_numbers
 from benchmarks.peers.on_twisted import open_many, run
 from benchmarks.work import Numbers
 
-Text = wsx.Text
+Ok, Text = wsx.Ok, wsx.Text
 
 
 class Receiver(Tally, wsx.Handler[None]):
@@ -29,6 +28,18 @@ class Receiver(Tally, wsx.Handler[None]):
                 self.finish()
 
 
+class StateReceiver(Receiver):
+    """Do the same, and return the state from each call."""
+
+    def handle_frame(self, frame: wsx.Frame, state: None) -> wsx.Ok[None]:  # type: ignore[override]
+        if type(frame) is Text:
+            self.characters += len(frame.payload)
+            self.left -= 1
+            if not self.left:
+                self.finish()
+        return Ok(state)
+
+
 class Echoer(Tally, wsx.Handler[None]):
     """Send a first message, then send back each message that arrives."""
 
@@ -36,7 +47,7 @@ class Echoer(Tally, wsx.Handler[None]):
         self._text = text
 
     def handle_connect(self, conn: wsx.Conn, state: None) -> wsx.Reply[None]:
-        self.started = self.opened = perf_counter()
+        self.restart()
         return wsx.Reply(wsx.Text(self._text), state)
 
     def handle_frame(self, frame: wsx.Frame, state: None) -> wsx.Reply[None] | None:
@@ -95,7 +106,7 @@ async def receive_with(handler: Any, job: Job) -> Numbers:
 
 async def receive(reactor: Any, job: Job) -> Numbers:
     """Receive a stream of messages."""
-    return await receive_with(Receiver(), job)
+    return await receive_with(StateReceiver() if job.returns_state else Receiver(), job)
 
 
 async def echo(reactor: Any, job: Job) -> Numbers:
@@ -108,13 +119,13 @@ async def send(reactor: Any, job: Job) -> Numbers:
     handler = Sender()
     client = await start(job, handler)
     text = job.text
-    started = perf_counter()
+    watch = Stopwatch()
     for _ in range(job.count):
         sent = client.send_frame(wsx.Text(text))
         if not sent.called:
             await sent
     receipt = await handler.receipt
-    return {**sent_numbers(started, perf_counter(), receipt), **build_form()}
+    return {**sent_numbers(watch, receipt), **build_form()}
 
 
 class BurstSender(Sender):
@@ -122,7 +133,7 @@ class BurstSender(Sender):
 
     def handle_cast(self, job: Job, state: None) -> None:
         text = job.text
-        self.started = perf_counter()
+        self.watch = Stopwatch()
         for _ in range(job.count):
             self.client.send_frame(wsx.Text(text), timeout=60.0)
 
@@ -133,7 +144,7 @@ async def burst(reactor: Any, job: Job) -> Numbers:
     client = await start(job, handler)
     client.cast(job)
     receipt = await handler.receipt
-    return {**sent_numbers(handler.started, perf_counter(), receipt), **build_form()}
+    return {**sent_numbers(handler.watch, receipt), **build_form()}
 
 
 async def connect(reactor: Any, job: Job) -> wsx.Client[None]:
