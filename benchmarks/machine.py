@@ -46,19 +46,23 @@ def describe_machine() -> dict[str, Any]:
         "openssl_of_twisted": _twisted_openssl(),
         "load_average": os.getloadavg(),
         "versions": {name: _version(name) for name in _PACKAGES},
-        "wsx": _wsx(),
+        "wsx": describe_wsx(sys.executable),
     }
 
 
 def summary(machine: dict[str, Any]) -> str:
     """Return two lines for the top of the output: the machine and the versions."""
-    form = "compiled" if machine["wsx"]["compiled"] else "NOT compiled"
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     return (
         f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python"
         f" {platform.python_version()}, load average {machine['load_average'][0]:.2f}\n"
-        f"wsx is {form} ({machine['wsx']['path']}); {versions}"
+        f"wsx is {form(machine['wsx'])} ({machine['wsx']['path']}); {versions}"
     )
+
+
+def form(wsx: dict[str, Any]) -> str:
+    """Return whether an installed wsx is compiled, in words."""
+    return "compiled" if wsx["compiled"] else "NOT compiled"
 
 
 def _cpu_model() -> str:
@@ -81,13 +85,13 @@ def _version(package: str) -> str:
         return "missing"
 
 
-def _wsx() -> dict[str, Any]:
-    """Return the form and path of the installed wsx.
+def describe_wsx(python: str) -> dict[str, Any]:
+    """Return the form and path of the wsx that is installed for an interpreter.
 
     Another process imports wsx, without ``WSX_PURE``, as the peers' processes do.
     """
     environment = {name: value for name, value in os.environ.items() if name != "WSX_PURE"}
-    command = [sys.executable, "-c", _PRINT_FORM]
+    command = [python, "-c", _PRINT_FORM]
     output = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
-    form: dict[str, Any] = json.loads(output)
-    return form
+    found: dict[str, Any] = json.loads(output)
+    return found

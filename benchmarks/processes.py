@@ -39,10 +39,9 @@ def choose_cores() -> Cores:
     return Cores(usable[0], usable[min(1, len(usable) - 1)])
 
 
-def start_pinned(core: int, arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-    """Start a Python process that is pinned to a core before its first instruction."""
+def start_pinned(core: int, command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    """Start a process that is pinned to a core before its first instruction."""
     pin = partial(os.sched_setaffinity, 0, {core})
-    command = [sys.executable, *arguments]
     return subprocess.Popen(command, preexec_fn=pin, text=True, stdout=subprocess.PIPE, **options)
 
 
@@ -55,7 +54,8 @@ class Server:
 
     def __enter__(self) -> Server:
         option = f"--certificate={self._certificate.chain_and_key}"
-        self._process = start_pinned(self._core, ["-m", "benchmarks.server", option])
+        command = [sys.executable, "-m", "benchmarks.server", option]
+        self._process = start_pinned(self._core, command)
         assert self._process.stdout is not None
         self._ports = json.loads(self._process.stdout.readline())
         return self
@@ -83,11 +83,20 @@ class Server:
 
 @dataclass(frozen=True)
 class Bench:
-    """Run peers against a server."""
+    """Run peers against a server.
+
+    Attributes:
+        cores: The cores of client and server.
+        certificate: What the clients trust.
+        server: The server.
+        python: The interpreter of the clients, which decides which wsx they use. Default: the
+            interpreter of this process.
+    """
 
     cores: Cores
     certificate: Certificate
     server: Server
+    python: str = sys.executable
 
     def run(self, peer: Peer, work: Work) -> Numbers:
         """Run a peer once and return its numbers.
@@ -100,12 +109,15 @@ class Bench:
         if work.tls:
             arguments.append(f"--ca={self.certificate.ca}")
         before = self.server.cpu_seconds()
-        numbers: Numbers = run_client(self.cores.client, [*arguments, *peer.arguments], peer)
+        arguments += peer.arguments
+        numbers: Numbers = run_client(self.cores.client, arguments, peer, self.python)
         work.check(numbers)
         return {**numbers, "server_cpu_seconds": self.server.cpu_seconds() - before}
 
 
-def run_client(core: int, arguments: Sequence[str], peer: Peer) -> Any:
+def run_client(
+    core: int, arguments: Sequence[str], peer: Peer, python: str = sys.executable
+) -> Any:
     """Run a process to its end and return the JSON that it printed.
 
     Raises:
@@ -113,7 +125,7 @@ def run_client(core: int, arguments: Sequence[str], peer: Peer) -> Any:
     """
     environment = {name: value for name, value in os.environ.items() if name != "WSX_PURE"}
     process = start_pinned(
-        core, arguments, env=environment | peer.environment, stderr=subprocess.PIPE
+        core, [python, *arguments], env=environment | peer.environment, stderr=subprocess.PIPE
     )
     try:
         output, errors = process.communicate(timeout=_TIMEOUT)

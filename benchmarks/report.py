@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.curves import FLAT, Curve
+from benchmarks.pairs import Estimate, PairResult
 from benchmarks.peers import PEERS
 from benchmarks.results import CurveResult, RowResult, Spread, Verdict
-from benchmarks.rows import Target
+from benchmarks.rows import Row, Target
 
 _PREFIXES = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9))
 
@@ -61,6 +64,37 @@ def _verdict_line(target: Target, verdict: Verdict | None, unit: str) -> str:
         f"  target: {peers}: {verdict.factor:g} x {verdict.reference} = {required}:"
         f" {verdict.peer} reached {reached}, {ratio:.2f} x: {outcome}"
     )
+
+
+def pair_table(row: Row, results: Sequence[PairResult]) -> str:
+    """Format the comparison of two versions in a row."""
+    lines = [
+        f"{row.title} ({row.name}), {row.unit}; {row.work.count:,} in each run; ratios above 1:"
+        " new is better",
+        f"  {'':<24}{'':9}{'':9}{'ratio of':>9}    ratios of the pairs",
+        f"  {'peer':<24}{'old':>9}{'new':>9}{'medians':>9}{'median':>9}  {'quartiles':<14}"
+        f"{'95 % interval':<14}",
+    ]
+    for result in results:
+        if result.error is not None:
+            lines.append(f"  {result.peer:<24}{result.error}")
+        else:
+            lines += _estimate_lines(result)
+    return "\n".join(lines)
+
+
+def _estimate_lines(result: PairResult) -> list[str]:
+    value, cost = result.value(), result.cpu_cost()
+    lines = [_estimate_line(result.peer, value, result.row.unit)]
+    return lines if cost is None else [*lines, _estimate_line("  CPU time", cost, "s")]
+
+
+def _estimate_line(name: str, one: Estimate, unit: str) -> str:
+    suffix = "s" if unit == "s" else ""
+    values = "".join(f"{number(value, unit) + suffix:>9}" for value in (one.old, one.new))
+    quartiles, interval = (f"{low:.3f}-{high:.3f}" for low, high in (one.quartiles, one.interval))
+    ratios = f"{one.ratio:>9.3f}{one.paired:>9.3f}  {quartiles:<14}{interval:<14}"
+    return f"  {name:<24}{values}{ratios}{one.verdict}"
 
 
 def curve_table(result: CurveResult) -> str:

@@ -39,6 +39,11 @@ class Peer:
     unsupported: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def is_wsx(self) -> bool:
+        """Whether the peer is a configuration of wsx."""
+        return self.module in ("wsx", "wsx_supervised")
+
+    @property
     def arguments(self) -> list[str]:
         """The command-line arguments that do not depend on the task."""
         options = {"--uvloop": self.uvloop, "--aiofastnet": self.aiofastnet}
