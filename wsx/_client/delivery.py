@@ -165,6 +165,7 @@ class Delivery(Generic[S]):
         "_now",
         "_owner",
         "_pending",
+        "_reading_paused",
         "_requests",
         "_scheduler",
         "_serving",
@@ -204,6 +205,7 @@ class Delivery(Generic[S]):
         self._wakeup: SoonCall | None = None
         self._frames: Iterator[Frame] = _NO_FRAMES  # The undelivered frames of the current batch.
         self._has_controls = False  # Whether these may include pings or pongs.
+        self._reading_paused = False  # Whether the owner was told to, since it resumed.
         self._requests: list[_Request] = []
         self._serving = False  # Whether _serve is on the stack.
 
@@ -216,7 +218,7 @@ class Delivery(Generic[S]):
         waits = self.busy or self.suspended or self._frames_held or self._mailbox.queue
         if waits or self._pending is not None:
             self._mailbox.frames(iter(batch.frames), batch.has_controls)
-            self._pause_reading()
+            self.pause_reading()
             self.deliver()
         else:
             self.busy = True
@@ -226,7 +228,7 @@ class Delivery(Generic[S]):
                 self.busy = False
             self._after_batch()
             if batch.more and self._pending is not None:
-                self._pause_reading()  # The next batch may inflate to a large message.
+                self.pause_reading()  # The next batch may inflate to a large message.
 
     def wake(self) -> None:
         """Deliver the items of the mailbox in the next reactor iteration."""
@@ -279,9 +281,15 @@ class Delivery(Generic[S]):
         """Whether frames are queued for no other reason than the write buffer."""
         return self._frames_held and not self.suspended and self._pending is None
 
-    def _pause_reading(self) -> None:
+    @property
+    def _may_read(self) -> bool:
+        """Whether no frames are queued, or only because of the write buffer."""
+        return self._only_held or not self._mailbox.batches
+
+    def pause_reading(self) -> None:
         """Stop reading because frames are queued; the owner limits reading while they are held."""
         if not self._only_held:
+            self._reading_paused = True
             self._owner.pause_reading()
 
     def hold_frames(self) -> None:
@@ -354,7 +362,7 @@ class Delivery(Generic[S]):
         """Suspend delivery. Requests are still served."""
         self.suspended = True
         self._put_back(self._interrupt())
-        self._owner.pause_reading()
+        self.pause_reading()
 
     def resume(self) -> None:
         """Deliver again, from the next reactor iteration on."""
@@ -474,7 +482,8 @@ class Delivery(Generic[S]):
         self._owner.flush()
         if self._requests:
             self._serve()
-        if not self.suspended and (self._only_held or not self._mailbox.batches):
+        if self._reading_paused and not self.suspended and self._may_read:
+            self._reading_paused = False
             self._owner.resume_reading()
         if self._mailbox.queue and not self._waits_for_drain:
             self.wake()
@@ -584,7 +593,7 @@ class Delivery(Generic[S]):
         """Put undelivered frames back into the mailbox, as its first item."""
         if length_hint(frames):
             self._mailbox.put_back(frames, self._has_controls)
-            self._pause_reading()
+            self.pause_reading()
         self._frames = _NO_FRAMES
 
     def _invoke(

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from wsx import registry
+from wsx import registry, telemetry
 from wsx._client.delayed import DelayedMessages
 from wsx._client.delivery import Delivery
 from wsx._client.history import History
@@ -86,6 +86,7 @@ class Lifecycle(Generic[S]):
         name: The client's name, or None.
         gave_up: Whether the client ended because its ``reconnect`` policy gave up.
         delivery: Calls the handler and keeps its state.
+        flush: Writes the frames that the callbacks of a batch have sent.
         mailbox: Holds the events and messages that wait for delivery.
         history: Counts failures and outages.
         reporter: Writes log lines and trace lines, and notifies telemetry observers.
@@ -119,6 +120,7 @@ class Lifecycle(Generic[S]):
         "_target",
         "_termination",
         "delivery",
+        "flush",
         "gave_up",
         "history",
         "mailbox",
@@ -146,6 +148,7 @@ class Lifecycle(Generic[S]):
         self._policy = ReconnectPolicy(options.reconnect)
         self._plan: tuple[Disconnect, Plan] | None = None  # for the last loss, once asked for
         self._sender = Sender(scheduler, self.reporter, self._replies_wait)
+        self.flush = self._sender.flush  # Called after each batch.
         self._delayed = DelayedMessages(scheduler, self._deliver_delayed)
         self._termination = Termination(
             scheduler, self.reporter.terminate_timed_out, self._terminate_returned
@@ -369,7 +372,8 @@ class Lifecycle(Generic[S]):
                 self._open.spend_budget(batch)
             if keepalive.watches_data:
                 keepalive.received(batch.frames)
-            self.reporter.received(batch)
+            if self.reporter.tracing.active or telemetry.observers:
+                self.reporter.received(batch)
             self.delivery.received(batch)
         if batch.end is not None and self._machine.state is State.OPEN:
             self._stream_ended(batch.end)
@@ -493,10 +497,6 @@ class Lifecycle(Generic[S]):
     def exited(self, reason: object) -> None:
         """End the client, because a callback raised Exit."""
         self.end(reason)
-
-    def flush(self) -> None:
-        """Write the frames that the callbacks of a batch have sent."""
-        self._sender.flush()
 
     def pause_reading(self) -> None:
         """Pause reading from the server, because frames are queued."""
@@ -629,7 +629,7 @@ class Lifecycle(Generic[S]):
         self.reporter.telemetry_connected()
         self.delivery.deliver()
         if self.delivery.suspended:
-            self.pause_reading()
+            self.delivery.pause_reading()
 
     def _call_disconnect(self) -> None:
         self.mailbox.lost(Lost(self._count_loss()))

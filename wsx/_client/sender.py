@@ -86,7 +86,7 @@ class Sender:
             if in_callback:
                 connection.buffer_one(frame)
                 if connection.buffered >= _MAX_BUFFERED:
-                    self._flush(connection, connection.flush)
+                    self._flush_early(connection)
             else:
                 connection.send(frame)
         except (InvalidFrameError, FrameEncodeError) as error:
@@ -117,11 +117,15 @@ class Sender:
                 wire_payload(frame)  # raises now what would be raised when it is sent
             self._late_pong = frames[-1:]
             return
-        connection.buffer(frames)
+        if len(frames) == 1:  # Nearly every reply is one frame.
+            connection.buffer_one(frames[0])
+        else:
+            connection.buffer(frames)
         self._replied = self._replied or callback in _REPLIES_TO_FRAMES
-        self._reporter.replied(callback, frames)
+        if self._reporter.tracing.active or telemetry.observers:
+            self._reporter.replied(callback, frames)
         if connection.buffered >= _MAX_BUFFERED:
-            self._flush(connection, connection.flush)
+            self._flush_early(connection)
 
     def ping(self, payload: bytes) -> None:
         """Send a keepalive ping."""
@@ -134,7 +138,10 @@ class Sender:
         """Write the frames that the callbacks of a batch have sent."""
         connection = self._connection
         if connection is not None and connection.buffered:
-            self._flush(connection, connection.flush_now)
+            size = connection.buffered
+            connection.flush_now()
+            if self._replied:
+                self._check_writable(connection, size)
 
     def drained(self) -> None:
         """Continue sending, because the write buffer has drained."""
@@ -147,15 +154,20 @@ class Sender:
             self._resume_replies()
             self._drain.succeed()
 
-    def _flush(self, connection: Connection, flush: Callable[[], None]) -> None:
-        """Flush, and make no more replies while those to received frames wait.
+    def _flush_early(self, connection: Connection) -> None:
+        """Pass the frames of a batch to the transport before the end of the batch."""
+        size = connection.buffered
+        connection.flush()
+        if self._replied:
+            self._check_writable(connection, size)
+
+    def _check_writable(self, connection: Connection, size: int) -> None:
+        """Make no more replies while ``size`` bytes of replies to received frames wait.
 
         Replies to casts and infos do not count: received frames cause no more of them.
         """
-        size = connection.buffered
-        replied, self._replied = self._replied, False
-        flush()
-        if replied and not connection.writable:
+        self._replied = False
+        if not connection.writable:
             self._waiting = True
             self._replies_wait(size)
 

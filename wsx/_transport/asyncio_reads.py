@@ -51,12 +51,12 @@ class AsyncioReads:
         if not self._drops_callbacks:
             self._loop.add_reader(self._connection.fileno(), self.read)
             return
-        callback = _Callback(self, self._current)
+        watch = _Watch(self, self._current)
         try:
-            self._loop.add_reader(self._connection.fileno(), callback)
+            self._loop.add_reader(self._connection.fileno(), self.read, watch)
         except RuntimeError:  # uvloop has stopped polling; _poll_again has not run yet.
             self._loop.remove_reader(self._connection.fileno())
-            self._loop.add_reader(self._connection.fileno(), callback)
+            self._loop.add_reader(self._connection.fileno(), self.read, watch)
 
     def _start_writing(self) -> None:
         """Start writing, unless uvloop has stopped polling: the next read reports the loss.
@@ -69,8 +69,12 @@ class AsyncioReads:
             if self._connection not in self._readers:
                 raise
 
-    def read(self) -> None:
-        """Read once. Exceptions are handled as ``callWithLogger`` handles them."""
+    def read(self, watch: _Watch | None = None) -> None:
+        """Read once. Exceptions are handled as ``callWithLogger`` handles them.
+
+        Args:
+            watch: Referred to by the loop as long as it has this callback; None by default.
+        """
         assert self._read is not None
         try:
             self._read(self._connection, True)
@@ -94,17 +98,14 @@ class AsyncioReads:
             self.start()
 
 
-class _Callback:
-    """A callback of an event loop that reports when the loop drops it."""
+class _Watch:
+    """An argument of a callback that reports when the event loop drops the callback."""
 
     __slots__ = ("_number", "_reads")
 
     def __init__(self, reads: AsyncioReads, number: int) -> None:
         self._reads = reads
         self._number = number
-
-    def __call__(self) -> None:
-        self._reads.read()
 
     def __del__(self) -> None:
         self._reads.dropped(self._number)

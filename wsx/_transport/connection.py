@@ -30,6 +30,7 @@ from wsx._transport.opening import Accepted, OpeningHandshake
 from wsx._transport.sockets import (
     close_aborted,
     increase_read_size,
+    read_directly,
     read_into_buffer,
     write_now,
 )
@@ -142,6 +143,7 @@ class Connection(protocol.Protocol):
         if ITCPTransport.providedBy(self.transport):
             self._call(self.transport.setTcpNoDelay, True)
             self._call(self.transport.setTcpKeepAlive, True)
+        read_directly(self.transport, self)
         self._reads = AsyncioReads(self.transport)
         self._reads.start()
         self._opening.connected(self)
@@ -257,9 +259,9 @@ class Connection(protocol.Protocol):
     # Receiving
 
     def _receive_frames(self, decoder: Decoder, data: bytes) -> None:
-        until = self._scheduler.monotonic() + MAX_WORK_SECONDS
         batch = decoder.feed(data)
-        self._has_rest = batch.more
+        more = self._has_rest = batch.more
+        until = self._scheduler.monotonic() + MAX_WORK_SECONDS if more else 0.0
         self._listener.received(batch)
         if len(data) >= LARGE_PAYLOAD or batch.missing >= LARGE_PAYLOAD:
             self._read_large_payloads()
@@ -363,9 +365,6 @@ class Connection(protocol.Protocol):
             InvalidFrameError: One of the values is not a frame.
             FrameEncodeError: RFC 6455 does not allow one of the frames.
         """
-        if len(frames) == 1 and self._deflate is None:  # Nearly every reply is one frame.
-            self.buffer_one(frames[0])
-            return
         if self._deflate is None:
             encoded = list(map(encode_frame, frames))
         else:
@@ -380,12 +379,12 @@ class Connection(protocol.Protocol):
             InvalidFrameError: The value is not a frame.
             FrameEncodeError: RFC 6455 does not allow the frame.
         """
-        if self._deflate is not None:
-            self.buffer([frame])
-        else:
+        if self._deflate is None:
             encoded = encode_frame(frame)
-            self._outgoing.append(encoded)
-            self.buffered += len(encoded)
+        else:
+            (encoded,) = self._deflate.encode([frame])
+        self._outgoing.append(encoded)
+        self.buffered += len(encoded)
 
     def send(self, frame: object) -> None:
         """Pass a frame to the transport, after the frames that wait for the next flush.
@@ -402,23 +401,22 @@ class Connection(protocol.Protocol):
 
     def flush(self) -> None:
         """Pass the encoded frames to the transport in one write."""
-        outgoing = self._take_outgoing()
+        outgoing = b"".join(self._outgoing)
+        self._outgoing.clear()
+        self.buffered = 0
         if outgoing:
             self._call(self.transport.write, outgoing)
 
     def flush_now(self) -> None:
         """Write the encoded frames to the socket at once if the write buffer is empty."""
-        outgoing = self._take_outgoing()
-        if outgoing:
-            self._call(write_now, self.transport, outgoing)
-
-    def _take_outgoing(self) -> bytes:
-        outgoing = self._outgoing
-        if not outgoing:
-            return b""
-        self._outgoing = []
+        outgoing = b"".join(self._outgoing)  # Not a copy if there is only one.
+        self._outgoing.clear()
         self.buffered = 0
-        return outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+        if outgoing:
+            try:  # As _call does, without the call.
+                write_now(self.transport, outgoing)
+            except Exception as error:
+                self._failed(error)
 
     # Closing
 

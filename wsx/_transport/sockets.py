@@ -6,9 +6,11 @@ attributes differ in a later version of Twisted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IProtocol
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
@@ -17,6 +19,7 @@ __all__ = [
     "BufferedReader",
     "close_aborted",
     "increase_read_size",
+    "read_directly",
     "read_into_buffer",
     "tcp_transport",
     "write_now",
@@ -32,7 +35,12 @@ def write_now(transport: Any, data: bytes) -> None:
     is. That costs two changes of the reactor's writers and one reactor iteration for each reply.
     The bytes that the socket does not accept are passed to ``transport.write``.
     """
-    if isinstance(transport, Connection) and _is_idle(transport):
+    if (
+        isinstance(transport, Connection)
+        and transport.connected
+        and not (transport.TLS or transport.disconnecting or transport.dataBuffer)
+        and not getattr(transport, "_tempDataBuffer", True)
+    ):
         try:
             sent = transport.socket.send(data)
         except OSError:  # The buffer is full, or transport.write will report the error.
@@ -41,16 +49,6 @@ def write_now(transport: Any, data: bytes) -> None:
             return
         data = data[sent:]
     transport.write(data)
-
-
-def _is_idle(transport: Connection) -> bool:
-    return (
-        bool(transport.connected)
-        and not transport.TLS
-        and not transport.disconnecting
-        and not transport.dataBuffer
-        and not getattr(transport, "_tempDataBuffer", True)
-    )
 
 
 def increase_read_size(transport: Any) -> None:
@@ -82,6 +80,42 @@ def close_aborted(transport: Any) -> None:
         connection.connectionLost(Failure(ConnectionAborted()))
 
 
+def read_directly(transport: Any, protocol: IProtocol) -> None:
+    """Make a TCP transport pass what it reads to its protocol without two calls in between.
+
+    Nothing happens with TLS or if a protocol other than that of an endpoint is between the two.
+
+    Args:
+        transport: The transport.
+        protocol: The protocol of the transport.
+    """
+    if not _reads_for(transport, protocol):
+        return
+
+    def read() -> ConnectionDone | ConnectionLost | None:
+        try:
+            data = transport.socket.recv(transport.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        protocol.dataReceived(data)
+        return None
+
+    transport.doRead = read
+
+
+def _reads_for(transport: Any, reader: object) -> bool:
+    """Return whether a TCP transport passes what it reads to ``reader`` unchanged."""
+    if not isinstance(transport, Connection) or transport.TLS:
+        return False
+    protocol = transport.protocol
+    # HostnameEndpoint and other endpoints wrap the protocol.
+    return reader is getattr(protocol, "_wrappedProtocol", protocol)
+
+
 class BufferedReader(Protocol):
     """A protocol that provides memory for the next bytes, like asyncio's ``BufferedProtocol``."""
 
@@ -101,13 +135,9 @@ def read_into_buffer(transport: Any, reader: BufferedReader) -> None:
         transport: The transport.
         reader: The protocol of the transport.
     """
-    if not isinstance(transport, Connection) or transport.TLS:
+    if not _reads_for(transport, reader):
         return
-    protocol = transport.protocol
-    # HostnameEndpoint and other endpoints wrap the protocol.
-    if getattr(protocol, "_wrappedProtocol", protocol) is not reader:
-        return
-    original_read = transport.doRead
+    original_read: Callable[[], ConnectionDone | ConnectionLost | None] = transport.doRead
 
     def read() -> ConnectionDone | ConnectionLost | None:
         view = reader.get_buffer()
@@ -125,4 +155,4 @@ def read_into_buffer(transport: Any, reader: BufferedReader) -> None:
         reader.buffer_updated(size)
         return None
 
-    transport.doRead = read  # type: ignore[method-assign]
+    transport.doRead = read

@@ -7,13 +7,11 @@ cdef Py_ssize_t _LONG_PAYLOAD
 cdef bint _COMPILED
 
 
-@cython.locals(length=Py_ssize_t, key=bytes)
+@cython.locals(length=Py_ssize_t, key=bytes, masked=bytearray)
 cpdef bytes apply_mask(bytes payload, bytes mask)
 
 
 @cython.locals(
-    masked=bytearray,
-    target="unsigned char *",
     whole=Py_ssize_t,
     i=Py_ssize_t,
     one="unsigned char",
@@ -21,7 +19,13 @@ cpdef bytes apply_mask(bytes payload, bytes mask)
     three="unsigned char",
     four="unsigned char",
 )
-cpdef bytes _mask_bytewise(bytes payload, bytes mask)
+cdef void _mask_bytewise(
+    const unsigned char *payload,
+    Py_ssize_t length,
+    const unsigned char *mask,
+    unsigned char *target,
+    Py_ssize_t start,
+) noexcept
 
 
 cdef class MaskSource:
@@ -35,3 +39,10 @@ cdef class MaskSource:
 
 @cython.locals(length=Py_ssize_t, first=cython.int)
 cpdef bytes encode(int opcode, bytes payload, bytes mask, int flags=*)
+
+
+@cython.locals(length=Py_ssize_t, start=Py_ssize_t, i=Py_ssize_t, frame=bytearray)
+cpdef bytes _encode_bytewise(int first, bytes payload, bytes mask)
+
+
+cpdef bytes encode_frame(object frame)

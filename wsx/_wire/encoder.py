@@ -32,29 +32,31 @@ def apply_mask(payload: bytes, mask: bytes) -> bytes:
         payload: The payload.
         mask: The masking key, four bytes.
     """
-    if _COMPILED:
-        return _mask_bytewise(payload, mask)
-    # In pure Python, one XOR of two large integers is fastest.
     length = len(payload)
+    if _COMPILED:
+        masked = bytearray(length)
+        _mask_bytewise(payload, length, mask, masked, 0)
+        return bytes(masked)
+    # In pure Python, one XOR of two large integers is fastest.
     key = (mask * (length // 4 + 1))[:length]
     number = int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")
     return number.to_bytes(length, "little")
 
 
-def _mask_bytewise(payload: bytes, mask: bytes) -> bytes:
-    """Mask byte by byte, which is only fast when compiled."""
-    masked = bytearray(payload)
-    target = masked  # This is a C pointer in the compiled form; see encoder.pxd.
+def _mask_bytewise(payload: bytes, length: int, mask: bytes, target: bytearray, start: int) -> None:
+    """Mask a payload byte by byte into ``target``, which is only fast when compiled.
+
+    In the compiled form, ``payload``, ``mask`` and ``target`` are C pointers; see encoder.pxd.
+    """
     one, two, three, four = mask[0], mask[1], mask[2], mask[3]
-    whole = len(payload) & ~3
+    whole = length & ~3
     for i in range(0, whole, 4):
-        target[i] ^= one
-        target[i + 1] ^= two
-        target[i + 2] ^= three
-        target[i + 3] ^= four
-    for i in range(whole, len(payload)):
-        target[i] ^= mask[i & 3]
-    return bytes(masked)
+        target[start + i] = payload[i] ^ one
+        target[start + i + 1] = payload[i + 1] ^ two
+        target[start + i + 2] = payload[i + 2] ^ three
+        target[start + i + 3] = payload[i + 3] ^ four
+    for i in range(whole, length):
+        target[start + i] = payload[i] ^ mask[i & 3]
 
 
 class MaskSource:
@@ -118,6 +120,8 @@ def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
     """
     length = len(payload)
     first = flags | opcode
+    if _COMPILED and length < _LONG_PAYLOAD:
+        return _encode_bytewise(first, payload, mask)
     if length < 126:
         header = _SHORT_HEADER.pack(first, MASKED | length, mask)
     elif length < 65536:
@@ -128,3 +132,27 @@ def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
         apply_mask(payload, mask) if length < _LONG_PAYLOAD else masks.apply_long(payload, mask)
     )
     return header + masked
+
+
+def _encode_bytewise(first: int, payload: bytes, mask: bytes) -> bytes:
+    """Encode a frame of less than 64 KiB byte by byte, which is only fast when compiled.
+
+    Args:
+        first: The first byte of the frame.
+        payload: The payload before masking.
+        mask: The masking key, four bytes.
+    """
+    length = len(payload)
+    start = 6 if length < 126 else 8
+    frame = bytearray(start + length)
+    frame[0] = first
+    if length < 126:
+        frame[1] = MASKED | length
+    else:
+        frame[1] = MASKED | 126
+        frame[2] = length >> 8
+        frame[3] = length & 0xFF
+    for i in range(4):
+        frame[start - 4 + i] = mask[i]
+    _mask_bytewise(payload, length, mask, frame, start)
+    return bytes(frame)

@@ -131,8 +131,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "reading is resumed although frames are queued",
         "wsx._client.delivery",
-        "if not self.suspended and (self._only_held or not self._mailbox.batches):",
-        "if not self.suspended and (self._only_held or self._mailbox.batches < 2):",
+        "return self._only_held or not self._mailbox.batches",
+        "return self._only_held or self._mailbox.batches < 2",
     ),
     Fault(
         "the first part of a fragmented message is dropped if it is short",

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsx._transport.sockets import (
     close_aborted,
     increase_read_size,
+    read_directly,
     read_into_buffer,
     write_now,
 )
@@ -250,6 +251,69 @@ class BufferedCase(SocketCase):
         self.transport.socket = client
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         accepted.close()
+
+
+class ReadDirectlyTests(BufferedCase):
+    """``read_directly`` passes what is read to the protocol itself."""
+
+    def test_endpoint(self) -> None:
+        """The wrapper protocol of endpoints is skipped."""
+        wrapper = self.transport.protocol = _WrappingProtocol(Deferred(), self.reader)
+        self.patch(wrapper, "dataReceived", self.fail)
+        read_directly(self.transport, self.reader)
+        self.server.send(b"hello")
+        self.assertIsNone(self.transport.doRead())
+        self.assertEqual(self.reader.passed, b"hello")
+
+    def test_size(self) -> None:
+        """A read returns at most ``bufferSize`` bytes, also after a change of it."""
+        read_directly(self.transport, self.reader)
+        self.server.send(b"hello")
+        for size, passed in ((2, b"he"), (10, b"hello")):
+            self.transport.bufferSize = size
+            self.assertIsNone(self.transport.doRead())
+            self.assertEqual(self.reader.passed, passed)
+
+    def test_no_bytes(self) -> None:
+        """A read without received bytes does nothing."""
+        read_directly(self.transport, self.reader)
+        self.assertIsNone(self.transport.doRead())
+        self.assertEqual(self.reader.passed, b"")
+
+    def test_end(self) -> None:
+        """The end of the connection is reported."""
+        read_directly(self.transport, self.reader)
+        self.server.close()
+        self.assertIsInstance(self.transport.doRead(), ConnectionDone)
+
+    def test_error(self) -> None:
+        """A broken connection is reported."""
+        read_directly(self.transport, self.reader)
+        self.reset()
+        self.assertIsInstance(self.transport.doRead(), ConnectionLost)
+
+    def test_aborted(self) -> None:
+        """An aborted connection reads nothing more."""
+        read_directly(self.transport, self.reader)
+        self.server.send(b"hello")
+        self.transport.reactor = MemoryReactorClock()
+        self.transport.abortConnection()
+        self.assertIsNone(self.transport.doRead())
+        self.assertEqual(self.reader.passed, b"")
+
+    def test_unchanged(self) -> None:
+        """With TLS, or with another protocol between the two, nothing changes."""
+        self.transport.TLS = True
+        read_directly(self.transport, self.reader)
+        self.transport.TLS = False
+        read_directly(self.transport, RecordingReader())
+        self.assertNotIn("doRead", vars(self.transport))
+
+    def test_another_transport(self) -> None:
+        """Any other transport does not change."""
+        transport = StringTransport()
+        read_directly(transport, self.reader)
+        self.assertFalse(hasattr(transport, "doRead"))
 
 
 class ReadIntoBufferTests(BufferedCase):
