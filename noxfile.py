@@ -254,6 +254,7 @@ def types(session: nox.Session) -> None:
     """Check the types of the package with its tests, of the benchmarks and of the examples."""
     session.install("-e", ".[test,dev]")
     session.run("mypy")
+    session.run("python", "-m", "mypy.stubtest", "wsx.results")
     session.run("mypy", "--strict", "noxfile.py", ".ci/links.py")
     session.run(
         "mypy", "--strict", "--ignore-missing-imports", "--follow-imports=silent", "benchmarks"

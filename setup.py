@@ -17,7 +17,9 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.editable_wheel import editable_wheel
 
 COMPILED = [
+    "wsx/_members.py",
     "wsx/frames.py",
+    "wsx/results.py",
     "wsx/_wire/batch.py",
     "wsx/_wire/buffer.py",
     "wsx/_wire/assembler.py",

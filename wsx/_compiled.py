@@ -17,7 +17,9 @@ __all__ = ["compiled"]
 
 # Each module comes after those that it imports.
 _SOURCES: Final = (
+    "_members",
     "frames",
+    "results",
     "_wire.batch",
     "_wire.buffer",
     "_wire.assembler",

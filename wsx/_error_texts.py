@@ -182,9 +182,9 @@ def wrong_result(callback: str, result: object) -> str:
 def _is_result(value: object, *names: str) -> bool:
     """Return whether a value is a callback result with one of these class names.
 
-    The class is recognised by its name, because :mod:`wsx.handler` imports this module.
+    The class is recognised by its name, because :mod:`wsx.results` imports this module indirectly.
     """
-    return type(value).__module__ == "wsx.handler" and type(value).__name__ in names
+    return type(value).__module__ == "wsx.results" and type(value).__name__ in names
 
 
 def _show_result(result: object) -> str:

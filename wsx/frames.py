@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
+from wsx._members import use_members
 from wsx._text import expected, expected_type, shorten
 from wsx.errors import FrameEncodeError, InvalidFrameError
 
@@ -87,12 +88,18 @@ class Frame:
     def __hash__(self) -> int:
         return hash((type(self), self.payload))
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{name}: attributes of a frame cannot be deleted")
+
     def __repr__(self) -> str:
         name, payload = type(self).__name__, self.payload
         if isinstance(payload, (str, bytes)) and len(payload) > 2 * _REPR_LIMIT:
             # Only the two ends are shown, so do not build the repr of a whole large payload.
             payload = payload[:_REPR_LIMIT] + payload[-_REPR_LIMIT:]  # type: ignore[operator]
         return f"{name}({shorten(payload, _REPR_LIMIT - len(name) - 2)})"
+
+
+use_members(Frame, "payload")
 
 
 class Text(Frame):

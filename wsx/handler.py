@@ -1,9 +1,8 @@
-"""Handler base class, callback results, and their validation."""
+"""Handler base class, and the validation of callback results."""
 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -14,8 +13,9 @@ from wsx._redaction import show_message
 from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import Conn
 from wsx.errors import BadResponseError
-from wsx.frames import NORMAL_CLOSURE, Binary, Frame, Ping, Pong, Text
+from wsx.frames import Binary, Frame, Ping, Pong, Text
 from wsx.reasons import Disconnect, LocalClose
+from wsx.results import Close, Ok, Reconnect, Reply
 
 if TYPE_CHECKING:
     from wsx.client import Client
@@ -35,68 +35,10 @@ __all__ = [
 ]
 
 S = TypeVar("S")
-S_co = TypeVar("S_co", covariant=True)
 
 _log = Logger("wsx.handler")
 # The fields of a child specification that class keywords may set.
 _FIELDS: Final[tuple[str, ...]] = ("id", "restart", "shutdown", "type")
-
-
-@dataclass(slots=True)
-class Ok(Generic[S_co]):
-    """Continue with a state.
-
-    Attributes:
-        state: The next state.
-    """
-
-    state: S_co
-
-
-@dataclass(slots=True)
-class Reply(Generic[S_co]):
-    """Send one frame, or each frame of a list in order, then continue with a state.
-
-    Attributes:
-        frame: A frame, or a list of frames. All are checked before the first one is sent.
-        state: The next state.
-    """
-
-    frame: Frame | Sequence[Frame]
-    state: S_co
-
-
-@dataclass(slots=True)
-class Close(Generic[S_co]):
-    """Start the closing handshake (RFC 6455 section 7.1.2).
-
-    Attributes:
-        state: The next state.
-        code: The close code. Default 1000.
-        message: The close message, at most 123 bytes in UTF-8. Default empty.
-    """
-
-    state: S_co
-    code: int = NORMAL_CLOSURE
-    message: str = ""
-
-
-@dataclass(slots=True)
-class Reconnect(Generic[S_co]):
-    """Connect again.
-
-    Attributes:
-        state: The next state.
-        conn: Where to connect from now on, or None (default) to keep the current ``Conn``.
-        after: The delay in seconds, or None (default) for the delay of the client's ``reconnect``
-            policy. Without a policy, the client reconnects at once after the loss of a healthy
-            connection, and with the delays of ``Backoff()`` after further failures. It makes at
-            most one attempt per second.
-    """
-
-    state: S_co
-    conn: Conn | None = None
-    after: float | None = None
 
 
 class Exit(Exception):

@@ -31,6 +31,7 @@ LAYERS: dict[str, frozenset[str]] = {
             "_deferreds",
             "_error_texts",
             "_failures",
+            "_members",
             "_options",
             "_redaction",
             "_redactor",
@@ -46,6 +47,7 @@ LAYERS: dict[str, frozenset[str]] = {
             "limiter",
             "reasons",
             "registry",
+            "results",
         }
     ),
     "wire": frozenset({"_wire", "_compiled"}),
@@ -79,6 +81,7 @@ PURE = frozenset(
     {
         "_arguments",
         "_error_texts",
+        "_members",
         "_redaction",
         "_text",
         "_version",

@@ -121,6 +121,14 @@ class FrameValueTests(SynchronousTestCase):
             case wsx.Text("b"):
                 self.fail("the payload is not matched")
 
+    def test_delete(self) -> None:
+        """The payload of a frame cannot be deleted."""
+        for frame in (wsx.Text("hi"), wsx.Binary(b"hi"), wsx.Ping(), wsx.Pong()):
+            before = repr(frame)
+            with self.assertRaises(AttributeError):
+                del frame.payload
+            self.assertEqual(repr(frame), before)
+
     def test_no_other_attributes(self) -> None:
         """A frame has no attribute other than its payload."""
         for kind, payload in KINDS:

@@ -255,62 +255,8 @@ class ValidateTests(SynchronousTestCase):
             self.assertIn(part, str(error))
 
 
-class ResultTests(SynchronousTestCase):
-    """The results as values."""
-
-    def test_ok_by_position(self) -> None:
-        """Ok is matched by position: state."""
-        match Ok("s"):
-            case Ok("s"):
-                pass
-            case _:
-                self.fail("no match")
-
-    def test_reply_by_position(self) -> None:
-        """Reply is matched by position: frame and state."""
-        match Reply(Text("hi"), "s"):
-            case Reply(Text(payload), state):
-                self.assertEqual((payload, state), ("hi", "s"))
-            case _:
-                self.fail("no match")
-
-    def test_close_by_position(self) -> None:
-        """Close is matched by position: state, code and message."""
-        match Close("s", 4000, "bye"):
-            case Close(state, code, message):
-                self.assertEqual((state, code, message), ("s", 4000, "bye"))
-            case _:
-                self.fail("no match")
-
-    def test_reconnect_by_position(self) -> None:
-        """Reconnect is matched by position: state, conn and after."""
-        match Reconnect("s", CONN, 2.0):
-            case Reconnect(state, conn, after):
-                self.assertEqual((state, conn, after), ("s", CONN, 2.0))
-            case _:
-                self.fail("no match")
-
-    def test_close_defaults(self) -> None:
-        """[C4] The default Close has code 1000 and no message."""
-        result = Close("s")
-        self.assertEqual((result.code, result.message), (1000, ""))
-
-    def test_reconnect_defaults(self) -> None:
-        """The default Reconnect keeps the Conn."""
-        result = Reconnect("s")
-        self.assertEqual((result.conn, result.after), (None, None))
-
-    def test_keywords(self) -> None:
-        """The names in the design work as keywords."""
-        self.assertEqual(Ok(state=1), Ok(1))
-        self.assertEqual(Close(state=1, code=4000, message="bye"), Close(1, 4000, "bye"))
-        self.assertEqual(Reconnect(state=1, conn=CONN, after=1.0), Reconnect(1, CONN, 1.0))
-
-    def test_state_may_be_anything(self) -> None:
-        """A result can carry any state."""
-        for state in (None, [], {}, object(), Ok(1)):
-            for result in (Ok(state), Reply([], state), Close(state), Reconnect(state)):
-                self.assertIs(result.state, state)
+class FramesOfTests(SynchronousTestCase):
+    """``frames_of``."""
 
     def test_frames_of_a_reply(self) -> None:
         """A reply has one frame, or the frames of a list in order."""
