@@ -61,7 +61,7 @@ def write_results(
     folder: Path, machine: object, rows: list[RowResult], curves: list[CurveResult]
 ) -> None:
     """Write the raw numbers to ``results.json``, and the charts."""
-    from benchmarks.charts import draw_curve, draw_row
+    from benchmarks.charts import draw_curve, draw_histograms, draw_row
 
     everything = {
         "machine": machine,
@@ -71,6 +71,7 @@ def write_results(
     write_json(folder / "results.json", everything)
     for row in rows:
         draw_row(row, folder)
+        draw_histograms(row, folder)
     for curve in curves:
         draw_curve(curve, folder)
 

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 
 from benchmarks.curves import FLAT, Curve
+from benchmarks.latency import PERCENTILES, Histogram, bucket_bound
 from benchmarks.peers import PEERS
 from benchmarks.results import CurveResult, RowResult, Spread
 
@@ -24,6 +25,8 @@ matplotlib.rcParams |= {
 from matplotlib import pyplot  # noqa: E402  # The backend must be set first.
 from matplotlib.ticker import EngFormatter  # noqa: E402
 
+# The bars of histograms: from 10 µs to 12 s.
+_UNIT, _STEP, _STEPS = 1e-5, 1.1, 148
 _WSX, _COMPETITOR, _BASELINE = "#d9480f", "#868e96", "#ced4da"
 _LINES = {"wsx": _WSX, "wsx-pure": "#f08c00", "picows+aiofastnet": "#1971c2", "autobahn": "#2f9e44"}
 
@@ -47,6 +50,39 @@ def draw_row(result: RowResult, folder: Path) -> None:
     axes.set_xlabel(f"{row.unit} ({'less' if row.lower_is_better else 'more'} is better)")
     axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
     _save(figure, folder / f"row-{row.name}.svg")
+
+
+def draw_histograms(result: RowResult, folder: Path) -> None:
+    """Draw the histogram of the round trips of each peer, one above the other."""
+    found = result.histograms()
+    names = sorted(found, key=lambda name: found[name].percentile(99))
+    if not names:
+        return
+    figure, rows = pyplot.subplots(
+        len(names),
+        sharex=True,
+        squeeze=False,
+        figsize=(7, 0.9 + 0.6 * len(names)),
+        layout="constrained",
+    )
+    for axes, name in zip(rows[:, 0], names, strict=True):
+        _draw_histogram(axes, name, found[name])
+    rows[0, 0].set_title("Echo round trips under load, over TLS", loc="left")
+    rows[-1, 0].set_xlabel("s (lines: p50, p99, p99.9 and maximum)")
+    rows[-1, 0].xaxis.set_major_formatter(EngFormatter(sep=" "))
+    _save(figure, folder / f"histogram-{result.row.name}.svg")
+
+
+def _draw_histogram(axes: Any, name: str, histogram: Histogram) -> None:
+    bounds = [bucket_bound(bucket) for bucket in histogram.buckets]
+    edges = [_UNIT * _STEP**step for step in range(_STEPS)]
+    counts = list(histogram.buckets.values())
+    axes.hist(bounds, edges, weights=counts, color=_colour(name), histtype="stepfilled")
+    for value in (*map(histogram.percentile, PERCENTILES), histogram.maximum):
+        axes.axvline(value, color="#212529", linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_yticks([])
+    axes.set_ylabel(name, rotation=0, ha="right", va="center")
 
 
 def draw_curve(result: CurveResult, folder: Path) -> None:

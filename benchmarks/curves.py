@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.peers import PEERS
 from benchmarks.processes import Bench, run_client
-from benchmarks.rows import MB
+from benchmarks.rows import MB, SPARE_DESCRIPTORS
 from benchmarks.work import Work
 
 KIB = 1024
@@ -18,7 +18,6 @@ FLAT = "flat"
 _WSX = ("wsx", "wsx-pure")
 _STREAM_PEERS = (*_WSX, "picows+aiofastnet", "autobahn")
 _MANY_PEERS = (*_WSX, "picows+aiofastnet")
-_SPARE_DESCRIPTORS = 100
 # Messages per connection and read: enough to make the cost of the read itself negligible.
 _BURST = 200
 _FAN_MESSAGES = 1_600_000
@@ -42,6 +41,7 @@ class Curve:
         expectation: ``LINEAR`` if the unit cost must not grow, ``FLAT`` if it must neither grow
             nor fall. Default ``LINEAR``.
         within: The largest ratio of unit costs that meets the expectation. Default 2.0.
+        tls: Whether to use TLS; not for curves in memory. Default False.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Curve:
     peers: tuple[str, ...] = _WSX
     expectation: str = LINEAR
     within: float = 2.0
+    tls: bool = False
 
     def measure(self, bench: Bench, peer: str, points: Sequence[int]) -> list[float]:
         """Measure the unit cost at each point.
@@ -75,7 +76,7 @@ class Messages(Curve):
     """Time per message of a stream, without the opening handshake."""
 
     def measure_point(self, bench: Bench, peer: str, point: int) -> float:
-        numbers = bench.run(PEERS[peer], Work("receive", point))
+        numbers = bench.run(PEERS[peer], Work("receive", point, tls=self.tls))
         return float((numbers["seconds"] - numbers["opening"]) / point)
 
 
@@ -84,7 +85,7 @@ class Sizes(Curve):
 
     def measure_point(self, bench: Bench, peer: str, point: int) -> float:
         count = max(1, min(_MAX_MESSAGES, _VOLUME // point))
-        numbers = bench.run(PEERS[peer], Work("receive", count, point))
+        numbers = bench.run(PEERS[peer], Work("receive", count, point, tls=self.tls))
         return float((numbers["seconds"] - numbers["opening"]) / count / point)
 
 
@@ -93,7 +94,7 @@ class Connections(Curve):
 
     def measure_point(self, bench: Bench, peer: str, point: int) -> float:
         repeat = 1 + max(1, _FAN_MESSAGES // (_BURST * point))
-        work = Work("fan", point, burst=_BURST, repeat=repeat)
+        work = Work("fan", point, tls=self.tls, burst=_BURST, repeat=repeat)
         numbers = bench.run(PEERS[peer], work)
         return float(numbers["cpu_seconds"] / numbers["timed_messages"])
 
@@ -105,7 +106,7 @@ class ConnectionMemory(Curve):
     """Memory per idle connection."""
 
     def measure_point(self, bench: Bench, peer: str, point: int) -> float:
-        return float(bench.run(PEERS[peer], Work("memory", point))["kib"])
+        return float(bench.run(PEERS[peer], Work("memory", point, tls=self.tls))["kib"])
 
     def possible_points(self, points: Sequence[int]) -> list[int]:
         return filter_by_descriptors(points)
@@ -123,7 +124,7 @@ class InMemory(Curve):
 def filter_by_descriptors(points: Sequence[int]) -> list[int]:
     """Return the numbers of connections that the limit on open files allows."""
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return [point for point in points if point + _SPARE_DESCRIPTORS <= limit]
+    return [point for point in points if point + SPARE_DESCRIPTORS <= limit]
 
 
 _CURVES: tuple[Curve, ...] = (
@@ -146,6 +147,17 @@ _CURVES: tuple[Curve, ...] = (
         _STREAM_PEERS,
         # From 1 MB on, messages exceed the CPU caches. Quadratic cost would exceed a ratio of 100.
         within=8.0,
+    ),
+    Sizes(
+        "sizes-tls",
+        "Time per byte over TLS, by size of the messages received",
+        "bytes of a message",
+        "s/byte",
+        (1, 10, 100, 1_000, 10_000, 100_000, MB, 4 * MB, 16 * MB),
+        (100, 10_000, MB, 16 * MB),
+        _STREAM_PEERS,
+        within=8.0,
+        tls=True,
     ),
     InMemory(
         "large",
@@ -190,6 +202,18 @@ _CURVES: tuple[Curve, ...] = (
         FLAT,
         within=1.2,
     ),
+    Connections(
+        "connections-tls",
+        "Process time per message over TLS, by connections that all receive",
+        "connections",
+        "s/message",
+        (10, 100, 1_000, 4_000, 8_000),
+        (10, 500),
+        _MANY_PEERS,
+        FLAT,
+        within=1.2,
+        tls=True,
+    ),
     ConnectionMemory(
         "connection-memory",  # Fewer than 100 use less memory than the allocator's granularity.
         "Memory per idle connection, by connections",
@@ -200,6 +224,18 @@ _CURVES: tuple[Curve, ...] = (
         _MANY_PEERS,
         FLAT,
         within=1.2,
+    ),
+    ConnectionMemory(
+        "connection-memory-tls",
+        "Memory per idle TLS connection, by connections",
+        "connections",
+        "KiB",
+        (100, 1_000, 4_000, 8_000),
+        (100, 1_000),
+        (*_MANY_PEERS, "raw-pyopenssl"),
+        FLAT,
+        within=1.2,
+        tls=True,
     ),
     InMemory(
         "casts",

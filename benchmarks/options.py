@@ -75,7 +75,8 @@ def _check_against(parser: argparse.ArgumentParser, options: argparse.Namespace)
 def select_rows(options: argparse.Namespace) -> list[Row]:
     """Return the selected rows; all of them if neither rows nor curves are selected."""
     names = options.row or ([] if options.curve else list(ROWS))
-    return [ROWS[name].quick() if options.quick else ROWS[name] for name in names]
+    rows = [ROWS[name].within_limits() for name in names]
+    return [row.quick() for row in rows] if options.quick else rows
 
 
 def select_curves(options: argparse.Namespace) -> list[Curve]:

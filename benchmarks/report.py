@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.curves import FLAT, Curve
+from benchmarks.latency import PERCENTILES
 from benchmarks.pairs import Estimate, PairResult
 from benchmarks.peers import PEERS
 from benchmarks.results import CurveResult, RowResult, Spread, Verdict
@@ -41,8 +42,22 @@ def row_table(result: RowResult) -> str:
             f"{_peer_columns(name, spreads[name], row.unit)}{ratio:>13}{cost:>9}{share:>8}"
         )
     lines += [f"  {name:<26}{reason}" for name, reason in result.errors.items()]
+    lines += _percentile_lines(result)
     lines += [_verdict_line(target, result.evaluate(target), row.unit) for target in row.targets]
     return "\n".join(lines)
+
+
+def _percentile_lines(result: RowResult) -> list[str]:
+    """Format the percentiles of all round trips of each peer."""
+    found = result.histograms()
+    if not found:
+        return []
+    columns = "".join(f"{label:>9}" for label in (*(f"p{one:g}" for one in PERCENTILES), "max"))
+    lines = [f"  round trips of all runs, in s{columns:>43}"]
+    for name in sorted(found, key=lambda name: found[name].percentile(99)):
+        values = [*map(found[name].percentile, PERCENTILES), found[name].maximum]
+        lines.append(f"  {name:<35}" + "".join(f"{number(value):>9}" for value in values))
+    return lines
 
 
 def _peer_columns(name: str, spread: Spread, unit: str) -> str:
@@ -59,10 +74,13 @@ def _verdict_line(target: Target, verdict: Verdict | None, unit: str) -> str:
     reached, required = number(verdict.reached, unit), number(verdict.due, unit)
     if verdict.reference is None:
         return f"  target: {peers}: at most {required} {unit}: reached {reached}: {outcome}"
-    ratio = verdict.reached / verdict.due * verdict.factor
+    if target.plus:
+        required = f"{target.plus:g} {unit} = {required}"
+    ratio = "" if target.plus else f", {verdict.reached / verdict.due * verdict.factor:.2f} x"
     return (
-        f"  target: {peers}: {verdict.factor:g} x {verdict.reference} = {required}:"
-        f" {verdict.peer} reached {reached}, {ratio:.2f} x: {outcome}"
+        f"  target: {peers}: {verdict.factor:g} x {verdict.reference}"
+        f"{' + ' if target.plus else ' = '}{required}: {verdict.peer} reached {reached}{ratio}:"
+        f" {outcome}"
     )
 
 

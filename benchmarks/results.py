@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.curves import FLAT, Curve
+from benchmarks.latency import Histogram
 from benchmarks.peers import PEERS
 from benchmarks.rows import BEST, Row, Target
 from benchmarks.work import Numbers
@@ -69,6 +70,14 @@ class RowResult:
             if all("cpu_seconds" in numbers for numbers in runs)
         }
 
+    def histograms(self) -> dict[str, Histogram]:
+        """Return the histogram of all runs of each peer; empty unless the row has latencies."""
+        return {
+            peer: Histogram.merge(numbers["latencies"] for numbers in self.runs[peer])
+            for peer in self.spreads()
+            if all("latencies" in numbers for numbers in self.runs[peer])
+        }
+
     def best_competitor(self) -> str | None:
         """Return the name of the competitor with the best median, or None if there is none."""
         return self._best([name for name in self.spreads() if PEERS[name].competitor])
@@ -81,6 +90,7 @@ class RowResult:
         if peer is None or (target.reference is not None and reference not in spreads):
             return None
         due = target.factor * (spreads[reference].median if reference is not None else 1.0)
+        due += target.plus
         reached = spreads[peer].median
         met = self.row.is_better(reached, due)
         return Verdict(peer, reference, target.factor, due, reached, met)

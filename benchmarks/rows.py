@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass, replace
 
+from benchmarks.latency import Histogram
 from benchmarks.work import Numbers, Work
 
 BEST = "best"  # The best competitor of the row in the same run.
 MB = 1024 * 1024
+SPARE_DESCRIPTORS = 100  # For everything that is not a measured connection.
+_QUICK_CONNECTIONS = 200
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,13 @@ class Target:
         peers: The names of peers; the best of them must reach the target.
         factor: The required multiple of the reference, or the required value if there is none.
         reference: The name of a peer, ``BEST``, or None. Default ``BEST``.
+        plus: What is added to the required value. Default 0.0.
     """
 
     peers: tuple[str, ...]
     factor: float
     reference: str | None = BEST
+    plus: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ class Row:
         """Return the value of a run, in the unit of the row."""
         if self.work.task == "memory":
             return float(numbers["kib"])
+        if self.work.task == "latency":
+            return Histogram.merge([numbers["latencies"]]).percentile(99)
         count = numbers.get("connections", self.work.count)
         return float(count / numbers["seconds"])
 
@@ -60,8 +68,18 @@ class Row:
 
     def quick(self) -> Row:
         """Return the row for ``--quick``: with less work, and without targets."""
-        work = replace(self.work, count=self.quick_count)
+        connections = min(self.work.connections, _QUICK_CONNECTIONS)
+        work = replace(self.work, count=self.quick_count, connections=connections)
         return replace(self, work=work, targets=())
+
+    def within_limits(self) -> Row:
+        """Return the row with as many connections as the limit on open files allows."""
+        _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = limit - SPARE_DESCRIPTORS
+        work = replace(self.work, connections=min(self.work.connections, most))
+        if work.task in ("connects", "memory"):
+            work = replace(work, count=min(work.count, most))
+        return replace(self, work=work)
 
     def is_better(self, one: float, other: float) -> bool:
         """Return whether ``one`` is at least as good as ``other``."""
@@ -152,11 +170,28 @@ _ROWS = (
         (Target(("wsx", "wsx-uvloop"), 1.0), Target(_WSX, 1.0, "raw-twisted")),
     ),
     Row(
+        "latency",
+        "99th percentile of echo round trips under load, over TLS",
+        "s",
+        Work("latency", 10_000, tls=True, connections=8_000, rate=2_000),
+        4_000,
+        (),
+        lower_is_better=True,
+    ),
+    Row(
         "connects",
         "Connections made, at most 50 at a time",
         "connections/s",
         Work("connects", 2_000),
         500,
+        (Target(_WSX, 0.8),),
+    ),
+    Row(
+        "connects-tls",
+        "TLS connections made, at most 50 at a time",
+        "connections/s",
+        Work("connects", 2_000, tls=True),
+        300,
         (Target(_WSX, 0.8),),
     ),
     Row(
@@ -166,6 +201,15 @@ _ROWS = (
         Work("memory", 2_000),
         500,
         (Target(_WSX, 10.0, None),),
+        lower_is_better=True,
+    ),
+    Row(
+        "memory-tls",
+        "Memory of an idle TLS connection",
+        "KiB per connection",
+        Work("memory", 8_000, tls=True),
+        500,
+        (Target(_WSX, 1.0, "raw-pyopenssl", plus=30.0),),
         lower_is_better=True,
     ),
 )

@@ -9,11 +9,15 @@ It completes the opening handshake, and then does what the path of the URL selec
 ``/idle``                   send nothing
 ``/fan?size=S&burst=B``     for each message received on any ``/fan`` connection, send B text
                             messages of S bytes on every ``/fan`` connection, in one write each
+``/latency``                wait for a measurement; the client sends back each message
+``/measure?connections=C&count=N&rate=R&size=S``
+                            measure N round trips on C ``/latency`` connections (see
+                            ``latency.py``), then send the results as a text message of JSON
 
-The first three end with a close frame. The server closes the TCP connection when it receives the
-client's close frame, so clients need not wait. Each of these connections, and each TLS connection,
-has its own thread with blocking calls, which need the fewest system calls. One loop serves
-opening handshakes, idle connections and ``/fan`` connections.
+The first three and the last end with a close frame. The server closes the TCP connection when it
+receives the client's close frame, so clients need not wait. Each of these connections has its own
+thread with blocking calls, which need the fewest system calls. One loop serves opening handshakes,
+idle connections and ``/fan`` connections. Each TLS handshake has a thread.
 
 Run it with ``python -m benchmarks.server [--certificate PEM]``; it prints its ports as JSON.
 """
@@ -32,14 +36,12 @@ import sys
 import time
 from collections.abc import Callable
 from threading import Thread
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from benchmarks import wire
-
-T = TypeVar("T")
-
-CIPHER = "TLS_AES_256_GCM_SHA384"  # What OpenSSL prefers; other clients are rejected.
+from benchmarks.latency import Measurement
+from benchmarks.tls import TlsConnection, tls_context
 
 _BATCH = 256 * 1024  # Bytes of prepared frames in one send.
 _SPIN = 1e-3  # Seconds of polling for the next message to echo before sleeping.
@@ -59,6 +61,9 @@ class Connection(Protocol):
 
     def settimeout(self, seconds: float, /) -> None:
         """Set the timeout of ``sendall`` and ``recv``."""
+
+    def setsockopt(self, level: int, name: int, value: int | bytes, /) -> None:
+        """Set an option of the socket."""
 
     def fileno(self) -> int:
         """Return the descriptor of the socket."""
@@ -116,82 +121,36 @@ def spin_until_readable(poll: select.epoll) -> None:
 TASKS: dict[str, Callable[..., None]] = {"/stream": stream, "/sink": sink, "/echo": echo}
 
 
-def serve_blocking(connection: Connection, target: str) -> None:
+def serve_blocking(
+    connection: Connection, task: Callable[..., None], options: dict[str, int]
+) -> None:
     """Run a task in this thread, then close the connection."""
-    path, _, query = target.partition("?")
     try:
-        TASKS[path](connection, **{name: int(value) for name, value in parse_qsl(query)})
+        task(connection, **options)
         connection.settimeout(_CLOSE_TIMEOUT)
         connection.recv(4096)  # The client's close frame, or the end of the stream.
     except OSError:
-        pass  # The client closed the connection early.
+        pass  # The client closed the connection early, or did not answer.
     finally:
         connection.close()
 
 
-class TlsConnection:
-    """A blocking TLS connection with the methods of ``Connection``.
-
-    An ``SSLSocket`` makes a system call for each record of 16 KiB; this class makes one for each
-    send.
-    """
-
-    def __init__(self, connection: socket.socket, context: ssl.SSLContext) -> None:
-        self._socket = connection
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._retry(self._tls.do_handshake)
-        self._flush()
-        if self._tls.cipher()[0] != CIPHER:  # type: ignore[index]
-            raise OSError(f"cipher: expected {CIPHER}, got {self._tls.cipher()}")
-        self.settimeout = connection.settimeout
-        self.fileno = connection.fileno
-        self.close = connection.close
-
-    def sendall(self, data: bytes) -> None:
-        """Send all of ``data``."""
-        view = memoryview(data)
-        for start in range(0, len(data), _BATCH):
-            self._tls.write(view[start : start + _BATCH])
-            self._flush()
-
-    def recv(self, size: int) -> bytes:
-        """Receive up to ``size`` bytes."""
-        return self._retry(lambda: self._tls.read(size))
-
-    def _retry(self, operation: Callable[[], T]) -> T:
-        while True:
-            try:
-                return operation()
-            except ssl.SSLWantReadError:
-                self._flush()
-                self._incoming.write(self._receive())
-
-    def _receive(self) -> bytes:
-        data = self._socket.recv(65536)
-        if not data:
-            raise ConnectionError("the client closed the connection")
-        return data
-
-    def _flush(self) -> None:
-        if self._outgoing.pending:
-            self._socket.sendall(self._outgoing.read())
-
-
-def serve_tls(connection: socket.socket, context: ssl.SSLContext) -> None:
-    """Serve a TLS connection: TLS handshake, opening handshake, task."""
+def accept_tls(
+    connection: socket.socket,
+    context: ssl.SSLContext,
+    assign: Callable[[TlsConnection, str, bytes], None],
+) -> None:
+    """Complete the TLS handshake, receive the opening handshake, then call ``assign``."""
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         secure = TlsConnection(connection, context)
         data = b""
         while b"\r\n\r\n" not in data:
             data += secure.recv(65536) or b"\r\n\r\n"
-        secure.sendall(wire.response(handshake_key(data)))
+        assign(secure, handshake_target(data), wire.response(handshake_key(data)))
     except (OSError, ValueError) as error:
         print(f"server: {error}", file=sys.stderr)
         connection.close()
-    else:
-        serve_blocking(secure, handshake_target(data))
 
 
 def handshake_key(data: bytes) -> bytes:
@@ -211,6 +170,12 @@ def handshake_target(data: bytes) -> str:
     return data[4 : data.index(b" ", 4)].decode()
 
 
+def split_target(target: str) -> tuple[str, dict[str, int]]:
+    """Return the path and the parameters of a target."""
+    path, _, query = target.partition("?")
+    return path, {name: int(value) for name, value in parse_qsl(query)}
+
+
 class Loop:
     """Accept connections, complete opening handshakes, and serve idle and ``/fan`` connections."""
 
@@ -221,8 +186,10 @@ class Loop:
         self._poll = select.epoll()
         # Sockets by descriptor; with the request so far, or with the bytes of each burst.
         self._handshaking: dict[int, tuple[socket.socket, bytes]] = {}
-        self._idle: dict[int, socket.socket] = {}
-        self._fan: dict[int, tuple[socket.socket, bytes]] = {}
+        self._idle: dict[int, Connection] = {}
+        self._fan: dict[int, tuple[Connection, bytes]] = {}
+        self._measured: list[Any] = []
+        self._tasks = {**TASKS, "/measure": self._measure}
         for listener in (self._plain, self._secure):
             self._poll.register(listener, select.EPOLLIN)
 
@@ -241,7 +208,7 @@ class Loop:
                 elif descriptor == secure:
                     connection, _ = self._secure.accept()
                     assert self._context is not None
-                    start_thread(serve_tls, connection, self._context)
+                    start_thread(accept_tls, connection, self._context, self._assign)
                 else:
                     self._handle_readable(descriptor)
 
@@ -272,25 +239,46 @@ class Loop:
         if not data.endswith(b"\r\n\r\n"):
             self._handshaking[descriptor] = connection, data
             return
-        connection.sendall(wire.response(handshake_key(data)))
+        response = wire.response(handshake_key(data))
         del self._handshaking[descriptor]
-        self._assign(connection, handshake_target(data))
+        self._poll.unregister(connection)
+        connection.setblocking(True)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._assign(connection, handshake_target(data), response)
 
-    def _assign(self, connection: socket.socket, target: str) -> None:
-        """Serve a connection here or in a thread of its own, depending on its path."""
-        path, _, query = target.partition("?")
+    def _assign(self, connection: Connection, target: str, response: bytes) -> None:
+        """Serve a connection here or in a thread of its own, depending on its path.
+
+        Threads call this, too, for TLS connections. The response is sent only when the connection
+        takes part in bursts and measurements, because the client starts them.
+        """
+        path, options = split_target(target)
+        descriptor = connection.fileno()
         if path == "/idle":
-            self._idle[connection.fileno()] = connection
+            self._idle[descriptor] = connection
         elif path == "/fan":
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            options = {name: int(value) for name, value in parse_qsl(query)}
             burst = wire.frame(b"x" * options["size"]) * options["burst"]
-            self._fan[connection.fileno()] = connection, burst
-        else:
-            self._poll.unregister(connection)
-            connection.setblocking(True)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            start_thread(serve_blocking, connection, target)
+            self._fan[descriptor] = connection, burst
+        elif path == "/latency":
+            self._measured.append(connection)
+        connection.sendall(response)
+        if path in self._tasks:
+            start_thread(serve_blocking, connection, self._tasks[path], options)
+        elif path != "/latency":
+            self._poll.register(descriptor, select.EPOLLIN)
+
+    def _measure(
+        self, connection: Connection, connections: int, count: int, rate: int, size: int
+    ) -> None:
+        """Measure round trips on the last ``connections`` connections; close the others."""
+        measured, self._measured = self._measured, []
+        try:
+            histogram = Measurement(measured[-connections:], count, rate, size).run()
+            receipt = json.dumps(histogram.as_json()).encode()
+            connection.sendall(wire.frame(receipt) + wire.close_frame())
+        finally:
+            for one in measured:
+                reset(one)
 
     def _handle_fan(self, descriptor: int) -> None:
         if self._fan[descriptor][0].recv(4096):
@@ -311,8 +299,13 @@ class Loop:
         """Reset a connection, so that thousands in TIME_WAIT do not affect the next round."""
         entry = self._handshaking.pop(descriptor, None) or self._fan.pop(descriptor, None)
         connection = entry[0] if entry else self._idle.pop(descriptor)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        connection.close()
+        reset(connection)
+
+
+def reset(connection: Connection) -> None:
+    """Close a connection with a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    connection.close()
 
 
 def listen() -> socket.socket:
@@ -325,15 +318,6 @@ def listen() -> socket.socket:
 def start_thread(work: Callable[..., None], *arguments: object) -> None:
     """Start a daemon thread."""
     Thread(target=work, args=arguments, daemon=True).start()
-
-
-def tls_context(chain_and_key: str) -> ssl.SSLContext:
-    """Return a TLS 1.3 context, so that all clients use the same version and cipher."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.num_tickets = 0  # No client resumes a session.
-    context.load_cert_chain(chain_and_key)
-    return context
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ class Work:
     """The work of one client process.
 
     Attributes:
-        task: ``"receive"``, ``"send"``, ``"burst"``, ``"echo"``, ``"connects"``, ``"memory"`` or
-            ``"fan"``.
+        task: ``"receive"``, ``"send"``, ``"burst"``, ``"echo"``, ``"latency"``, ``"connects"``,
+            ``"memory"`` or ``"fan"``.
         count: The number of messages; of connections for the last three tasks.
         size: The size of each text message in bytes (and characters). Default 100.
         tls: Whether to use TLS. Default False.
@@ -28,6 +28,8 @@ class Work:
             None, for ``"receive"`` only; other peers ignore it. Default False.
         burst: The number of messages per connection in each burst, for ``"fan"`` only.
         repeat: The number of bursts, for ``"fan"`` only.
+        connections: The number of connections, for ``"latency"`` only.
+        rate: The number of messages in each second, for ``"latency"`` only.
     """
 
     task: str
@@ -37,6 +39,8 @@ class Work:
     returns_state: bool = False
     burst: int = 0
     repeat: int = 0
+    connections: int = 0
+    rate: int = 0
 
     @property
     def target(self) -> str:
@@ -46,6 +50,8 @@ class Work:
             "send": f"/sink?size={self.size}&count={self.count}",
             "burst": f"/sink?size={self.size}&count={self.count}",
             "echo": f"/echo?count={self.count}",
+            "latency": f"/latency?connections={self.connections}&count={self.count}"
+            f"&rate={self.rate}&size={self.size}",
             "fan": f"/fan?size={self.size}&burst={self.burst}",
         }.get(self.task, "/idle")
 
@@ -55,6 +61,8 @@ class Work:
         numbers = {"count": self.count, "size": self.size}
         if self.task == "fan":
             numbers |= {"burst": self.burst, "repeat": self.repeat}
+        if self.task == "latency":
+            numbers |= {"connections": self.connections}
         flags = ["--returns-state"] if self.returns_state else []
         return [*flags, *(f"--{name}={value}" for name, value in numbers.items())]
 
@@ -74,6 +82,8 @@ class Work:
         """Return the expected counts: messages and characters, or (for raw-twisted) bytes."""
         if self.task in ("connects", "memory"):
             return {"connections": self.count}
+        if self.task == "latency":
+            return {"round_trips": self.count}
         if self.task in ("send", "burst"):
             return {"server_bytes": wire.frame_size(self.size, masked=True) * self.count}
         messages = self.count * (self.burst * self.repeat if self.task == "fan" else 1)

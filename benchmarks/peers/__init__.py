@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-COMMON_TASKS = ("receive", "send", "echo", "connects", "memory")
+COMMON_TASKS = ("receive", "send", "echo", "latency", "connects", "memory")
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,30 @@ _PEERS = (
     Peer("aiohttp-uvloop", "aiohttp", uvloop=True),
     Peer("websockets", "websockets"),
     Peer("websockets-uvloop", "websockets", uvloop=True),
-    Peer("websocket-client", "websocket_client"),
+    Peer(
+        "websocket-client",
+        "websocket_client",
+        tasks=("receive", "send", "echo", "connects", "memory"),
+        unsupported={"latency": "a blocking library serves one connection at a time"},
+    ),
     Peer("autobahn", "autobahn", tasks=ALL_TASKS),
     Peer("twisted-web", "twisted_web"),
     Peer("raw-twisted", "raw_twisted", competitor=False, main=True),
     Peer("raw-twisted-uvloop", "raw_twisted", uvloop=True, competitor=False),
+    Peer(
+        "raw-openssl",
+        "raw_openssl",
+        competitor=False,
+        tasks=("memory",),
+        unsupported=dict.fromkeys(ALL_TASKS, "a baseline for memory only"),
+    ),
+    Peer(
+        "raw-pyopenssl",
+        "raw_pyopenssl",
+        competitor=False,
+        tasks=("memory",),
+        unsupported=dict.fromkeys(ALL_TASKS, "a baseline for memory only"),
+    ),
 )
 
 PEERS: dict[str, Peer] = {peer.name: peer for peer in _PEERS}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import aiohttp
 
-from benchmarks.peers.job import LARGEST, Job, Stopwatch, Tally, sent_numbers
-from benchmarks.peers.on_asyncio import run, tls_context
+from benchmarks.peers.job import LARGEST, Job, Stopwatch, Tally, latency_numbers, sent_numbers
+from benchmarks.peers.on_asyncio import open_many, run, tls_context
 from benchmarks.work import Numbers
 
 _session: aiohttp.ClientSession | None = None
@@ -66,5 +67,23 @@ async def send(job: Job) -> Numbers:
     return sent_numbers(watch, receipt)
 
 
+async def echo_endlessly(connection: aiohttp.ClientWebSocketResponse[Any]) -> None:
+    """Send back each message."""
+    async for message in connection:
+        await connection.send_str(message.data)
+
+
+async def latency(job: Job) -> Numbers:
+    """Send back messages on many connections."""
+    held = await open_many(connect, job, job.connections)
+    tasks = [asyncio.create_task(echo_endlessly(connection)) for connection in held]
+    watch = Stopwatch()
+    measuring = await connect(job.measuring())
+    receipt = await measuring.receive_str()
+    numbers = latency_numbers(watch, receipt)
+    del tasks  # It kept the tasks alive.
+    return numbers
+
+
 if __name__ == "__main__":
-    run(connect, receive=receive, echo=echo, send=send)
+    run(connect, receive=receive, echo=echo, send=send, latency=latency)

@@ -8,7 +8,7 @@ import txaio
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred
 
-from benchmarks.peers.job import Fan, Job, Stopwatch, Tally, sent_numbers
+from benchmarks.peers.job import Fan, Job, Stopwatch, Tally, latency_numbers, sent_numbers
 from benchmarks.peers.on_twisted import WriteBufferWatcher, endpoint, open_many, run
 from benchmarks.work import Numbers
 
@@ -167,6 +167,26 @@ async def burst(reactor: Any, job: Job) -> Numbers:
     return sent_numbers(watch, receipt)
 
 
+class EndlessEchoer(Client):
+    """Send back each message."""
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self.sendMessage(payload.decode().encode())
+
+
+async def latency(reactor: Any, job: Job) -> Numbers:
+    """Send back messages on many connections."""
+
+    async def connect_one(reactor: Any, job: Job) -> Any:
+        return await connect_with(EndlessEchoer, reactor, job)
+
+    held = await open_many(connect_one, reactor, job, job.connections)
+    watch = Stopwatch()
+    held.append(await connect_with(Sender, reactor, job.measuring()))
+    receipt = await held[-1].receipt
+    return latency_numbers(watch, receipt)
+
+
 async def fan(reactor: Any, job: Job) -> Numbers:
     """Receive on many connections."""
     counter, done = Fan(job), Deferred[None]()
@@ -182,4 +202,4 @@ async def fan(reactor: Any, job: Job) -> Numbers:
 
 
 if __name__ == "__main__":
-    run(connect, receive=receive, echo=echo, send=send, burst=burst, fan=fan)
+    run(connect, receive=receive, echo=echo, send=send, burst=burst, latency=latency, fan=fan)

@@ -11,7 +11,7 @@ import resource
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -32,6 +32,7 @@ class Job:
     size: int
     burst: int
     repeat: int
+    connections: int
     ca: str | None
     uvloop: bool
     aiofastnet: bool
@@ -42,13 +43,17 @@ class Job:
         """A message to send."""
         return "x" * self.size
 
+    def measuring(self) -> Job:
+        """Return the job with the URL that starts a measurement of the task "latency"."""
+        return replace(self, url=self.url.replace("/latency?", "/measure?"))
+
 
 def parse_job(arguments: Sequence[str] | None = None) -> Job:
     """Parse the command line and raise the limit on open files as far as allowed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("task")
     parser.add_argument("url")
-    for name in ("count", "size", "burst", "repeat"):
+    for name in ("count", "size", "burst", "repeat", "connections"):
         parser.add_argument(f"--{name}", type=int, default=0)
     parser.add_argument("--ca", help="PEM file with the CA certificate of the server")
     for name in ("uvloop", "aiofastnet", "returns-state"):
@@ -182,6 +187,18 @@ def sent_numbers(watch: Stopwatch, receipt: str) -> Numbers:
         receipt: The message in which the server reports the number of bytes received.
     """
     return {**watch.numbers(), "server_bytes": int(receipt)}
+
+
+def latency_numbers(watch: Stopwatch, receipt: str) -> Numbers:
+    """Return the numbers of the task "latency"; call this when the receipt arrives.
+
+    Args:
+        watch: A stopwatch created before the measurement.
+        receipt: The message in which the server reports the round trips.
+    """
+    latencies = json.loads(receipt)
+    round_trips = sum(latencies["buckets"].values())
+    return {**watch.numbers(), "round_trips": round_trips, "latencies": latencies}
 
 
 def split_count(count: int) -> list[int]:

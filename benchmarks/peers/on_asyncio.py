@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
 
 from benchmarks.peers.job import (
@@ -45,8 +46,16 @@ def run(connect: Connect, **tasks: Task) -> None:
 
 
 def tls_context(job: Job) -> ssl.SSLContext | None:
-    """Return a context that verifies the server, or None without TLS."""
-    return ssl.create_default_context(cafile=job.ca) if job.url.startswith("wss:") else None
+    """Return the context, shared by all connections, that verifies the server.
+
+    Return None without TLS.
+    """
+    return _context(job.ca) if job.url.startswith("wss:") else None
+
+
+@cache
+def _context(ca: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca)
 
 
 async def open_many(connect: Connect, job: Job, count: int) -> list[Any]:

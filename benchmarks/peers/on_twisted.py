@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -64,13 +65,13 @@ def run(connect: Connect, **tasks: Task) -> None:
     react(lambda reactor: Deferred.fromCoroutine(work(reactor)))
 
 
-def trust_root(job: Job) -> Any:
+@cache
+def trust_root(ca: str) -> Any:
     """Return the trust root that verifies the server."""
     from OpenSSL.crypto import FILETYPE_PEM, load_certificate
     from twisted.internet.ssl import Certificate
 
-    assert job.ca is not None
-    loaded = load_certificate(FILETYPE_PEM, Path(job.ca).read_bytes())
+    loaded = load_certificate(FILETYPE_PEM, Path(ca).read_bytes())
     return trustRootFromCertificates([Certificate(loaded)])
 
 
@@ -81,7 +82,14 @@ def endpoint(reactor: Any, job: Job) -> Any:
     tcp = TCP4ClientEndpoint(reactor, host, port)
     if parts.scheme == "ws":
         return tcp
-    return wrapClientTLS(optionsForClientTLS(host, trust_root(job)), tcp)
+    assert job.ca is not None
+    return wrapClientTLS(_tls_options(host, job.ca), tcp)
+
+
+@cache
+def _tls_options(host: str, ca: str) -> Any:
+    """Return the options with the context that all connections share."""
+    return optionsForClientTLS(host, trust_root(ca))
 
 
 def split_url(job: Job) -> SplitResult:

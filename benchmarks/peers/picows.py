@@ -12,7 +12,7 @@ from typing import Any
 import aiofastnet
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from benchmarks.peers.job import LARGEST, Fan, Job, Stopwatch, Tally, sent_numbers
+from benchmarks.peers.job import LARGEST, Fan, Job, Stopwatch, Tally, latency_numbers, sent_numbers
 from benchmarks.peers.on_asyncio import open_many, run, tls_context
 from benchmarks.work import Numbers
 
@@ -175,6 +175,27 @@ async def burst(job: Job) -> Numbers:
     return sent_numbers(watch, receipt)
 
 
+class EndlessEchoer(WSListener):  # type: ignore[misc]
+    """Send back each message."""
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if not reply_to_close(transport, frame):
+            transport.send(TEXT, frame.get_payload_as_utf8_text().encode())
+
+
+async def latency(job: Job) -> Numbers:
+    """Send back messages on many connections."""
+
+    async def connect_one(job: Job) -> WSTransport:
+        return await connect_with(EndlessEchoer(), job, read_buffer_init_size=1024)
+
+    held = await open_many(connect_one, job, job.connections)
+    sender, watch = Sender(), Stopwatch()
+    held.append(await connect_with(sender, job.measuring()))
+    receipt = await sender.receipt
+    return latency_numbers(watch, receipt)
+
+
 async def fan(job: Job) -> Numbers:
     """Receive on many connections."""
     counter, done = Fan(job), asyncio.Event()
@@ -190,4 +211,4 @@ async def fan(job: Job) -> Numbers:
 
 
 if __name__ == "__main__":
-    run(connect, receive=receive, echo=echo, send=send, burst=burst, fan=fan)
+    run(connect, receive=receive, echo=echo, send=send, burst=burst, latency=latency, fan=fan)

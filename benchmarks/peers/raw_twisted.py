@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 
 from benchmarks import wire
-from benchmarks.peers.job import Job, Stopwatch, sent_numbers
-from benchmarks.peers.on_twisted import WriteBufferWatcher, endpoint, run, split_url
+from benchmarks.peers.job import Job, Stopwatch, latency_numbers, sent_numbers
+from benchmarks.peers.on_twisted import WriteBufferWatcher, endpoint, open_many, run, split_url
 from benchmarks.work import Numbers
 
 _MASKING_KEY = b"\x12\x34\x56\x78"
@@ -121,6 +121,40 @@ class RawSender(Raw):
             self.receipt.callback(data)
 
 
+class RawEndlessEchoer(Raw):
+    """Send a prepared frame for each message."""
+
+    def __init__(self, job: Job, watch: Stopwatch) -> None:
+        super().__init__(job, watch)
+        self._frame = wire.masked_frame(job.text.encode(), _MASKING_KEY)
+        self._size = wire.frame_size(job.size)
+        self._sent = 0
+
+    def handle_bytes(self, data: bytes) -> None:
+        messages = self.received // self._size
+        self.write(self._frame * (messages - self._sent))
+        self._sent = messages
+
+
+class RawText(Raw):
+    """Receive one message, which may be larger than a record.
+
+    Attributes:
+        text: A Deferred that fires with the message.
+    """
+
+    def __init__(self, job: Job, watch: Stopwatch) -> None:
+        super().__init__(job, watch)
+        self.text: Deferred[str] = Deferred()
+        self._frames = b""
+
+    def handle_bytes(self, data: bytes) -> None:
+        self._frames += data
+        if self._frames.endswith(wire.close_frame()):
+            text = self._frames.removesuffix(wire.close_frame())
+            self.text.callback(text[text.index(b"{") :].decode())
+
+
 async def connect_with(kind: Any, reactor: Any, job: Job) -> Any:
     """Open a connection served by ``kind``; the time starts now."""
     watch = Stopwatch()
@@ -165,5 +199,18 @@ async def send(reactor: Any, job: Job) -> Numbers:
     return sent_numbers(watch, receipt[2 : 2 + length].decode())
 
 
+async def latency(reactor: Any, job: Job) -> Numbers:
+    """Send back messages on many connections."""
+
+    async def connect_one(reactor: Any, job: Job) -> Any:
+        return await connect_with(RawEndlessEchoer, reactor, job)
+
+    held = await open_many(connect_one, reactor, job, job.connections)
+    watch = Stopwatch()
+    held.append(await connect_with(RawText, reactor, job.measuring()))
+    receipt = await held[-1].text
+    return latency_numbers(watch, receipt)
+
+
 if __name__ == "__main__":
-    run(connect, receive=receive, echo=echo, send=send)
+    run(connect, receive=receive, echo=echo, send=send, latency=latency)

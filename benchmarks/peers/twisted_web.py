@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from twisted.web.client import BrowserLikePolicyForHTTPS
+from twisted.web.client import BrowserLikePolicyForHTTPS, HostnameCachingHTTPSPolicy
 from twisted.web.websocket import WebSocketClientEndpoint
 
-from benchmarks.peers.job import Job, Stopwatch, Tally, sent_numbers
-from benchmarks.peers.on_twisted import WriteBufferWatcher, run, trust_root
+from benchmarks.peers.job import Job, Stopwatch, Tally, latency_numbers, sent_numbers
+from benchmarks.peers.on_twisted import WriteBufferWatcher, open_many, run, trust_root
 from benchmarks.work import Numbers
 
 
@@ -77,6 +78,13 @@ class Sender(Client):
         self.receipt.callback(message)
 
 
+class EndlessEchoer(Client):
+    """Send back each message."""
+
+    def textMessageReceived(self, message: str) -> None:
+        self.transport.sendTextMessage(message)
+
+
 class ProtocolFactory:
     """Return the given client for the connection."""
 
@@ -89,10 +97,15 @@ class ProtocolFactory:
 
 async def connect_with(client: Any, reactor: Any, job: Job) -> Any:
     """Open a connection served by ``client``."""
-    policy = BrowserLikePolicyForHTTPS(trust_root(job) if job.url.startswith("wss:") else None)
-    return await WebSocketClientEndpoint.new(reactor, job.url, policy).connect(
-        ProtocolFactory(client)
-    )
+    endpoint = WebSocketClientEndpoint.new(reactor, job.url, policy(job.ca))
+    return await endpoint.connect(ProtocolFactory(client))
+
+
+@cache
+def policy(ca: str | None) -> HostnameCachingHTTPSPolicy:
+    """Return the policy with the context that all connections share."""
+    root = None if ca is None else trust_root(ca)
+    return HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS(root))
 
 
 async def connect(reactor: Any, job: Job) -> Any:
@@ -134,5 +147,18 @@ async def send(reactor: Any, job: Job) -> Numbers:
     return sent_numbers(watch, receipt)
 
 
+async def latency(reactor: Any, job: Job) -> Numbers:
+    """Send back messages on many connections."""
+
+    async def connect_one(reactor: Any, job: Job) -> Any:
+        return await connect_with(EndlessEchoer(), reactor, job)
+
+    held = await open_many(connect_one, reactor, job, job.connections)
+    sender, watch = Sender(), Stopwatch()
+    held.append(await connect_with(sender, reactor, job.measuring()))
+    receipt = await sender.receipt
+    return latency_numbers(watch, receipt)
+
+
 if __name__ == "__main__":
-    run(connect, receive=receive, echo=echo, send=send)
+    run(connect, receive=receive, echo=echo, send=send, latency=latency)

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import websocket
 
-from benchmarks.peers.job import (
-    WARM_UP,
-    Job,
-    MemoryMeter,
-    Stopwatch,
-    Tally,
-    connected_numbers,
-    parse_job,
-    report,
-    sent_numbers,
-)
+from benchmarks.peers.blocking import run
+from benchmarks.peers.job import Job, Stopwatch, Tally, sent_numbers
 from benchmarks.work import Numbers
 
 
@@ -77,31 +67,5 @@ def send(job: Job) -> Numbers:
     return sent_numbers(watch, receipt)
 
 
-def connects(job: Job) -> Numbers:
-    """Open connections one after another; threads would only compete for the GIL."""
-    watch = Stopwatch()
-    held = [connect(job) for _ in range(job.count)]
-    numbers = connected_numbers(watch)
-    del held
-    return numbers
-
-
-def memory(job: Job) -> Numbers:
-    """Measure the memory of idle connections."""
-    held = [connect(job) for _ in range(WARM_UP)]
-    meter = MemoryMeter()
-    held += [connect(job) for _ in range(job.count)]
-    return meter.numbers()
-
-
-TASKS: dict[str, Callable[[Job], Numbers]] = {
-    "receive": receive,
-    "echo": echo,
-    "send": send,
-    "connects": connects,
-    "memory": memory,
-}
-
 if __name__ == "__main__":
-    requested = parse_job()
-    report(TASKS[requested.task](requested))
+    run(connect, receive=receive, echo=echo, send=send)

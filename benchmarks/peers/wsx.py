@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 import wsx
-from benchmarks.peers.job import LARGEST, Fan, Job, Stopwatch, Tally, sent_numbers
+from benchmarks.peers.job import LARGEST, Fan, Job, Stopwatch, Tally, latency_numbers, sent_numbers
 from benchmarks.peers.on_twisted import open_many, run
 from benchmarks.work import Numbers
 
@@ -147,6 +147,26 @@ async def burst(reactor: Any, job: Job) -> Numbers:
     return {**sent_numbers(handler.watch, receipt), **build_form()}
 
 
+class EndlessEchoer(wsx.Handler[None]):
+    """Send back each message."""
+
+    def handle_frame(self, frame: wsx.Frame, state: None) -> wsx.Reply[None]:
+        return wsx.Reply(frame, state)
+
+
+async def latency(reactor: Any, job: Job) -> Numbers:
+    """Send back messages on many connections."""
+
+    async def connect_one(reactor: Any, job: Job) -> wsx.Client[None]:
+        return await start(job, EndlessEchoer)
+
+    held = await open_many(connect_one, reactor, job, job.connections)
+    handler, watch = Sender(), Stopwatch()
+    held.append(await start(job.measuring(), handler))
+    receipt = await handler.receipt
+    return {**latency_numbers(watch, receipt), **build_form()}
+
+
 async def connect(reactor: Any, job: Job) -> wsx.Client[None]:
     """Open a connection."""
     return await start(job, wsx.Handler)
@@ -172,4 +192,4 @@ def build_form() -> Numbers:
 
 
 if __name__ == "__main__":
-    run(connect, receive=receive, echo=echo, send=send, burst=burst, fan=fan)
+    run(connect, receive=receive, echo=echo, send=send, burst=burst, latency=latency, fan=fan)
