@@ -54,12 +54,13 @@ class RowResult:
     def server_shares(self) -> dict[str, float]:
         """Return the fraction of the time in which the server was busy, by peer name.
 
-        A value near 1 means that the server was the bottleneck.
+        A value near 1 means that the server was the bottleneck. Latencies are left out, because
+        the server opens the connections before and never sleeps.
         """
         return {
             peer: median(numbers["server_cpu_seconds"] / numbers["seconds"] for numbers in runs)
             for peer, runs in self.runs.items()
-            if all("seconds" in numbers for numbers in runs)
+            if all("seconds" in numbers and "latencies" not in numbers for numbers in runs)
         }
 
     def cpu_costs(self) -> dict[str, float]:
