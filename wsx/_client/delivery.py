@@ -226,7 +226,9 @@ class Delivery(Generic[S]):
                 self._deliver_frames(iter(batch.frames), batch.has_controls)
             finally:
                 self.busy = False
-            self._after_batch()
+            self._owner.flush()
+            if self._requests or self._reading_paused or self._mailbox.queue:
+                self._continue()
             if batch.more and self._pending is not None:
                 self.pause_reading()  # The next batch may inflate to a large message.
 
@@ -480,6 +482,10 @@ class Delivery(Generic[S]):
     def _after_batch(self) -> None:
         """Flush buffered frames, then schedule delivery of the rest."""
         self._owner.flush()
+        self._continue()
+
+    def _continue(self) -> None:
+        """Serve requests, resume reading, and schedule delivery of queued items."""
         if self._requests:
             self._serve()
         if self._reading_paused and not self.suspended and self._may_read:
@@ -521,17 +527,20 @@ class Delivery(Generic[S]):
                 self._deliver_each(some)
             else:
                 self._deliver_messages(some)
-                self._check_blocked("handle_frame", left - length_hint(frames))
+                began, self._now = self._now, self.monotonic()
+                if self._now - began >= self._slow_callback:
+                    calls = left - length_hint(frames)
+                    self._owner.callback_blocked("handle_frame", self._now - began, calls)
             left = length_hint(frames)
         self._frames = _NO_FRAMES
         if left:
             self._put_back(frames)
 
-    def _check_blocked(self, callback: str, calls: int = 1) -> None:
-        """Report calls of a callback that have blocked the reactor since the clock was read."""
-        before, self._now = self._now, self.monotonic()
-        if self._now - before >= self._slow_callback:
-            self._owner.callback_blocked(callback, self._now - before, calls)
+    def _check_blocked(self, callback: str) -> None:
+        """Report a callback if it has blocked the reactor since the clock was read."""
+        began, self._now = self._now, self.monotonic()
+        if self._now - began >= self._slow_callback:
+            self._owner.callback_blocked(callback, self._now - began, 1)
 
     def check_blocked_since(self, began: float, callback: str) -> None:
         """Report a callback if it has blocked the reactor since a monotonic time in seconds."""
