@@ -138,6 +138,14 @@ def compiled(session: nox.Session) -> None:
             session.run("trial", "--reporter=text", "--reactor=uvloop", "wsx.test.test_loopback")
 
 
+@nox.session
+def pyopenssl(session: nox.Session) -> None:
+    """Run the tests of connections with pyOpenSSL in place of the standard library's ssl."""
+    session.install("-e", ".[test]")
+    session.env["WSX_TLS"] = "pyopenssl"
+    trial(session, "wsx.test.transport", "wsx.test.test_loopback", "wsx.test.abuse")
+
+
 def require_compiler(session: nox.Session) -> None:
     """Skip the session if extensions cannot be compiled here."""
     compiler = os.environ.get("CC", "cc").split()[0]

@@ -25,16 +25,11 @@ from zope.interface import implementer
 from wsx._scheduler import MAX_WORK_SECONDS, Scheduler, SoonCall
 from wsx._transport.asyncio_reads import AsyncioReads
 from wsx._transport.autobahn import Deflate, install_native_masker
+from wsx._transport.direct_reads import read_directly, read_into_buffer
 from wsx._transport.gentle_close import GentleClose
 from wsx._transport.opening import Accepted, OpeningHandshake
-from wsx._transport.sockets import (
-    close_aborted,
-    increase_read_size,
-    read_directly,
-    read_into_buffer,
-    write_now,
-)
-from wsx._transport.tls import explain
+from wsx._transport.sockets import close_aborted, increase_read_size, write_now
+from wsx._transport.tls_problems import explain
 from wsx._wire.assembler import LARGE_PAYLOAD
 from wsx._wire.batch import Batch
 from wsx._wire.decoder import Decoder

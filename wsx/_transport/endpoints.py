@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from wsx._scheduler import scheduler_for
 from wsx._transport.proxy import ProxyEndpoint
-from wsx._transport.tls import TLSEndpoint, tls_creator
+from wsx._transport.tls import TLSEndpoint, tls_wrapper
 from wsx.conn import Conn, ParsedURL, parse_proxy
 
 __all__ = ["endpoint_for"]
@@ -36,7 +36,7 @@ def endpoint_for(conn: Conn, reactor: Any) -> IStreamClientEndpoint:
     if conn.proxy is not None:
         endpoint = ProxyEndpoint(endpoint, conn, reactor)
     if conn.parsed.secure:
-        endpoint = TLSEndpoint(endpoint, tls_creator(conn), scheduler_for(reactor))
+        endpoint = TLSEndpoint(endpoint, tls_wrapper(conn, scheduler_for(reactor)))
     return endpoint
 
 

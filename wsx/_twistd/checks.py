@@ -22,7 +22,7 @@ from wsx._client.log_file import check_path
 from wsx._redaction import redact_url
 from wsx._text import describe
 from wsx._transport.endpoints import endpoint_for
-from wsx._transport.tls import tls_creator
+from wsx._transport.tls_pyopenssl import tls_creator
 from wsx._twistd.invalid import InvalidValue, reason_of
 from wsx._twistd.metrics import metrics_endpoint
 from wsx._url import parse_proxy

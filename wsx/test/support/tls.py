@@ -169,9 +169,9 @@ class SecureServer:
         client = factory.buildProtocol(None)
         address = IPv4Address("TCP", "192.0.2.1", 443)
         self.client_io = FakeTransport(client, False, peerAddress=address)
-        server_io = FakeTransport(server, True)
+        self._server_io = FakeTransport(server, True)
         self._pump: IOPump = connect(
-            server, server_io, client, self.client_io, greet=False, clock=self._clock
+            server, self._server_io, client, self.client_io, greet=False, clock=self._clock
         )
         return succeed(client)
 
@@ -187,3 +187,15 @@ class SecureServer:
     def pump(self) -> bool:
         """Move the waiting bytes once, and return whether there were any."""
         return self._pump.pump()
+
+    def take_from_server(self) -> bytes:
+        """Return the bytes that the server has written, without delivering them."""
+        data = b"".join(self._server_io.stream)
+        self._server_io.stream.clear()
+        return data
+
+    def end_of_server(self) -> None:
+        """Deliver the end of TCP to the client, without a close_notify alert."""
+        self._server_io.stream.clear()
+        self._server_io.disconnecting = True
+        self._pump.flush()

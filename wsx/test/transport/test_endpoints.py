@@ -74,7 +74,7 @@ class EndpointTests(SynchronousTestCase):
             self.assertIsNone(self.reactor.tcpClients[-1][3], url)
 
     def test_clock_of_tls(self) -> None:
-        """TLS uses the scheduler of the library, which does not follow the wall clock."""
+        """Twisted's TLS uses the scheduler of wsx, which does not follow the wall clock."""
         clocks: list[Any] = []
         factory = TLSMemoryBIOFactory
 
@@ -83,6 +83,7 @@ class EndpointTests(SynchronousTestCase):
             return factory(*arguments)
 
         self.patch(tls, "TLSMemoryBIOFactory", note)
+        self.patch(tls, "uses_stdlib", False)
         self.connect("wss://127.0.0.1")
         self.assertEqual(clocks, [scheduler_for(self.reactor)])
 

@@ -26,14 +26,15 @@ from twisted.internet.ssl import (
 )
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx import Conn, ConnError, is_retryable
-from wsx._transport import tls
+from wsx._transport import tls, tls_problems
 from wsx._transport.attempt import Attempt
-from wsx._transport.tls import explain, tls_creator
+from wsx._transport.tls import tls_wrapper
+from wsx._transport.tls_problems import explain
+from wsx._transport.tls_pyopenssl import tls_creator
 from wsx.test.support import MemoryServer
 from wsx.test.support.connections import Log
 from wsx.test.support.each import each
@@ -65,13 +66,26 @@ class ExplainingSide(Side):
 
 
 class TLSCase(SynchronousTestCase):
-    """Base class: TLS with a Conn's options and a server, in memory."""
+    """Base class: TLS with a Conn's options and a server, in memory.
+
+    Attributes:
+        uses_stdlib: Whether the standard library provides TLS, or pyOpenSSL.
+    """
+
+    uses_stdlib = True
 
     ca = trustme.CA()
     other_ca = trustme.CA()
     leaf = ca.issue_cert("example.test", "127.0.0.1", "::1")
     client_leaf = ca.issue_cert("me@example.test")
     cacerts = ca.cert_pem.bytes()
+
+    def setUp(self) -> None:
+        self.patch(tls, "uses_stdlib", self.uses_stdlib)
+
+    def wrapper(self, url: str = "wss://example.test", **options: Any) -> Any:
+        """Prepare TLS for a Conn, which checks its options."""
+        return tls_wrapper(Conn(url, **options), Clock())
 
     def handshake(
         self,
@@ -82,10 +96,9 @@ class TLSCase(SynchronousTestCase):
         """Complete the TLS handshake as far as possible; return client and server."""
         clock = Clock()
         self.secure = SecureServer(clock, server or server_options(self.leaf))
-        creator = tls_creator(Conn(url, **options))
+        wrap = tls_wrapper(Conn(url, **options), clock)
         client = self.client = ExplainingSide(b"secret")
-        factory = Factory.forProtocol(lambda: client)
-        self.secure.connect(TLSMemoryBIOFactory(creator, True, factory, clock=clock))
+        self.secure.connect(wrap(Factory.forProtocol(lambda: client)))
         self.secure.flush()
         return client, self.secure.app
 
@@ -195,7 +208,7 @@ class TrustTests(TLSCase):
 
     def test_name_that_cannot_be_verified(self) -> None:
         """A host that no certificate can name is a ValueError, unless nothing is verified."""
-        error = self.assertRaises(ValueError, tls_creator, Conn("wss://123"))
+        error = self.assertRaises(ValueError, self.wrapper, "wss://123")
         self.assertEqual(
             str(error), 'server_name: expected a host name or an IP address, got "123"'
         )
@@ -233,14 +246,14 @@ class TrustTests(TLSCase):
         """A malformed ``server_name`` is a ValueError before connecting, verified or not."""
         for insecure in (False, True):
             options = {"server_name": name}
-            conn = Conn("wss://example.test", insecure=insecure, ssl_options=options)
-            self.assertRaises(ValueError, tls_creator, conn)
+            with self.assertRaises(ValueError):
+                self.wrapper(insecure=insecure, ssl_options=options)
 
     def test_malformed_alpn(self) -> None:
         """An ALPN name that TLS does not allow is an error before connecting."""
         for name in ("", "x" * 256):
-            conn = Conn("wss://example.test", ssl_options={"alpn": [name]})
-            self.assertRaises((Error, ValueError), tls_creator, conn)
+            with self.assertRaises((Error, ValueError)):
+                self.wrapper(ssl_options={"alpn": [name]})
 
     def test_name_is_sent(self) -> None:
         """The host name is sent to the server (SNI), verified or not; an address is not."""
@@ -261,16 +274,17 @@ class TrustTests(TLSCase):
         values = {"none": b"", "no PEM": b"hello", "garbage": garbage, "listed": [garbage]}
         for name, cacerts in values.items():
             with self.assertRaises(ValueError, msg=name):
-                tls_creator(Conn("wss://example.test", cacerts=cacerts))
+                self.wrapper(cacerts=cacerts)
         for missing in ("/no/such/file.pem", Path("/no/such/file.pem"), ["/no/such/file.pem"]):
             with self.assertRaises(OSError, msg=missing):
-                tls_creator(Conn("wss://example.test", cacerts=missing))
+                self.wrapper(cacerts=missing)
 
 
 class OptionTests(TLSCase):
     """The other ``ssl_options``."""
 
     def setUp(self) -> None:
+        super().setUp()
         self.trust = {"cacerts": self.ca.cert_pem.bytes()}
         self.root = trustRootFromCertificates([Certificate.loadPEM(self.trust["cacerts"])])
         self.asking = server_options(self.leaf, trustRoot=self.root)
@@ -348,15 +362,14 @@ class OptionTests(TLSCase):
         }
         for name, options in cases.items():
             for insecure in (False, True):
-                conn = Conn("wss://example.test", ssl_options=options, insecure=insecure)
                 with self.assertRaises(ValueError, msg=name):
-                    tls_creator(conn)
+                    self.wrapper(ssl_options=options, insecure=insecure)
         for options in (
             {"certificate": "/no/file"},
             {"certificate": certificate} | {"private_key": "/no"},
         ):
             with self.assertRaises(OSError, msg=options):
-                tls_creator(Conn("wss://example.test", ssl_options=options))
+                self.wrapper(ssl_options=options)
 
     def test_encrypted_key(self) -> None:
         """A key with a pass phrase is a ValueError; OpenSSL does not ask for it on a terminal."""
@@ -368,10 +381,10 @@ class OptionTests(TLSCase):
         Path(path).write_bytes(self.client_leaf.cert_chain_pems[0].bytes() + encrypted)
         program = (
             "import sys, wsx\n"
-            "from wsx._transport.tls import tls_creator\n"
+            "from wsx._transport.tls import tls_wrapper\n"
             "try:\n"
             "    options = {'certificate': sys.argv[1]}\n"
-            "    tls_creator(wsx.Conn('wss://example.test', ssl_options=options))\n"
+            "    tls_wrapper(wsx.Conn('wss://example.test', ssl_options=options), None)\n"
             "except ValueError:\n"
             "    print('ValueError')\n"
         )
@@ -446,7 +459,7 @@ class ExplainTests(TLSCase):
 
     def test_other_flaw(self) -> None:
         """[S18] A flaw without a text of its own is explained by OpenSSL's code."""
-        self.patch(tls, "_CERTIFICATE_PROBLEMS", {})
+        self.patch(tls_problems, "_CERTIFICATE_PROBLEMS", {})
         explanation = self.explained(server_options(for_clients_only(self.ca, "example.test")))
         expected = "the server's certificate is not accepted (OpenSSL verify code 26)"
         self.assertEqual(explanation, expected)
@@ -527,3 +540,21 @@ class ExplainTests(TLSCase):
             expected = "the server does not speak TLS on this port; did you mean ws://?"
             self.assertEqual(error.explanation, expected)
             self.assertIn(expected, str(error))
+
+
+class PyOpenSSLTrustTests(TrustTests):
+    """The same with pyOpenSSL."""
+
+    uses_stdlib = False
+
+
+class PyOpenSSLOptionTests(OptionTests):
+    """The same with pyOpenSSL."""
+
+    uses_stdlib = False
+
+
+class PyOpenSSLExplainTests(ExplainTests):
+    """The same with pyOpenSSL."""
+
+    uses_stdlib = False
