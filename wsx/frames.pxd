@@ -1,4 +1,5 @@
 # C declarations for frames.py; used if it is compiled with Cython.
+cimport cython
 
 cdef class Frame:
     cdef public object payload
@@ -28,4 +29,5 @@ cdef class Pong(_Control):
     pass
 
 
+@cython.locals(known=Frame)
 cpdef bytes wire_payload(object frame)

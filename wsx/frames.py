@@ -198,16 +198,20 @@ def wire_payload(frame: object) -> bytes:
         FrameEncodeError: The text cannot be encoded as UTF-8, or a control frame has more than 125
             bytes (RFC 6455 section 5.5).
     """
-    if isinstance(frame, Text) and isinstance(frame.payload, str):
+    if not isinstance(frame, Frame):
+        raise InvalidFrameError(frame)
+    known = frame  # Has a C type in the compiled form; see frames.pxd.
+    payload = known.payload
+    if isinstance(known, Text) and isinstance(payload, str):
         try:
-            return frame.payload.encode()
+            return payload.encode()
         except UnicodeEncodeError as error:
-            raise FrameEncodeError(_not_utf8("payload", error), frame.kind, frame.payload) from None
-    if isinstance(frame, _Bytes) and isinstance(frame.payload, bytes):
-        if isinstance(frame, _Control) and len(frame.payload) > MAX_CONTROL_PAYLOAD:
-            reason = _too_long("payload", MAX_CONTROL_PAYLOAD, len(frame.payload))
-            raise FrameEncodeError(reason, frame.kind, frame.payload)
-        return frame.payload
+            raise FrameEncodeError(_not_utf8("payload", error), known.kind, payload) from None
+    if isinstance(known, _Bytes) and isinstance(payload, bytes):
+        if isinstance(known, _Control) and len(payload) > MAX_CONTROL_PAYLOAD:
+            reason = _too_long("payload", MAX_CONTROL_PAYLOAD, len(payload))
+            raise FrameEncodeError(reason, known.kind, payload)
+        return payload
     raise InvalidFrameError(frame)
 
 

@@ -69,6 +69,7 @@ __all__ = ["Lifecycle"]
 
 S = TypeVar("S")
 
+_OPEN: Final = State.OPEN  # Reading an attribute of an Enum is slow.
 _SILENT_CLOSE_TIMEOUT: Final = 1.0  # seconds; replaces close_timeout after a DataTimeout
 
 
@@ -233,7 +234,7 @@ class Lifecycle(Generic[S]):
         if timeout is not None and not timeout >= 0:
             problem = expected("timeout", "a number of at least 0 or None", timeout)
             return fail(ValueError(problem))
-        if self._machine.state is not State.OPEN:
+        if self._machine.state is not _OPEN:
             return fail(NotConnectedError(self._connection_state()))
         return self._sender.send(frame, timeout, self.delivery.busy)
 

@@ -1,7 +1,13 @@
 # C types of encoder.py, for Cython.
 cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
 
-from wsx.frames cimport Frame, wire_payload
+from wsx.frames cimport Frame, Text, wire_payload
+
+
+cdef inline bytes new_bytes(Py_ssize_t size):
+    return PyBytes_FromStringAndSize(NULL, size)
+
 
 cdef Py_ssize_t _LONG_PAYLOAD
 cdef bint _COMPILED
@@ -41,8 +47,18 @@ cdef class MaskSource:
 cpdef bytes encode(int opcode, bytes payload, bytes mask, int flags=*)
 
 
-@cython.locals(length=Py_ssize_t, start=Py_ssize_t, i=Py_ssize_t, frame=bytearray)
+@cython.locals(
+    length=Py_ssize_t,
+    start=Py_ssize_t,
+    i=Py_ssize_t,
+    frame=bytes,
+    target="unsigned char *",
+)
 cpdef bytes _encode_bytewise(int first, bytes payload, bytes mask)
 
 
+cdef bytes _allocate(Py_ssize_t size)
+
+
+@cython.locals(source=MaskSource)
 cpdef bytes encode_frame(object frame)

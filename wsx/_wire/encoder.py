@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from struct import Struct
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
-from wsx.frames import Frame, wire_payload
+from wsx.frames import TEXT, Frame, Text, wire_payload
 
 __all__ = ["FIN", "MASKED", "RSV1", "MaskSource", "apply_mask", "encode", "encode_frame", "masks"]
 
@@ -105,8 +105,11 @@ def encode_frame(frame: object) -> bytes:
         FrameEncodeError: RFC 6455 does not allow the frame.
     """
     payload = wire_payload(frame)
+    source = masks
+    if type(frame) is Text:  # Most frames are; reading the attribute would take longer in C.
+        return encode(TEXT, payload, source.take())
     assert isinstance(frame, Frame)
-    return encode(frame.opcode, payload, masks.take())
+    return encode(frame.opcode, payload, source.take())
 
 
 def encode(opcode: int, payload: bytes, mask: bytes, flags: int = FIN) -> bytes:
@@ -144,15 +147,23 @@ def _encode_bytewise(first: int, payload: bytes, mask: bytes) -> bytes:
     """
     length = len(payload)
     start = 6 if length < 126 else 8
-    frame = bytearray(start + length)
-    frame[0] = first
+    frame = _allocate(start + length)
+    target = frame  # A C pointer in the compiled form; see encoder.pxd.
+    target[0] = first
     if length < 126:
-        frame[1] = MASKED | length
+        target[1] = MASKED | length
     else:
-        frame[1] = MASKED | 126
-        frame[2] = length >> 8
-        frame[3] = length & 0xFF
+        target[1] = MASKED | 126
+        target[2] = length >> 8
+        target[3] = length & 0xFF
     for i in range(4):
-        frame[start - 4 + i] = mask[i]
-    _mask_bytewise(payload, length, mask, frame, start)
-    return bytes(frame)
+        target[start - 4 + i] = mask[i]
+    _mask_bytewise(payload, length, mask, target, start)
+    return frame if _COMPILED else bytes(frame)
+
+
+def _allocate(size: int) -> Any:
+    """Return memory for a frame: bytes that C code may write to, or a bytearray in pure Python."""
+    if _COMPILED:
+        return new_bytes(size)  # type: ignore[name-defined]  # noqa: F821
+    return bytearray(size)

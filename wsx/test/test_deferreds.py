@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError, Deferred
+from typing import Any, ClassVar
+
+from twisted.internet.defer import AlreadyCalledError, CancelledError, Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._deferreds import Waiters
+from wsx._deferreds import Waiters, fire_all
 
 
 class WaitersTests(SynchronousTestCase):
@@ -54,3 +57,79 @@ class WaitersTests(SynchronousTestCase):
         self.assertNoResult(later[0])
         self.waiters.succeed("two")
         self.assertEqual(self.successResultOf(later[0]), "two")
+
+
+class FireAllTests(SynchronousTestCase):
+    """``fire_all``."""
+
+    def test_without_callbacks(self) -> None:
+        """A Deferred without callbacks has fired with None; callbacks can be added later."""
+        waiter: Deferred[None] = Deferred()
+        fire_all([waiter])
+        self.assertTrue(waiter.called)
+        results: list[object] = []
+        waiter.addCallback(results.append)
+        waiter.addCallback(results.append)
+        self.assertEqual(results, [None, None])
+        with self.assertRaises(AlreadyCalledError):
+            waiter.callback(None)
+        waiter.cancel()
+        self.assertIsNone(self.successResultOf(waiter))
+
+    def test_same_as_callback(self) -> None:
+        """A Deferred without callbacks has the same attributes as after ``callback``."""
+        fast, slow = Deferred[None](), Deferred[None]()
+        fire_all([fast])
+        slow.callback(None)
+        defaults = {"_chainedTo": None}
+        self.assertEqual(vars(fast) | defaults, vars(slow) | defaults)
+
+    def test_awaited(self) -> None:
+        """A coroutine that awaits a Deferred continues, whether it fires before or later."""
+        results: list[str] = []
+
+        async def wait(waiter: Deferred[None], name: str) -> None:
+            await waiter
+            results.append(name)
+
+        before, later = Deferred[None](), Deferred[None]()
+        fire_all([before])
+        for waiter, name in ((before, "before"), (later, "later")):
+            Deferred.fromCoroutine(wait(waiter, name))
+        fire_all([later])
+        self.assertEqual(results, ["before", "later"])
+
+    def test_paused(self) -> None:
+        """The callbacks of a paused Deferred run when it is unpaused."""
+        results: list[object] = []
+        waiter: Deferred[None] = Deferred()
+        waiter.pause()
+        fire_all([waiter])
+        waiter.addCallback(results.append)
+        self.assertEqual(results, [])
+        waiter.unpause()
+        self.assertEqual(results, [None])
+
+    def test_order(self) -> None:
+        """Callbacks are called in order; a Deferred that one of them cancels is skipped."""
+        waiters = [Deferred[None]() for _ in range(3)]
+        order: list[tuple[int, Any]] = []
+        waiters[0].addCallback(lambda _: waiters[1].cancel())
+        for number, waiter in enumerate(waiters):
+            waiter.addBoth(lambda result, number: order.append((number, result)), number)
+        fire_all(waiters)
+        self.assertEqual([number for number, _ in order], [1, 0, 2])
+        self.assertIsInstance(order[0][1], Failure)
+
+    def test_other_twisted(self) -> None:
+        """If Deferreds have no list of callbacks, ``callback`` is called."""
+
+        class Other:
+            called = False
+            results: ClassVar[list[object]] = []
+
+            def callback(self, result: object) -> None:
+                self.results.append(result)
+
+        fire_all([Other()])  # type: ignore[list-item]
+        self.assertEqual(Other.results, [None])

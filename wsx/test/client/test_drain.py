@@ -233,6 +233,44 @@ class TimerTests(DrainCase):
             self.failureResultOf(waiter, SendTimeout)
 
 
+class GroupTests(DrainCase):
+    """Waiters that are added within a millisecond share a deadline."""
+
+    def test_same_millisecond(self) -> None:
+        """They expire together, at the deadline of the first one."""
+        for name in ("a", "b"):
+            self.add(name, 2.0)
+            self.clock.advance(0.0005)
+        self.clock.advance(1.999)
+        self.assertEqual([name for name, _, _ in self.results], ["a", "b"])
+
+    def test_later(self) -> None:
+        """A waiter that is added later has its own deadline."""
+        self.add("a", 2.0)
+        self.clock.advance(0.002)
+        self.add("b", 2.0)
+        self.clock.advance(1.998)
+        self.assertEqual([name for name, _, _ in self.results], ["a"])
+        self.clock.advance(0.002)
+        self.assertEqual([name for name, _, _ in self.results], ["a", "b"])
+
+    def test_expired_group(self) -> None:
+        """No waiter is added to a group that has expired."""
+        self.add("a", 0.0)
+        self.clock.advance(0)
+        self.add("b", 0.0)
+        self.assertEqual([name for name, _, _ in self.results], ["a"])
+        self.clock.advance(0)
+        self.assertEqual([name for name, _, _ in self.results], ["a", "b"])
+
+    def test_order_of_timeouts(self) -> None:
+        """Waiters with different timeouts fire in the order in which they were added."""
+        for number in range(100):
+            self.add(str(number), (None, 1.0, 2.0)[number % 3])
+        self.waiters.succeed()
+        self.assertEqual([name for name, _, _ in self.results], [str(n) for n in range(100)])
+
+
 class MemoryTests(DrainCase):
     """What is kept while the write buffer never drains."""
 
