@@ -43,6 +43,16 @@ class TimeFaults:
         self._rng.choice([*kinds, self.raise_in_timer])()
         self.begin()
 
+    def ping_sent(self) -> None:
+        """Sometimes pause the process before the answer to a ping has been read."""
+        if self._rng.random() < 0.01:
+            self._reactor.later(0.0, self._pause_now)
+
+    def _pause_now(self) -> None:
+        if not self._world.ending:
+            self._disturbances += 1
+            self.pause()
+
     def step(self) -> None:
         """Step the wall clock."""
         world, reactor = self._world, self._reactor

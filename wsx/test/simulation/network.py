@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsx.test.simulation.rules import Rule
-from wsx.test.simulation.wire import StrictDecoder
+from wsx.test.simulation.wire import PING, StrictDecoder
 
 if TYPE_CHECKING:
     from wsx.test.simulation.server import Session
@@ -306,6 +306,8 @@ class Link:
         else:
             for frame in frames:
                 self.world.reactor.later(self.latency, self.session.receive, frame)
+                if getattr(frame, "opcode", None) == PING and self.world.has("time"):
+                    self.world.time_faults.ping_sent()
 
     def writeSequence(self, data: Any) -> None:
         self.write(b"".join(data))

@@ -126,6 +126,7 @@ class World:
         self.scheduler = OwnedScheduler(self.reactor, self._timer_raised, self.after_step)
         self.reactor.scheduler = self.scheduler
         set_scheduler(self.reactor, self.scheduler)
+        self.time_faults = TimeFaults(self)
         self.touched: dict[Subject, None] = {}
         self.calls = 0
         self.stack: list[Subject] = []
@@ -364,7 +365,7 @@ class World:
         for slot in self.slots:
             slot.begin()
         if self.has("time"):
-            TimeFaults(self).begin()
+            self.time_faults.begin()
 
     def _run_hours(self) -> None:
         seconds = self.config.hours * 3600
