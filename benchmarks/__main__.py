@@ -25,7 +25,13 @@ from benchmarks.pairs import PairResult, measure_pairs
 from benchmarks.processes import Bench, Cores, Server, choose_cores
 from benchmarks.report import curve_table, pair_table, row_table
 from benchmarks.results import CurveResult, RowResult
-from benchmarks.revisions import RevisionError, checkout_folder, describe_checkout, install
+from benchmarks.revisions import (
+    RevisionError,
+    checkout_folder,
+    copy_installed,
+    describe_checkout,
+    install,
+)
 from benchmarks.rounds import measure_curve, measure_row
 
 _ROUNDS, _QUICK_ROUNDS = 5, 3
@@ -112,12 +118,14 @@ def compare(options: argparse.Namespace, machine: dict[str, Any], cores: Cores) 
     """Compare this checkout with another revision, and return the exit status."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            python = str(install(options.against, Path(folder)))
+            old = str(install(options.against, Path(folder)))
+            new = str(copy_installed(Path(folder)))
         except RevisionError as error:
             sys.exit(f"benchmarks: error: --against: {error}")
-        titles = print_versions(options, machine["wsx"], describe_wsx(python))
+        titles = print_versions(options, describe_wsx(new), describe_wsx(old))
         with running_bench(cores) as bench:
-            results = compare_rows((replace(bench, python=python), bench), options)
+            versions = replace(bench, python=old), replace(bench, python=new)
+            results = compare_rows(versions, options)
     if options.output is not None:
         everything = {"machine": machine, **titles, "rows": [one.as_json() for one in results]}
         write_json(options.output / "against.json", everything)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -71,16 +72,40 @@ def install(revision: Revision, folder: Path) -> Path:
     Raises:
         RevisionError: The revision cannot be built, or another wsx would be measured.
     """
-    source, environment = folder / "source", folder / "environment"
+    source, environment = folder / "source", folder / "old"
     _extract(revision, source)
     venv.create(environment, symlinks=True)
     python = environment / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps")
     _run([*pip, "--disable-pip-version-check", str(source)], f"{revision.title}: pip failed")
+    return _complete(environment)
+
+
+def copy_installed(folder: Path) -> Path:
+    """Copy the wsx of the current environment into a new one below ``folder``.
+
+    So both versions run in environments of the same form: a difference between environments shows
+    in CPU times.
+
+    Returns:
+        The path of the Python interpreter of the new environment.
+
+    Raises:
+        RevisionError: Another wsx would be measured.
+    """
+    environment = folder / "new"
+    venv.create(environment, symlinks=True)
+    shutil.copytree(Path(sysconfig.get_path("purelib"), "wsx"), _packages(environment) / "wsx")
+    return _complete(environment)
+
+
+def _complete(environment: Path) -> Path:
+    """Add the dependencies, check which wsx is imported, and return the interpreter."""
     _add_dependencies(environment)
+    python = environment / "bin" / "python"
     path = describe_wsx(str(python))["path"]
     if not Path(path).is_relative_to(environment):
-        raise RevisionError(f"{revision.title}: expected wsx in {environment}, got {path}")
+        raise RevisionError(f"expected wsx in {environment}, got {path}")
     return python
 
 
@@ -97,9 +122,13 @@ def _add_dependencies(environment: Path) -> None:
 
     This happens after the installation of wsx; pip would otherwise find the wsx of this one.
     """
+    pth = _packages(environment) / "dependencies.pth"
+    pth.write_text(sysconfig.get_path("purelib") + "\n")
+
+
+def _packages(environment: Path) -> Path:
     inside = {"base": str(environment), "platbase": str(environment)}
-    packages = Path(sysconfig.get_path("purelib", "venv", inside))
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return Path(sysconfig.get_path("purelib", "venv", inside))
 
 
 def _title(checkout: Path, commit: str) -> str:

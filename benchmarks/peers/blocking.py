@@ -10,6 +10,7 @@ from benchmarks.peers.job import (
     Job,
     MemoryMeter,
     Stopwatch,
+    collect_garbage,
     connected_numbers,
     parse_job,
     report,
@@ -23,6 +24,7 @@ def run(connect: Callable[[Job], Any], **tasks: Callable[[Job], Numbers]) -> Non
     This is :func:`benchmarks.peers.on_asyncio.run` for blocking code.
     """
     job = parse_job()
+    collect_garbage()
     if job.task == "connects":
         report(_connects(connect, job))
     elif job.task == "memory":

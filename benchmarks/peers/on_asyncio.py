@@ -13,6 +13,7 @@ from benchmarks.peers.job import (
     Job,
     MemoryMeter,
     Stopwatch,
+    collect_garbage,
     connected_numbers,
     parse_job,
     report,
@@ -34,6 +35,7 @@ def run(connect: Connect, **tasks: Task) -> None:
     job = parse_job()
 
     async def work() -> None:
+        collect_garbage()
         if job.task == "connects":
             report(await _connects(connect, job))
         elif job.task == "memory":

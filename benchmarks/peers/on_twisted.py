@@ -32,6 +32,7 @@ from benchmarks.peers.job import (
     Job,
     MemoryMeter,
     Stopwatch,
+    collect_garbage,
     connected_numbers,
     parse_job,
     report,
@@ -55,6 +56,7 @@ def run(connect: Connect, **tasks: Task) -> None:
     _begin_logging()
 
     async def work(reactor: Any) -> None:
+        collect_garbage()
         if job.task == "connects":
             report(await _connects(connect, reactor, job))
         elif job.task == "memory":
