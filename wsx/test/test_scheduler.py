@@ -218,6 +218,26 @@ class TurnTests(SchedulerTestCase):
         self.assertEqual(self.ran, ["next", "reactor", "read"])
 
 
+class TimeoutTests(SchedulerTestCase):
+    """A time limit lets the reactor read before it decides."""
+
+    def test_expires(self) -> None:
+        """The function is called two iterations after the time is over."""
+        self.scheduler.timeout(1.0, lambda: self.note("timeout"))
+        self.clock.advance(1.0)
+        self.assertEqual(self.ran, [])
+        self.clock.pump([0, 0])
+        self.assertEqual(self.ran, ["timeout"])
+
+    def test_data_has_arrived(self) -> None:
+        """Data that is read in the iteration in which the time is over prevents the call."""
+        timeout = self.scheduler.timeout(1.0, lambda: self.note("timeout"))
+        self.clock.advance(1.0)
+        timeout.cancel()
+        self.clock.pump([0, 0, 0])
+        self.assertEqual(self.ran, [])
+
+
 class SoonTests(SchedulerTestCase):
     """Calls in a later reactor iteration."""
 
