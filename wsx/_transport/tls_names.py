@@ -31,6 +31,11 @@ class ServerName:
     sent: str | None
     identity: DNS_ID | IPAddress_ID | None
 
+    @property
+    def address(self) -> str | None:
+        """The address that the certificate must be valid for, or None."""
+        return str(self.identity.ip) if isinstance(self.identity, IPAddress_ID) else None
+
 
 def server_name_of(conn: Conn, options: Mapping[str, Any]) -> ServerName:
     """Return the name of the server of a Conn.
@@ -65,7 +70,9 @@ def _identity_of(hostname: str) -> DNS_ID | IPAddress_ID:
 def _checked(hostname: str) -> str:
     """Return the server name for SNI. OpenSSL would raise later for some malformed names."""
     name = _to_ascii(hostname)
-    if not _SERVER_NAME.fullmatch(name) or any(len(label) > 63 for label in name.split(".")):
+    if not _SERVER_NAME.fullmatch(name) or any(
+        not 0 < len(label) < 64 for label in name.split(".")
+    ):
         raise ValueError(_wrong_name(hostname))
     return name
 

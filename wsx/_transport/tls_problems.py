@@ -13,6 +13,7 @@ from twisted.internet.interfaces import ISSLTransport
 __all__ = [
     "CERTIFICATE_REJECTED",
     "WRONG_HOST",
+    "WrongHostError",
     "certificate_problem",
     "explain",
     "openssl_error",
@@ -33,6 +34,8 @@ _CERTIFICATE_PROBLEMS: Final = {
     21: "the server's certificate is signed by an authority that is not trusted",
     23: "the server's certificate is revoked",
     26: "the server's certificate is not for servers",
+    62: WRONG_HOST,
+    64: WRONG_HOST,
     66: "the key of the server's certificate is too short for OpenSSL's security level",
     67: "the key of an authority is too short for OpenSSL's security level",
     68: "a certificate has a signature that is too weak for OpenSSL's security level",
@@ -50,6 +53,10 @@ _NOT_TLS: Final = {
 }
 # What the standard library adds: ``[SSL: HTTP_REQUEST] http request (_ssl.c:1006)``
 _STDLIB_DETAILS: Final = re.compile(r"^\[[^\]]*\] | \(_ssl\.c:\d+\)$")
+
+
+class WrongHostError(Error):
+    """The certificate of the server is for another host."""
 
 
 def certificate_problem(code: int) -> str:

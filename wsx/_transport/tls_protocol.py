@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsx._transport.direct_reads import BufferedReader, read_directly, read_into_buffer
-from wsx._transport.tls_problems import openssl_error
+from wsx._transport.tls_problems import WrongHostError, openssl_error
 from wsx._transport.tls_stdlib import TLSSettings
 
 __all__ = ["TLSFactory", "TLSProtocol"]
@@ -110,7 +110,7 @@ class TLSProtocol(Protocol):
         self._shake_hands()
 
     def dataReceived(self, data: bytes) -> None:
-        if self._ignores:
+        if self._ignores or self._closed_by_peer:
             return
         self._incoming.write(data)
         if self._secured or self._shake_hands():
@@ -124,7 +124,7 @@ class TLSProtocol(Protocol):
         """Decrypt the bytes that were read into the memory of :meth:`get_buffer`."""
         with memoryview(_shared.buffer) as whole:
             start = self._decrypt_into(whole[:size])
-            while start < size and not self._ignores:
+            while start < size and not (self._ignores or self._closed_by_peer):
                 end = min(size, start + _PORTION)
                 self._incoming.write(whole[start:end])
                 self._decrypt()
@@ -147,28 +147,50 @@ class TLSProtocol(Protocol):
         try:
             self._secured = self._settings.shake_hands(self._session)
         except (Error, ConnectionLost) as error:
+            if isinstance(error, WrongHostError):
+                self._outgoing.read()  # The end of the handshake is not sent to a wrong server.
             self._fail(error)
             return False
         self._flush()
         if self._secured:
-            if IHandshakeListener.providedBy(self.wrappedProtocol):
-                self.wrappedProtocol.handshakeCompleted()
             unsent, self._unsent = self._unsent, []
             for data in unsent:
                 self.write(data)
+            if IHandshakeListener.providedBy(self.wrappedProtocol):
+                self.wrappedProtocol.handshakeCompleted()
         return self._secured
 
     def _decrypt(self) -> None:
-        """Decrypt all complete records, and pass them on."""
+        """Decrypt all complete records, and pass them on together."""
+        parts: list[bytes] = []
         try:
-            self._decrypt_records()
+            self._read_records(parts)
         except ssl.SSLWantReadError:
             pass  # The rest is a part of a record, or no application data.
         except ssl.SSLZeroReturnError:  # Instead of an empty result, if we have sent our alert.
             self._closed_by_peer = True
         except ssl.SSLError as error:
             self._broken = openssl_error(error)
+        if parts and not self._ignores:
+            self.wrappedProtocol.dataReceived(parts[0] if len(parts) == 1 else b"".join(parts))
         self._after_reading()
+
+    def _read_records(self, parts: list[bytes]) -> None:
+        """Decrypt records.
+
+        Args:
+            parts: The list to which the plaintext of each is added.
+
+        Raises:
+            SSLError: The session cannot continue, or waits for more bytes.
+        """
+        read, incoming = self._read, self._incoming
+        while incoming.pending or self._session.pending():
+            part = read(_RECORD)
+            if not part:
+                self._closed_by_peer = True
+                break
+            parts.append(part)
 
     def _after_reading(self) -> None:
         if self._outgoing.pending:  # TLS 1.3 answers a key update.
@@ -177,25 +199,6 @@ class TLSProtocol(Protocol):
             self.loseConnection()
         if self._broken is not None:
             self._failed_to_read(self._broken)
-
-    def _decrypt_records(self) -> None:
-        """Decrypt records, and pass them on together.
-
-        Raises:
-            SSLError: The session cannot continue, or waits for more bytes.
-        """
-        read, incoming = self._read, self._incoming
-        parts: list[bytes] = []
-        try:
-            while incoming.pending or self._session.pending():
-                part = read(_RECORD)
-                if not part:
-                    self._closed_by_peer = True
-                    break
-                parts.append(part)
-        finally:
-            if parts and not self._ignores:
-                self.wrappedProtocol.dataReceived(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def _decrypt_into(self, data: memoryview) -> int:
         """Decrypt records into the memory of the protocol above, if it provides any.
@@ -215,7 +218,8 @@ class TLSProtocol(Protocol):
                 size = self._fill(view, size)
         if size:
             self._reader.buffer_updated(size)
-        if (self._session.pending() or self._incoming.pending) and not self._ignores:
+        left = self._session.pending() or self._incoming.pending
+        if left and self._can_read and not self._ignores:
             self._decrypt()  # What is behind the large payload.
         else:
             self._after_reading()
@@ -282,12 +286,21 @@ class TLSProtocol(Protocol):
 
     def encrypt(self, data: bytes) -> bytes:
         """Return the records for some bytes. The TLS handshake must be complete."""
-        size = len(data)
-        sent = self._write(data) if size else 0
-        if sent < size:  # Each call writes one record.
+        try:
+            if len(data) <= _RECORD:
+                return self._encrypt_one(data)
             with memoryview(data) as view:
-                while sent < size:
-                    sent += self._write(view[sent : sent + _RECORD])
+                starts = range(0, len(data), _RECORD)
+                return b"".join([self._encrypt_one(view[i : i + _RECORD]) for i in starts])
+        except ssl.SSLError as error:
+            if not (self._closed_by_peer or self._broken):
+                self._fail(openssl_error(error))
+            return b""
+
+    def _encrypt_one(self, data: bytes | memoryview) -> bytes:
+        """Return the record for some bytes. OpenSSL's buffer stays as small as one record."""
+        if data:
+            self._write(data)
         return self._outgoing.read()
 
     def _flush(self) -> None:
@@ -305,8 +318,11 @@ class TLSProtocol(Protocol):
             self.disconnecting = True
             with contextlib.suppress(ssl.SSLError):  # It waits for the server's alert.
                 self._session.unwrap()
+                self._closed_by_peer = True
             self._flush()
         if self._closed_by_peer:
+            # Twisted would resume a paused producer in place of closing an empty write buffer.
+            self.transport.unregisterProducer()
             self.transport.loseConnection()
 
     def abortConnection(self) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from cryptography.x509 import load_der_x509_certificate
-from OpenSSL.SSL import Error
 from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import verify_service_identity
 from twisted.internet.error import ConnectionLost
@@ -25,6 +24,7 @@ from wsx._transport.tls_names import ServerName, server_name_of
 from wsx._transport.tls_problems import (
     CERTIFICATE_REJECTED,
     WRONG_HOST,
+    WrongHostError,
     certificate_problem,
     openssl_error,
     record_problem,
@@ -36,7 +36,7 @@ __all__ = ["TLSSettings", "settings_for"]
 # The ciphers of Twisted's CertificateOptions; those of TLS 1.3 are always allowed.
 _CIPHERS: Final = (
     "ECDH+AESGCM:ECDH+CHACHA20:DH+AESGCM:DH+CHACHA20:ECDH+AES256:DH+AES256:ECDH+AES128:DH+AES:"
-    "RSA+AESGCM:RSA+AES:!aNULL:!MD5:!DSS"
+    "RSA+AESGCM:RSA+AES:!aNULL:!MD5:!DSS:!AESCCM8"
 )
 _MAX_CONTEXTS: Final = 16
 _contexts: Final[OrderedDict[object, ssl.SSLContext]] = OrderedDict()
@@ -58,7 +58,10 @@ class TLSSettings:
 
     def session(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
         """Return a session that reads from one buffer and writes to another."""
-        return self._context.wrap_bio(incoming, outgoing, server_hostname=self._name.sent)
+        name = self._name.sent
+        if name is None and self._context.check_hostname:
+            name = self._name.address
+        return self._context.wrap_bio(incoming, outgoing, server_hostname=name)
 
     def shake_hands(self, session: ssl.SSLObject) -> bool:
         """Continue the TLS handshake, and verify the server's certificate at its end.
@@ -93,7 +96,7 @@ class TLSSettings:
             verify_service_identity(names, [self._name.identity], [])  # type: ignore[list-item]
         except Exception:  # A VerificationError, or the error of a malformed certificate.
             record_problem(session, WRONG_HOST)
-            raise Error([("SSL routines", "", CERTIFICATE_REJECTED)]) from None
+            raise WrongHostError([("SSL routines", "", CERTIFICATE_REJECTED)]) from None
 
 
 def settings_for(conn: Conn) -> TLSSettings | None:
@@ -112,11 +115,13 @@ def settings_for(conn: Conn) -> TLSSettings | None:
 def _can_use(conn: Conn, options: Mapping[str, Any]) -> bool:
     """Return whether the standard library can provide what a Conn needs.
 
-    It needs files for a client certificate, and it knows only one place for the certificates of
-    the platform, which differs between distributions.
+    It needs files for a client certificate, ASCII for ALPN, and it knows only one place for the
+    certificates of the platform, which differs between distributions.
     """
     has_bytes = any(isinstance(options.get(key), bytes) for key in ("certificate", "private_key"))
     if has_bytes and not hasattr(os, "memfd_create"):
+        return False
+    if any(isinstance(name, bytes) and not name.isascii() for name in options.get("alpn", ())):
         return False
     paths = ssl.get_default_verify_paths()
     return conn.insecure or conn.cacerts is not None or bool(paths.cafile or paths.capath)
@@ -139,7 +144,8 @@ def _context_for(conn: Conn, options: Mapping[str, Any]) -> ssl.SSLContext:
 
 def _trust_key(cacerts: Any) -> object:
     if cacerts is None:
-        return _file_key(ssl.get_default_verify_paths().cafile)
+        paths = ssl.get_default_verify_paths()
+        return _file_key(paths.cafile), _file_key(paths.capath)
     return tuple(_file_key(source) for source in as_sources(cacerts))
 
 
@@ -150,12 +156,15 @@ def _file_key(source: Any) -> object:
     if isinstance(source, bytes):
         return hashlib.sha256(source).digest()
     status = os.stat(source)
-    return os.fspath(source), status.st_ino, status.st_mtime_ns, status.st_size
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return os.fspath(source), status.st_dev, status.st_ino, status.st_size, times
 
 
 def _make_context(conn: Conn, options: Mapping[str, Any], protocols: list[str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # service-identity checks the name.
+    # service-identity checks the name after the handshake. OpenSSL checks it as well if the client
+    # would otherwise present its certificate to a wrong server.
+    context.check_hostname = "certificate" in options and not conn.insecure
     newest = options.get("minimum_version") == "TLSv1.3"
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if newest else ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from OpenSSL.SSL import TLS1_2_VERSION, Error
+from OpenSSL.SSL import TLS1_2_VERSION, VERIFY_PEER, Error
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.ssl import (
@@ -347,6 +347,28 @@ class OptionTests(TLSCase):
         trust: dict[str, Any] = self.trust
         _, server = self.handshake(server=self.asking, ssl_options=options, **trust)
         self.assertFalse(server.secured, "without the chain the server cannot verify")
+
+    def test_client_certificate_for_another_host(self) -> None:
+        """[S18] The client's certificate is not presented to a server of another host."""
+        options = {"certificate": self.client_leaf.private_key_and_cert_chain_pem.bytes()}
+        presented: list[Any] = []
+
+        def note(*arguments: Any) -> bool:
+            presented.append(arguments[1])
+            return True
+
+        for version in (None, TLS1_2_VERSION):
+            server = server_options(self.leaf, trustRoot=self.root)
+            context = server.getContext()
+            context.set_verify(VERIFY_PEER, note)
+            if version is not None:
+                context.set_max_proto_version(version)
+            trust: dict[str, Any] = self.trust
+            for url in ("wss://other.test", "wss://127.0.0.2"):
+                _, app = self.handshake(url, server, ssl_options=options, **trust)
+                self.assertFalse(app.secured)
+                self.assertEqual(presented, [])
+                self.assertEqual(self.client.explanation, tls_problems.WRONG_HOST)
 
     def test_unusable_client_certificate(self) -> None:
         """A certificate or key that cannot be used is a ValueError; a missing file an OSError."""

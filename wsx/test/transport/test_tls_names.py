@@ -45,7 +45,19 @@ class ServerNameTests(SynchronousTestCase):
         found = name_of("wss://127.0.0.1", server_name="example.test")
         self.assertEqual(found, ServerName("example.test", DNS_ID("example.test")))
 
-    @each(["a\0b", "a b", "x" * 254, "x" * 64 + ".test", "xn--\xff", "-\xfc.example", ".", ".."])
+    @each(
+        [
+            "a\0b",
+            "a b",
+            "x" * 254,
+            "x" * 64 + ".test",
+            "xn--\xff",
+            "-\xfc.example",
+            ".",
+            "..",
+            "a..b",
+        ]
+    )
     def test_malformed(self, name: str) -> None:
         """A malformed name is a ValueError, verified or not."""
         for insecure in (False, True):

@@ -12,6 +12,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx import Conn
+from wsx._transport.sockets import write_now
+from wsx._transport.tls_problems import WrongHostError
 from wsx._transport.tls_protocol import TLSFactory, TLSProtocol
 from wsx._transport.tls_stdlib import settings_for
 from wsx.test.support.tls import SecureServer, Side, server_options
@@ -66,8 +68,12 @@ class ProtocolCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
+        self.connect("wss://example.test")
+
+    def connect(self, url: str) -> None:
+        """Connect the client to a server whose certificate is for example.test."""
         self.secure = SecureServer(self.clock, server_options(CA.issue_cert("example.test")))
-        settings = settings_for(Conn("wss://example.test", cacerts=CA.cert_pem.bytes()))
+        settings = settings_for(Conn(url, cacerts=CA.cert_pem.bytes()))
         assert settings is not None
         self.client = self.make_client()
         self.secure.connect(TLSFactory(settings, Factory.forProtocol(lambda: self.client)))
@@ -110,6 +116,21 @@ class HandshakeTests(ProtocolCase):
         self.shake_hands()
         self.secure.flush()
         self.assertEqual(bytes(self.server.received), b"one two three")
+
+    def test_early_writes_come_first(self) -> None:
+        """What is written in ``handshakeCompleted`` follows what was written before."""
+        self.client.greeting = b"second"
+        self.tls.write(b"first ")
+        self.shake_hands()
+        self.secure.flush()
+        self.assertEqual(bytes(self.server.received), b"first second")
+
+    def test_wrong_host(self) -> None:
+        """A server with the certificate of another host does not see the end of the handshake."""
+        self.connect("wss://other.test")
+        self.secure.flush()
+        self.assertIsInstance(self.client.lost, WrongHostError)
+        self.assertFalse(self.server.secured)
 
     def test_lost(self) -> None:
         """The end of TCP within the handshake is reported as a loss."""
@@ -178,6 +199,26 @@ class ReceiveTests(ProtocolCase):
         self.assertIsInstance(self.client.lost, ConnectionDone)
         self.assertIsInstance(self.server.lost, ConnectionDone)
 
+    def test_after_the_close(self) -> None:
+        """What follows the close_notify alert is ignored; TCP loses its producer and is closed."""
+        calls: list[str] = []
+        self.tcp.unregisterProducer = lambda: calls.append("unregister")
+        self.secure.app_transport.loseConnection()
+        alert = self.secure.take_from_server()
+        self.tcp.protocol.dataReceived(alert)
+        self.tcp.protocol.dataReceived(b"more")
+        self.assertEqual((self.client.parts, calls), ([], ["unregister"]))
+        self.assertTrue(self.tcp.disconnecting)
+
+    def test_reply_to_a_broken_connection(self) -> None:
+        """A reply to messages that are followed by a corrupt record does not raise."""
+        self.client.reaction = lambda: write_now(self.tls, b"reply")
+        good, bad = self.encrypted(b"good"), bytearray(self.encrypted(b"bad"))
+        bad[-1] ^= 1
+        self.tcp.protocol.dataReceived(good + bytes(bad))
+        self.assertIsInstance(self.tls._error, Error)
+        self.assertIn("bad record mac", str(self.tls._error))
+
     def test_cut(self) -> None:
         """Without a close_notify alert, the end of TCP is a loss: data may be missing."""
         self.secure.end_of_server()
@@ -233,6 +274,13 @@ class SendTests(ProtocolCase):
         self.tcp.protocol.dataReceived(data)
         self.secure.flush()
         self.assertIsInstance(self.client.lost, ConnectionDone)
+
+    def test_write_now_while_closing(self) -> None:
+        """``write_now`` writes nothing once the connection is being closed."""
+        self.tls.loseConnection()
+        self.secure.flush()
+        write_now(self.tls, b"late")
+        self.assertEqual(bytes(self.server.received), b"")
 
     def test_other_ways_to_close(self) -> None:
         """``stopProducing`` and ``loseWriteConnection`` close the connection too."""
@@ -309,6 +357,14 @@ class LargeReadTests(ProtocolCase):
         self.assertEqual(bytes(self.client.filled), self.payload[:20_000])
         self.secure.flush()
         self.assertIsInstance(self.client.lost, Error)
+
+    def test_corrupt_before_more(self) -> None:
+        """The first error is the reason, although more bytes follow in the same read."""
+        bad, more = bytearray(self.encrypted(b"bad")), self.encrypted(b"more")
+        bad[-1] ^= 1
+        self.read(bytes(bad) + more)
+        self.secure.flush()
+        self.assertIn("bad record mac", str(self.client.lost))
 
     def test_closed_by_server(self) -> None:
         """A close_notify alert within a large payload is a clean end."""

@@ -66,6 +66,24 @@ class ContextTests(SynchronousTestCase):
         os.utime(path, ns=(1, 1))
         self.assertIsNot(self.context(cacerts=path), before)
 
+    def test_changed_folder(self) -> None:
+        """The folder of the platform's certificates is read again after a change of it."""
+        folder = self.mktemp()
+        os.mkdir(folder)
+        paths = SimpleNamespace(cafile=None, capath=folder)
+        self.patch(ssl, "get_default_verify_paths", lambda: paths)
+        before = self.context()
+        self.assertIs(self.context(), before)
+        os.utime(folder, ns=(1, 1))
+        self.assertIsNot(self.context(), before)
+
+    def test_name_with_a_client_certificate(self) -> None:
+        """OpenSSL checks the name within the handshake before a certificate is presented."""
+        self.assertTrue(self.context(ssl_options={"certificate": BOTH}).check_hostname)
+        insecure = self.context(ssl_options={"certificate": BOTH}, insecure=True)
+        self.assertFalse(insecure.check_hostname)
+        self.assertFalse(self.context().check_hostname)
+
     def test_number(self) -> None:
         """The contexts that were used last are kept, 16 at most."""
         first = self.context(ssl_options={"alpn": ["0"]})
@@ -110,6 +128,12 @@ class UsableTests(SynchronousTestCase):
         self.assertIsNotNone(settings_for(Conn("wss://example.test", insecure=True)))
         given = Conn("wss://example.test", cacerts=CA.cert_pem.bytes())
         self.assertIsNotNone(settings_for(given))
+
+    def test_alpn(self) -> None:
+        """ALPN names that are not ASCII need pyOpenSSL."""
+        for name, usable in ((b"h2", True), (b"\xff\x01", False)):
+            conn = Conn("wss://x.test", insecure=True, ssl_options={"alpn": [name]})
+            self.assertEqual(settings_for(conn) is not None, usable)
 
     def test_no_files_in_memory(self) -> None:
         """Where the system has no files in memory, a certificate as bytes needs pyOpenSSL."""
