@@ -21,7 +21,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from wsx._transport.tls_protocol import TLSFactory
-from wsx._transport.tls_pyopenssl import tls_creator
+from wsx._transport.tls_pyopenssl import TwistedTLS, tls_creator
 from wsx._transport.tls_stdlib import settings_for
 from wsx.conn import Conn
 
@@ -45,7 +45,13 @@ def tls_wrapper(conn: Conn, clock: Any) -> Callable[[Any], Any]:
     if settings is not None:
         return partial(TLSFactory, settings)
     creator = tls_creator(conn)
-    return lambda factory: TLSMemoryBIOFactory(creator, True, factory, clock)
+
+    def wrap(factory: Any) -> TLSMemoryBIOFactory:
+        wrapping = TLSMemoryBIOFactory(creator, True, factory, clock)
+        wrapping.protocol = TwistedTLS
+        return wrapping
+
+    return wrap
 
 
 @implementer(IStreamClientEndpoint)
@@ -71,4 +77,10 @@ class TLSEndpoint:
             A Deferred that fires with the protocol above TLS, before the TLS handshake.
         """
         connecting: Deferred[Any] = self._endpoint.connect(self._wrap(protocolFactory))
-        return connecting.addCallback(lambda tls: tls.wrappedProtocol)
+        return connecting.addCallback(_protocol_above)
+
+
+def _protocol_above(tls: Any) -> Any:
+    """Return the protocol above TLS, or a Failure if the user's creator has raised."""
+    failure = getattr(tls, "creator_failure", None)
+    return tls.wrappedProtocol if failure is None else failure

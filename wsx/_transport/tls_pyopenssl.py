@@ -16,6 +16,7 @@ from OpenSSL.SSL import (
 from service_identity.hazmat import verify_service_identity
 from service_identity.pyopenssl import extract_patterns
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.protocol import connectionDone
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
@@ -26,6 +27,7 @@ from twisted.internet.ssl import (
     trustRootFromCertificates,
 )
 from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsx._transport.pem import certificate_blocks, read_pem, split_pem
@@ -33,7 +35,7 @@ from wsx._transport.tls_names import ServerName, server_name_of
 from wsx._transport.tls_problems import WRONG_HOST, certificate_problem, record_problem
 from wsx.conn import Conn
 
-__all__ = ["tls_creator"]
+__all__ = ["TwistedTLS", "tls_creator"]
 
 
 def tls_creator(conn: Conn) -> IOpenSSLClientConnectionCreator:
@@ -59,6 +61,28 @@ def tls_creator(conn: Conn) -> IOpenSSLClientConnectionCreator:
     if not conn.insecure:
         extra["trustRoot"] = platformTrust() if conn.cacerts is None else _trusted(conn.cacerts)
     return _Creator(CertificateOptions(**extra), name, alpn)
+
+
+class TwistedTLS(TLSMemoryBIOProtocol):
+    """Twisted's TLS protocol, which does not fail if the user's creator raises.
+
+    Attributes:
+        creator_failure: What the creator has raised, or None. TCP is aborted then, and the protocol
+            above is never connected.
+    """
+
+    creator_failure: Failure | None = None
+
+    def makeConnection(self, transport: Any) -> None:
+        try:
+            super().makeConnection(transport)  # type: ignore[no-untyped-call]
+        except Exception:
+            self.creator_failure = Failure()
+            transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.creator_failure is None:
+            super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
 
 class _Connection(Connection):
