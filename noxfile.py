@@ -308,8 +308,7 @@ def clocks(session: nox.Session) -> None:
 def simulation(session: nox.Session) -> None:
     """Run the simulation with fresh seeds for 60 seconds of CPU time."""
     session.install("-e", ".[test]")
-    options = session.posargs or ["--budget", "60"]
-    session.run("python", "-m", "wsx.test.simulation", *options)
+    session.run("python", "-m", "wsx.test.simulation", *(session.posargs or ["--budget", "60"]))
 
 
 @nox.session

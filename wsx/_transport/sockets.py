@@ -32,8 +32,6 @@ def write_now(transport: Any, data: bytes) -> None:
     The bytes that the socket does not accept are passed to ``transport.write``.
     """
     if isinstance(transport, TLSProtocol):
-        if transport.disconnecting:
-            return
         data, transport = transport.encrypt(data), transport.transport
     if (
         isinstance(transport, Connection)

@@ -11,7 +11,6 @@ from OpenSSL.SSL import Error
 from twisted.internet.interfaces import ISSLTransport
 
 __all__ = [
-    "CERTIFICATE_REJECTED",
     "WRONG_HOST",
     "WrongHostError",
     "certificate_problem",
@@ -21,7 +20,7 @@ __all__ = [
 ]
 
 WRONG_HOST: Final = "the server's certificate is not for this host"
-CERTIFICATE_REJECTED: Final = "certificate verify failed"  # OpenSSL's reason
+_REJECTED: Final = "certificate verify failed"  # OpenSSL's reason
 
 # OpenSSL's X509_V_ERR_* codes; see its manual page X509_STORE_CTX_get_error(3).
 _CERTIFICATE_PROBLEMS: Final = {
@@ -58,6 +57,9 @@ _STDLIB_DETAILS: Final = re.compile(r"^\[[^\]]*\] | \(_ssl\.c:\d+\)$")
 class WrongHostError(Error):
     """The certificate of the server is for another host."""
 
+    def __init__(self) -> None:
+        super().__init__([("SSL routines", "", _REJECTED)])
+
 
 def certificate_problem(code: int) -> str:
     """Return a sentence about a certificate that OpenSSL rejected with this verify code."""
@@ -82,7 +84,7 @@ def openssl_error(error: ssl.SSLError) -> Error:
     """
     reason = _STDLIB_DETAILS.sub("", str(error.strerror))
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = CERTIFICATE_REJECTED
+        reason = _REJECTED
     return Error([("SSL routines", "", reason)])
 
 

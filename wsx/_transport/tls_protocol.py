@@ -165,12 +165,8 @@ class TLSProtocol(Protocol):
         parts: list[bytes] = []
         try:
             self._read_records(parts)
-        except ssl.SSLWantReadError:
-            pass  # The rest is a part of a record, or no application data.
-        except ssl.SSLZeroReturnError:  # Instead of an empty result, if we have sent our alert.
-            self._closed_by_peer = True
         except ssl.SSLError as error:
-            self._broken = openssl_error(error)
+            self._stopped_reading(error)
         if parts and not self._ignores:
             self.wrappedProtocol.dataReceived(parts[0] if len(parts) == 1 else b"".join(parts))
         self._after_reading()
@@ -239,13 +235,18 @@ class TLSProtocol(Protocol):
                     self._closed_by_peer = True
                     break
                 size += part
-        except ssl.SSLWantReadError:
-            pass  # The rest is a part of a record.
-        except ssl.SSLZeroReturnError:
-            self._closed_by_peer = True
         except ssl.SSLError as error:
-            self._broken = openssl_error(error)
+            self._stopped_reading(error)
         return size
+
+    def _stopped_reading(self, error: ssl.SSLError) -> None:
+        """Record why no more records can be decrypted now."""
+        if isinstance(error, ssl.SSLWantReadError):
+            return  # The rest is a part of a record, or no application data.
+        if isinstance(error, ssl.SSLZeroReturnError):
+            self._closed_by_peer = True  # Raised after an empty result, or if we sent our alert.
+        else:
+            self._broken = openssl_error(error)
 
     def _failed_to_read(self, error: Error) -> None:
         if self.disconnecting:  # What arrives after our close_notify alert does not matter.
@@ -273,11 +274,9 @@ class TLSProtocol(Protocol):
 
     def write(self, data: bytes) -> None:
         """Encrypt bytes and pass them to TCP, once the TLS handshake is complete."""
-        if self.disconnecting:
-            return
         if self._secured:
             self.transport.write(self.encrypt(data))
-        else:
+        elif not self.disconnecting:
             self._unsent.append(data)
 
     def writeSequence(self, data: Any) -> None:
@@ -285,7 +284,12 @@ class TLSProtocol(Protocol):
         self.write(b"".join(data))
 
     def encrypt(self, data: bytes) -> bytes:
-        """Return the records for some bytes. The TLS handshake must be complete."""
+        """Return the records for some bytes; none if the connection is being closed.
+
+        The TLS handshake must be complete.
+        """
+        if self.disconnecting:
+            return b""
         try:
             if len(data) <= _RECORD:
                 return self._encrypt_one(data)

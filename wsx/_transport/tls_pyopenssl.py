@@ -77,6 +77,8 @@ class TwistedTLS(TLSMemoryBIOProtocol):
         try:
             super().makeConnection(transport)  # type: ignore[no-untyped-call]
         except Exception:
+            if "_tlsConnection" in vars(self):
+                raise  # The creator has returned.
             self.creator_failure = Failure()
             transport.abortConnection()
 

@@ -22,7 +22,6 @@ from twisted.internet.error import ConnectionLost
 from wsx._transport.pem import as_sources, certificate_blocks, read_pem, split_pem
 from wsx._transport.tls_names import ServerName, server_name_of
 from wsx._transport.tls_problems import (
-    CERTIFICATE_REJECTED,
     WRONG_HOST,
     WrongHostError,
     certificate_problem,
@@ -96,7 +95,7 @@ class TLSSettings:
             verify_service_identity(names, [self._name.identity], [])  # type: ignore[list-item]
         except Exception:  # A VerificationError, or the error of a malformed certificate.
             record_problem(session, WRONG_HOST)
-            raise WrongHostError([("SSL routines", "", CERTIFICATE_REJECTED)]) from None
+            raise WrongHostError from None
 
 
 def settings_for(conn: Conn) -> TLSSettings | None:
@@ -123,8 +122,10 @@ def _can_use(conn: Conn, options: Mapping[str, Any]) -> bool:
         return False
     if any(isinstance(name, bytes) and not name.isascii() for name in options.get("alpn", ())):
         return False
+    if conn.insecure or conn.cacerts is not None:
+        return True
     paths = ssl.get_default_verify_paths()
-    return conn.insecure or conn.cacerts is not None or bool(paths.cafile or paths.capath)
+    return bool(paths.cafile or paths.capath)
 
 
 def _context_for(conn: Conn, options: Mapping[str, Any]) -> ssl.SSLContext:

@@ -22,7 +22,7 @@ from wsx._client.log_file import check_path
 from wsx._redaction import redact_url
 from wsx._text import describe
 from wsx._transport.endpoints import endpoint_for
-from wsx._transport.tls_pyopenssl import tls_creator
+from wsx._transport.tls import tls_wrapper
 from wsx._twistd.invalid import InvalidValue, reason_of
 from wsx._twistd.metrics import metrics_endpoint
 from wsx._url import parse_proxy
@@ -112,7 +112,7 @@ def _check_handler(found: Any, name: str) -> type[Handler[Any]]:
 def check_certificates(path: str) -> None:
     """Check a PEM file of certificates."""
     try:
-        tls_creator(Conn(_ANY_URL, cacerts=path))
+        tls_wrapper(Conn(_ANY_URL, cacerts=path), None)
     except Exception as error:
         raise InvalidValue(_CERTIFICATES, path, reason_of(error)) from error
 
@@ -132,7 +132,7 @@ def check_private_key(path: str, certificate: str | None) -> None:
 
 def _check_key(ssl_options: dict[str, str], expectation: str, path: str) -> None:
     try:
-        tls_creator(Conn(_ANY_URL, ssl_options=ssl_options))
+        tls_wrapper(Conn(_ANY_URL, ssl_options=ssl_options), None)
     except Exception as error:
         raise InvalidValue(expectation, path, reason_of(error)) from error
 
@@ -140,7 +140,7 @@ def _check_key(ssl_options: dict[str, str], expectation: str, path: str) -> None
 def check_ssl_options(options: Mapping[str, Any]) -> None:
     """Check that the TLS options can be used together, as the first attempt will use them."""
     try:
-        tls_creator(Conn(_ANY_URL, ssl_options=options))
+        tls_wrapper(Conn(_ANY_URL, ssl_options=options), None)
     except Exception as error:
         raise InvalidValue("options for TLS", dict(options), reason_of(error)) from error
 

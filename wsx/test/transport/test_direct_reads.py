@@ -16,8 +16,6 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from wsx._transport.direct_reads import read_directly, read_into_buffer
 from wsx.test.support.socket_pairs import SocketPairCase
 
-LARGE = b"x" * 4_000_000  # More than any socket accepts at once.
-
 
 class RecordingReader(Protocol):
     """Records received bytes.
