@@ -127,6 +127,9 @@ def filter_by_descriptors(points: Sequence[int]) -> list[int]:
     return [point for point in points if point + SPARE_DESCRIPTORS <= limit]
 
 
+_SIZES = (1, 10, 100, 1_000, 10_000, 100_000, MB, 4 * MB, 16 * MB)  # bytes
+_QUICK_SIZES = (100, 10_000, MB, 16 * MB)
+
 _CURVES: tuple[Curve, ...] = (
     Messages(
         "messages",
@@ -142,8 +145,8 @@ _CURVES: tuple[Curve, ...] = (
         "Time per byte, by size of the messages received",
         "bytes of a message",
         "s/byte",
-        (1, 10, 100, 1_000, 10_000, 100_000, MB, 4 * MB, 16 * MB),
-        (100, 10_000, MB, 16 * MB),
+        _SIZES,
+        _QUICK_SIZES,
         _STREAM_PEERS,
         # From 1 MB on, messages exceed the CPU caches. Quadratic cost would exceed a ratio of 100.
         within=8.0,
@@ -153,8 +156,8 @@ _CURVES: tuple[Curve, ...] = (
         "Time per byte over TLS, by size of the messages received",
         "bytes of a message",
         "s/byte",
-        (1, 10, 100, 1_000, 10_000, 100_000, MB, 4 * MB, 16 * MB),
-        (100, 10_000, MB, 16 * MB),
+        _SIZES,
+        _QUICK_SIZES,
         _STREAM_PEERS,
         within=8.0,
         tls=True,

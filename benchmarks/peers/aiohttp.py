@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import aiohttp
 
-from benchmarks.peers.job import LARGEST, Job, Stopwatch, Tally, latency_numbers, sent_numbers
-from benchmarks.peers.on_asyncio import open_many, run, tls_context
+from benchmarks.peers.job import LARGEST, Job, Stopwatch, Tally, sent_numbers
+from benchmarks.peers.on_asyncio import measure_latency, run, tls_context
 from benchmarks.work import Numbers
 
 _session: aiohttp.ClientSession | None = None
@@ -75,14 +74,7 @@ async def echo_endlessly(connection: aiohttp.ClientWebSocketResponse[Any]) -> No
 
 async def latency(job: Job) -> Numbers:
     """Send back messages on many connections."""
-    held = await open_many(connect, job, job.connections)
-    tasks = [asyncio.create_task(echo_endlessly(connection)) for connection in held]
-    watch = Stopwatch()
-    measuring = await connect(job.measuring())
-    receipt = await measuring.receive_str()
-    numbers = latency_numbers(watch, receipt)
-    del tasks  # It kept the tasks alive.
-    return numbers
+    return await measure_latency(connect, echo_endlessly, lambda one: one.receive_str(), job)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import txaio
@@ -176,11 +177,8 @@ class EndlessEchoer(Client):
 
 async def latency(reactor: Any, job: Job) -> Numbers:
     """Send back messages on many connections."""
-
-    async def connect_one(reactor: Any, job: Job) -> Any:
-        return await connect_with(EndlessEchoer, reactor, job)
-
-    held = await open_many(connect_one, reactor, job, job.connections)
+    connect_echoer = partial(connect_with, EndlessEchoer)
+    held = await open_many(connect_echoer, reactor, job, job.connections)
     watch = Stopwatch()
     held.append(await connect_with(Sender, reactor, job.measuring()))
     receipt = await held[-1].receipt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import cache
 from typing import Any
 
@@ -15,6 +15,7 @@ from benchmarks.peers.job import (
     Stopwatch,
     collect_garbage,
     connected_numbers,
+    latency_numbers,
     parse_job,
     report,
     split_count,
@@ -72,6 +73,30 @@ async def open_many(connect: Connect, job: Job, count: int) -> list[Any]:
 
     opened = await asyncio.gather(*(open_some(share) for share in split_count(count)))
     return [connection for share in opened for connection in share]
+
+
+async def measure_latency(
+    connect: Connect,
+    echo_endlessly: Callable[[Any], Coroutine[Any, Any, None]],
+    receive: Callable[[Any], Awaitable[str]],
+    job: Job,
+) -> Numbers:
+    """Send back messages on many connections, each of which has a task.
+
+    Args:
+        connect: Opens a connection.
+        echo_endlessly: Sends back each message of a connection.
+        receive: Receives one message of a connection.
+        job: The job.
+    """
+    held = await open_many(connect, job, job.connections)
+    tasks = [asyncio.create_task(echo_endlessly(connection)) for connection in held]
+    watch = Stopwatch()
+    measuring = await connect(job.measuring())
+    receipt = await receive(measuring)
+    numbers = latency_numbers(watch, receipt)
+    del tasks  # It kept the tasks alive.
+    return numbers
 
 
 async def _connects(connect: Connect, job: Job) -> Numbers:

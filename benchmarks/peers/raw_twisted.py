@@ -5,6 +5,7 @@ It counts the bytes received and sends prepared frames.
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -201,11 +202,8 @@ async def send(reactor: Any, job: Job) -> Numbers:
 
 async def latency(reactor: Any, job: Job) -> Numbers:
     """Send back messages on many connections."""
-
-    async def connect_one(reactor: Any, job: Job) -> Any:
-        return await connect_with(RawEndlessEchoer, reactor, job)
-
-    held = await open_many(connect_one, reactor, job, job.connections)
+    connect_echoer = partial(connect_with, RawEndlessEchoer)
+    held = await open_many(connect_echoer, reactor, job, job.connections)
     watch = Stopwatch()
     held.append(await connect_with(RawText, reactor, job.measuring()))
     receipt = await held[-1].text

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import websockets.speedups  # noqa: F401  # Fail without the extension.
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_connection
 
-from benchmarks.peers.job import LARGEST, Job, Stopwatch, Tally, latency_numbers, sent_numbers
-from benchmarks.peers.on_asyncio import open_many, run, tls_context
+from benchmarks.peers.job import LARGEST, Job, Stopwatch, Tally, sent_numbers
+from benchmarks.peers.on_asyncio import measure_latency, run, tls_context
 from benchmarks.work import Numbers
 
 
@@ -74,14 +72,7 @@ async def echo_endlessly(connection: ClientConnection) -> None:
 
 async def latency(job: Job) -> Numbers:
     """Send back messages on many connections."""
-    held = await open_many(connect, job, job.connections)
-    tasks = [asyncio.create_task(echo_endlessly(connection)) for connection in held]
-    watch = Stopwatch()
-    measuring = await connect(job.measuring())
-    receipt = await measuring.recv(decode=True)
-    numbers = latency_numbers(watch, receipt)
-    del tasks  # It kept the tasks alive.
-    return numbers
+    return await measure_latency(connect, echo_endlessly, lambda one: one.recv(decode=True), job)
 
 
 if __name__ == "__main__":
