@@ -1,4 +1,4 @@
-# The C function that _members.py calls; used if it is compiled with Cython.
+# The C functions that _members.py calls; used if it is compiled with Cython.
 
 cdef extern from *:
     """
@@ -26,5 +26,19 @@ cdef extern from *:
         PyType_Modified(type);
         return result;
     }
+
+    /* Allocate an object that the garbage collector does not track. */
+    static PyObject *allocate_untracked(PyTypeObject *type, Py_ssize_t Py_UNUSED(items)) {
+        PyObject *object = PyObject_GC_New(PyObject, type);
+        if (object != NULL) {
+            memset(object + 1, 0, type->tp_basicsize - sizeof(PyObject));
+        }
+        return object;
+    }
+
+    static void set_untracked(PyObject *cls) {
+        ((PyTypeObject *)cls)->tp_alloc = allocate_untracked;
+    }
     """
+    void set_untracked(object cls)
     int add_member(object cls, object name, Py_ssize_t offset) except -1

@@ -1,7 +1,8 @@
-"""Fast attributes of compiled classes. May be compiled.
+"""Faster attributes and instances of compiled classes. May be compiled.
 
 Cython creates a property for each public attribute of a class. Python's interpreter reads members,
-as those of ``__slots__``, five times faster than properties.
+as those of ``__slots__``, five times faster than properties. It also makes Python's garbage
+collector track each instance.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from struct import calcsize
 from types import GetSetDescriptorType
 from typing import Final
 
-__all__ = ["use_members"]
+__all__ = ["leave_untracked", "use_members"]
 
 _POINTER: Final = calcsize("P")  # bytes
+_HEAP_TYPE: Final = 1 << 9  # The flag of classes that were created by Python code.
 
 
 def use_members(cls: type, *names: str) -> None:
@@ -31,3 +33,17 @@ def use_members(cls: type, *names: str) -> None:
         if isinstance(vars(cls).get(name), GetSetDescriptorType):
             offset = object.__basicsize__ + index * _POINTER
             add_member(cls, name, offset)  # type: ignore[name-defined]  # noqa: F821
+
+
+def leave_untracked(*classes: type) -> None:
+    """Hide the instances of compiled classes from the garbage collector, as if they were strings.
+
+    Use it for classes whose attributes refer to strings and bytes only, because an instance that
+    refers to itself would never be freed. Pure classes and subclasses in Python stay as they are.
+
+    Args:
+        *classes: The classes.
+    """
+    for cls in classes:
+        if not cls.__flags__ & _HEAP_TYPE:
+            set_untracked(cls)  # type: ignore[name-defined]  # noqa: F821

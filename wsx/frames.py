@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-from wsx._members import use_members
+from wsx._members import leave_untracked, use_members
 from wsx._text import expected, expected_type, shorten
 from wsx.errors import FrameEncodeError, InvalidFrameError
 
@@ -171,6 +171,10 @@ class Pong(_Control):
     __slots__ = ()
     opcode = PONG
     kind = "pong"
+
+
+# A read of many messages would otherwise start a garbage collection.
+leave_untracked(Text, Binary, Ping, Pong)
 
 
 def _to_bytes(payload: object) -> Any:

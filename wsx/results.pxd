@@ -1,8 +1,5 @@
 # C declarations for results.py; used if it is compiled with Cython.
-cimport cython
 
-
-@cython.freelist(8)
 cdef class _Result:
     cdef public object state
 
