@@ -4,7 +4,7 @@ If there is a C compiler, Cython compiles the modules in ``COMPILED``. The ``.px
 module declares C types; the source also runs as pure Python. If the compilation fails, wsx is
 installed without compiled modules: it behaves the same but is slower. Set ``WSX_PURE=1`` to skip
 the compilation. To compile the modules in a checkout, call ``python setup.py build_ext --inplace``.
-docs/performance.md explains why wsx uses Cython and not mypyc.
+docs/explanation/performance.md explains why wsx uses Cython and not mypyc.
 """
 
 import os

@@ -5,8 +5,8 @@
     Exporter().attach()  # before the clients start
     serverFromString(reactor, "tcp:9100:interface=127.0.0.1").listen(metrics_site())
 
-``docs/telemetry.md`` lists the metrics. This module requires ``pip install prometheus-client``; no
-other module of wsx imports it.
+``docs/reference/telemetry.md`` lists the metrics. This module requires
+``pip install prometheus-client``; no other module of wsx imports it.
 
 An exporter keeps the label of each client until the client ends, a reference to each open client,
 and one counter per label for as long as the exporter exists. Labels are names of clients or

@@ -5,7 +5,7 @@ that the client then performs in order, or in ``IGNORED``, because the event has
 state. Any other pair is a programming error and raises. Frames never go through the table, and no
 user code runs inside a transition.
 
-``docs/lifecycle.md`` shows the table as a diagram, drawn by :func:`diagram`.
+``docs/explanation/lifecycle.md`` shows the table as a diagram, drawn by :func:`diagram`.
 """
 
 from __future__ import annotations

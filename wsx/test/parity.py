@@ -1,4 +1,4 @@
-"""Generate ``docs/parity.md``: ``python -m wsx.test.parity > docs/parity.md``.
+"""Generate a page: ``python -m wsx.test.parity > docs/explanation/parity.md``.
 
 ``ROWS`` lists the behaviour of WebSockex. The tests that cover a row are found by their docstrings,
 which begin with the ids of rows in brackets.
@@ -143,7 +143,7 @@ This table lists what [WebSockex](https://hex.pm/packages/websockex) 0.4.3 does,
 show that wsx does it too. To find the tests of a row, search the linked files for the row's id in
 brackets, such as `[S1]`. The third column says where wsx differs on purpose, and why.
 
-To translate a WebSockex module to wsx, start with [from-websockex.md](from-websockex.md).
+To translate a WebSockex module to wsx, start with [from-websockex.md](../how-to/from-websockex.md).
 
 | row | behaviour | difference in wsx | tests |
 |---|---|---|---|
@@ -186,12 +186,12 @@ def tests_by_row() -> dict[str, list[tuple[str, str]]]:
 
 
 def page() -> str:
-    """Return the text of ``docs/parity.md``."""
+    """Return the text of ``docs/explanation/parity.md``."""
     found = tests_by_row()
     lines = []
     for row, what in ROWS.items():
         files = sorted({file for file, _ in found[row]})
-        links = ", ".join(f"[{file}](../wsx/test/{file})" for file in files)
+        links = ", ".join(f"[{file}](../../wsx/test/{file})" for file in files)
         lines.append(f"| {row} | {what} | {DIFFERENCES.get(row, '')} | {links} |\n")
     return _HEAD + "".join(lines) + _FOOT
 

@@ -22,8 +22,8 @@ import wsx
 PACKAGE = Path(wsx.__file__).resolve().parent
 ROOT = PACKAGE.parent
 
-# The layers of docs/architecture.md, from the bottom up. An entry is a module or a folder.
-# A module may import from its own layer and from the layers below it, without cycles.
+# The layers of docs/contributing/architecture.md, from the bottom up. An entry is a module or a
+# folder. A module may import from its own layer and from the layers below it, without cycles.
 LAYERS: dict[str, frozenset[str]] = {
     "values": frozenset(
         {

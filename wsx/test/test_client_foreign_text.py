@@ -21,7 +21,8 @@ from wsx.test.support.ends import Boom
 LATIN = "\x1b[31m\x07\x9b2J\x85"
 HOSTILE = f"{LATIN}\u202e\u2028\u2066"
 LONG = "x" * 60_000
-LINE_LIMIT = 1000  # characters, more than docs/security.md promises for each part of a line
+# Characters, more than docs/explanation/security.md promises for each part of a line.
+LINE_LIMIT = 1000
 SECRET = "s3cr3t-value"
 PATH = f"/feed?token={SECRET}&v=1"
 PROXY = "http://user:pr0xy-pass@p.test:3128"

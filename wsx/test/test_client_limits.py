@@ -1,4 +1,4 @@
-"""Tests of limits on what a server can make a client do; see the table in docs/reliability.md."""
+"""Tests of limits on what a server can make a client do; see docs/contributing/reliability.md."""
 
 from __future__ import annotations
 

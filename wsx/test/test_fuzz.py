@@ -271,10 +271,10 @@ class DifferencesTests(SynchronousTestCase):
     """The deliberate differences."""
 
     def test_documented(self) -> None:
-        """The table in docs/reliability.md is the one of the fuzzer."""
+        """The table in docs/contributing/reliability.md is the one of the fuzzer."""
         if not (ROOT / "docs").is_dir():
             self.skipTest("not a checkout")
-        self.assertIn(table(), (ROOT / "docs" / "reliability.md").read_text())
+        self.assertIn(table(), (ROOT / "docs" / "contributing" / "reliability.md").read_text())
 
     def test_each_occurs(self) -> None:
         """Each difference occurs, so the table has no stale rows."""

@@ -1,4 +1,4 @@
-"""Tests that every row of ``docs/parity.md`` has a test, and that the page is up to date."""
+"""Tests that every row of the page on parity has a test, and that the page is up to date."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from wsx.test import parity
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "parity.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "parity.md"
 
 
 class ParityTests(SynchronousTestCase):
-    """The table of docs/parity.md."""
+    """The table of docs/explanation/parity.md."""
 
     def test_every_row_has_a_test(self) -> None:
         """Every row has at least one test."""

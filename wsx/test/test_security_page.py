@@ -1,4 +1,4 @@
-"""Tests that the tests exist which ``docs/security.md`` and ``docs/reliability.md`` name."""
+"""Tests that the tests exist that the pages on security and reliability name."""
 
 from __future__ import annotations
 
@@ -64,14 +64,15 @@ class TestNamesTests(SynchronousTestCase):
                 self.assertNotEqual(found, [], f"{row[0]}: {name}")
 
     def test_promises(self) -> None:
-        """The promises of docs/security.md."""
-        rows = rows_of("security.md", "| promise | rests on | tests |")
+        """The promises of docs/explanation/security.md."""
+        rows = rows_of("explanation/security.md", "| promise | rests on | tests |")
         self.assertGreater(len(rows), 20)
         self.assert_tests_exist(rows)
 
     def test_limits(self) -> None:
-        """The limits of docs/reliability.md."""
-        rows = rows_of("reliability.md", "| limit | bound | beyond it | measured | tests |")
+        """The limits of docs/contributing/reliability.md."""
+        heading = "| limit | bound | beyond it | measured | tests |"
+        rows = rows_of("contributing/reliability.md", heading)
         self.assertGreater(len(rows), 10)
         self.assert_tests_exist(rows)
 

@@ -261,8 +261,8 @@ class DiagramTests(SynchronousTestCase):
             self.assertIn(f"{state.name} --> {target.name}: {event.value} / {performed}", arrows)
 
     def test_the_documentation_shows_it(self) -> None:
-        """``docs/lifecycle.md`` holds the diagram of the present table."""
-        page = ROOT / "docs" / "lifecycle.md"
+        """``docs/explanation/lifecycle.md`` holds the diagram of the present table."""
+        page = ROOT / "docs" / "explanation" / "lifecycle.md"
         if not ((ROOT / "pyproject.toml").exists() and page.parent.is_dir()):
             raise SkipTest("wsx is installed without its documentation")
         self.assertTrue(page.exists(), f"{page} is missing")

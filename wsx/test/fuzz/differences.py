@@ -1,6 +1,6 @@
 """The deliberate differences between wsx and the libraries that it is compared with.
 
-``docs/reliability.md`` contains :func:`table`.
+``docs/contributing/reliability.md`` contains :func:`table`.
 """
 
 from __future__ import annotations

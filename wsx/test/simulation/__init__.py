@@ -1,6 +1,7 @@
 """Deterministic simulation: real clients on a virtual clock, against scripted servers and faults.
 
-``python -m wsx.test.simulation --seed S`` runs one seed; docs/reliability.md explains the options.
+``python -m wsx.test.simulation --seed S`` runs one seed. ``docs/contributing/reliability.md``
+explains the options.
 The same seed always leads to the same events, in any process.
 
 - ``reactor``: virtual time. Timers follow the wall clock, the network follows the monotonic clock.

@@ -1,4 +1,4 @@
-"""The command line: see docs/reliability.md."""
+"""The command line: see docs/contributing/reliability.md."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A reference model of a supervisor: what OTP's supervisor does, and what docs/supervision.md adds.
+"""A reference model of a supervisor: what OTP's supervisor does, and what wsx adds.
 
 The model is told about each event: a child is started, its start has finished, it is stopped, it
 has ended. It compares the starts and stops with those that it expects. Jobs are generators; each

@@ -1,7 +1,7 @@
 """A restart storm: a server with many clients restarts, and all of them connect again.
 
 ``python -m wsx.test.soak.storm`` runs it without and with a ``ConnectLimiter``, prints the figures,
-and draws ``docs/reliability/restart-storm.svg``.
+and draws ``docs/contributing/reliability/restart-storm.svg``.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _WINDOW = 0.1  # seconds
 _TICK = 0.01  # seconds
 _JITTER = 0.01  # seconds by which the time of an attempt is not exact
 _SERVER = Path(__file__).with_name("accepting.py")
-_CHART = Path(__file__).parents[3] / "docs" / "reliability" / "restart-storm.svg"
+_CHART = Path(__file__).parents[3] / "docs" / "contributing" / "reliability" / "restart-storm.svg"
 
-# The bounds of docs/reliability.md, for the default Backoff.
+# The bounds of docs/contributing/reliability.md, for the default Backoff.
 
 
 def longest_wait(down: float) -> float:
