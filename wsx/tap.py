@@ -19,6 +19,7 @@ from wsx._twistd.clients import client_spec
 from wsx._twistd.config_error import ConfigError
 from wsx._twistd.console import Console, log_to_stderr
 from wsx._twistd.demo import DemoHandler
+from wsx._twistd.demo_server import StandaloneServer
 from wsx._twistd.invalid import InvalidValue
 from wsx._twistd.runner import ConfigRunner, DemoRunner, Runner
 from wsx._twistd.sources import Value, read_value
@@ -33,6 +34,7 @@ __all__ = ["Options", "makeService"]
 # The options by name, with their help texts.
 _FLAGS: Final = {
     "demo": "Start a demo server on a free loopback port and connect to it.",
+    "demo-server": "Run only a demo server, with an echo and a feed; see --port.",
     "insecure": "Do not verify the server's certificate.",
     "reconnect": "Reconnect when the connection is lost. This is the default.",
     "no-reconnect": "End the client when the connection is lost.",
@@ -71,6 +73,7 @@ _PARAMETERS: Final = {
     ),
     "max-restarts": "Stop twistd after more than N restarts within --max-seconds. Default: 3.",
     "max-seconds": "Set the period for --max-restarts. Default: 5.",
+    "port": "Let --demo-server listen on this port of 127.0.0.1; 0 for a free one. Default: 8080.",
     "metrics": (
         "Serve Prometheus metrics at this Twisted server endpoint, for example tcp:9100. The "
         "default interface is 127.0.0.1."
@@ -84,8 +87,9 @@ _DEFAULTS: Final = {
     "max-seconds": 5.0,
     "debug": [],
 }
-_SOURCES: Final = ("url", "demo", "config")
+_SOURCES: Final = ("url", "demo", "demo-server", "config")
 _WITH_CONFIG: Final = {"config", "metrics"}
+_WITH_DEMO_SERVER: Final = {"demo-server", "port"}
 _REPEATABLE: Final = {
     "headers": "header",
     "secret_headers": "secret-header",
@@ -105,7 +109,9 @@ class Options(usage.Options):
     anything is started.
     """
 
-    synopsis = "[options] (--url URL | --demo | --config FILE) [--handler module.Class]"
+    synopsis = (
+        "[options] (--url URL | --demo | --demo-server | --config FILE) [--handler module.Class]"
+    )
 
     longdesc = (
         "Run a WebSocket client: connect, pass each message to your handler class, and reconnect "
@@ -190,7 +196,9 @@ class Options(usage.Options):
         """
         self._check_sources()
         self._check_metrics()
-        if self["config"] is not None:
+        if self["demo-server"]:
+            self._read_port()
+        elif self["config"] is not None:
             self._load_config()
         else:
             self._read_client()
@@ -233,8 +241,12 @@ class Options(usage.Options):
     def _check_sources(self) -> None:
         given = [f"--{name}" for name in _SOURCES if self[name] not in _NOT_GIVEN]
         if len(given) != 1:
-            text = expected("--url, --demo, --config", "one of them")
+            text = expected(", ".join(f"--{name}" for name in _SOURCES), "one of them")
             raise usage.UsageError(f"{text}, got {' and '.join(given) or 'none'}")
+        if self["port"] is not None and not self["demo-server"]:
+            raise usage.UsageError(
+                f"{expected('--port', '--demo-server as well')}, got only --port"
+            )
 
     def _check_metrics(self) -> None:
         if self["metrics"] is None:
@@ -247,11 +259,22 @@ class Options(usage.Options):
             raise usage.UsageError(f"--metrics: {error}") from error
         self._checked("metrics", checks.check_server_endpoint, self["metrics"], reactor)
 
-    def _load_config(self) -> None:
+    def _refuse_others(self, allowed: set[str], text: str) -> None:
+        """Refuse all options but some."""
         for key in self:
-            if self[key] not in _NOT_GIVEN and key not in _WITH_CONFIG:
-                text = expected("--config", "no other option except --metrics")
+            if self[key] not in _NOT_GIVEN and key not in allowed:
                 raise usage.UsageError(f"{text}, got --{_REPEATABLE.get(key, key)}")
+
+    def _read_port(self) -> None:
+        text = expected("--demo-server", "no other option except --port")
+        self._refuse_others(_WITH_DEMO_SERVER, text)
+        given = "8080" if self["port"] is None else self["port"]
+        self["port"] = self._checked("port", command_line.read_port, given)
+        self._checked("port", checks.check_port, self["port"])
+
+    def _load_config(self) -> None:
+        text = expected("--config", "no other option except --metrics")
+        self._refuse_others(_WITH_CONFIG, text)
         from twisted.internet import reactor
 
         path = self["config"]
@@ -375,6 +398,8 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    if options["demo-server"]:
+        return StandaloneServer(options["port"], reactor)
     metrics = options["metrics"]
     if options["config"] is not None:
         return ConfigRunner(options["config"], options["tree"], reactor, metrics)

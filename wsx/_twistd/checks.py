@@ -35,6 +35,7 @@ __all__ = [
     "check_certificates",
     "check_client_endpoint",
     "check_log_file",
+    "check_port",
     "check_private_key",
     "check_proxy",
     "check_server_endpoint",
@@ -165,6 +166,14 @@ def check_server_endpoint(description: str, reactor: Any) -> None:
     if failures and isinstance(failures[0].value, OSError):
         reason = reason_of(failures[0].value)
         raise InvalidValue("an endpoint that can listen", description, reason)
+
+
+def check_port(port: int) -> None:
+    """Check that a server can listen on a port of the loopback."""
+    try:
+        _PortProbe().listenTCP(port, None, interface="127.0.0.1")
+    except OSError as error:
+        raise InvalidValue("a port that is free", port, reason_of(error)) from error
 
 
 class _PortProbe:

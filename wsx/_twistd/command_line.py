@@ -29,6 +29,7 @@ __all__ = [
     "explain_argument",
     "explain_getopt",
     "read_headers",
+    "read_port",
 ]
 
 _ANY_URL: Final = "ws://localhost/"
@@ -63,6 +64,17 @@ def read_seconds(text: str, expectation: str = "a number above 0") -> float:
 def read_seconds_or_none(text: str) -> float | None:
     """Return a finite number of seconds above 0, or None for the word ``none``."""
     return None if text == "none" else read_seconds(text, 'a number above 0 or "none"')
+
+
+def read_port(text: str) -> int:
+    """Return the number of a TCP port; 0 stands for any free port."""
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= 65535:
+        raise InvalidValue("a port from 0 to 65535", text)
+    return port
 
 
 def read_json(text: str) -> Any:

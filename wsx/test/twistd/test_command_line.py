@@ -13,7 +13,7 @@ from wsx.test.support.sockets import HOST, SocketCase
 from wsx.test.support.twistd import HANDLERS, OptionsCase
 
 SECRET = "s3cr3t"
-ONE_OF = "--url, --demo, --config: expected one of them, got"
+ONE_OF = "--url, --demo, --demo-server, --config: expected one of them, got"
 NOT_BESIDE = "--config: expected no other option except --metrics, got"
 SECONDS = "a number above 0"
 OR_NONE = 'a number above 0 or "none"'
@@ -29,7 +29,7 @@ ALONE = [
     (["--demo", "--config", "good.toml"], f"{ONE_OF} --demo and --config"),
     (["--url"], "--url: expected a value, got nothing"),
     (["--demo=1"], '--demo: expected no value, got "1"'),
-    (["--name", "demo", "--dem=1"], '--demo: expected no value, got "1"'),
+    (["--name", "demo", "--insec=1"], '--insecure: expected no value, got "1"'),
     (["--url", ""], '--url: expected a WebSocket URL, got "": '),
     (["--url", "example.test"], '--url: expected a WebSocket URL, got "example.test": '),
     (["--url", "ftp://a.test/"], '--url: expected a WebSocket URL, got "ftp://a.test/": '),

@@ -429,7 +429,16 @@ class CommandLineTests(ConfigCase):
     def test_all_options(self) -> None:
         """These tests leave no option out."""
         known = {name for name, *_ in tap.Options.optParameters + tap.Options.optFlags}
-        tested = {"url", "demo", "config", "metrics", *self.FLAGS, *self.VALUES}
+        tested = {
+            "url",
+            "demo",
+            "demo-server",
+            "port",
+            "config",
+            "metrics",
+            *self.FLAGS,
+            *self.VALUES,
+        }
         self.assertEqual(known | {"header", "subprotocol", "cacerts"}, tested)
 
     def test_other_ways(self) -> None:
