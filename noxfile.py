@@ -34,7 +34,10 @@ FRESH_PAGES = [
     "wsx.test.test_parity",
     "wsx.test.test_security_page",
     "wsx.test.client.test_states",
+    "wsx.test.test_documentation",
 ]
+# Warnings are errors; show all of them. Environments are shared by the builders.
+SPHINX = ["--quiet", "--fail-on-warning", "--nitpicky", "-d", "build/docs/doctrees"]
 
 
 def trial(session: nox.Session, *options: str) -> None:
@@ -267,6 +270,7 @@ def types(session: nox.Session) -> None:
     session.run(
         "mypy", "--strict", "--ignore-missing-imports", "--follow-imports=silent", "benchmarks"
     )
+    session.run("mypy", "--strict", "docs/pictures/draw.py")
     for example in EXAMPLES:  # Each is a script of its own.
         session.run("mypy", example)
 
@@ -280,11 +284,19 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Check the pages: links, spelling, and that generated pages are up to date."""
-    session.install("-e", ".[test]", "codespell")
+    """Build the site; check links, doctests, spelling, the API, and that pages are up to date.
+
+    ``nox -s docs -- --external`` checks the links to other sites, too.
+    """
+    session.install("-e", ".[test,docs]", "codespell")
     session.run("python", ".ci/links.py", *PAGES)
     session.run("codespell", *PAGES)
     session.run("trial", "--reporter=text", *FRESH_PAGES)
+    for builder in ("html", "doctest"):
+        session.run("sphinx-build", *SPHINX, "-b", builder, "docs", f"build/docs/{builder}")
+    session.run("python", ".ci/api.py", "build/docs/html")
+    if "--external" in session.posargs:
+        session.run("sphinx-build", *SPHINX, "-b", "linkcheck", "docs", "build/docs/linkcheck")
 
 
 @nox.session

@@ -50,7 +50,7 @@ class Via:
     """A name in a registry that the user provides.
 
     Attributes:
-        registry: The registry, any object with the methods of :class:`Registry`.
+        registry: The registry, any object with the methods of :class:`wsx.registry.Registry`.
         key: The key of the client in that registry.
     """
 

@@ -5,7 +5,7 @@ that the client then performs in order, or in ``IGNORED``, because the event has
 state. Any other pair is a programming error and raises. Frames never go through the table, and no
 user code runs inside a transition.
 
-``docs/explanation/lifecycle.md`` shows the table as a diagram, drawn by :func:`diagram`.
+``docs/explanation/lifecycle.md`` shows the table, as :func:`table` returns it, and a picture.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-__all__ = ["IGNORED", "TRANSITIONS", "Action", "Event", "Machine", "State", "diagram"]
+__all__ = ["IGNORED", "TRANSITIONS", "Action", "Event", "Machine", "State", "table"]
 
 
 class State(Enum):
@@ -174,11 +174,10 @@ class Machine:
         raise RuntimeError(f"{event} cannot happen in {self.state}")
 
 
-def diagram() -> str:
-    """Return the transition table as a Mermaid state diagram."""
-    lines = ["stateDiagram-v2", f"    [*] --> {State.NEW.name}"]
+def table() -> str:
+    """Return the transition table as a table in Markdown."""
+    lines = ["| state | event | next state | actions |", "|---|---|---|---|"]
     for (state, event), (target, actions) in TRANSITIONS.items():
         performed = ", ".join(action.value for action in actions)
-        lines.append(f"    {state.name} --> {target.name}: {event.value} / {performed}")
-    lines.append(f"    {State.TERMINATED.name} --> [*]")
+        lines.append(f"| {state.name} | {event.value} | {target.name} | {performed} |")
     return "\n".join(lines) + "\n"

@@ -1,0 +1,134 @@
+"""The configuration of Sphinx: ``nox -s docs`` builds the site in ``build/docs/html``."""
+
+import os
+import re
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+import wsx
+
+ROOT = Path(__file__).resolve().parents[1]
+
+project = "wsx"
+author = "the authors of wsx"
+project_copyright = author
+release = version = wsx.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.doctest",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["examples/*.py"]
+
+html_theme = "furo"
+html_title = f"wsx {release}"
+html_static_path = ["_static"]
+html_copy_source = False
+html_show_sphinx = False
+
+myst_heading_anchors = 4  # The anchors are those of GitHub, so links work in both places.
+myst_enable_extensions = ["deflist", "fieldlist"]
+
+# A name that does not exist is an error. Names of other projects are not looked up, because that
+# needs their inventories and thus the network.
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:.*", r"(twisted|zope|autobahn|prometheus_client|collections|typing|os|types)\b.*"),
+    ("py:.*", r"<InterfaceClass .*"),
+    ("py:.*", r"(wsx\.\w+\.)?[A-Z](_co)?"),  # type variables
+]
+
+autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+napoleon_use_rtype = False
+
+# Type aliases, and classes of which users receive only instances.
+PLAIN = {"Deferred", "Function", "Name", "ParsedURL", "Random", "Running"}
+
+# Doctests run in the pages and in the docstrings of the API.
+doctest_global_setup = "import wsx\nfrom wsx import *"
+
+# Only "nox -s docs -- --external" looks up addresses of other sites.
+linkcheck_timeout = 10
+linkcheck_anchors = False
+linkcheck_ignore = [r"https?://(127\.0\.0\.1|localhost|example\.com|([\w-]+\.)+internal)\b"]
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# The pages that show a file outside of docs/. Links to the file lead to the page.
+SHOWN = {
+    "CONTRIBUTING.md": "contributing/guide.md",
+    "SECURITY.md": "explanation/reporting.md",
+    "CHANGELOG.md": "reference/changelog.md",
+    "changes/README.md": "contributing/changes.md",
+    "benchmarks/README.md": "contributing/benchmarks.md",
+}
+LINK = re.compile(r"(!?\[[^]]*\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def show_outside_files(app: Sphinx, name: str, source: list[str]) -> None:
+    """Replace a page by the file outside of docs/ that it shows, and correct all links."""
+    page = f"{name}.md"
+    origin = ROOT / "docs" / page
+    for file, shown_by in SHOWN.items():
+        if shown_by == page:
+            origin = ROOT / file
+            source[0] = source[0] + "\n" + origin.read_text().partition("\n")[2]
+    folder = (ROOT / "docs" / page).parent
+
+    def relink(match: re.Match[str]) -> str:
+        target = os.path.normpath(origin.parent / match[2])
+        known = SHOWN.get(os.path.relpath(target, ROOT))
+        if known is not None:
+            target = str(ROOT / "docs" / known)
+        return f"{match[1]}{os.path.relpath(target, folder)}{match[3] or ''})"
+
+    source[0] = LINK.sub(relink, source[0])
+
+
+def find_public_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element
+) -> nodes.Element | None:
+    """Find a name of wsx under its public name; show the names in PLAIN as text."""
+    name = node.get("reftarget", "").rpartition(".")[2]
+    if name in PLAIN:
+        return content
+    if name not in wsx.__all__ or node.get("refdomain") != "py":
+        return None
+    domain = env.domains["py"]
+    kind, page = node["reftype"], node["refdoc"]
+    return domain.resolve_xref(env, page, app.builder, kind, f"wsx.{name}", node, content)
+
+
+def hide_signature(
+    app: Sphinx, what: str, name: str, obj: object, *_: object
+) -> tuple[str, None] | None:
+    """Hide the arguments of classes that users do not instantiate."""
+    is_error = what == "exception" and name != "wsx.Exit"
+    return ("", None) if is_error or name in ("wsx.Client", "wsx.system.System") else None
+
+
+def show_public_bases(
+    app: Sphinx, name: str, obj: type, options: object, bases: list[type]
+) -> None:
+    """Replace private base classes by their own public ones."""
+    bases[:] = [base for base in obj.__mro__[1:] if not base.__name__.startswith("_")][:1]
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", show_outside_files)
+    app.connect("missing-reference", find_public_name)
+    app.connect("autodoc-process-bases", show_public_bases)
+    app.connect("autodoc-process-signature", hide_signature)
