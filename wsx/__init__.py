@@ -9,7 +9,7 @@ from wsx._version import __version__
 from wsx.backoff import Backoff, is_retryable
 from wsx.child import ChildSpec
 from wsx.client import Client, cast, info, send_frame, start
-from wsx.conn import Conn
+from wsx.conn import Conn, ConnSource
 from wsx.errors import (
     AlreadyStartedError,
     BadResponseError,
@@ -32,8 +32,9 @@ from wsx.errors import (
     WsxError,
 )
 from wsx.frames import Binary, Frame, Ping, Pong, Text
-from wsx.handler import Answer, Close, Exit, Handler, Ok, Reconnect, Reply, Result
+from wsx.handler import Answer, Close, Exit, Handler, Ok, Reconnect, Reply
 from wsx.limiter import ConnectLimiter
+from wsx.option_types import ConnOptions, SSLOptions, StartOptions
 from wsx.reasons import ConnectionDropped, Disconnect, LocalClose, RemoteClose, Shutdown, is_normal
 from wsx.registry import Global, Via, whereis
 from wsx.service import ClientService, start_link
@@ -53,6 +54,8 @@ __all__ = [
     "Close",
     "Conn",
     "ConnError",
+    "ConnOptions",
+    "ConnSource",
     "ConnectLimiter",
     "ConnectionDropped",
     "DataTimeout",
@@ -77,9 +80,10 @@ __all__ = [
     "RemoteClose",
     "Reply",
     "RequestError",
-    "Result",
+    "SSLOptions",
     "SendTimeout",
     "Shutdown",
+    "StartOptions",
     "Supervisor",
     "Text",
     "URLError",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from wsx._arguments import is_number, require
 from wsx.backoff import Backoff
-from wsx.conn import CONN_OPTIONS, Conn
+from wsx.conn import CONN_OPTIONS, Conn, ConnSource
 from wsx.limiter import ConnectLimiter
 from wsx.registry import Name, check_name
 
@@ -75,7 +75,7 @@ class Options:
 START_OPTIONS: Final = frozenset(f.name for f in fields(Options))
 
 
-def split_options(conn_or_url: Conn | str, options: dict[str, Any]) -> tuple[Conn, Options]:
+def split_options(conn_or_url: ConnSource, options: dict[str, Any]) -> tuple[Conn, Options]:
     """Split the options of :func:`wsx.start` into the connection's and the client's.
 
     Args:

@@ -15,7 +15,8 @@ from zope.interface import Interface
 from wsx._arguments import is_hashable, is_number, require
 from wsx._options import split_options
 from wsx.backoff import Backoff
-from wsx.conn import Conn
+from wsx.conn import ConnSource
+from wsx.option_types import ChildType, Restart
 
 __all__ = ["RESTARTS", "ChildSpec", "ClientStart", "IClientParent", "as_parent", "check_fields"]
 
@@ -79,9 +80,9 @@ class ChildSpec:
 
     id: Hashable
     start: Callable[[Any], Deferred[Any]]
-    restart: str = "permanent"
+    restart: Restart = "permanent"
     shutdown: float = 5.0
-    type: str = "worker"
+    type: ChildType = "worker"
     backoff: Backoff | None = None
     reactor: Any = None
 
@@ -123,7 +124,7 @@ class ClientStart:
 
     def __init__(
         self,
-        conn_or_url: Conn | str,
+        conn_or_url: ConnSource,
         handler: Any,
         make_state: Callable[[], Any],
         options: dict[str, Any],

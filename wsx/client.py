@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, Unpack, overload
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
+from typing_extensions import TypeVar
 
 from wsx import registry
 from wsx._client.lifecycle import Lifecycle
 from wsx._options import Options, split_options, with_reactor
 from wsx._text import expected, shorten
-from wsx.conn import Conn
+from wsx.conn import Conn, ConnSource
 from wsx.frames import NORMAL_CLOSURE, Frame
 from wsx.handler import Handler
+from wsx.option_types import StartOptions, Status
 from wsx.reasons import Disconnect, Shutdown
 from wsx.registry import Name
 from wsx.system import System
 
 __all__ = [
     "Client",
+    "H_co",
+    "HandlerOf",
     "cast",
     "check_handler",
     "info",
@@ -29,21 +33,38 @@ __all__ = [
 ]
 
 S = TypeVar("S")
+H = TypeVar("H", bound=Handler[Any])
+# The default makes the second parameter optional: ``Client[int]`` has any handler of that state.
+H_co = TypeVar("H_co", bound=Handler[Any], covariant=True, default=Handler[S])
 
 
-class Client(Generic[S]):
+class HandlerOf(Protocol[S, H_co]):
+    """A handler of type ``H_co`` with a state of type ``S``, for annotations.
+
+    A type variable cannot be bound by another one, so ``type[H]`` alone would not have ``S``.
+    """
+
+    @property
+    def client(self) -> Client[S, H_co]:
+        """The client of the handler."""
+
+
+class Client(Generic[S, H_co]):
     """A running client. :func:`start` creates it; its methods may be called at any time.
+
+    ``Client[State]`` is the type of a client whose handler has a state of that type. The second
+    parameter is the type of the handler, as in ``Client[State, MyHandler]``.
 
     Attributes:
         name: The name with which the client was started, or None.
         sys: System requests, which inspect and control the running client.
     """
 
-    def __init__(self, conn: Conn, handler: Handler[S], state: S, options: Options) -> None:
+    def __init__(self, conn: Conn, handler: H_co, state: S, options: Options) -> None:
         self.name = options.name
         self._reactor = options.reactor
         self._life = Lifecycle(self, conn, handler, state, options)
-        self.sys = System(self._life)
+        self.sys: System[S] = System(self._life)
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f" {shorten(self.name)}"
@@ -53,7 +74,7 @@ class Client(Generic[S]):
     # Properties
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         """``"connecting"``, ``"open"``, ``"closing"``, ``"disconnected"`` or ``"terminated"``."""
         return self._life.status
 
@@ -63,9 +84,9 @@ class Client(Generic[S]):
         return self._life.conn
 
     @property
-    def handler(self) -> Handler[S]:
+    def handler(self) -> H_co:
         """The handler instance."""
-        return self._life.handler
+        return self._life.handler  # type: ignore[return-value]
 
     @property
     def reactor(self) -> Any:
@@ -180,7 +201,7 @@ class Client(Generic[S]):
         """
         return self._life.terminated()
 
-    def when_open(self) -> Deferred[Client[S]]:
+    def when_open(self) -> Deferred[Client[S, H_co]]:
         """Return a Deferred that fires with this client once it is open.
 
         The client is open once ``handle_connect`` has returned its result. If the client ends
@@ -204,7 +225,7 @@ class Client(Generic[S]):
         """
         return self._life.reconnect_delay(status)
 
-    def begin(self) -> Deferred[Client[S]]:
+    def begin(self) -> Deferred[Client[S, H_co]]:
         """Register the name and start the first attempt; :func:`start` calls this.
 
         Returns:
@@ -246,7 +267,7 @@ def make_handler(handler: Any) -> Handler[Any]:
 
 
 def make_client(
-    conn_or_url: Conn | str, handler: Any, state: Any, options: dict[str, Any]
+    conn_or_url: ConnSource, handler: Any, state: Any, options: dict[str, Any]
 ) -> Client[Any]:
     """Create a client from the arguments of :func:`start`, without starting it.
 
@@ -259,35 +280,34 @@ def make_client(
     return Client(conn, make_handler(handler), state, with_reactor(start_options))
 
 
+@overload
 def start(
-    conn_or_url: Conn | str,
-    handler: type[Handler[S]] | Handler[S],
-    state: S = None,  # type: ignore[assignment]
-    **options: Any,
-) -> Deferred[Client[S]]:
+    conn_or_url: ConnSource,
+    handler: type[HandlerOf[S, H]] | HandlerOf[S, H],
+    state: S,
+    **options: Unpack[StartOptions],
+) -> Deferred[Client[S, H]]: ...
+
+
+@overload
+def start(
+    conn_or_url: ConnSource,
+    handler: type[HandlerOf[S | None, H]] | HandlerOf[S | None, H],
+    **options: Unpack[StartOptions],
+) -> Deferred[Client[S | None, H]]: ...
+
+
+def start(
+    conn_or_url: ConnSource, handler: Any, state: Any = None, **options: Any
+) -> Deferred[Client[Any, Any]]:
     """Start a client that is not linked to anything.
 
     Args:
         conn_or_url: A :class:`Conn`, or a URL.
         handler: A subclass of :class:`Handler`, instantiated without arguments, or an instance.
-        state: The handler's first state.
-        **options: If a URL is given, the options of :class:`Conn`; and:
-
-            - ``async_`` (False): fire with the client at once, before it is connected.
-            - ``handle_initial_conn_failure`` (False): pass a failure of the first connection to
-              ``handle_disconnect`` instead of failing the Deferred.
-            - ``reconnect`` (None): a :class:`Backoff`, which the default ``handle_disconnect``
-              follows.
-            - ``connect_limiter`` (None): a :class:`ConnectLimiter`, which limits the connection
-              attempts of all clients that share it.
-            - ``name`` (None): a str, a :class:`Global` or a :class:`Via`.
-            - ``debug`` (()): any of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"``,
-              ``("log_to_file", path)``.
-            - ``stable_after`` (5.0): the time in seconds after which a connection is healthy.
-            - ``slow_callback`` (0.5): the time in seconds after which a callback that blocks the
-              reactor is logged, or None for never.
-            - ``mailbox_limit`` (10,000): the number of casts and infos that may wait.
-            - ``reactor`` (the global one): the reactor for time and connections.
+        state: The handler's first state. It may be omitted if the state may be None.
+        **options: The options of :class:`wsx.StartOptions`: those of the client and, if a URL is
+            given, those of :class:`Conn`.
 
     Returns:
         A Deferred that fires with the client once ``handle_connect`` has returned. If that never

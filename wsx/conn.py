@@ -6,18 +6,33 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from types import NoneType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
 
 from wsx._arguments import as_list, is_number, require
 from wsx._redaction import HIDDEN, redact_header, redact_subprotocols
 from wsx._redactor import Redactor
 from wsx._text import expected, expected_type, shorten, truncate
 from wsx._url import ParsedURL, parse_proxy, parse_url
+from wsx.option_types import (
+    Compression,
+    ConnChanges,
+    ConnFields,
+    ConnOptions,
+    Headers,
+)
 
-__all__ = ["CONN_OPTIONS", "TOKEN", "Conn", "Headers", "ParsedURL", "parse_proxy"]
+__all__ = [
+    "CONN_OPTIONS",
+    "TOKEN",
+    "Conn",
+    "ConnSource",
+    "Headers",
+    "ParsedURL",
+    "parse_proxy",
+]
 
 TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _UNSAFE_IN_HEADER: Final = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
@@ -42,8 +57,6 @@ _PEMS: Final = "PEM as bytes, a path or a list of these that is not empty"
 _OPTION_LIMIT: Final = 300  # characters of one option
 _REPR_LIMIT: Final = 2000  # characters
 _MAX_SHOWN: Final = 10  # headers, subprotocols and extensions each
-
-Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -103,8 +116,9 @@ class Conn:
     """
 
     url: str
-    extra_headers: Any = ()
-    subprotocols: Sequence[str] = ()
+    _: KW_ONLY
+    extra_headers: Headers = ()
+    subprotocols: tuple[str, ...] = ()
     socket_connect_timeout: float = 6.0
     socket_recv_timeout: float = 5.0
     close_timeout: float = 5.0
@@ -113,19 +127,23 @@ class Conn:
     ssl_options: Any = None
     endpoint: Any = None
     proxy: str | None = None
-    compression: str | None = None
+    compression: Compression | None = None
     max_message_size: int | None = 16 * 1024 * 1024
     max_header_size: int = 64 * 1024
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     data_timeout: float | None = None
-    secret_headers: Sequence[str] = ()
-    resp_headers: Headers = field(default=(), kw_only=True)
-    resp_status: int | None = field(default=None, kw_only=True)
-    subprotocol: str | None = field(default=None, kw_only=True)
-    extensions: tuple[str, ...] = field(default=(), kw_only=True)
-    peer: str | None = field(default=None, kw_only=True)
+    secret_headers: tuple[str, ...] = ()
+    resp_headers: Headers = ()
+    resp_status: int | None = None
+    subprotocol: str | None = None
+    extensions: tuple[str, ...] = ()
+    peer: str | None = None
     parsed: ParsedURL = field(init=False, compare=False)
+
+    if TYPE_CHECKING:  # Some options accept more types than the attributes have.
+
+        def __init__(self, url: str, **options: Unpack[ConnFields]) -> None: ...
 
     def __post_init__(self) -> None:
         self._set("parsed", parse_url(self.url))
@@ -177,7 +195,7 @@ class Conn:
         """
         return parse_url(url)
 
-    def replace(self, **changes: Any) -> Conn:
+    def replace(self, **changes: Unpack[ConnChanges]) -> Conn:
         """Return a copy with some options changed.
 
         Args:
@@ -190,7 +208,7 @@ class Conn:
         """
         if "parsed" in changes:
             raise TypeError("parsed: cannot be replaced, because it is derived from url")
-        return dataclasses.replace(self, **changes)
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]  # see __init__
 
     def without_answer(self) -> Conn:
         """Return a copy without the server's response, for another attempt."""
@@ -290,9 +308,9 @@ class Conn:
 
 
 _CONN_FIELDS: Final = tuple(f.name for f in dataclasses.fields(Conn))
-CONN_OPTIONS: Final = frozenset(
-    f.name for f in dataclasses.fields(Conn) if f.init and not f.kw_only and f.name != "url"
-)
+CONN_OPTIONS: Final = ConnOptions.__optional_keys__
+# Where a client connects, as `start` and all other functions that start clients accept it.
+ConnSource: TypeAlias = Conn | str
 
 
 _HIDDEN_OPTIONS: Final = ("proxy", "ssl_options", "cacerts")

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, TypeVar
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Self,
+    TypeAlias,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -11,9 +22,10 @@ from twisted.python.failure import Failure
 
 from wsx._redaction import show_message
 from wsx.child import ChildSpec, ClientStart, check_fields
-from wsx.conn import Conn
+from wsx.conn import Conn, ConnSource
 from wsx.errors import BadResponseError
 from wsx.frames import Binary, Frame, Ping, Pong, Text
+from wsx.option_types import ChildFields, ChildOptions
 from wsx.reasons import Disconnect, LocalClose
 from wsx.results import Close, Ok, Reconnect, Reply
 
@@ -28,13 +40,13 @@ __all__ = [
     "Ok",
     "Reconnect",
     "Reply",
-    "Result",
     "as_reason",
     "frames_of",
     "validate_result",
 ]
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 _log = Logger("wsx.handler")
 # The fields of a child specification that class keywords may set.
@@ -71,9 +83,9 @@ def as_reason(reason: object) -> object:
     return reason.value if isinstance(reason, Failure) else reason
 
 
-# Annotations of callbacks: ``async def ... -> Result[MyState]``, ``def ... -> Answer[MyState]``.
-Result: TypeAlias = Ok[S] | Reply[S] | Close[S] | Reconnect[S] | None
-Answer: TypeAlias = Result[S] | Deferred[Any] | Coroutine[Any, Any, Result[S]]
+# What a callback may return: ``def handle_cast(...) -> Answer[MyState]``, or ``async def``. A
+# Deferred and a coroutine are awaitables.
+Answer: TypeAlias = "Ok[S] | Reply[S] | Close[S] | Reconnect[S] | Awaitable[Answer[S]] | None"
 
 MAY_REPLY = frozenset(
     {
@@ -100,11 +112,11 @@ class Handler(Generic[S]):
         version: The version of the class, any object, for a hot code change. Default None.
     """
 
-    client: Client[S]
+    client: Client[S, Self]
     version: object = None
     _own_child_fields: ClassVar[Mapping[str, Any]] = {}
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
+    def __init_subclass__(cls, **keywords: Unpack[ChildFields]) -> None:
         """Set fields of the child specification: ``class Feed(Handler, restart="transient")``.
 
         Subclasses inherit them, except for ``id``.
@@ -113,12 +125,13 @@ class Handler(Generic[S]):
             TypeError: There is no such class keyword.
             ValueError: A field is out of range.
         """
-        own = {name: keywords.pop(name) for name in _FIELDS if name in keywords}
+        others: dict[str, Any] = {**keywords}
+        own = {name: others.pop(name) for name in _FIELDS if name in others}
         try:
-            super().__init_subclass__(**keywords)
+            super().__init_subclass__(**others)
         except TypeError as error:
-            if keywords:
-                unknown = ", ".join(keywords)
+            if others:
+                unknown = ", ".join(others)
                 raise TypeError(
                     f"{cls.__qualname__}: unknown class keyword {unknown} "
                     f"(expected any of {', '.join(_FIELDS)})"
@@ -136,8 +149,20 @@ class Handler(Generic[S]):
             fields |= vars(base).get("_own_child_fields", {})
         return fields
 
+    @overload
     @classmethod
-    def child_spec(cls, conn_or_url: Conn | str, state: Any = None, **options: Any) -> ChildSpec:
+    def child_spec(
+        cls, conn_or_url: ConnSource, state: S, **options: Unpack[ChildOptions]
+    ) -> ChildSpec: ...
+
+    @overload
+    @classmethod
+    def child_spec(
+        cls: type[Handler[T | None]], conn_or_url: ConnSource, **options: Unpack[ChildOptions]
+    ) -> ChildSpec: ...
+
+    @classmethod
+    def child_spec(cls, conn_or_url: ConnSource, state: Any = None, **options: Any) -> ChildSpec:
         """Return a child specification for a :class:`wsx.Supervisor`.
 
         Args:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload
 
 from wsx._arguments import is_hashable, require
+from wsx._text import expected, shorten
 from wsx.errors import AlreadyStartedError, UnknownNameError
 
 if TYPE_CHECKING:
-    from wsx.client import Client
+    from wsx.client import Client, HandlerOf
+    from wsx.handler import Handler
 
 __all__ = [
     "Global",
@@ -23,6 +25,10 @@ __all__ = [
     "unregister",
     "whereis",
 ]
+
+
+S = TypeVar("S")
+H = TypeVar("H", bound="Handler[Any]")
 
 
 class Registry(Protocol):
@@ -72,7 +78,7 @@ class Global:
     key: Hashable
 
 
-Name: TypeAlias = "str | Global | Via"
+Name: TypeAlias = str | Global | Via
 
 _clients: dict[str | Global, Any] = {}
 
@@ -113,15 +119,37 @@ def unregister(name: Name) -> None:
         _clients.pop(name, None)
 
 
-def whereis(name: Name) -> Client[Any] | None:
+@overload
+def whereis(name: Name, handler: type[HandlerOf[S, H]]) -> Client[S, H] | None: ...
+
+
+@overload
+def whereis(name: Name) -> Client[Any] | None: ...
+
+
+def whereis(name: Name, handler: Any = None) -> Any:
     """Return the client with this name, or None.
 
     Args:
         name: A str, a :class:`Global` or a :class:`Via`.
+        handler: The handler class that the client must have. Type checkers then know the types of
+            the client's state and handler. Default None: any handler.
+
+    Raises:
+        TypeError: The client has another handler.
     """
     if isinstance(name, Via):
-        return name.registry.whereis_name(name.key)  # type: ignore[no-any-return]
-    return _clients.get(name)
+        return _checked(name, name.registry.whereis_name(name.key), handler)
+    return _checked(name, _clients.get(name), handler)
+
+
+def _checked(name: Name, client: Any, handler: Any) -> Any:
+    """Return a client, or None, if it has such a handler."""
+    if client is None or handler is None or isinstance(client.handler, handler):
+        return client
+    found = type(client.handler).__qualname__
+    expectation = f"a client with the handler {handler.__qualname__}"
+    raise TypeError(f"{expected(f'name {shorten(name)}', expectation)}, got one with {found}")
 
 
 def resolve(client_or_name: Client[Any] | Name) -> Client[Any]:

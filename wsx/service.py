@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Generic, Unpack, overload
 
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.python.components import registerAdapter
+from typing_extensions import TypeVar
 from zope.interface import implementer
 
 from wsx._deferreds import Waiters
 from wsx._options import with_reconnect_defaults
 from wsx.child import ChildSpec, ClientStart, IClientParent, as_parent
-from wsx.client import Client, check_handler, make_client
-from wsx.conn import Conn
+from wsx.client import Client, H_co, HandlerOf, check_handler, make_client
+from wsx.conn import ConnSource
 from wsx.errors import as_exception
+from wsx.handler import Handler
+from wsx.option_types import Restart, StartOptions
 from wsx.supervisor import Supervisor
 
 __all__ = ["ClientService", "start_link"]
+
+S = TypeVar("S")
+T = TypeVar("T")
+H = TypeVar("H", bound=Handler[Any])
 
 
 class _Link(Service):
@@ -63,9 +70,28 @@ class _LinkingParent:
 registerAdapter(_LinkingParent, IServiceCollection, IClientParent)
 
 
+@overload
 def start_link(
-    parent: Any, conn_or_url: Conn | str, handler: Any, state: Any = None, **options: Any
-) -> Deferred[Client[Any]]:
+    parent: Any,
+    conn_or_url: ConnSource,
+    handler: type[HandlerOf[S, H]] | HandlerOf[S, H],
+    state: S,
+    **options: Unpack[StartOptions],
+) -> Deferred[Client[S, H]]: ...
+
+
+@overload
+def start_link(
+    parent: Any,
+    conn_or_url: ConnSource,
+    handler: type[HandlerOf[S | None, H]] | HandlerOf[S | None, H],
+    **options: Unpack[StartOptions],
+) -> Deferred[Client[S | None, H]]: ...
+
+
+def start_link(
+    parent: Any, conn_or_url: ConnSource, handler: Any, state: Any = None, **options: Any
+) -> Deferred[Client[Any, Any]]:
     """Start a client that is stopped when its parent stops.
 
     Args:
@@ -85,13 +111,16 @@ def start_link(
     )
 
 
-class ClientService(Supervisor):
+class ClientService(Supervisor, Generic[S, H_co]):
     """Run one client as a service of an existing Twisted application.
 
     A ClientService is a :class:`Supervisor` with one child. It ends when its client has ended and
     is not restarted. The client starts with ``async_=True``, ``handle_initial_conn_failure=True``
     and ``reconnect=Backoff()`` unless the options say otherwise, so an application can start while
     its server is down.
+
+    ``ClientService[State]`` is the type of a service whose handler has a state of that type. The
+    second parameter is the type of the handler, as in ``ClientService[State, MyHandler]``.
 
     Args:
         conn: A :class:`Conn`, a URL, or anything else that :func:`wsx.start` accepts.
@@ -111,21 +140,46 @@ class ClientService(Supervisor):
         client: The current client, or None.
     """
 
+    @overload
     def __init__(
         self,
-        conn: Conn | str,
+        conn: ConnSource,
+        handler: type[HandlerOf[S, H_co]] | HandlerOf[S, H_co],
+        state: S,
+        *,
+        restart: Restart = ...,
+        max_restarts: int = ...,
+        max_seconds: float = ...,
+        **options: Unpack[StartOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: ClientService[T | None, H],
+        conn: ConnSource,
+        handler: type[HandlerOf[T | None, H]] | HandlerOf[T | None, H],
+        *,
+        restart: Restart = ...,
+        max_restarts: int = ...,
+        max_seconds: float = ...,
+        **options: Unpack[StartOptions],
+    ) -> None: ...
+
+    def __init__(
+        self,
+        conn: ConnSource,
         handler: Any,
         state: Any = None,
         *,
-        restart: str = "permanent",
+        restart: Restart = "permanent",
         max_restarts: int = 3,
         max_seconds: float = 5.0,
         **options: Any,
     ) -> None:
         options = with_reconnect_defaults(options)
-        self.client: Client[Any] | None = None
-        self._watched: Client[Any] | None = None  # The client whose when_open() is pending.
-        self._connected: Waiters[Client[Any]] = Waiters()
+        self.client: Client[S, H_co] | None = None
+        self._watched: Client[S, H_co] | None = None  # The client whose when_open() is pending.
+        self._connected: Waiters[Client[S, H_co]] = Waiters()
         name = options.get("name")
         spec = ChildSpec(
             name if isinstance(name, str) else type(self).__qualname__,
@@ -148,7 +202,7 @@ class ClientService(Supervisor):
         self.client = None
         return super().stopService()
 
-    def whenConnected(self) -> Deferred[Client[Any]]:
+    def whenConnected(self) -> Deferred[Client[S, H_co]]:
         """Return a Deferred that fires with the client when it is open.
 
         The client is open once ``handle_connect`` has returned its result. If the service has ended
@@ -170,17 +224,17 @@ class ClientService(Supervisor):
         if self._connected:
             self._watch(running)
 
-    def _client_ended(self, _: object, client: Client[Any]) -> None:
+    def _client_ended(self, _: object, client: Client[S, H_co]) -> None:
         if self.client is client:
             self.client = None
 
-    def _watch(self, client: Client[Any]) -> None:
+    def _watch(self, client: Client[S, H_co]) -> None:
         if self._watched is not client:
             self._watched = client
             # If this client ends before it is open, announce() watches the next one.
             client.when_open().addCallbacks(self._client_is_open, lambda _: None)
 
-    def _client_is_open(self, client: Client[Any]) -> None:
+    def _client_is_open(self, client: Client[S, H_co]) -> None:
         self._watched = None
         self._connected.succeed(client)
 

@@ -32,6 +32,7 @@ from wsx.backoff import Backoff
 from wsx.child import ChildSpec, IClientParent, check_fields
 from wsx.client import Client, make_client
 from wsx.errors import ChildError, as_exception
+from wsx.option_types import AutoShutdown, Restart, Strategy
 from wsx.reasons import Shutdown, is_normal
 
 __all__ = ["Supervisor"]
@@ -80,15 +81,15 @@ class Supervisor(Service):
     def __init__(
         self,
         children: Iterable[ChildSpec | Supervisor],
-        strategy: str = "one_for_one",
+        strategy: Strategy = "one_for_one",
         max_restarts: int = 3,
         max_seconds: float = 5.0,
         id: Any = None,
-        restart: str = "permanent",
+        restart: Restart = "permanent",
         shutdown: float = 5.0,
         *,
         backoff: Backoff | None = None,
-        auto_shutdown: str = "never",
+        auto_shutdown: AutoShutdown = "never",
         reactor: Any = None,
     ) -> None:
         check_fields(restart=restart, shutdown=shutdown, backoff=backoff)
@@ -121,7 +122,7 @@ class Supervisor(Service):
         kind = f"{type(self).__module__.partition('.')[0]}.{type(self).__qualname__}"
         return f"<{kind} {shorten(self.id)} {counts['active']} of {counts['specs']} up>"
 
-    def configure(self, strategy: str, max_restarts: int, max_seconds: float) -> None:
+    def configure(self, strategy: Strategy, max_restarts: int, max_seconds: float) -> None:
         """Change the strategy and the restart intensity, and forget the restarts so far.
 
         The arguments are those of the constructor.

@@ -27,6 +27,7 @@ from wsx._version import __version__
 from wsx.backoff import Backoff
 from wsx.conn import Conn
 from wsx.handler import Handler
+from wsx.option_types import SSLOptions
 from wsx.supervisor import Supervisor
 
 __all__ = ["Options", "makeService"]
@@ -359,9 +360,13 @@ class Options(usage.Options):
             raise usage.UsageError(shown.about(f"--{name}")) from None
         return value.text
 
-    def _ssl_options(self) -> dict[str, str] | None:
-        files = {"certificate": self["certificate"], "private_key": self["private-key"]}
-        return {name: path for name, path in files.items() if path is not None} or None
+    def _ssl_options(self) -> SSLOptions | None:
+        options: SSLOptions = {}
+        if self["certificate"] is not None:
+            options["certificate"] = self["certificate"]
+        if self["private-key"] is not None:
+            options["private_key"] = self["private-key"]
+        return options or None
 
     def _make_client_options(self) -> dict[str, Any]:
         policy = None if self["no-reconnect"] else Backoff(max_attempts=self["max-attempts"])

@@ -63,6 +63,7 @@ from wsx.frames import (
 )
 from wsx.handler import Handler, Reconnect
 from wsx.limiter import Place
+from wsx.option_types import Status
 from wsx.reasons import ConnectionDropped, Disconnect, LocalClose, RemoteClose, Shutdown, is_normal
 
 __all__ = ["Lifecycle"]
@@ -175,7 +176,7 @@ class Lifecycle(Generic[S]):
     # Requests of the client
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         """``"connecting"``, ``"open"``, ``"closing"``, ``"disconnected"`` or ``"terminated"``."""
         return self._machine.state.status
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from wsx.option_types import Status
+
 __all__ = ["IGNORED", "TRANSITIONS", "Action", "Event", "Machine", "State", "table"]
 
 
@@ -34,7 +36,7 @@ class State(Enum):
     TERMINATING = "disconnected", "terminate is called"
     TERMINATED = "terminated", "the client has ended"
 
-    def __init__(self, status: str, meaning: str) -> None:
+    def __init__(self, status: Status, meaning: str) -> None:
         self.status = status
         self.meaning = meaning
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import signature
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.protocol import Factory
@@ -29,6 +29,7 @@ from wsx._url import parse_proxy
 from wsx.conn import Conn
 from wsx.errors import URLError
 from wsx.handler import Handler
+from wsx.option_types import SSLOptions
 
 __all__ = [
     "check_certificate_and_key",
@@ -131,7 +132,7 @@ def check_private_key(path: str, certificate: str | None) -> None:
     _check_key({"certificate": certificate, "private_key": path}, _PRIVATE_KEY, path)
 
 
-def _check_key(ssl_options: dict[str, str], expectation: str, path: str) -> None:
+def _check_key(ssl_options: SSLOptions, expectation: str, path: str) -> None:
     try:
         tls_wrapper(Conn(_ANY_URL, ssl_options=ssl_options), None)
     except Exception as error:
@@ -141,7 +142,7 @@ def _check_key(ssl_options: dict[str, str], expectation: str, path: str) -> None
 def check_ssl_options(options: Mapping[str, Any]) -> None:
     """Check that the TLS options can be used together, as the first attempt will use them."""
     try:
-        tls_wrapper(Conn(_ANY_URL, ssl_options=options), None)
+        tls_wrapper(Conn(_ANY_URL, ssl_options=cast(SSLOptions, options)), None)
     except Exception as error:
         raise InvalidValue("options for TLS", dict(options), reason_of(error)) from error
 

@@ -17,6 +17,7 @@ from wsx._twistd.client_table import ClientReader, ClientTable
 from wsx._twistd.config_error import ConfigError, checked, refuse_unknown
 from wsx._twistd.invalid import InvalidValue, alternatives, reason_of
 from wsx.limiter import ConnectLimiter
+from wsx.option_types import Strategy
 
 __all__ = ["Tree", "load"]
 
@@ -39,14 +40,14 @@ class Tree:
     """
 
     clients: dict[str, ClientTable]
-    strategy: str = "one_for_one"
+    strategy: Strategy = "one_for_one"
     max_restarts: int = 3
     max_seconds: float = 5.0
     connect_limit: dict[str, Any] | None = None
     limiter: ConnectLimiter | None = None
 
     @property
-    def limits(self) -> tuple[str, int, float]:
+    def limits(self) -> tuple[Strategy, int, float]:
         """The arguments of :meth:`wsx.Supervisor.configure`."""
         return self.strategy, self.max_restarts, self.max_seconds
 

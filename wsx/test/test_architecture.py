@@ -45,6 +45,7 @@ LAYERS: dict[str, frozenset[str]] = {
             "frames",
             "handler",
             "limiter",
+            "option_types",
             "reasons",
             "registry",
             "results",
@@ -280,7 +281,7 @@ def undocumented(module: str, tree: ast.Module) -> list[str]:
     def visit(body: list[ast.stmt], owner: str) -> None:
         for node in body:
             if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-                if not is_public(node.name) or is_setter(node):
+                if not is_public(node.name) or is_setter(node) or is_overload(node):
                     continue
                 place = f"{owner}.{node.name}" if owner else node.name
                 if not ast.get_docstring(node) and not inherited_docstring(module, place):
@@ -298,6 +299,11 @@ def is_setter(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bo
         isinstance(decorator, ast.Attribute) and decorator.attr in ("setter", "deleter")
         for decorator in node.decorator_list
     )
+
+
+def is_overload(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Return whether a function is an overload, which its implementation documents."""
+    return any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list)
 
 
 def inherited_docstring(module: str, place: str) -> str | None:

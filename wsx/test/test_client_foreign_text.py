@@ -13,6 +13,7 @@ from twisted.logger import globalLogPublisher, textFileLogObserver
 
 import wsx
 from wsx import Backoff
+from wsx.option_types import DebugOption
 from wsx.test.support import MemoryCase, Recorder, close, text
 from wsx.test.support.each import each
 from wsx.test.support.ends import Boom
@@ -56,7 +57,7 @@ class OutputCase(MemoryCase):
 
     def begin(self, handler: Any = None, url: str = "ws://h.test/", **options: Any) -> None:
         """Start a client with every kind of tracing; the first connection may fail."""
-        debug = ["trace", "log", "statistics", ("log_to_file", str(self.file))]
+        debug: list[DebugOption] = ["trace", "log", "statistics", ("log_to_file", str(self.file))]
         started = wsx.start(
             wsx.Conn(url, endpoint=self.server, **options),
             handler or Recorder(),

@@ -590,6 +590,10 @@ class OptionTests(SynchronousTestCase):
         """An unknown option raises TypeError."""
         self.assertRaises(TypeError, wsx.Conn, URL, timeout=5)
 
+    def test_positional_option(self) -> None:
+        """Options are keywords, so that a list of headers is never taken for another option."""
+        self.assertRaises(TypeError, wsx.Conn, URL, [("X-A", "1")])
+
     def test_bad_subprotocols(self) -> None:
         """Subprotocols must be distinct tokens (RFC 6455 section 4.1)."""
         for value in ("chat", [""], ["a b"], ["a,b"], ["a\r\nX: y"], ["é"], [b"a"], [1]):
@@ -608,7 +612,7 @@ class OptionTests(SynchronousTestCase):
 
     def test_ssl_options(self) -> None:
         """All keys of the design can be used together."""
-        options = {
+        options: wsx.SSLOptions = {
             "certificate": "/cert.pem",
             "private_key": b"PEM",
             "server_name": "other.test",
@@ -853,7 +857,7 @@ class ImmutabilityTests(SynchronousTestCase):
 
     def test_ssl_options_are_copied(self) -> None:
         """Changing the ``ssl_options`` afterwards has no effect."""
-        options = {"server_name": "a.test"}
+        options: wsx.SSLOptions = {"server_name": "a.test"}
         conn = wsx.Conn(URL, ssl_options=options)
         options["server_name"] = "b.test"
         self.assertEqual(conn.ssl_options["server_name"], "a.test")

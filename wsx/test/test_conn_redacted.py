@@ -51,7 +51,7 @@ class RedactedTests(SynchronousTestCase):
 
     def test_walk(self) -> None:
         """The traversal of attributes finds values deep inside a Conn."""
-        options = {"certificate": "/c", "private_key": b"deep"}
+        options: wsx.SSLOptions = {"certificate": "/c", "private_key": b"deep"}
         conn = wsx.Conn("ws://h.test/?a=b", extra_headers={"X-A": "header"}, ssl_options=options)
         for value in ("ws://h.test/?a=b", "/?a=b", "X-A", "header", "private_key", b"deep"):
             self.assertIn(value, reachable(conn))
@@ -128,7 +128,12 @@ class RedactedTests(SynchronousTestCase):
     def test_response_headers(self) -> None:
         """Secret response headers are hidden; the rest of the response is kept."""
         headers = (("Set-Cookie", SECRET), ("Server", "shown"), ("set-cookie", f"a={SECRET}"))
-        answer = {"resp_status": 101, "subprotocol": "chat", "extensions": ("x",), "peer": "1:2"}
+        answer: Any = {
+            "resp_status": 101,
+            "subprotocol": "chat",
+            "extensions": ("x",),
+            "peer": "1:2",
+        }
         conn = wsx.Conn(URL).replace(resp_headers=headers, **answer)
         copy = self.assert_clean(conn)
         self.assertEqual(copy.resp_header("server"), "shown")
@@ -148,7 +153,7 @@ class RedactedTests(SynchronousTestCase):
     def test_private_key(self) -> None:
         """Key and certificate, which may include a key, are hidden; other options are kept."""
         for certificate in (f"cert {SECRET}".encode(), f"/{SECRET}.pem"):
-            options = {
+            options: wsx.SSLOptions = {
                 "certificate": certificate,
                 "private_key": SECRET.encode(),
                 "server_name": "x.test",
@@ -277,7 +282,11 @@ class ReprTests(SynchronousTestCase):
 
     def test_private_key(self) -> None:
         """The private key is hidden; the name of the option is shown."""
-        options = {"certificate": "/c.pem", "private_key": SECRET.encode(), "server_name": "x.test"}
+        options: wsx.SSLOptions = {
+            "certificate": "/c.pem",
+            "private_key": SECRET.encode(),
+            "server_name": "x.test",
+        }
         self.assert_hidden(wsx.Conn(URL, ssl_options=options), "x.test")
 
     def test_private_key_in_the_certificate(self) -> None:

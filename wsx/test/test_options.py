@@ -98,7 +98,7 @@ class SplitTests(SynchronousTestCase):
     def test_conn_with_an_answer(self) -> None:
         """The server's response in a Conn is not kept."""
         answered = wsx.Conn(URL, close_timeout=1.5).replace(
-            resp_headers=[("Set-Cookie", "a=b")], resp_status=101, subprotocol="chat"
+            resp_headers=(("Set-Cookie", "a=b"),), resp_status=101, subprotocol="chat"
         )
         conn, _ = split_options(answered, {})
         self.assertEqual(conn, wsx.Conn(URL, close_timeout=1.5))

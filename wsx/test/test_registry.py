@@ -91,6 +91,28 @@ class AnyNameTests(NamesCase):
         self.open(Recorder(), name=self.name())
         self.assertIsNone(wsx.whereis(self.name("nobody")))
 
+    def test_whereis_with_a_handler(self) -> None:
+        """``whereis`` returns a client whose handler has the given class or a subclass."""
+
+        class Own(Recorder):
+            pass
+
+        client = self.open(Own(), name=self.name())
+        for cls in (Own, Recorder, wsx.Handler):
+            self.assertIs(wsx.whereis(self.name(), cls), client)
+        self.assertIsNone(wsx.whereis(self.name("nobody"), Own))
+
+    def test_whereis_with_another_handler(self) -> None:
+        """A client with another handler raises TypeError, which names the class and the client."""
+
+        class Other(Recorder):
+            pass
+
+        self.open(Recorder(), name=self.name())
+        error = self.assertRaises(TypeError, wsx.whereis, self.name(), Other)
+        message = f"expected a client with the handler {Other.__qualname__}, got one with Recorder"
+        self.assertIn(message, str(error))
+
     def test_whereis_while_connecting(self) -> None:
         """[S11] A client has its name from the start."""
         self.server.silent = True

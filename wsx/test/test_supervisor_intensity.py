@@ -5,6 +5,7 @@ from __future__ import annotations
 import wsx
 import wsx.supervisor
 from wsx import MaxRestartsExceeded
+from wsx.option_types import Strategy
 from wsx.test.support import URL, case
 from wsx.test.support.each import each
 from wsx.test.support.supervision import PLENTY, STRATEGIES, SupervisorCase, steady
@@ -195,7 +196,7 @@ class IntensityTests(SupervisorCase):
             self.crash("b")
 
     @each(STRATEGIES)
-    def test_configure_while_a_child_waits(self, strategy: str) -> None:
+    def test_configure_while_a_child_waits(self, strategy: Strategy) -> None:
         """A restart that waits for its backoff is still made after ``configure``."""
         supervisor = self.supervise(self.children("ab", backoff=steady(2.0)))
         self.crash("a")

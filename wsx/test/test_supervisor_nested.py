@@ -7,6 +7,7 @@ from twisted.internet.error import ConnectionRefusedError
 import wsx
 import wsx.supervisor
 from wsx import ChildSpec, MaxRestartsExceeded, Shutdown, Supervisor
+from wsx.option_types import Restart
 from wsx.test.support import URL
 from wsx.test.support.each import each
 from wsx.test.support.supervision import STRATEGIES, SupervisorCase, steady
@@ -98,7 +99,7 @@ class NestedTests(SupervisorCase):
             ("temporary", False, False),
         )
     )
-    def test_gives_up_restart(self, restart: str, is_up: bool, is_listed: bool) -> None:
+    def test_gives_up_restart(self, restart: Restart, is_up: bool, is_listed: bool) -> None:
         """[V2] Its ``restart`` decides whether a nested supervisor is restarted after giving up."""
         inner = Supervisor([self.child("b")], max_restarts=0, id="inner", restart=restart)
         outer = self.supervise([inner])
@@ -108,7 +109,7 @@ class NestedTests(SupervisorCase):
         self.assertEqual(self.listed(outer), ["inner"] if is_listed else [])
 
     @each((("permanent", True), ("transient", False), ("temporary", False)))
-    def test_ends_normally(self, restart: str, is_up: bool) -> None:
+    def test_ends_normally(self, restart: Restart, is_up: bool) -> None:
         """[V2] A nested supervisor that is stopped directly has ended normally."""
         inner = Supervisor([self.child("b")], id="inner", restart=restart)
         outer = self.supervise([inner])

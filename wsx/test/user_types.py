@@ -76,7 +76,7 @@ async def use() -> object:
 class Annotated(wsx.Handler[int], restart="transient"):
     """The aliases for annotations, and the class keywords."""
 
-    async def handle_frame(self, frame: wsx.Text | wsx.Binary, state: int) -> wsx.Result[int]:
+    async def handle_frame(self, frame: wsx.Text | wsx.Binary, state: int) -> wsx.Answer[int]:
         return wsx.Reply(wsx.Text("seen"), state + 1)
 
     def handle_disconnect(self, status: wsx.Disconnect, state: int) -> wsx.Answer[int]:

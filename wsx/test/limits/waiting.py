@@ -73,7 +73,7 @@ def _waiting_casts() -> str:
     server.silent = True
     clients: list[wsx.Client[None]] = []
     options: dict[str, Any] = {"reactor": clock, "endpoint": server}
-    wsx.start(URL, wsx.Handler(), None, async_=True, **options).addCallback(clients.append)
+    wsx.start(URL, wsx.Handler[None](), None, async_=True, **options).addCallback(clients.append)
 
     def cast() -> None:
         try:

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 import wsx
+from wsx.option_types import Restart
 from wsx.test.simulation.behaviour import SimulatedHandler
 from wsx.test.simulation.policy import matches
 from wsx.test.simulation.rules import Rule
@@ -76,7 +77,7 @@ class ServiceSlot(Slot):
                 subject.model.state = None
 
         ServiceHandler.__qualname__ = f"service {self.number}"
-        kind = rng.choice(("permanent", "transient", "temporary"))
+        kind: Restart = rng.choice(("permanent", "transient", "temporary"))
         self.kind = kind
         self.limits = limits = (rng.choice((0, 1, 3)), rng.choice((50.0, 600.0)))
         self.restarts, self.waited = [], 0.0

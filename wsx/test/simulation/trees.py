@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 import wsx
+from wsx.option_types import Restart, Strategy
 from wsx.test.simulation.behaviour import AbnormalReason, NormalReason, SimulatedHandler
 from wsx.test.simulation.otp import KidSpec, Request, SupervisorModel
 from wsx.test.simulation.rules import Rule
@@ -21,8 +22,8 @@ from wsx.test.simulation.subject import Subject
 if TYPE_CHECKING:
     from wsx.test.simulation.world import World
 
-STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
-KINDS = ("permanent", "permanent", "transient", "temporary")
+STRATEGIES: tuple[Strategy, ...] = ("one_for_one", "one_for_all", "rest_for_one")
+KINDS: tuple[Restart, ...] = ("permanent", "permanent", "transient", "temporary")
 REASONS = {
     "stopped": wsx.Shutdown,
     "restarts": wsx.MaxRestartsExceeded,
@@ -106,7 +107,7 @@ class Tree:
         self.build(limits, id)
         self._watch_cancellations()
 
-    def build(self, limits: tuple[str, int, float], id: str | None) -> None:
+    def build(self, limits: tuple[Strategy, int, float], id: str | None) -> None:
         """Create the supervisor and its children."""
         ids = [self.new_child() for _ in range(self.rng.choice((1, 2, 3, 5)))]
         self.model.specs = [self.known[id] for id in ids]
@@ -138,7 +139,7 @@ class Tree:
 
         children.cancel_starts = cancel_starts
 
-    def _limits(self) -> tuple[str, int, float]:
+    def _limits(self) -> tuple[Strategy, int, float]:
         """Return strategy, max_restarts and max_seconds.
 
         The period is no sum of timeouts: whether a restart of exactly that age counts would depend
@@ -469,7 +470,7 @@ def _outcome(result: Any) -> str:
 class Service(Tree):
     """A ``ClientService`` under test."""
 
-    def build(self, limits: tuple[str, int, float], id: str | None) -> None:
+    def build(self, limits: tuple[Strategy, int, float], id: str | None) -> None:
         slot, world, rng = self.slot, self.world, self.rng
         slot.count += 1
         child, kind = f"child {slot.number}.{slot.count}", rng.choice(KINDS[1:])

@@ -12,10 +12,11 @@ from twisted.internet.task import Clock
 import wsx
 import wsx.supervisor
 from wsx import ChildSpec, Supervisor, registry
+from wsx.option_types import Strategy
 from wsx.test.support import URL, MemoryCase, MemoryServer, Peer, close
 
 GOING_AWAY = (8, (1001).to_bytes(2, "big"))
-STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
+STRATEGIES: tuple[Strategy, ...] = ("one_for_one", "one_for_all", "rest_for_one")
 RESTARTS = ("permanent", "transient", "temporary")
 PLENTY = 10_000  # restarts
 
@@ -148,7 +149,7 @@ class SupervisorCase(MemoryCase):
     def child(
         self,
         id: Any,
-        restart: str = "permanent",
+        restart: Any = "permanent",
         *,
         backoff: wsx.Backoff | None = None,
         **options: Any,
