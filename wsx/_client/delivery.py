@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine, Iterator
-from functools import partial
 from inspect import iscoroutine
 from itertools import islice
 from operator import length_hint
+from types import CoroutineType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -561,14 +561,13 @@ class Delivery(Generic[S]):
 
     def _run(self, callback: str, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine; return its result, or a Deferred if the coroutine waits."""
-        resumed = partial(self.check_blocked_since, callback=callback)
-        return run_coroutine(coroutine, self.monotonic, resumed)
+        return run_coroutine(coroutine, self, callback)
 
     def _deliver_messages(self, frames: Iterator[Frame]) -> None:
         """Deliver frames that are all messages.
 
-        Hot loop: ``None``, ``Ok`` and ``Reply`` are handled inline. Keep in step with
-        ``_conclude``.
+        Hot loop: ``None``, ``Ok`` and ``Reply`` are handled inline, also those of a coroutine that
+        does not wait. Keep in step with ``_take`` and ``_conclude``.
         """
         handler, state = self.handler, self.state  # A request that changes them ends the loop.
         for frame in frames:
@@ -586,6 +585,17 @@ class Delivery(Generic[S]):
                 self.state = state = response.state
                 self._owner.reply("handle_frame", frames_of(response))
                 continue
+            if type(response) is CoroutineType:
+                try:
+                    response = run_coroutine(response, self, "handle_frame")
+                except BaseException:
+                    self._fail(Failure(), "handle_frame", frame)
+                    return
+                if response is None:
+                    continue
+                if type(response) is Ok:
+                    self.state = state = response.state
+                    continue
             self._take(_Call("handle_frame", frame), response)
             if self._pending is not None:
                 break

@@ -24,7 +24,13 @@ class RunCoroutineTests(SynchronousTestCase):
 
     def run_it(self, coroutine: Any) -> Any:
         """Run a coroutine."""
-        return run_coroutine(coroutine, lambda: self.now, self.began.append)
+        return run_coroutine(coroutine, self, "handle_frame")
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def check_blocked_since(self, began: float, callback: str) -> None:
+        self.began.append(began)
 
     def test_without_await(self) -> None:
         """A coroutine that does not wait returns its result, without a Deferred."""

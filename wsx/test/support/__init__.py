@@ -9,6 +9,7 @@ Import what most tests need from this package, and the rest from its modules:
 - ``handlers``: handlers that record how they are called.
 - ``sockets``: servers and clients on real loopback sockets.
 - ``tls``: TLS in memory.
+- ``loops``: a running event loop of asyncio.
 - ``options``: the options of a ``Conn`` and their defaults.
 - ``forms``, ``readers``: the decoder in both forms, and the decoders of other libraries.
 - ``clients``, ``ends``, ``connections``, ``decoding``, ``delivery``, ``streams``, ``system``,
