@@ -9,7 +9,7 @@ from wsx._version import __version__
 from wsx.backoff import Backoff, is_retryable
 from wsx.child import ChildSpec
 from wsx.client import Client, cast, info, send_frame, start
-from wsx.conn import Conn, ConnSource
+from wsx.conn import Conn
 from wsx.errors import (
     AlreadyStartedError,
     BadResponseError,
@@ -25,6 +25,7 @@ from wsx.errors import (
     MaxRestartsExceeded,
     NotConnectedError,
     PingTimeout,
+    ProviderError,
     RequestError,
     SendTimeout,
     UnknownNameError,
@@ -35,6 +36,7 @@ from wsx.frames import Binary, Frame, Ping, Pong, Text
 from wsx.handler import Answer, Close, Exit, Handler, Ok, Reconnect, Reply
 from wsx.limiter import ConnectLimiter
 from wsx.option_types import ConnOptions, SSLOptions, StartOptions
+from wsx.provider import Attempt, ConnSource, Provider
 from wsx.reasons import ConnectionDropped, Disconnect, LocalClose, RemoteClose, Shutdown, is_normal
 from wsx.registry import Global, Via, whereis
 from wsx.service import ClientService, start_link
@@ -43,6 +45,7 @@ from wsx.supervisor import Supervisor
 __all__ = [
     "AlreadyStartedError",
     "Answer",
+    "Attempt",
     "Backoff",
     "BadResponseError",
     "Binary",
@@ -76,6 +79,8 @@ __all__ = [
     "Ping",
     "PingTimeout",
     "Pong",
+    "Provider",
+    "ProviderError",
     "Reconnect",
     "RemoteClose",
     "Reply",

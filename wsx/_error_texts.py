@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from traceback import walk_tb
 from typing import Final
 
-from wsx._redaction import show_message
+from wsx._redaction import redact_text, show_message
 from wsx._redactor import Redactor
 from wsx._text import describe, line, quote, safely, shorten
 
@@ -13,6 +15,7 @@ __all__ = [
     "cause",
     "certificate_problem",
     "is_clean_close",
+    "provider_cause",
     "refusal",
     "refusal_details",
     "tcp_detail",
@@ -28,6 +31,7 @@ _CAUSES: Final = {
     "NoRouteError": "no route to the host",
 }
 _CHALLENGES: Final = ("WWW-Authenticate", "Proxy-Authenticate")
+_FRAMEWORKS: Final = ("wsx._", "twisted.", "asyncio.")
 _NO_SECRETS: Final = Redactor()
 _URL_LIMIT: Final = 150  # characters
 _BODY_LIMIT: Final = 100  # characters
@@ -35,7 +39,7 @@ _LINE_BYTES: Final = 1000  # bytes of a body, more than are shown of its first l
 _TEXT_TYPES: Final = ("text/", "application/json", "application/problem+", "application/xml")
 _RESULTS: Final = "Ok, Reply, Close or None"
 _OTHER_RESULTS: Final = {"handle_disconnect": "Ok, Reconnect or None", "code_change": "Ok or None"}
-_RECONNECT_VALUES: Final = "conn: a Conn or None; after: a number of at least 0 or None"
+_RECONNECT_VALUES: Final = "conn: a Conn, a callable or None; after: a number of at least 0 or None"
 
 
 def refusal(
@@ -119,6 +123,31 @@ def cause(error: BaseException, *, detailed: bool = False) -> str:
     if text is None and is_clean_close(error):
         text = "the server closed the TCP connection"
     return describe(error, detailed=detailed) if text is None else text
+
+
+def provider_cause(error: BaseException) -> str:
+    """Return one line about the exception with which a user's callable failed.
+
+    Args:
+        error: The exception. Its text may contain anything, so what looks like a secret is hidden.
+    """
+    if isinstance(error, TimeoutError):
+        return describe(error).removeprefix("TimeoutError: ")
+    place = _raised_at(error)
+    if getattr(error, "describes_itself", False):
+        return describe(error)
+    text = redact_text(describe(error))
+    return text if place is None else f"{text} ({place})"
+
+
+def _raised_at(error: BaseException) -> str | None:
+    """Return the first line of the user's code in a traceback, or None if there is none."""
+    for frame, number in walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+        if not module.startswith(_FRAMEWORKS):
+            name = os.path.basename(frame.f_code.co_filename)
+            return line(f"{name}, line {number}")
+    return None
 
 
 def certificate_problem(error: BaseException) -> str | None:

@@ -7,12 +7,61 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from wsx._arguments import is_number, require
+from wsx._text import expected_type
 from wsx.backoff import Backoff
-from wsx.conn import CONN_OPTIONS, Conn, ConnSource
+from wsx.conn import CONN_OPTIONS, Conn
 from wsx.limiter import ConnectLimiter
+from wsx.provider import ConnSource, Provider
 from wsx.registry import Name, check_name
 
-__all__ = ["START_OPTIONS", "Options", "split_options", "with_reactor", "with_reconnect_defaults"]
+__all__ = [
+    "START_OPTIONS",
+    "Options",
+    "Provided",
+    "is_placeholder",
+    "split_options",
+    "with_reactor",
+    "with_reconnect_defaults",
+]
+
+_UNKNOWN_URL: Final = "ws://provider.invalid/"  # RFC 2606: no host has this name.
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """A connection provider with the options for the URLs that it returns.
+
+    Attributes:
+        provider: The provider.
+        template: A Conn with the options. Its URL is a placeholder. The client shows it until the
+            provider has returned something.
+    """
+
+    provider: Provider
+    template: Conn
+
+    @classmethod
+    def of(cls, provider: Provider, options: Mapping[str, Any] | None = None) -> Provided:
+        """Return a provider with options of ``Conn``. They are validated.
+
+        Args:
+            provider: The provider.
+            options: The options by name. Default none.
+        """
+        return cls(provider, Conn(_UNKNOWN_URL, **(options or {})))
+
+    def conn_for(self, provided: object) -> Conn:
+        """Return the Conn for what the provider has returned.
+
+        Raises:
+            URLError: The provider has returned a URL that is not valid.
+            TypeError: The provider has returned neither a URL nor a Conn.
+        """
+        if isinstance(provided, Conn):
+            return provided.without_answer()
+        if isinstance(provided, str):
+            return self.template.replace(url=provided)
+        raise TypeError(expected_type("result", "a URL or a Conn", provided))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +124,23 @@ class Options:
 START_OPTIONS: Final = frozenset(f.name for f in fields(Options))
 
 
-def split_options(conn_or_url: ConnSource, options: dict[str, Any]) -> tuple[Conn, Options]:
+def is_placeholder(conn: Conn) -> bool:
+    """Return whether a Conn stands for one that the provider has not returned yet."""
+    return conn.url == _UNKNOWN_URL
+
+
+def split_options(
+    conn_or_url: ConnSource, options: dict[str, Any]
+) -> tuple[Conn | Provided, Options]:
     """Split the options of :func:`wsx.start` into the connection's and the client's.
 
     Args:
-        conn_or_url: A URL, to which the connection's options are applied, or a :class:`Conn`.
+        conn_or_url: A URL, to which the connection's options are applied, a :class:`Conn`, or a
+            connection provider, to whose URLs they are applied.
         options: The options by name.
 
     Returns:
-        The Conn, and the options of the client.
+        The Conn or the provider with its options, and the options of the client.
 
     Raises:
         URLError: The URL is not valid.
@@ -96,14 +153,20 @@ def split_options(conn_or_url: ConnSource, options: dict[str, Any]) -> tuple[Con
         raise TypeError(f"unknown options: {', '.join(unknown)}")
     for_conn = {name: value for name, value in options.items() if name in CONN_OPTIONS}
     for_start = {name: value for name, value in options.items() if name in START_OPTIONS}
-    if not isinstance(conn_or_url, Conn):
-        conn = Conn(conn_or_url, **for_conn)
-    elif for_conn:
-        given = ", ".join(sorted(for_conn))
-        raise TypeError(f"options: {given} given together with a Conn (use conn.replace instead)")
-    else:
-        conn = conn_or_url.without_answer()
-    return conn, Options(**for_start)
+    return _source(conn_or_url, for_conn), Options(**for_start)
+
+
+def _source(conn_or_url: ConnSource, options: dict[str, Any]) -> Conn | Provided:
+    if isinstance(conn_or_url, Conn):
+        if options:
+            given = ", ".join(sorted(options))
+            raise TypeError(
+                f"options: {given} given together with a Conn (use conn.replace instead)"
+            )
+        return conn_or_url.without_answer()
+    if callable(conn_or_url):
+        return Provided.of(conn_or_url, options)
+    return Conn(conn_or_url, **options)
 
 
 def with_reconnect_defaults(options: Mapping[str, Any]) -> dict[str, Any]:

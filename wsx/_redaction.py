@@ -19,6 +19,7 @@ __all__ = [
     "redact_header",
     "redact_query",
     "redact_subprotocols",
+    "redact_text",
     "redact_url",
     "redact_user",
     "show_message",
@@ -41,6 +42,11 @@ _SECRET_SUBPROTOCOL: Final = re.compile(f"{_SECRET_WORDS.pattern}|bearer|jwt", r
 _URL: Final = re.compile(
     r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL
 )
+_URL_IN_TEXT: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>)]+")
+_CREDENTIALS: Final = re.compile(
+    r"\b((?:bearer|basic) +|(?:token|password|secret|key)[:=] ?)[^\s,;'\"]+", re.IGNORECASE
+)
+_WORD: Final = re.compile(r"[^\s,;:\"'=/?&]+")
 _PORT: Final = re.compile(r"[0-9A-Fa-f:]*")  # a number, or the rest of an IPv6 address
 
 
@@ -158,6 +164,13 @@ def redact_url(url: str) -> str:
     shown_query = "" if query is None else f"?{redact_query(query)}"
     shown_fragment = "" if fragment is None else f"#{HIDDEN if fragment else ''}"
     return f"{prefix}{place}{path}{shown_query}{shown_fragment}"
+
+
+def redact_text(text: str) -> str:
+    """Return text from any source with the secrets of URLs and what looks like a token hidden."""
+    text = _URL_IN_TEXT.sub(lambda match: redact_url(match[0]), text)
+    text = _CREDENTIALS.sub(rf"\1{HIDDEN}", text)
+    return _WORD.sub(lambda match: HIDDEN if is_token_like(match[0]) else match[0], text)
 
 
 def _may_hide_credentials(text: str, authority: str) -> bool:

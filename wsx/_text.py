@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 __all__ = [
+    "callable_name",
     "describe",
     "escape",
     "expected",
@@ -140,6 +141,16 @@ def _describe_exception(error: BaseException, detailed: bool) -> str:
 
 def _summary(error: object) -> str:
     return str(getattr(error, "summary", error))
+
+
+def callable_name(function: object) -> str:
+    """Return the name of a callable for a message, without its arguments and attributes.
+
+    The ``repr`` of a ``functools.partial`` or of a callable object may contain secrets.
+    """
+    target = getattr(function, "func", function)
+    name = getattr(target, "__qualname__", None)
+    return line(name if isinstance(name, str) else type(function).__qualname__)
 
 
 def safely(function: Callable[[object], str], value: object) -> str:

@@ -15,8 +15,8 @@ from zope.interface import Interface
 from wsx._arguments import is_hashable, is_number, require
 from wsx._options import split_options
 from wsx.backoff import Backoff
-from wsx.conn import ConnSource
 from wsx.option_types import ChildType, Restart
+from wsx.provider import ConnSource
 
 __all__ = ["RESTARTS", "ChildSpec", "ClientStart", "IClientParent", "as_parent", "check_fields"]
 

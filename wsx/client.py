@@ -10,12 +10,13 @@ from typing_extensions import TypeVar
 
 from wsx import registry
 from wsx._client.lifecycle import Lifecycle
-from wsx._options import Options, split_options, with_reactor
+from wsx._options import Options, Provided, split_options, with_reactor
 from wsx._text import expected, shorten
-from wsx.conn import Conn, ConnSource
+from wsx.conn import Conn
 from wsx.frames import NORMAL_CLOSURE, Frame
 from wsx.handler import Handler
 from wsx.option_types import StartOptions, Status
+from wsx.provider import ConnSource
 from wsx.reasons import Disconnect, Shutdown
 from wsx.registry import Name
 from wsx.system import System
@@ -60,7 +61,7 @@ class Client(Generic[S, H_co]):
         sys: System requests, which inspect and control the running client.
     """
 
-    def __init__(self, conn: Conn, handler: H_co, state: S, options: Options) -> None:
+    def __init__(self, conn: Conn | Provided, handler: H_co, state: S, options: Options) -> None:
         self.name = options.name
         self._reactor = options.reactor
         self._life = Lifecycle(self, conn, handler, state, options)
@@ -80,7 +81,10 @@ class Client(Generic[S, H_co]):
 
     @property
     def conn(self) -> Conn:
-        """Where the client connects. While it is connected, this has the server's response."""
+        """Where the client connects. While it is connected, this has the server's response.
+
+        Before a connection provider has returned something, its URL is ``ws://provider.invalid/``.
+        """
         return self._life.conn
 
     @property
@@ -303,11 +307,14 @@ def start(
     """Start a client that is not linked to anything.
 
     Args:
-        conn_or_url: A :class:`Conn`, or a URL.
+        conn_or_url: A :class:`Conn`, a URL, or a connection provider: a callable that takes an
+            :class:`Attempt` and returns a Conn or a URL, directly or as an awaitable. It is called
+            before each attempt, and may take ``socket_connect_timeout`` seconds.
         handler: A subclass of :class:`Handler`, instantiated without arguments, or an instance.
         state: The handler's first state. It may be omitted if the state may be None.
         **options: The options of :class:`wsx.StartOptions`: those of the client and, if a URL is
-            given, those of :class:`Conn`.
+            given, those of :class:`Conn`. Those of Conn beside a provider apply to a URL that it
+            returns, not to a Conn.
 
     Returns:
         A Deferred that fires with the client once ``handle_connect`` has returned. If that never

@@ -1,4 +1,7 @@
-"""Where and how to connect: :class:`Conn`, its options and their validation."""
+"""Where and how to connect: :class:`Conn`, its options and their validation.
+
+The module is longer than 500 lines because each option is documented, validated and redacted here.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,15 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from wsx._arguments import as_list, is_number, require
 from wsx._redaction import HIDDEN, redact_header, redact_subprotocols
 from wsx._redactor import Redactor
-from wsx._text import expected, expected_type, shorten, truncate
+from wsx._text import callable_name, expected, expected_type, shorten, truncate
 from wsx._url import ParsedURL, parse_proxy, parse_url
 from wsx.option_types import (
     Compression,
@@ -28,7 +31,6 @@ __all__ = [
     "CONN_OPTIONS",
     "TOKEN",
     "Conn",
-    "ConnSource",
     "Headers",
     "ParsedURL",
     "parse_proxy",
@@ -51,6 +53,7 @@ _OPTIONS_FOR_HEADERS: Final = {
 }
 _SSL_OPTIONS: Final = ("certificate", "private_key", "server_name", "minimum_version", "alpn")
 _SHOWN_SSL_OPTIONS: Final = {"server_name", "minimum_version", "alpn"}
+_HEADERS: Final = "a mapping or a list of pairs"
 _PEM: Final = "PEM as bytes or a path"
 _PEMS: Final = "PEM as bytes, a path or a list of these that is not empty"
 # Limits of repr.
@@ -75,7 +78,10 @@ class Conn:
 
     Attributes:
         url: The URL, with the scheme ``ws``, ``wss`` or their synonyms ``http``, ``https``.
-        extra_headers: Headers that are added to the request: pairs or a mapping. Default none.
+        extra_headers: Headers that are added to the request: pairs or a mapping, or a callable
+            that takes a :class:`wsx.Attempt` and returns them, directly or as an awaitable. It is
+            called before each attempt, and may take ``socket_connect_timeout`` seconds. Default
+            none.
         subprotocols: The subprotocols to offer, in this order. Default none.
         socket_connect_timeout: The time limit for DNS, TCP, proxy and TLS together. Default 6.
         socket_recv_timeout: The time limit for the complete response to the opening handshake.
@@ -108,6 +114,8 @@ class Conn:
         subprotocol: The subprotocol that the server selected, or None.
         extensions: The extensions that the server accepted.
         peer: The address of the server, or None.
+        headers_provider: The callable that has returned ``extra_headers`` for this attempt, or
+            None. Further attempts call it again.
         parsed: The parts of the URL.
 
     Raises:
@@ -139,6 +147,7 @@ class Conn:
     subprotocol: str | None = None
     extensions: tuple[str, ...] = ()
     peer: str | None = None
+    headers_provider: Any = field(default=None, compare=False)
     parsed: ParsedURL = field(init=False, compare=False)
 
     if TYPE_CHECKING:  # Some options accept more types than the attributes have.
@@ -147,7 +156,7 @@ class Conn:
 
     def __post_init__(self) -> None:
         self._set("parsed", parse_url(self.url))
-        self._set("extra_headers", _check_headers(self.extra_headers))
+        self._set("extra_headers", _check_headers_option(self.extra_headers))
         self._set("subprotocols", _check_subprotocols(self.subprotocols))
         self._set("secret_headers", _check_secret_headers(self.secret_headers))
         self._check_times()
@@ -208,13 +217,32 @@ class Conn:
         """
         if "parsed" in changes:
             raise TypeError("parsed: cannot be replaced, because it is derived from url")
+        if "extra_headers" in changes:
+            changes = {"headers_provider": None, **changes}  # type: ignore[typeddict-unknown-key]
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]  # see __init__
 
     def without_answer(self) -> Conn:
-        """Return a copy without the server's response, for another attempt."""
-        if self.resp_status is None:
-            return self
-        return self.answered((), None, None, (), None)
+        """Return a copy without the server's response, for another attempt.
+
+        If a callable has returned the headers, the copy has the callable as its ``extra_headers``.
+        """
+        conn = self
+        if self.headers_provider is not None:
+            headers = self.headers_provider
+            conn = self._changed({"extra_headers": headers, "headers_provider": None})
+        return conn if self.resp_status is None else conn.answered((), None, None, (), None)
+
+    def with_headers(self, headers: Any) -> Conn:
+        """Return a copy with the headers that the callable has returned for one attempt.
+
+        Args:
+            headers: Pairs or a mapping.
+
+        Raises:
+            ValueError: The headers are not valid.
+        """
+        checked = _check_headers(headers)
+        return self._changed({"extra_headers": checked, "headers_provider": self.extra_headers})
 
     def answered(
         self,
@@ -260,20 +288,25 @@ class Conn:
         return Redactor(
             self.parsed.resource.partition("?")[2],
             [(url.username or "", url.password) for url in urls if url.password is not None],
-            self.extra_headers,
+            self._known_headers,
             self.secret_headers,
             self.subprotocols,
         )
+
+    @property
+    def _known_headers(self) -> Headers:
+        """The extra headers; empty if they are a callable that was not called yet."""
+        return () if callable(self.extra_headers) else self.extra_headers
 
     def _shown_options(self) -> dict[str, Any]:
         """Return the options that may have secrets, redacted."""
         redactor = self.redactor()
         names = [name.lower() for name in self.secret_headers]
         shown = {name: _redact_option(name, getattr(self, name)) for name in _HIDDEN_OPTIONS}
+        headers = tuple(redact_header(name, value, names) for name, value in self._known_headers)
         return shown | {
-            "extra_headers": tuple(
-                redact_header(name, value, names) for name, value in self.extra_headers
-            ),
+            "extra_headers": self.extra_headers if callable(self.extra_headers) else headers,
+            "headers_provider": None,  # Its attributes may have secrets.
             "subprotocols": redact_subprotocols(self.subprotocols),
             "resp_headers": tuple(redactor.header(*pair) for pair in self.resp_headers),
             "subprotocol": self.subprotocol and redactor.subprotocol(self.subprotocol),
@@ -302,15 +335,13 @@ class Conn:
         options = self._shown_options()
         for f in dataclasses.fields(self)[1:]:
             value = getattr(self, f.name)
-            if f.name != "parsed" and value != f.default:
+            if f.name not in ("parsed", "headers_provider") and value != f.default:
                 shown.append(f"{f.name}={_show_option(options.get(f.name, value))}")
         return truncate(f"Conn({', '.join(shown)})", _REPR_LIMIT)
 
 
 _CONN_FIELDS: Final = tuple(f.name for f in dataclasses.fields(Conn))
 CONN_OPTIONS: Final = ConnOptions.__optional_keys__
-# Where a client connects, as `start` and all other functions that start clients accept it.
-ConnSource: TypeAlias = Conn | str
 
 
 _HIDDEN_OPTIONS: Final = ("proxy", "ssl_options", "cacerts")
@@ -331,6 +362,8 @@ def _show_option(value: Any) -> str:
     """Return the value of an option for ``repr``, truncated."""
     if value is HIDDEN:
         return HIDDEN
+    if callable(value):
+        return f"<{callable_name(value)}>"
     if not isinstance(value, tuple):
         return shorten(value, _OPTION_LIMIT)
     shown = [_show_item(item) for item in value[:_MAX_SHOWN]]
@@ -354,12 +387,18 @@ def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < sys.maxsize
 
 
+def _check_headers_option(headers: Any) -> Any:
+    if callable(headers) and not isinstance(headers, Iterable):
+        return headers
+    return _check_headers(headers)
+
+
 def _check_headers(headers: Any) -> Headers:
     pairs = as_list(headers.items() if isinstance(headers, Mapping) else headers)
     if pairs is None or not all(
         isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs
     ):
-        raise ValueError(expected_type("extra_headers", "a mapping or a list of pairs", headers))
+        raise ValueError(expected_type("extra_headers", _HEADERS, headers))
     return tuple(_check_header(name, value) for name, value in pairs)
 
 

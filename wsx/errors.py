@@ -5,6 +5,7 @@
     WsxError
     ├── URLError (ValueError)          the caller: the URL is not valid
     ├── ConnError                      the network: DNS, TCP, proxy, TLS, timeout, lost connection
+    ├── ProviderError                  the caller: a connection provider failed
     ├── RequestError                   the server: it refused the opening handshake
     ├── HandshakeError                 the server: its response to the opening handshake is invalid
     ├── FrameError                     the server: it violated RFC 6455, or a message is too big
@@ -24,6 +25,8 @@
 
 The text of an exception never contains a password, a secret header value or a whole payload,
 because it may be logged. Text that comes from a server is escaped and truncated.
+
+The module is longer than 500 lines because all exceptions of wsx are here.
 """
 
 from __future__ import annotations
@@ -31,12 +34,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
-from wsx._error_texts import cause, refusal, refusal_details, wrong_result
+from wsx._error_texts import cause, provider_cause, refusal, refusal_details, wrong_result
 from wsx._redaction import redact_url
 from wsx._redactor import Redactor
 from wsx._text import describe, expected, expected_type, line, quote
 
 __all__ = [
+    "PROVIDERS",
     "AlreadyStartedError",
     "BadResponseError",
     "ChildError",
@@ -51,6 +55,7 @@ __all__ = [
     "MaxRestartsExceeded",
     "NotConnectedError",
     "PingTimeout",
+    "ProviderError",
     "RequestError",
     "SendTimeout",
     "URLError",
@@ -60,6 +65,7 @@ __all__ = [
 ]
 
 _TEXT_LIMIT: Final = 300  # characters
+PROVIDERS: Final = ("connection provider", "extra_headers callable")  # ProviderError.subject
 
 
 class WsxError(Exception):
@@ -145,6 +151,36 @@ class ConnError(WsxError):
         if self.explanation is None:
             return f"connection failed: {cause(self.original, detailed=detailed)}"
         return f"connection failed: {line(self.explanation, _TEXT_LIMIT)}"
+
+
+class ProviderError(WsxError):
+    """A connection provider or a headers callable did not provide what an attempt needs.
+
+    The text shows the original exception with its secrets hidden, and the line of the callable
+    that raised it.
+
+    Args:
+        original: The exception of the callable, a ``TimeoutError`` if it did not return in time, or
+            a TypeError, ValueError or :class:`URLError` if it returned something wrong.
+        subject: The callable: ``"connection provider"`` (default) or ``"extra_headers callable"``.
+
+    Attributes:
+        original: The exception. Its own text may contain secrets.
+        subject: ``"connection provider"`` or ``"extra_headers callable"``.
+    """
+
+    def __init__(self, original: BaseException, subject: str = "connection provider") -> None:
+        super().__init__(original, subject)
+        self.original = original
+        self.subject = subject
+
+    def __str__(self) -> str:
+        return f"{line(self.subject)} failed: {self.cause}"
+
+    @property
+    def cause(self) -> str:
+        """One line about the original exception, for a message that names the callable."""
+        return provider_cause(self.original)
 
 
 class RequestError(WsxError):

@@ -22,10 +22,11 @@ from twisted.python.failure import Failure
 
 from wsx._redaction import show_message
 from wsx.child import ChildSpec, ClientStart, check_fields
-from wsx.conn import Conn, ConnSource
+from wsx.conn import Conn
 from wsx.errors import BadResponseError
 from wsx.frames import Binary, Frame, Ping, Pong, Text
 from wsx.option_types import ChildFields, ChildOptions
+from wsx.provider import ConnSource
 from wsx.reasons import Disconnect, LocalClose
 from wsx.results import Close, Ok, Reconnect, Reply
 
@@ -276,7 +277,7 @@ def _fits_disconnect(response: object) -> bool:
     if not isinstance(response, Reconnect):
         return True
     conn, after = response.conn, response.after
-    if conn is not None and not isinstance(conn, Conn):
+    if not (conn is None or isinstance(conn, Conn) or callable(conn)):
         return False
     return after is None or (isinstance(after, (int, float)) and 0 <= after < float("inf"))
 

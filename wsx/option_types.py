@@ -6,13 +6,16 @@ To add an option, add its key to one of these classes, and its validation to ``C
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 from wsx.backoff import Backoff
 from wsx.limiter import ConnectLimiter
 from wsx.registry import Name
+
+if TYPE_CHECKING:
+    from wsx.provider import Attempt
 
 __all__ = [
     "AutoShutdown",
@@ -27,6 +30,7 @@ __all__ = [
     "DebugOption",
     "Endpoint",
     "ExtraHeaders",
+    "HeaderItems",
     "Headers",
     "Names",
     "Pem",
@@ -51,11 +55,14 @@ DebugOption: TypeAlias = (
     | tuple[Literal["log_to_file"], str | PathLike[str]]
 )
 Headers: TypeAlias = tuple[tuple[str, str], ...]
-ExtraHeaders: TypeAlias = (
+HeaderItems: TypeAlias = (
     Mapping[str, str | bytes]
     | Mapping[bytes, str | bytes]
     | Mapping[str | bytes, str | bytes]
     | Iterable[tuple[str | bytes, str | bytes]]
+)
+ExtraHeaders: TypeAlias = (
+    HeaderItems | Callable[["Attempt"], HeaderItems] | Callable[["Attempt"], Awaitable[HeaderItems]]
 )
 # Not Sequence[str]: a str is one, but is never a list of names.
 Names: TypeAlias = list[str] | tuple[str, ...]
@@ -96,7 +103,8 @@ class ConnOptions(TypedDict, total=False):
     """The options of :class:`wsx.Conn`. All times are in seconds."""
 
     extra_headers: ExtraHeaders
-    """Headers that are added to the request: pairs or a mapping. Default none."""
+    """Headers that are added to the request: pairs or a mapping, or a callable that returns them
+    for each attempt. Default none."""
     subprotocols: Names
     """The subprotocols to offer, in this order. Default none."""
     socket_connect_timeout: float

@@ -101,7 +101,8 @@ class Reconnect(_Result):
 
     Attributes:
         state: The next state.
-        conn: Where to connect from now on, or None (default) to keep the current ``Conn``.
+        conn: Where to connect from now on: a ``Conn`` or a connection provider. None (default)
+            keeps the current ``Conn`` or provider.
         after: The delay in seconds, or None (default) for the delay of the client's ``reconnect``
             policy. Without a policy, the client reconnects at once after the loss of a healthy
             connection, and with the delays of ``Backoff()`` after further failures. It makes at

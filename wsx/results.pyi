@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from wsx.conn import Conn
 from wsx.frames import Frame
+from wsx.provider import Provider
 
 __all__ = ["Close", "Ok", "Reconnect", "Reply"]
 
@@ -33,8 +34,8 @@ class Close(_Result[_S_co]):
 
 class Reconnect(_Result[_S_co]):
     __match_args__ = ("state", "conn", "after")
-    conn: Conn | None
+    conn: Conn | Provider | None
     after: float | None
     def __init__(
-        self, state: _S_co, conn: Conn | None = None, after: float | None = None
+        self, state: _S_co, conn: Conn | Provider | None = None, after: float | None = None
     ) -> None: ...

@@ -15,10 +15,10 @@ from wsx._deferreds import Waiters
 from wsx._options import with_reconnect_defaults
 from wsx.child import ChildSpec, ClientStart, IClientParent, as_parent
 from wsx.client import Client, H_co, HandlerOf, check_handler, make_client
-from wsx.conn import ConnSource
 from wsx.errors import as_exception
 from wsx.handler import Handler
 from wsx.option_types import Restart, StartOptions
+from wsx.provider import ConnSource
 from wsx.supervisor import Supervisor
 
 __all__ = ["ClientService", "start_link"]
@@ -123,7 +123,7 @@ class ClientService(Supervisor, Generic[S, H_co]):
     second parameter is the type of the handler, as in ``ClientService[State, MyHandler]``.
 
     Args:
-        conn: A :class:`Conn`, a URL, or anything else that :func:`wsx.start` accepts.
+        conn: A :class:`Conn`, a URL or a connection provider, as for :func:`wsx.start`.
         handler: As for :func:`wsx.start`.
         state: As for :func:`wsx.start`. Every client starts with it. Default None.
         restart: As in :class:`ChildSpec`. Default ``"permanent"``.

@@ -43,6 +43,7 @@ class History:
         was_open: Whether the latest attempt has led to an open connection.
         failures: The number of lost connections and failed attempts since the last healthy
             connection.
+        last: The last value that :meth:`lost` has returned, or None.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class History:
         "_stable_after",
         "ever_opened",
         "failures",
+        "last",
         "was_open",
     )
 
@@ -61,6 +63,7 @@ class History:
         self.ever_opened = False
         self.was_open = False
         self.failures = 0
+        self.last: Disconnect | None = None
         self._scheduler = scheduler
         self._stable_after = stable_after
         self._attempt_at: float | None = None
@@ -129,4 +132,5 @@ class History:
             self._outage = Outage(reason, self._scheduler.seconds())
         if not self.was_open:
             self._outage.failed_attempts += 1
-        return Disconnect(reason, self.failures, conn)
+        self.last = Disconnect(reason, self.failures, conn)
+        return self.last

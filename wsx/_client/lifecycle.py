@@ -33,9 +33,10 @@ from wsx._client.reconnect import Plan, ReconnectPolicy
 from wsx._client.reporter import Reporter
 from wsx._client.sender import Sender
 from wsx._client.states import Action, Event, Machine, State
+from wsx._client.target import ProviderCall, Target
 from wsx._client.termination import Termination
 from wsx._client.tracing import Tracing, parse_options
-from wsx._options import Options
+from wsx._options import Options, Provided
 from wsx._scheduler import Timeout, scheduler_for
 from wsx._text import describe, expected, shorten
 from wsx._transport.attempt import Attempt
@@ -79,7 +80,7 @@ class Lifecycle(Generic[S]):
 
     Args:
         client: The client, for ``handler.client``, the registry and telemetry observers.
-        conn: Where and how to connect.
+        source: Where and how to connect: a Conn or a connection provider.
         handler: The handler.
         state: The handler's first state.
         options: The options of :func:`wsx.start` that are not options of the connection.
@@ -97,6 +98,7 @@ class Lifecycle(Generic[S]):
     __slots__ = (
         "_abandoned",
         "_attempt",
+        "_call",
         "_client",
         "_close_frame",
         "_close_requested",
@@ -131,7 +133,12 @@ class Lifecycle(Generic[S]):
     )
 
     def __init__(
-        self, client: Any, conn: Conn, handler: Handler[S], state: S, options: Options
+        self,
+        client: Any,
+        source: Conn | Provided,
+        handler: Handler[S],
+        state: S,
+        options: Options,
     ) -> None:
         scheduler = scheduler_for(options.reactor)
         self.name = options.name
@@ -139,14 +146,15 @@ class Lifecycle(Generic[S]):
         self._client = client
         self._options = options
         self._scheduler = scheduler
-        self._target = conn  # The Conn of the next attempt.
-        self._conn = conn  # The same, or a copy with the server's response.
         self._machine = Machine()
         self.mailbox = Mailbox(options.mailbox_limit)
         slow = math.inf if options.slow_callback is None else options.slow_callback
         self.delivery = Delivery(handler, state, self.mailbox, scheduler, self, slow)
         self.history = History(scheduler, options.stable_after)
-        self.reporter = Reporter(client, conn, options.reactor, scheduler)
+        self._target = Target(scheduler, self.delivery, source)
+        # The Conn of the last attempt, possibly with the server's response, or of the next one.
+        self._conn = self._target.conn
+        self.reporter = Reporter(client, self._conn, options.reactor, scheduler)
         self._policy = ReconnectPolicy(options.reconnect)
         self._plan: tuple[Disconnect, Plan] | None = None  # for the last loss, once asked for
         self._sender = Sender(scheduler, self.reporter, self._replies_wait)
@@ -157,6 +165,7 @@ class Lifecycle(Generic[S]):
         )
         # The current attempt or connection:
         self._attempt: Attempt | None = None
+        self._call: ProviderCall | None = None  # While a callable of the user is called.
         self._place: Place | None = None  # While the attempt waits for the connection limit.
         self._abandoned = False  # Whether a cancelled attempt had a TCP connection.
         self._open: OpenConnection | None = None
@@ -275,7 +284,8 @@ class Lifecycle(Generic[S]):
         """
         if self._plan is None or self._plan[0] is not status:
             since_attempt = self.history.seconds_since_attempt
-            self._plan = (status, self._policy.plan(status, since_attempt))
+            may_change = self._target.may_retry(status.reason, status.conn)
+            self._plan = (status, self._policy.plan(status, since_attempt, may_change))
         return self._plan[1]
 
     def end(self, reason: object, code: int | None = None) -> None:
@@ -346,6 +356,7 @@ class Lifecycle(Generic[S]):
         """Enter the open state: the opening handshake is complete."""
         self._attempt = None
         self._conn = conn
+        self._target.opened()
         self._reason = None
         self._connect_handled = False
         keepalive = Keepalive(self._scheduler, conn, self._sender.ping, self._server_is_silent)
@@ -358,7 +369,7 @@ class Lifecycle(Generic[S]):
 
     def failed(self, error: WsxError) -> None:
         """Handle a failed attempt."""
-        self._attempt = None
+        self._attempt = self._call = None
         self._reason = error
         self._attempt_lost(Event.ATTEMPT_FAILED)
 
@@ -465,14 +476,16 @@ class Lifecycle(Generic[S]):
             self._handle(Event.GIVE_UP)
             return
         if decision.conn is not None:
-            self._target = decision.conn.without_answer()
+            self._target.change(decision.conn)
         try:
             self._delay = self._delay_of(status, decision)
         except Exception:  # the user's Backoff, or its random generator
             self.callback_failed(Failure(), "handle_disconnect", status)
             return
         self.reporter.lost(status, self.history.was_open, self._delay)
-        self._conn = self.reporter.conn = self._target
+        if self._plan is not None and self._plan[0] is status and self._plan[1].requires_other:
+            self._target.require_other(status.conn, status.reason)
+        self._conn = self.reporter.conn = self._target.conn
         self._handle(Event.RECONNECT)
         requested, self._close_requested = self._close_requested, None
         if requested is not None:
@@ -593,11 +606,38 @@ class Lifecycle(Generic[S]):
     # Actions of the table
 
     def _connect(self) -> None:
+        if self._target.has_provider:
+            self.history.attempting()
+            self._ask(self._target.locate, self._located)
+        else:
+            self._wait_for_limit()
+
+    def _ask(
+        self,
+        prepare: Callable[[int, Disconnect | None], ProviderCall],
+        succeeded: Callable[[Conn], None],
+    ) -> None:
+        """Call a callable of the user for the next attempt.
+
+        If the reactor does not run yet, the call waits for that: only then does asyncio's event
+        loop run, which the callable may need.
+        """
+        call = self._call = prepare(self.history.failures, self.history.last)
+        self.reporter.trace("calling the {}", call.subject)
+        runs = getattr(self._options.reactor, "running", True)
+        call.start(succeeded, self.failed, now=runs)
+
+    def _located(self, conn: Conn) -> None:
+        self._call = None
+        self._conn = self.reporter.conn = conn
+        self._wait_for_limit()
+
+    def _wait_for_limit(self) -> None:
         limiter = self._options.connect_limiter
         if limiter is None:
             self._start_attempt()
             return
-        host = self._target.parsed.host
+        host = self._target.conn.parsed.host
         self._place = limiter.enter(host, self._scheduler, self._wait_over)
         if self._place is None:
             self._start_attempt()
@@ -611,9 +651,23 @@ class Lifecycle(Generic[S]):
         self._start_attempt(waited)
 
     def _start_attempt(self, waited: float | None = None) -> None:
+        if self._target.has_headers_provider:
+            self.history.attempting()
+            self._ask(self._target.add_headers, partial(self._attempt_with, waited))
+        else:
+            self._attempt_with(waited, self._target.conn)
+
+    def _attempt_with(self, waited: float | None, conn: Conn) -> None:
+        self._call = None
+        self._conn = self.reporter.conn = conn
+        refusal = self._target.refusal(conn)
+        if refusal is not None:
+            self.reporter.not_retried()
+            self.failed(refusal)
+            return
         again = self.history.retrying
         self.history.attempting()
-        attempt = self._attempt = Attempt(self._target, self._options.reactor, self)
+        attempt = self._attempt = Attempt(conn, self._options.reactor, self)
         self.reporter.connecting(again, waited)
         if self._attempt is attempt:  # A telemetry observer may have stopped the client.
             attempt.start()
@@ -622,6 +676,9 @@ class Lifecycle(Generic[S]):
         if self._attempt is not None:
             self._abandoned = self._attempt.cancel()
             self._attempt = None
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
         if self._place is not None:
             self._place.leave()
             self._place = None

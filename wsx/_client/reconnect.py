@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from wsx.backoff import Backoff
+from wsx.backoff import Backoff, retry_after
 from wsx.reasons import Disconnect
 
 __all__ = ["Plan", "ReconnectPolicy"]
@@ -22,11 +22,14 @@ class Plan:
         reconnects: Whether the default ``handle_disconnect`` reconnects.
         delay: The delay in seconds before the next attempt, for a ``Reconnect`` without ``after``.
         gave_up: Whether the client has a ``reconnect`` policy and the policy gave up.
+        requires_other: Whether the next attempt must have another URL or other headers, because the
+            server has refused these. Default False.
     """
 
     reconnects: bool
     delay: float
     gave_up: bool
+    requires_other: bool = False
 
 
 class ReconnectPolicy:
@@ -41,17 +44,26 @@ class ReconnectPolicy:
     def __init__(self, backoff: Backoff | None) -> None:
         self._backoff = backoff
 
-    def plan(self, status: Disconnect, seconds_since_attempt: float) -> Plan:
+    def plan(
+        self, status: Disconnect, seconds_since_attempt: float, may_change: bool = False
+    ) -> Plan:
         """Return the plan for one loss.
 
         Args:
             status: The argument of ``handle_disconnect``.
             seconds_since_attempt: The time in seconds since the latest attempt began.
+            may_change: Whether the server has refused the credentials, and a callable may return
+                others for the next attempt. Default False.
         """
         if self._backoff is None:
             delay = self._default_delay(status.attempt_number, seconds_since_attempt)
             return Plan(reconnects=False, delay=delay, gave_up=False)
         chosen = self._backoff.delay(status)
+        if chosen is None and may_change:
+            chosen = self._backoff(status.attempt_number)
+            if chosen is not None:
+                delay = max(chosen, retry_after(status.reason))
+                return Plan(reconnects=True, delay=delay, gave_up=False, requires_other=True)
         if chosen is None:  # A handler may reconnect nevertheless; then use the longest delay.
             return Plan(reconnects=False, delay=self._backoff.maximum, gave_up=True)
         return Plan(reconnects=True, delay=chosen, gave_up=False)

@@ -22,7 +22,7 @@ from wsx._scheduler import Scheduler
 from wsx._text import describe, escape, shorten, truncate
 from wsx._wire.batch import Batch
 from wsx.conn import Conn
-from wsx.errors import BadResponseError
+from wsx.errors import PROVIDERS, BadResponseError, ProviderError
 from wsx.frames import Frame, Pong
 from wsx.limiter import ConnectLimiter
 from wsx.reasons import Disconnect, Shutdown, is_normal
@@ -205,14 +205,18 @@ class Reporter:
             delay: The delay in seconds before the next attempt, or None if there is none.
         """
         self._reported = status.reason
-        url = status.conn.parsed.shown
-        what = f"connection to {url} lost" if was_open else f"connecting to {url} failed"
         after = "not reconnecting"
         if delay is not None:
             after = f"reconnecting in {delay:.1f} s (attempt {status.attempt_number})"
         emit = self._info if delay is not None or is_normal(status.reason) else self._warn
         reason = _describe(status.reason, status.conn)
-        emit("{what} ({reason}); {after}", what=what, reason=reason, after=after)
+        emit(
+            "{what} ({reason}); {after}", what=_failed(status, was_open), reason=reason, after=after
+        )
+
+    def not_retried(self) -> None:
+        """Report that an attempt is not made, because the server has refused the same request."""
+        self._info("not connecting: same URL and headers as those that the server refused with 401")
 
     def ended(self, reason: object) -> None:
         """Report the end of the client."""
@@ -277,10 +281,10 @@ class Reporter:
         if now - self._blocked_at.get(callback, -math.inf) < _SLOW_CALLBACK_PERIOD:
             return
         self._blocked_at[callback] = now
+        handler = type(self._client.handler).__qualname__
         self._warn(
-            "{handler}.{callback} blocked the reactor for {seconds:.2f} s{calls}",
-            handler=type(self._client.handler).__qualname__,
-            callback=callback,
+            "{callback} blocked the reactor for {seconds:.2f} s{calls}",
+            callback=callback if callback in PROVIDERS else f"{handler}.{callback}",
             seconds=seconds,
             calls="" if calls == 1 else f" ({calls} calls)",
         )
@@ -350,12 +354,23 @@ class Reporter:
         return self._redacted[1]
 
 
+def _failed(status: Disconnect, was_open: bool) -> str:
+    """Return what has failed: a connection, an attempt or a callable."""
+    if isinstance(status.reason, ProviderError):
+        return f"{status.reason.subject} failed"
+    url = status.conn.parsed.shown
+    return f"connection to {url} lost" if was_open else f"connecting to {url} failed"
+
+
 def _describe(reason: object, conn: Conn) -> str:
     """Return one line about a reason, for log lines that already say "connecting failed".
 
     A server may repeat secrets of the request in its close message, so they are hidden.
     """
-    text = describe(reason, detailed=True).removeprefix("connection failed: ")
+    if isinstance(reason, ProviderError):
+        text = reason.cause
+    else:
+        text = describe(reason, detailed=True).removeprefix("connection failed: ")
     return conn.redactor().text(text)
 
 

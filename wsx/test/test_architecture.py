@@ -46,6 +46,7 @@ LAYERS: dict[str, frozenset[str]] = {
             "handler",
             "limiter",
             "option_types",
+            "provider",
             "reasons",
             "registry",
             "results",

@@ -219,7 +219,7 @@ class WrongResultTests(SynchronousTestCase):
     )
     def test_wrong_reconnect(self, label: str, result: Any, shown: str) -> None:
         """For a Reconnect with a wrong value, the value and the expectation are shown."""
-        allowed = "conn: a Conn or None; after: a number of at least 0 or None"
+        allowed = "conn: a Conn, a callable or None; after: a number of at least 0 or None"
         text = wrong_result("handle_disconnect", result)
         self.assertEqual(
             text, f"handle_disconnect returned Reconnect({shown}) (expected {allowed})"

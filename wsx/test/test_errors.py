@@ -24,6 +24,7 @@ SECRET = "s3cr3t"
 FAMILY: list[tuple[type[wsx.WsxError], dict[str, Any]]] = [
     (wsx.URLError, {"url": "nonsense"}),
     (wsx.ConnError, {"original": OSError("refused")}),
+    (wsx.ProviderError, {"original": OSError("refused")}),
     (
         wsx.RequestError,
         {"code": 503, "message": "Busy", "headers": (("A", "b"), ("A", "c")), "body": b"later"},

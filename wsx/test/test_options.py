@@ -8,7 +8,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx._options import START_OPTIONS, Options, split_options, with_reactor
+from wsx._options import (
+    START_OPTIONS,
+    Options,
+    Provided,
+    is_placeholder,
+    split_options,
+    with_reactor,
+)
 from wsx.conn import CONN_OPTIONS
 from wsx.test.support import URL
 from wsx.test.support.each import each
@@ -44,12 +51,19 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(START_OPTIONS & CONN_OPTIONS, frozenset())
 
 
+def split(conn: wsx.Conn | str, options: dict[str, Any]) -> tuple[wsx.Conn, Options]:
+    """Split options beside a URL or a Conn."""
+    source, for_client = split_options(conn, options)
+    assert isinstance(source, wsx.Conn)
+    return source, for_client
+
+
 class SplitTests(SynchronousTestCase):
     """Which option belongs to a Conn, and which to the client."""
 
     def test_defaults(self) -> None:
         """Without options, all have their defaults."""
-        conn, options = split_options(URL, {})
+        conn, options = split(URL, {})
         self.assertEqual({name: getattr(options, name) for name in DEFAULTS}, DEFAULTS)
         self.assertEqual({name: getattr(conn, name) for name in OF_CONN}, OF_CONN)
         self.assertEqual(conn.url, URL)
@@ -76,7 +90,7 @@ class SplitTests(SynchronousTestCase):
 
     def test_of_both_kinds(self) -> None:
         """Options of both kinds are separated."""
-        conn, options = split_options(
+        conn, options = split(
             URL, {"close_timeout": 1.5, "name": "feed", "ping_interval": None, "async_": True}
         )
         self.assertEqual((conn.close_timeout, conn.ping_interval), (1.5, None))
@@ -100,9 +114,28 @@ class SplitTests(SynchronousTestCase):
         answered = wsx.Conn(URL, close_timeout=1.5).replace(
             resp_headers=(("Set-Cookie", "a=b"),), resp_status=101, subprotocol="chat"
         )
-        conn, _ = split_options(answered, {})
+        conn, _ = split(answered, {})
         self.assertEqual(conn, wsx.Conn(URL, close_timeout=1.5))
         self.assertEqual((conn.resp_status, conn.resp_headers, conn.subprotocol), (None, (), None))
+
+    def test_provider(self) -> None:
+        """The options beside a provider apply to a URL that it returns, not to a Conn."""
+        source, options = split_options(lambda attempt: URL, {"close_timeout": 1.5, "name": "x"})
+        assert isinstance(source, Provided)
+        self.assertTrue(is_placeholder(source.template))
+        self.assertEqual(options.name, "x")
+        self.assertEqual(source.conn_for(URL), wsx.Conn(URL, close_timeout=1.5))
+        conn = wsx.Conn(URL)
+        self.assertIs(source.conn_for(conn), conn)
+        answered = conn.answered((), 101, None, (), None)
+        self.assertIsNone(source.conn_for(answered).resp_status)
+        self.assertRaises(TypeError, source.conn_for, None)
+        self.assertRaises(wsx.URLError, source.conn_for, "ftp://example.test/")
+
+    def test_wrong_option_beside_a_provider(self) -> None:
+        """The options beside a provider are checked at once."""
+        for options in ({"close_timeout": 0}, {"extra_headers": 5}):
+            self.assertRaises(ValueError, split_options, lambda attempt: URL, options)
 
     def test_reactor(self) -> None:
         """The default reactor is the global one."""

@@ -866,7 +866,7 @@ class Model(Watch):
             return
         if result.after is not None:
             low = high = float(result.after)
-        if result.conn is not None:
+        if isinstance(result.conn, wsx.Conn):
             self.conn = result.conn
         self.due = (self.now + low, self.now + high)
         self.subject.log.expect_lost((low, high), call.number, self.was_open)
