@@ -16,6 +16,7 @@ from wsx._redaction import (
     redact_header,
     redact_subprotocols,
     redact_url,
+    redact_user,
 )
 
 __all__ = ["Redactor"]
@@ -46,7 +47,8 @@ class Redactor:
 
     Args:
         query: The query of the URL. Default empty.
-        credentials: Pairs of user name and password, of the URL and of the proxy. Default none.
+        credentials: Pairs of user name and password, of the URL and of the proxy; the password may
+            be empty, and the user name may be a token. Default none.
         headers: The headers of the request. Default none.
         secret_headers: More names of secret headers. Default none.
         subprotocols: The subprotocols that were offered. Default none.
@@ -122,6 +124,8 @@ def _credential_secrets(credentials: Pairs) -> Iterator[str]:
         yield base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
         if len(password) >= _MIN_SECRET:
             yield password
+        if redact_user(username) != username:
+            yield username
 
 
 def _header_secrets(headers: Pairs, names: frozenset[str]) -> Iterator[str]:

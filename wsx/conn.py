@@ -287,7 +287,7 @@ class Conn:
         urls = [self.parsed] if self.proxy is None else [self.parsed, parse_proxy(self.proxy)]
         return Redactor(
             self.parsed.resource.partition("?")[2],
-            [(url.username or "", url.password) for url in urls if url.password is not None],
+            [(url.username, url.password or "") for url in urls if url.username is not None],
             self._known_headers,
             self.secret_headers,
             self.subprotocols,

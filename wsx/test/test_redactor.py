@@ -43,6 +43,13 @@ class TextTests(SynchronousTestCase):
         redactor = Redactor(credentials=[("u", "pass")])
         self.assertEqual(redactor.text("u pass dTpwYXNz"), "u ... ...")
 
+    def test_token_as_user_name(self) -> None:
+        """A user name that looks like a token is hidden; another one is not."""
+        token = "zqQ7xK2mB9vT4nR8"
+        for credentials in ([(token, "")], [(token, "password")]):
+            self.assertEqual(Redactor(credentials=credentials).text(f"no {token}"), "no ...")
+        self.assertEqual(Redactor(credentials=[("admin", "")]).text("no admin"), "no admin")
+
     @each(
         [
             ("whole", "X-Key", "abc", "abc", "..."),
