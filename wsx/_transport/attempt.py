@@ -15,6 +15,7 @@ from wsx._failures import log_failure
 from wsx._scheduler import Scheduler, Timeout, scheduler_for
 from wsx._transport.connection import Connection, Listener, Opening, cause_of
 from wsx._transport.endpoints import endpoint_for
+from wsx._transport.observed import AttemptObserver
 from wsx.conn import Conn, parse_proxy
 from wsx.errors import ConnError, RequestError, WsxError
 
@@ -31,6 +32,7 @@ class Attempt:
         reactor: The reactor for connections and time.
         listener: Notified of the outcome: ``opened`` or ``failed`` is called once, unless the
             attempt is cancelled first.
+        observer: Notified of each step, or None (default).
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class Attempt:
         "_connecting",
         "_connection",
         "_listener",
+        "_observer",
         "_over",
         "_reactor",
         "_scheduler",
@@ -45,9 +48,16 @@ class Attempt:
         "_timer",
     )
 
-    def __init__(self, conn: Conn, reactor: Any, listener: Listener) -> None:
+    def __init__(
+        self,
+        conn: Conn,
+        reactor: Any,
+        listener: Listener,
+        observer: AttemptObserver | None = None,
+    ) -> None:
         self._conn = conn
         self._listener = listener
+        self._observer = observer
         self._reactor = reactor
         self._scheduler = scheduler_for(reactor)
         self._connecting: Any = None
@@ -60,7 +70,7 @@ class Attempt:
         """Start connecting. The attempt may fail before this returns."""
         self._expect("connecting", self._conn.socket_connect_timeout)
         try:
-            endpoint = endpoint_for(self._conn, self._reactor)
+            endpoint = endpoint_for(self._conn, self._reactor, self._observer)
             factory = _Factory(self._conn, self._scheduler, self, self._listener)
             self._connecting = endpoint.connect(factory)
             self._connecting.addErrback(self._connecting_failed)
@@ -85,10 +95,14 @@ class Attempt:
         self._connection = connection
         if self._over:
             connection.abort()
+        elif self._observer is not None:
+            self._observer.connected(connection.transport)
 
     def secured(self) -> None:
         """Start the time limit for the response, because TLS, if any, is established."""
         if not self._over:
+            if self._observer is not None:
+                self._observer.secured()
             self._expect("the response to the opening handshake", self._conn.socket_recv_timeout)
 
     def succeeded(self, connection: Connection, conn: Conn) -> None:

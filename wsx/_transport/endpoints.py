@@ -14,6 +14,7 @@ from twisted.internet.endpoints import (
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from wsx._scheduler import scheduler_for
+from wsx._transport.observed import AttemptObserver, ObservedEndpoint, ObservedReactor
 from wsx._transport.proxy import ProxyEndpoint
 from wsx._transport.tls import TLSEndpoint, tls_wrapper
 from wsx.conn import Conn, ParsedURL, parse_proxy
@@ -21,20 +22,29 @@ from wsx.conn import Conn, ParsedURL, parse_proxy
 __all__ = ["endpoint_for"]
 
 
-def endpoint_for(conn: Conn, reactor: Any) -> IStreamClientEndpoint:
+def endpoint_for(
+    conn: Conn, reactor: Any, observer: AttemptObserver | None = None
+) -> IStreamClientEndpoint:
     """Return the endpoint that connects to the WebSocket server.
 
     Args:
         conn: Where and how to connect.
         reactor: The reactor for connections and time.
+        observer: Notified of the steps up to TLS, or None (default).
 
     Raises:
         OSError: A PEM file cannot be read.
         ValueError: A PEM text or an endpoint description is malformed.
     """
-    endpoint = _base_endpoint(conn, reactor)
+    if observer is None:
+        endpoint = _base_endpoint(conn, reactor)
+    else:
+        endpoint = _base_endpoint(conn, ObservedReactor(reactor, observer))
+        endpoint = ObservedEndpoint(endpoint, "tcp", observer)
     if conn.proxy is not None:
         endpoint = ProxyEndpoint(endpoint, conn, reactor)
+        if observer is not None:
+            endpoint = ObservedEndpoint(endpoint, "proxy", observer)
     if conn.parsed.secure:
         endpoint = TLSEndpoint(endpoint, tls_wrapper(conn, scheduler_for(reactor)))
     return endpoint
