@@ -13,6 +13,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from wsx._compiled import compiled
+from wsx._doctor.service import DoctorService
 from wsx._text import escape, expected
 from wsx._twistd import checks, command_line, config
 from wsx._twistd.clients import client_spec
@@ -36,6 +37,8 @@ __all__ = ["Options", "makeService"]
 _FLAGS: Final = {
     "demo": "Start a demo server on a free loopback port and connect to it.",
     "demo-server": "Run only a demo server, with an echo and a feed; see --port.",
+    "doctor": "Connect once to --url, show each phase of connecting and what is wrong, then end.",
+    "json": "With --doctor: print the report as JSON.",
     "insecure": "Do not verify the server's certificate.",
     "reconnect": "Reconnect when the connection is lost. This is the default.",
     "no-reconnect": "End the client when the connection is lost.",
@@ -91,6 +94,27 @@ _DEFAULTS: Final = {
 _SOURCES: Final = ("url", "demo", "demo-server", "config")
 _WITH_CONFIG: Final = {"config", "metrics"}
 _WITH_DEMO_SERVER: Final = {"demo-server", "port"}
+# The options for a connection. --doctor accepts those for later phases too, although they have no
+# effect, so that the same connection can be tried with the same options.
+_WITH_DOCTOR: Final = {
+    "doctor",
+    "json",
+    "url",
+    "headers",
+    "secret_headers",
+    "subprotocols",
+    "cacerts",
+    "insecure",
+    "certificate",
+    "private-key",
+    "proxy",
+    "endpoint",
+    "compression",
+    "connect-timeout",
+    "ping-interval",
+    "ping-timeout",
+    "data-timeout",
+}
 _REPEATABLE: Final = {
     "headers": "header",
     "secret_headers": "secret-header",
@@ -113,6 +137,8 @@ class Options(usage.Options):
     synopsis = (
         "[options] (--url URL | --demo | --demo-server | --config FILE) [--handler module.Class]"
     )
+
+    command: ClassVar[str] = "twistd wsx"  # In messages.
 
     longdesc = (
         "Run a WebSocket client: connect, pass each message to your handler class, and reconnect "
@@ -170,14 +196,15 @@ class Options(usage.Options):
         try:
             super().parseOptions(arguments)
         except usage.UsageError as error:
-            raise SystemExit(f"twistd wsx: {escape(self._explain(error, arguments))}") from None
+            text = escape(self._explain(error, arguments))
+            raise SystemExit(f"{self.command}: {text}") from None
 
     def _explain(self, error: usage.UsageError, arguments: list[str]) -> str:
         cause = error.__context__
         if not isinstance(cause, GetoptError):
             return str(error)
         known = [name.rstrip("=") for name in self.longOpt]
-        return command_line.explain_getopt(cause, arguments, known)
+        return command_line.explain_getopt(cause, arguments, known, self.command)
 
     def parseArgs(self, *args: str) -> None:
         """Refuse arguments that are not options.
@@ -201,6 +228,8 @@ class Options(usage.Options):
             self._read_port()
         elif self["config"] is not None:
             self._load_config()
+        elif self["doctor"]:
+            self._read_doctor()
         else:
             self._read_client()
 
@@ -248,6 +277,8 @@ class Options(usage.Options):
             raise usage.UsageError(
                 f"{expected('--port', '--demo-server as well')}, got only --port"
             )
+        if self["json"] and not self["doctor"]:
+            raise usage.UsageError(f"{expected('--json', '--doctor as well')}, got only --json")
 
     def _check_metrics(self) -> None:
         if self["metrics"] is None:
@@ -284,6 +315,19 @@ class Options(usage.Options):
         except ConfigError as error:
             raise usage.UsageError(error.on_command_line(path)) from error
         self["config"] = os.path.abspath(path)  # twistd may change the current directory.
+
+    def _read_doctor(self) -> None:
+        allowed = "no other option except --url, --json and those of a connection"
+        self._refuse_others(_WITH_DOCTOR, expected("--doctor", allowed))
+        if self["url"] is None:
+            raise usage.UsageError(f"{expected('--doctor', '--url as well')}, got only --doctor")
+        if self.parent is not None and not self.parent["nodaemon"]:
+            text = expected("--doctor", "the option -n of twistd, because it prints a report")
+            raise usage.UsageError(text)
+        self._read_values()
+        self._check_tls_files()
+        self["conn"] = self._make_conn()
+        self._log_to_standard_error()
 
     # One client
 
@@ -409,6 +453,8 @@ def makeService(options: Options) -> IService:
     if options["config"] is not None:
         return ConfigRunner(options["config"], options["tree"], reactor, metrics)
     conn = options["conn"]
+    if options["doctor"]:
+        return DoctorService(conn, reactor, as_json=bool(options["json"]))
     if options["demo"]:
         return DemoRunner(
             lambda url: options.make_supervisor(conn.replace(url=url)), reactor, metrics

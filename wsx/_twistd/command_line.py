@@ -213,13 +213,19 @@ READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 }
 
 
-def explain_getopt(error: GetoptError, arguments: Iterable[str], known: Iterable[str]) -> str:
+def explain_getopt(
+    error: GetoptError,
+    arguments: Iterable[str],
+    known: Iterable[str],
+    command: str = "twistd wsx",
+) -> str:
     """Return the message for a command line that ``getopt`` cannot parse.
 
     Args:
         error: The error of ``getopt``.
         arguments: The command line.
         known: The names of all options, without dashes.
+        command: The command, whose ``--help`` lists the options.
     """
     option = error.msg.split()[1]
     if "requires argument" in error.msg:
@@ -230,7 +236,7 @@ def explain_getopt(error: GetoptError, arguments: Iterable[str], known: Iterable
         return expected(option, "no value", *values[:1])
     problem = "ambiguous option" if "unique" in error.msg else "unknown option"
     similar = [f"--{name}" for name in get_close_matches(error.opt, known, n=1)]
-    hint = f"did you mean {similar[0]}?" if similar else '"twistd wsx --help" lists the options'
+    hint = f"did you mean {similar[0]}?" if similar else f'"{command} --help" lists the options'
     return f"{option}: {problem} ({hint})"
 
 

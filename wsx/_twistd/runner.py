@@ -25,7 +25,7 @@ from wsx.errors import ChildError
 from wsx.reasons import is_normal
 from wsx.supervisor import Supervisor
 
-__all__ = ["ConfigRunner", "DemoRunner", "Runner"]
+__all__ = ["ConfigRunner", "DemoRunner", "Runner", "exit_with_failure"]
 
 _log = Logger("wsx")
 
@@ -80,7 +80,7 @@ class Runner(MultiService):
     def _end(self, status: int) -> None:
         """Stop twistd with an exit status."""
         if status:
-            atexit.register(_exit_with_failure)
+            atexit.register(exit_with_failure)
         if not self._stopping:
             _log.info("twistd stops with exit status {status}", status=status)
             self._reactor.callWhenRunning(self._stop_reactor)
@@ -91,13 +91,13 @@ class Runner(MultiService):
             self._reactor.stop()
 
 
-def _exit_with_failure() -> None:
+def exit_with_failure() -> None:
     """End the process with exit status 1.
 
-    twistd has no way to set its exit status. This function therefore runs as the last of the
-    ``atexit`` functions, after twistd has closed its log and removed its pid file.
+    twistd has no way to set its exit status. Register this function with ``atexit``: it runs as the
+    last of these functions, after twistd has closed its log and removed its pid file.
     """
-    atexit.unregister(_exit_with_failure)
+    atexit.unregister(exit_with_failure)
     atexit._run_exitfuncs()  # The functions that were registered before this one.
     # twistd replaces sys.stdout and sys.stderr by its log. A stream may be None if it is closed.
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):

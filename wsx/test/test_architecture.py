@@ -64,6 +64,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "supervision": frozenset({"_supervision", "supervisor", "service"}),
     "edges": frozenset(
         {
+            "__main__",
+            "_doctor",
             "_twistd",
             "prometheus",
             "tap",

@@ -63,6 +63,19 @@ class WrongOptionsTests(OptionsCase):
             ]
         )
 
+    def test_doctor(self) -> None:
+        """--doctor needs a URL, and allows only the options of a connection."""
+        self.assert_refused(
+            [
+                (["--doctor"], "--url"),
+                (["--doctor", "--demo"], "--demo"),
+                (["--doctor", *IN_USE, "--handler", "a.B"], "--handler"),
+                (["--doctor", *IN_USE, "--log-to-file", "x"], "--log-to-file"),
+                (["--doctor", *IN_USE, "--connect-timeout", "0"], "--connect-timeout"),
+                ([*IN_USE, "--json"], "--json: expected --doctor as well"),
+            ]
+        )
+
     def test_unknown(self) -> None:
         """An unknown option and an argument too many are named."""
         self.assert_refused(

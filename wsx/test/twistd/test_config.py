@@ -374,7 +374,7 @@ class FileTests(ConfigCase):
 class CommandLineTests(ConfigCase):
     """--config beside other options."""
 
-    FLAGS: ClassVar[list[str]] = ["insecure", "reconnect", "no-reconnect"]
+    FLAGS: ClassVar[list[str]] = ["insecure", "doctor", "json", "reconnect", "no-reconnect"]
     VALUES: ClassVar[dict[str, str]] = {
         "handler": f"{HANDLERS}.Feed",
         "state": "1",

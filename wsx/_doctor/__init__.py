@@ -1,0 +1,1 @@
+"""``wsx doctor``: shows each phase of connecting, and what is wrong."""

@@ -1,0 +1,131 @@
+"""The command ``python -m wsx doctor URL``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from getopt import GetoptError, gnu_getopt
+from typing import Any, ClassVar, Final
+
+from twisted.python import usage
+
+from wsx._doctor.examination import Examination
+from wsx._doctor.output import print_report
+from wsx._redaction import redact_url
+from wsx._text import escape, expected
+from wsx._twistd import command_line
+from wsx.conn import Conn
+from wsx.tap import Options
+
+__all__ = ["DoctorOptions", "main"]
+
+_BAD_USAGE: Final = 2
+_OPTIONS: Final = {
+    "json",
+    "header",
+    "secret-header",
+    "subprotocol",
+    "cacerts",
+    "insecure",
+    "certificate",
+    "private-key",
+    "proxy",
+    "endpoint",
+    "compression",
+    "connect-timeout",
+    "ping-timeout",
+    "help",
+    "version",
+}
+
+
+class DoctorOptions(Options):
+    """The command line of ``python -m wsx doctor``: a URL, and the options of a connection."""
+
+    command: ClassVar[str] = "python -m wsx doctor"
+    synopsis = "Usage: python -m wsx doctor [options] URL"
+    longdesc = (
+        "Connect once, show each phase of connecting with its time, and what is wrong. The exit "
+        "status is 0 if all phases have passed, 1 if one has failed, and 2 if the command line is "
+        "wrong. URL and the values of --proxy and --header may be @FILE or env:NAME, which reads "
+        "them from a file or from an environment variable: other users of the machine can see the "
+        "command line."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.longOpt = [name for name in self.longOpt if name.rstrip("=") in _OPTIONS]
+
+    def parseOptions(self, options: Any = None) -> None:
+        """Parse and check the command line. Options may also follow the URL.
+
+        Args:
+            options: The arguments, a list of str. Default: the arguments of the process.
+        """
+        arguments = sys.argv[1:] if options is None else list(options)
+        super().parseOptions(self._options_first(arguments))
+
+    def _explain(self, error: usage.UsageError, arguments: list[str]) -> str:
+        text = super()._explain(error, arguments)
+        return f"URL{text.removeprefix('--url')}" if text.startswith("--url") else text
+
+    def _options_first(self, arguments: list[str]) -> list[str]:
+        try:
+            pairs, others = gnu_getopt(arguments, self.shortOpt, self.longOpt)
+        except GetoptError as error:
+            known = [name.rstrip("=") for name in self.longOpt]
+            text = command_line.explain_getopt(error, arguments, known, self.command)
+            raise SystemExit(f"{self.command}: {escape(text)}") from None
+        has_value = {f"--{name.rstrip('=')}" for name in self.longOpt if name.endswith("=")}
+        given = [f"{name}={value}" if name in has_value else name for name, value in pairs]
+        return [*given, "--", *others]
+
+    def parseArgs(self, *args: str) -> None:
+        """Use the only argument as the URL.
+
+        Raises:
+            usage.UsageError: There is no argument, or more than one.
+        """
+        if len(args) != 1:
+            shown = [redact_url(arg) for arg in args[:2]] or ["none"]
+            raise usage.UsageError(f"{expected('arguments', 'one URL')}, got {' and '.join(shown)}")
+        self["url"], self["doctor"] = args[0], 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Examine a connection, and print the report on standard output.
+
+    Args:
+        arguments: The arguments after ``doctor``.
+
+    Returns:
+        The exit status: 0 if all phases have passed, 1 if one has failed, 2 if the command line is
+        wrong.
+    """
+    options = DoctorOptions()
+    try:
+        options.parseOptions(arguments)
+    except SystemExit as error:
+        if not isinstance(error.code, str):
+            raise  # --help or --version.
+        print(error.code, file=sys.stderr)
+        return _BAD_USAGE
+    from twisted.internet import reactor
+
+    return _run(options["conn"], reactor, as_json=bool(options["json"]))
+
+
+def _run(conn: Conn, reactor: Any, *, as_json: bool) -> int:
+    examination = Examination(conn, reactor)
+    examination.done.addCallback(print_report, as_json=as_json)
+    examination.ended.addCallback(lambda _: _stop(reactor))
+    reactor.addSystemEventTrigger("before", "shutdown", examination.interrupt)
+    reactor.callWhenRunning(examination.start)
+    reactor.run()
+    return 0 if examination.findings.passed else 1
+
+
+def _stop(reactor: Any) -> None:
+    """Stop the reactor, unless a signal has stopped it."""
+    if reactor.running:
+        reactor.stop()
