@@ -27,6 +27,7 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "changes/*.md")
     for path in ROOT.glob(pattern)
 )
+USER_TYPES = ("test_types", "language_server")
 # Two processes take about half the time of one.
 QUICK = ["-j2", "--reporter=text"]
 # Tests that compare a generated page with the code it is generated from.
@@ -267,12 +268,23 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
     session.run("python", "-m", "mypy.stubtest", "wsx.results")
     session.run("mypy", "--strict", "noxfile.py", ".ci/links.py")
+    session.run("mypy", "--strict", *(f".ci/user_types/{name}.py" for name in USER_TYPES))
     session.run(
         "mypy", "--strict", "--ignore-missing-imports", "--follow-imports=silent", "benchmarks"
     )
     session.run("mypy", "--strict", "docs/pictures/draw.py")
     for example in EXAMPLES:  # Each is a script of its own.
         session.run("mypy", example)
+
+
+@nox.session(name="user-types")
+def user_types(session: nox.Session) -> None:
+    """Check what mypy, pyright and editors report about a user's code, with an installed wsx."""
+    with TemporaryDirectory() as folder:
+        # The types are the same in both forms, and the pure form is installed faster.
+        session.install(f"{copy_checkout(folder)}[types]", env={"WSX_PURE": "1"})
+    session.env["PYTHONPATH"] = str(ROOT / ".ci" / "user_types")
+    session.run("trial", "--reporter=text", *(session.posargs or ["test_types"]))
 
 
 @nox.session

@@ -62,7 +62,7 @@ class Client(Generic[S, H_co]):
     """
 
     def __init__(self, conn: Conn | Provided, handler: H_co, state: S, options: Options) -> None:
-        self.name = options.name
+        self.name: Name | None = options.name
         self._reactor = options.reactor
         self._life = Lifecycle(self, conn, handler, state, options)
         self.sys: System[S] = System(self._life)

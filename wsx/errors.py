@@ -218,7 +218,7 @@ class RequestError(WsxError):
         super().__init__(code, message, headers, body, who)
         self.code = code
         self.message = message
-        self.headers = tuple(headers)
+        self.headers: tuple[tuple[str, str], ...] = tuple(headers)
         self.body = body
         self.who = who
         self._redactor = redactor

@@ -117,8 +117,8 @@ class Place:
     ) -> None:
         self._window = window
         self._since = since
-        self.seconds = seconds
-        self.start = start
+        self.seconds: float = seconds
+        self.start: Callable[[], None] = start
 
     @property
     def waited(self) -> float:

@@ -22,7 +22,6 @@ class _Result:
     """
 
     __slots__ = ("state",)
-    __match_args__: Any = ("state",)
 
     @classmethod
     def __class_getitem__(cls, item: Any) -> Any:
@@ -57,6 +56,7 @@ class Ok(_Result):
     """
 
     __slots__ = ()
+    __match_args__ = ("state",)
 
     def __init__(self, state: Any) -> None:
         self.state = state

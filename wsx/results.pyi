@@ -11,7 +11,6 @@ __all__ = ["Close", "Ok", "Reconnect", "Reply"]
 _S_co = TypeVar("_S_co", covariant=True)
 
 class _Result(Generic[_S_co]):
-    __match_args__: ClassVar[tuple[str, ...]]
     state: _S_co
     __hash__: ClassVar[None]  # type: ignore[assignment]
     def __class_getitem__(cls, item: Any) -> Any: ...
@@ -30,7 +29,7 @@ class Close(_Result[_S_co]):
     __match_args__ = ("state", "code", "message")
     code: int
     message: str
-    def __init__(self, state: _S_co, code: int = ..., message: str = ...) -> None: ...
+    def __init__(self, state: _S_co, code: int = 1000, message: str = "") -> None: ...
 
 class Reconnect(_Result[_S_co]):
     __match_args__ = ("state", "conn", "after")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -95,7 +95,7 @@ class Supervisor(Service):
         check_fields(restart=restart, shutdown=shutdown, backoff=backoff)
         if auto_shutdown not in AUTO_SHUTDOWNS:
             raise ValueError(expected("auto_shutdown", '"never" or "all"', auto_shutdown))
-        self.id = type(self).__qualname__ if id is None else id
+        self.id: Any = type(self).__qualname__ if id is None else id
         self._restart = restart
         self._shutdown = shutdown
         self._backoff = backoff
@@ -121,6 +121,11 @@ class Supervisor(Service):
         counts = self.count_children()
         kind = f"{type(self).__module__.partition('.')[0]}.{type(self).__qualname__}"
         return f"<{kind} {shorten(self.id)} {counts['active']} of {counts['specs']} up>"
+
+    if TYPE_CHECKING:  # Twisted's method has no annotations, which strict type checkers report.
+
+        def setServiceParent(self, parent: Any) -> None:
+            """Set the parent of this service."""
 
     def configure(self, strategy: Strategy, max_restarts: int, max_seconds: float) -> None:
         """Change the strategy and the restart intensity, and forget the restarts so far.

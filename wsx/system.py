@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from inspect import iscoroutine
 from os import PathLike
 from typing import Any, Generic, TypeVar
@@ -39,8 +39,8 @@ class System(Generic[S]):
     ``NotConnectedError("terminated")``.
     """
 
-    def __init__(self, life: Lifecycle[S]) -> None:
-        self._life = life
+    def __init__(self, life: Any) -> None:
+        self._life: Lifecycle[S] = life
 
     @property
     def _label(self) -> str:
@@ -108,7 +108,7 @@ class System(Generic[S]):
 
     # Between two events
 
-    def replace_state(self, function: Callable[[S], Any]) -> Deferred[S]:
+    def replace_state(self, function: Callable[[S], S | Awaitable[S]]) -> Deferred[S]:
         """Replace the handler's state.
 
         Args:

@@ -88,7 +88,7 @@ class KeyTests(SynchronousTestCase):
 
     def test_ssl_options(self) -> None:
         """``Conn`` accepts each key of ``ssl_options``, and names all of them in its error."""
-        error = self.assertRaises(ValueError, Conn, "wss://h.test/", ssl_options={"nmae": "x"})
+        error = self.assertRaises(ValueError, Conn, "wss://h.test/", ssl_options={"recconect": "x"})
         for key in keys(SSLOptions):
             self.assertIn(key, str(error))
 

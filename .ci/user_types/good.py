@@ -1,0 +1,262 @@
+"""Code as users write it: mypy and pyright, both strict, must report nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, Unpack, assert_type
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.task import Clock, react
+from twisted.python.filepath import FilePath
+
+import wsx
+from wsx import Answer, Backoff, Client, ClientService, Conn, Disconnect, Handler, Ok, Text
+
+State = TypeVar("State")
+URL = "wss://example.com/"
+
+
+@dataclass
+class Book:
+    """The state of a handler."""
+
+    lines: int = 0
+
+
+class Precise(Handler[Book]):
+    """Callbacks that return results directly, each with the narrowest type."""
+
+    depth = 5
+
+    def handle_connect(self, conn: Conn, state: Book) -> wsx.Reply[Book]:
+        return wsx.Reply([Text("subscribe"), wsx.Ping()], state)
+
+    def handle_frame(self, frame: Text | wsx.Binary, state: Book) -> Ok[Book] | wsx.Close[Book]:
+        match frame:
+            case Text("goodbye"):
+                return wsx.Close(state, 1000, "as you like")
+            case Text(text):
+                return Ok(Book(state.lines + len(text.splitlines())))
+            case wsx.Binary(data):
+                return Ok(Book(state.lines + len(data)))
+            case _:  # mypy considers the two patterns above incomplete.
+                return Ok(state)
+
+    def handle_disconnect(self, status: Disconnect, state: Book) -> wsx.Reconnect[Book] | Ok[Book]:
+        if status.reason.normal:
+            return Ok(state)
+        elsewhere = status.conn.replace(url="wss://backup.example.com/", ping_interval=None)
+        return wsx.Reconnect(state, conn=elsewhere, after=status.attempt_number * 1.0)
+
+
+class Annotated(Handler[int], restart="transient", shutdown=2.0):
+    """The alias for what a callback returns, in plain and asynchronous callbacks."""
+
+    def handle_connect(self, conn: Conn, state: int) -> Answer[int]:
+        return None
+
+    async def handle_frame(self, frame: wsx.Frame, state: int) -> Answer[int]:
+        await self.client.send_frame(Text("seen"))
+        return wsx.Reply(Text("seen"), state + 1)
+
+    def handle_cast(self, message: str, state: int) -> Answer[int]:
+        return self.client.send_frame(Text(message)).addCallback(lambda _: Ok(state))
+
+    async def handle_info(self, message: object, state: int) -> Answer[int]:
+        assert_type(self.client.handler.count, int)
+        return await self.later(state)
+
+    def handle_disconnect(self, status: Disconnect, state: int) -> Answer[int]:
+        return super().handle_disconnect(status, state)
+
+    def code_change(self, old_version: object, state: int, extra: object) -> Answer[int]:
+        return Ok(state)
+
+    async def terminate(self, reason: object, state: int) -> None:
+        return None
+
+    count = 0
+
+    async def later(self, state: int) -> Ok[int]:
+        return Ok(state)
+
+
+class Optional(Handler[int | None]):
+    """A state that may be None."""
+
+    async def handle_frame(self, frame: Text | wsx.Binary, state: int | None) -> Ok[int]:
+        return Ok((state or 0) + 1)
+
+    def handle_cast(self, message: object, state: int | None) -> Deferred[Ok[None]]:
+        return succeed(Ok(None))
+
+
+class Stateless(Handler[None]):
+    """No state."""
+
+    def __init__(self, greeting: str = "hello") -> None:
+        self.greeting = greeting
+
+    def handle_connect(self, conn: Conn, state: None) -> Answer[None]:
+        return wsx.Reply(Text(self.greeting), state)
+
+
+async def start_clients(reactor: Any, parent: Any) -> object:
+    """Start clients from classes and instances, with a state, and without one."""
+    client: Client[Book] = await wsx.start(URL, Precise, Book())
+    assert_type(client.handler, Handler[Book])
+    precise = await wsx.start(URL, Precise(), Book(), reconnect=Backoff(), name="book")
+    assert_type(precise, Client[Book, Precise])
+    assert_type(precise.handler.depth, int)
+    assert_type(precise.sys.get_state(), Book)
+    assert_type(await wsx.start(URL, Optional), Client[int | None, Optional])
+    assert_type(await wsx.start(URL, Optional(), 1), Client[int | None, Optional])
+    assert_type(await wsx.start(URL, Stateless), Client[None, Stateless])
+    assert_type(await wsx.start(URL, Stateless("hi")), Client[None, Stateless])
+    assert_type(await wsx.start_link(parent, URL, Stateless), Client[None, Stateless])
+    linked = await wsx.start_link(parent, URL, Annotated, 0, async_=True)
+    linked.cast("anything")
+    await linked.send_frame(Text("hello"), timeout=None)
+    clients: list[Client[Any]] = [client, precise, linked]
+    for each in clients:
+        await each.stop()
+    return await client.terminated()
+
+
+def all_options(source: wsx.ConnSource, limiter: wsx.ConnectLimiter) -> None:
+    """Pass every option."""
+    wsx.start(
+        source,
+        Annotated,
+        0,
+        extra_headers={"Authorization": "Bearer x"},
+        subprotocols=["chat"],
+        socket_connect_timeout=1,
+        socket_recv_timeout=1.5,
+        close_timeout=2.0,
+        insecure=False,
+        cacerts=["/ca.pem", b"PEM"],
+        ssl_options={"server_name": "example.com", "minimum_version": "TLSv1.3", "alpn": ["a"]},
+        endpoint="tcp:127.0.0.1:80",
+        proxy="http://proxy.example.com:3128",
+        compression="deflate",
+        max_message_size=None,
+        max_header_size=1000,
+        ping_interval=None,
+        ping_timeout=5,
+        data_timeout=60.0,
+        secret_headers=("X-User",),
+        async_=True,
+        handle_initial_conn_failure=True,
+        reconnect=Backoff(initial=0.5, max_attempts=None),
+        connect_limiter=limiter,
+        name=wsx.Global(("feed", 1)),
+        debug=["trace", ("log", 5), ("log_to_file", "/tmp/log")],
+        stable_after=0,
+        slow_callback=None,
+        mailbox_limit=5,
+        reactor=Clock(),
+    )
+
+
+def connections(reactor: Any) -> list[Conn]:
+    """Create Conns with options of other types."""
+    tls: wsx.SSLOptions = {"certificate": "/c.pem", "private_key": b"PEM"}
+    return [
+        Conn(URL, extra_headers=[("X-A", "1"), ("X-A", b"2")], ssl_options=tls),
+        Conn(URL, endpoint=HostnameEndpoint(reactor, "localhost", 80)),
+        Conn(URL, ssl_options=optionsForClientTLS("example.com"), cacerts=FilePath("/ca.pem").path),
+        Conn(URL, extra_headers={b"X-A": b"1"}).replace(subprotocols=("a", "b"), compression=None),
+    ]
+
+
+def pass_on(path: str, **options: Unpack[wsx.StartOptions]) -> Deferred[Client[int, Annotated]]:
+    """Pass options on to start."""
+    return wsx.start(f"wss://example.com/{path}", Annotated, 0, **options)
+
+
+def generic(handler: type[Handler[State]], state: State) -> Deferred[Client[State]]:
+    """Start a client with any handler."""
+    return wsx.start(URL, handler, state)
+
+
+def find() -> int:
+    """Find clients by their names."""
+    named = wsx.whereis("feed", Annotated)
+    if named is None:
+        return 0
+    assert_type(named, Client[int, Annotated])
+    other = wsx.whereis(wsx.Global("feed"))
+    if other is not None and other.status == "open":
+        other.info("hello")
+    return named.sys.get_state() + named.handler.count
+
+
+async def use_service(service: ClientService[int], parent: Any) -> None:
+    """Use a client that is run as a service."""
+    service.setServiceParent(parent)
+    assert_type(await service.whenConnected(), Client[int])
+
+
+async def run_service(parent: Any) -> object:
+    """Run a client as a service."""
+    service: ClientService[int] = ClientService(URL, Annotated, 0, restart="transient")
+    await use_service(service, parent)
+    precise = ClientService(URL, Annotated, 0, max_restarts=1, reconnect=None)
+    assert_type(precise, ClientService[int, Annotated])
+    assert_type(precise.client, Client[int, Annotated] | None)
+    assert_type(ClientService(URL, Stateless()), ClientService[None, Stateless])
+    assert_type(ClientService(URL, Optional), ClientService[int | None, Optional])
+    return await precise.terminated()
+
+
+async def supervise() -> dict[str, int]:
+    """Start a tree of supervisors."""
+    inner = wsx.Supervisor([Annotated.child_spec(URL, 0), Stateless.child_spec(URL)], id="inner")
+    outer = wsx.Supervisor([inner], "one_for_all", max_restarts=1, backoff=Backoff())
+    outer.startService()
+    await outer.when_up()
+    await outer.start_child(Annotated.child_spec(URL, 0, id="more", restart="temporary"))
+    await outer.start_child(Optional.child_spec(URL, shutdown=1.0, async_=True))
+    return outer.count_children()
+
+
+async def look_inside(client: Client[int]) -> int:
+    """Make system requests, which know the type of the state."""
+    client.sys.trace(True)
+    await client.sys.change_code(Annotated, extra={"why": "new"})
+    await client.sys.replace_state(lambda state: state + 1)
+    return client.sys.get_state()
+
+
+def count(
+    event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any], config: list[str]
+) -> None:
+    """Observe an event."""
+    config.append(f"{event} {measurements['time']} {metadata['name']}")
+
+
+def observe() -> None:
+    """Attach an observer."""
+    wsx.telemetry.attach("count", ["wsx.connected"], count, [])
+
+
+def explain(error: Exception) -> str:
+    """Use the attributes of errors."""
+    match error:
+        case wsx.RequestError(code=401, headers=headers):
+            return f"401, {len(headers)} headers"
+        case wsx.ConnError(original=original):
+            return str(original)
+        case wsx.AlreadyStartedError(name=name):
+            return f"{name} is in use"
+        case _:
+            return str(error)
+
+
+if __name__ == "__main__":
+    react(start_clients, sys.argv[1:])
