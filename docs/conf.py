@@ -10,6 +10,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 import wsx
+from wsx import option_types
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,7 +55,8 @@ python_maximum_signature_line_length = 88
 napoleon_use_rtype = False
 
 # Type aliases, and classes of which users receive only instances.
-PLAIN = {"Deferred", "Function", "Name", "ParsedURL", "Random", "Running"}
+PLAIN = {"Deferred", "Function", "HandlerOf", "Name", "ParsedURL", "Random", "Running"}
+PLAIN |= {*option_types.__all__} - {*wsx.__all__}
 
 # Doctests run in the pages and in the docstrings of the API.
 doctest_global_setup = "import wsx\nfrom wsx import *"

@@ -103,8 +103,8 @@ class ConnOptions(TypedDict, total=False):
     """The options of :class:`wsx.Conn`. All times are in seconds."""
 
     extra_headers: ExtraHeaders
-    """Headers that are added to the request: pairs or a mapping, or a callable that returns them
-    for each attempt. Default none."""
+    """Headers to add to the request. Pairs or a mapping, or a callable that returns them for each
+    attempt. Default none."""
     subprotocols: Names
     """The subprotocols to offer, in this order. Default none."""
     socket_connect_timeout: float
@@ -116,8 +116,8 @@ class ConnOptions(TypedDict, total=False):
     insecure: bool
     """Whether to skip the verification of the server's certificate. Default False."""
     cacerts: CACerts | None
-    """The trusted certificates: PEM as bytes, a path, or a list of these. Default None: those of
-    the platform."""
+    """The trusted certificates. PEM as bytes, a path, or a list of these. Default None, for the
+    platform's trust store."""
     ssl_options: SSLOptions | TLSCreator | None
     """A mapping with any of ``certificate``, ``private_key``, ``server_name``, ``minimum_version``
     and ``alpn``, or an ``IOpenSSLClientConnectionCreator``. Default None."""
@@ -140,7 +140,8 @@ class ConnOptions(TypedDict, total=False):
     """The time within which something must be received after a keepalive ping, or None for no
     limit. Default 20."""
     data_timeout: float | None
-    """The time within which a Text or Binary message must be received. Default None: no limit."""
+    """The time within which a Text or Binary message must be received. Default None,
+    for no limit."""
     secret_headers: Names
     """More names of headers whose values are never shown. Default none."""
 
@@ -149,7 +150,7 @@ class ConnFields(ConnOptions, total=False):
     """The keyword arguments of :class:`wsx.Conn`: the options, and the server's response."""
 
     resp_headers: Headers
-    """The headers of the response: pairs of names and values, in order."""
+    """The headers of the response, as pairs of names and values, in order."""
     resp_status: int | None
     """The HTTP status code of the response, or None before the response."""
     subprotocol: str | None
@@ -179,11 +180,13 @@ class StartOptions(ConnOptions, total=False):
     """Whether a failure of the first connection is passed to ``handle_disconnect`` instead of
     failing the Deferred. Default False."""
     reconnect: Backoff | None
-    """The policy that the default ``handle_disconnect`` follows. Default None: end the client."""
+    """The policy that the default ``handle_disconnect`` follows. Default None, to end the
+    client."""
     connect_limiter: ConnectLimiter | None
-    """The limit on connection attempts of all clients that share it. Default None: no limit."""
+    """The limit on connection attempts of all clients that share it. Default None, for no
+    limit."""
     name: Name | None
-    """The name of the client: a str, a ``Global`` or a ``Via``. Default None."""
+    """The name of the client, a str, a ``Global`` or a ``Via``. Default None."""
     debug: Iterable[DebugOption]
     """Any of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"`` and
     ``("log_to_file", path)``. Default none."""
@@ -195,16 +198,16 @@ class StartOptions(ConnOptions, total=False):
     mailbox_limit: int
     """The number of casts and infos that may wait. Default 10,000."""
     reactor: Any
-    """The reactor for time and connections. Default: the global one."""
+    """The reactor for time and connections. Default None, for the global one."""
 
 
 class ChildFields(TypedDict, total=False):
     """The fields of a child specification that a handler class or ``child_spec`` may set."""
 
     id: Hashable
-    """The id of the child, unique within its supervisor. Default: the name of the class."""
+    """The id of the child, unique within its supervisor. Default the name of the class."""
     restart: Restart
-    """When to restart the child after its end. Default ``"permanent"``: always."""
+    """When to restart the child after its end. Default ``"permanent"``, always."""
     shutdown: float
     """The time limit for the child to stop; ``math.inf`` means no limit. Default 5."""
     type: ChildType

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx import Conn, option_types
+from wsx import Attempt, Conn, option_types
 from wsx._options import START_OPTIONS, Options
 from wsx._supervision.restarts import STRATEGIES
 from wsx.child import RESTARTS, TYPES, ChildSpec
@@ -65,8 +65,8 @@ class KeyTests(SynchronousTestCase):
     """The keys of the classes."""
 
     def test_conn_options(self) -> None:
-        """They are the fields of a Conn without the URL and the response."""
-        fields = {f.name for f in dataclasses.fields(Conn) if f.init} - {"url"}
+        """They are the fields of a Conn without the URL, the response and what wsx sets itself."""
+        fields = {f.name for f in dataclasses.fields(Conn) if f.init} - {"url", "headers_provider"}
         response = {"resp_headers", "resp_status", "subprotocol", "extensions", "peer"}
         self.assertEqual(keys(ConnOptions), fields - response)
         self.assertEqual(keys(ConnFields), fields)
@@ -95,7 +95,8 @@ class KeyTests(SynchronousTestCase):
     def test_types_exist(self) -> None:
         """The annotations can be evaluated at run time, as tools for documentation do."""
         for cls in (ChildOptions, ConnChanges, SSLOptions):
-            self.assertEqual(set(get_type_hints(cls)), keys(cls))
+            hints = get_type_hints(cls, localns={"Attempt": Attempt})
+            self.assertEqual(set(hints), keys(cls))
 
 
 class HelpTests(SynchronousTestCase):
@@ -107,6 +108,7 @@ class HelpTests(SynchronousTestCase):
         self.assertEqual(set(texts), keys(ConnChanges) | keys(ChildOptions) | keys(SSLOptions))
         for key, text in texts.items():
             self.assertRegex(text, r"\A[A-Z`\"](.|\n)*\.\Z", key)
+            self.assertNotIn(": ", text, f"{key}: Sphinx shows the text before a colon as a type")
 
     def test_defaults(self) -> None:
         """The text of an option names its default."""
@@ -115,10 +117,9 @@ class HelpTests(SynchronousTestCase):
             for field in dataclasses.fields(cls):
                 if field.name in texts[name]:
                     shown = " ".join(texts[name][field.name].split())
-                    self.assertRegex(shown, r"Default:? ", field.name)
+                    self.assertIn("Default ", shown, field.name)
                     if type(field.default) in (bool, NoneType):
-                        expected = r"Default: the global one|" * (field.name == "reactor")
-                        self.assertRegex(shown, rf"{expected}Default {field.default}", field.name)
+                        self.assertIn(f"Default {field.default}", shown, field.name)
                     elif isinstance(field.default, (int, float)):
                         self.assertIn(f"Default {self.shown(field.default)}", shown, field.name)
 
