@@ -63,6 +63,7 @@ class Examination:
 
     def start(self) -> Deferred[Findings]:
         """Start connecting, and return ``done``."""
+        self.findings.timeline.start()
         self._attempt.start()
         return self.done
 

@@ -69,7 +69,7 @@ def explain_tcp(findings: Findings) -> Problem:
         )
     return Problem(
         "tcp_failed",
-        "; ".join(f"{a.address}: {_text(a.error)}" for a in attempts if a.error is not None),
+        "; ".join(f"{a.address}: {a.problem}" for a in attempts if a.problem is not None),
         f"check the network and the host and port in {_place(findings)}",
     )
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
+from twisted.internet.error import ConnectError
+
 from wsx._doctor.phases import Timeline
+from wsx._error_texts import cause
 from wsx._transport.tls_session import TLSSession
 from wsx.conn import Conn, ParsedURL, parse_proxy
 
@@ -38,6 +42,16 @@ class AddressAttempt:
         if self.connected:
             return "connected"
         return "cancelled" if self.cancelled or self.error is None else "failed"
+
+    @property
+    def problem(self) -> str | None:
+        """One line about the error, or None if the address has not failed."""
+        if self.status != "failed" or self.error is None:
+            return None
+        number = getattr(self.error, "osError", None)
+        if type(self.error) is ConnectError and isinstance(number, int):
+            return os.strerror(number).lower()  # Twisted's text repeats its class and the number.
+        return cause(self.error)
 
 
 @dataclass(frozen=True, slots=True)

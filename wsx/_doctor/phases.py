@@ -74,15 +74,19 @@ class Timeline:
         self._now = now
         self._started = now()
 
+    def start(self) -> None:
+        """Measure from now on. The first phase begins now."""
+        self._started = self._now()
+
     @property
     def elapsed(self) -> float:
-        """The time in seconds since the timeline was created."""
+        """The time in seconds since the start."""
         return self._now() - self._started
 
     def begin(self, name: str) -> None:
         """Begin a phase, unless it has begun. The phases before it have passed, or are skipped.
 
-        The first one begins with the timeline.
+        The first one begins with the start of the timeline.
         """
         phase = self.phases[name]
         if phase.began is not None:

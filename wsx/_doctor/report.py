@@ -14,7 +14,6 @@ from wsx._doctor.explanations import explain
 from wsx._doctor.findings import AddressAttempt, Findings, Problem
 from wsx._doctor.phases import DNS, OPENING_HANDSHAKE, PASSED, PING, PROXY, TCP, TLS, Phase
 from wsx._doctor.warnings import find_warnings
-from wsx._error_texts import cause
 from wsx._text import line
 from wsx._transport.tls_names import server_name_of
 from wsx._version import __version__
@@ -60,12 +59,11 @@ def _tcp(findings: Findings) -> dict[str, Any]:
 
 
 def _address(attempt: AddressAttempt) -> dict[str, Any]:
-    has_failed = attempt.status == "failed" and attempt.error is not None
     return {
         "address": attempt.address,
         "status": attempt.status,
         "seconds": _rounded(attempt.seconds),
-        "error": cause(attempt.error) if has_failed and attempt.error is not None else None,
+        "error": attempt.problem,
     }
 
 

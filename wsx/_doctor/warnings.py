@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsx._doctor.certificates import CertificateFacts, read_certificate
-from wsx._doctor.findings import AddressAttempt, Findings, Problem
+from wsx._doctor.findings import Findings, Problem
 from wsx._doctor.phases import DNS, OPENING_HANDSHAKE, PASSED, PING, PROXY, TCP, TLS
-from wsx._error_texts import cause
 
 __all__ = ["EXPIRY_DAYS", "SLOW_SECONDS", "find_warnings"]
 
@@ -43,13 +42,9 @@ def _failed_addresses(findings: Findings) -> Iterator[Problem]:
     if findings.timeline.phases[TCP].status != PASSED:
         return
     for attempt in findings.attempts:
-        if attempt.status == "failed" and attempt.error is not None:
-            yield Problem("address_failed", _describe(attempt), _remove(findings))
-
-
-def _describe(attempt: AddressAttempt) -> str:
-    assert attempt.error is not None
-    return f"{attempt.address} did not accept a connection ({cause(attempt.error)})"
+        if attempt.problem is not None:
+            text = f"{attempt.address} did not accept a connection ({attempt.problem})"
+            yield Problem("address_failed", text, _remove(findings))
 
 
 def _remove(findings: Findings) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from twisted.internet.error import ConnectionRefusedError, UserError
+import os
+
+from twisted.internet.error import ConnectError, ConnectionRefusedError, UserError
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx import ConnError, PingTimeout
@@ -21,6 +23,15 @@ class AttemptTests(SynchronousTestCase):
         connected = AddressAttempt("a", 0.0, 1.0, connected=True)
         found = [attempt.status for attempt in (pending, failed, given_up, connected)]
         self.assertEqual(found, ["cancelled", "failed", "cancelled", "connected"])
+
+    def test_problem(self) -> None:
+        """A failed address has one line; a system error has its plain text."""
+        errors = [ConnectionRefusedError(), ConnectError(113, "odd"), ConnectError("odd"), None]
+        found = [AddressAttempt("a", 0.0, 1.0, error).problem for error in errors]
+        self.assertEqual(found[:2], ["connection refused", os.strerror(113).lower()])
+        self.assertIn("ConnectError", str(found[2]))
+        self.assertIsNone(found[3])
+        self.assertIsNone(AddressAttempt("a", 0.0, 1.0, UserError(), cancelled=True).problem)
 
 
 class FindingsTests(SynchronousTestCase):

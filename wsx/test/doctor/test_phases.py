@@ -52,6 +52,14 @@ class TimelineTests(SynchronousTestCase):
         self.timeline.pass_current()
         self.assertEqual(self.states()["tcp"], ("passed", 2))
 
+    def test_start(self) -> None:
+        """The time before the start does not count."""
+        self.clock.advance(5)
+        self.timeline.start()
+        self.pass_phases(TCP)
+        self.timeline.pass_current()
+        self.assertEqual((self.states()["tcp"], self.timeline.elapsed), (("passed", 1), 1))
+
     def test_fail(self) -> None:
         """The current phase fails; later ones are not reached."""
         self.pass_phases(DNS, TCP)
