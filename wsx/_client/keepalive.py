@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Final, TypeGuard
 
@@ -14,8 +15,9 @@ from wsx.conn import Conn
 from wsx.errors import DataTimeout, PingTimeout, WsxError
 from wsx.frames import Binary, Frame, Ping, Pong, Text
 
-__all__ = ["Keepalive"]
+__all__ = ["Keepalive", "is_keepalive_ping"]
 
+_PAYLOAD: Final = re.compile(rb"[0-9a-f]{16}")  # see Keepalive._ping
 _MAX_OUTSTANDING_PINGS: Final = 16  # Limits the memory if the server never sends pongs.
 
 
@@ -182,3 +184,8 @@ class Keepalive:
     def _report(self, error: WsxError) -> None:
         self.stop()
         self._silent(error)
+
+
+def is_keepalive_ping(ping: Ping) -> bool:
+    """Return whether a ping has the form of a keepalive ping: 16 hexadecimal digits."""
+    return _PAYLOAD.fullmatch(ping.payload) is not None

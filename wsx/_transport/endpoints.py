@@ -12,6 +12,7 @@ from twisted.internet.endpoints import (
     clientFromString,
 )
 from twisted.internet.interfaces import IStreamClientEndpoint
+from zope.interface import Interface
 
 from wsx._scheduler import scheduler_for
 from wsx._transport.observed import AttemptObserver, ObservedEndpoint, ObservedReactor
@@ -19,7 +20,17 @@ from wsx._transport.proxy import ProxyEndpoint
 from wsx._transport.tls import TLSEndpoint, tls_wrapper
 from wsx.conn import Conn, ParsedURL, parse_proxy
 
-__all__ = ["endpoint_for"]
+__all__ = ["IEndpointSource", "endpoint_for"]
+
+
+class IEndpointSource(Interface):
+    """A reactor that makes all connections itself, without DNS, TCP, proxy and TLS.
+
+    The reactor of :mod:`wsx.testing` provides it.
+    """
+
+    def endpoint_for(conn: Conn) -> IStreamClientEndpoint:  # type: ignore[misc]  # noqa: N805
+        """Return the endpoint that connects to the WebSocket server."""
 
 
 def endpoint_for(
@@ -36,6 +47,8 @@ def endpoint_for(
         OSError: A PEM file cannot be read.
         ValueError: A PEM text or an endpoint description is malformed.
     """
+    if IEndpointSource.providedBy(reactor):
+        return reactor.endpoint_for(conn)
     if observer is None:
         endpoint = _base_endpoint(conn, reactor)
     else:

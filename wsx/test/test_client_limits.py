@@ -12,7 +12,7 @@ from wsx.frames import BINARY, CONTINUATION, PING, PONG, TEXT
 from wsx.test.support import MemoryCase, MemoryServer, Recorder, server_frame
 from wsx.test.support.connections import DEFLATE, FIN_RSV1, Deflater
 from wsx.test.support.each import each
-from wsx.test.support.turns import TurnClock
+from wsx.testing.clock import TurnClock
 
 READ: Final = 65536  # bytes
 RSV1: Final = 0x40

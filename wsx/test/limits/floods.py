@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 import wsx
 from wsx.frames import BINARY, CONTINUATION, PING, PONG, TEXT
 from wsx.test.support import URL, MemoryServer, Peer, server_frame
-from wsx.test.support.turns import TurnClock
+from wsx.testing.clock import TurnClock
 
 __all__ = ["FLOODS", "MEBIBYTE", "READ_SIZE", "Figures", "Flood", "measure"]
 

@@ -20,8 +20,9 @@ Import what most tests need from this package, and the rest from its modules:
 
 from wsx.test.support.cases import URL, LoopbackCase, MemoryCase, case, collect_garbage
 from wsx.test.support.handlers import Probe, Recorder
-from wsx.test.support.memory import MemoryServer, MemoryTransport, Peer
+from wsx.test.support.memory import MemoryServer, Peer
 from wsx.test.support.wire import close, read_frames, server_frame, slow_mask, text
+from wsx.testing.transport import MemoryTransport
 
 __all__ = [
     "URL",

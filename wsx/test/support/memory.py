@@ -1,7 +1,8 @@
 """An in-memory server for tests without sockets and without real time.
 
 The connections of a :class:`MemoryServer`, which is an endpoint, end at :class:`Peer` objects.
-The test advances a ``Clock``.
+The test advances a ``Clock``. The tests of wsx itself use it where they need each reactor iteration
+and each byte; for handlers there is :mod:`wsx.testing`, which shares its transport.
 """
 
 from __future__ import annotations
@@ -9,81 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IStreamClientEndpoint
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer, IStreamClientEndpoint
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsx._wire import handshake
 from wsx.test.support.wire import read_frames
-
-
-class MemoryTransport(StringTransport):
-    """A transport that ends asynchronously, like a TCP transport.
-
-    ``loseConnection`` ends with ``ConnectionDone``, ``abortConnection`` with ``ConnectionLost``.
-
-    Attributes:
-        disconnecting: Whether ``loseConnection`` was called.
-        aborted: Whether ``abortConnection`` was called.
-        ended: Whether ``connectionLost`` of the protocol was called.
-        write_blocked: Whether written bytes wait in the write buffer; ``loseConnection`` does not
-            end a connection before they are written.
-    """
-
-    protocol: Any
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self.aborted = False
-        self.ended = False
-        self.write_blocked = False
-        self._clock = clock
-        self._ending: IDelayedCall | None = None
-
-    def loseConnection(self) -> None:
-        if not (self.disconnecting or self.aborted or self.ended):
-            self.disconnecting = True
-            if not self.write_blocked:
-                self._end_later(ConnectionDone())
-
-    def abortConnection(self) -> None:
-        if not (self.aborted or self.ended):
-            self.aborted = True
-            self._end_later(ConnectionLost())
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Do nothing; a TLS transport passes this call on to the transport below it."""
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Do nothing."""
-
-    def end(self, reason: Exception) -> None:
-        """Call ``connectionLost`` of the protocol, unless it was called before."""
-        self._cancel_ending()
-        if not self.ended:
-            self.ended = True
-            self.protocol.connectionLost(Failure(reason))
-
-    def _end_later(self, reason: Exception) -> None:
-        self._cancel_ending()
-        self._ending = self._clock.callLater(0, self._end_now, reason)
-
-    def _end_now(self, reason: Exception) -> None:
-        self._ending = None
-        self.end(reason)
-
-    def _cancel_ending(self) -> None:
-        if self._ending is not None:
-            self._ending.cancel()
-            self._ending = None
-
-    @property
-    def reading_paused(self) -> bool:
-        """Whether the client applies backpressure to the server."""
-        return self.producerState == "paused"
+from wsx.testing.transport import MemoryTransport
 
 
 class Peer:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from wsx._wire.encoder import FIN, apply_mask
+from wsx._wire.encoder import apply_mask
+from wsx.testing.wire import close_frame as close
+from wsx.testing.wire import server_frame
+
+__all__ = ["close", "read_frames", "server_frame", "slow_mask", "text"]
 
 
 def slow_mask(payload: bytes, mask: bytes) -> bytes:
@@ -10,28 +14,9 @@ def slow_mask(payload: bytes, mask: bytes) -> bytes:
     return bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
 
 
-def server_frame(opcode: int, payload: bytes = b"", flags: int = FIN, mask: bytes = b"") -> bytes:
-    """Return a server's frame; with ``mask``, an invalid one."""
-    first = flags | opcode
-    bit = 0x80 if mask else 0
-    length = len(payload)
-    if length < 126:
-        head = bytes([first, bit | length])
-    elif length < 65536:
-        head = bytes([first, bit | 126]) + length.to_bytes(2, "big")
-    else:
-        head = bytes([first, bit | 127]) + length.to_bytes(8, "big")
-    return head + mask + (apply_mask(payload, mask) if mask else payload)
-
-
 def text(payload: str) -> bytes:
     """Return a server's text message as bytes."""
     return server_frame(1, payload.encode())
-
-
-def close(code: int | None = None, message: str = "") -> bytes:
-    """Return a server's close frame as bytes."""
-    return server_frame(8, b"" if code is None else code.to_bytes(2, "big") + message.encode())
 
 
 def read_frames(data: bytes) -> list[tuple[int, bytes]]:

@@ -1,0 +1,108 @@
+"""What a test has left over: logged errors, errors in Deferreds, and timers."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from twisted.internet.base import DelayedCall
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+
+from wsx._text import safely, shorten
+
+__all__ = ["LoggedError", "LoggedErrors", "describe_timer"]
+
+_LEVELS: Final = (LogLevel.error, LogLevel.critical)
+
+
+class LoggedError(NamedTuple):
+    """An error that was logged.
+
+    Attributes:
+        text: The text of the log line, without a traceback.
+        error: The exception, or None if there is none.
+        traceback: The traceback; empty if there is none.
+    """
+
+    text: str
+    error: BaseException | None
+    traceback: str
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, [self.text, self.traceback.rstrip()]))
+
+
+class LoggedErrors:
+    """Collect the errors that are logged, until :meth:`stop`.
+
+    Twisted logs an error in a Deferred that has no errback when the Deferred is deleted.
+    """
+
+    def __init__(self) -> None:
+        self._errors: list[LoggedError] = []
+        globalLogPublisher.addObserver(self._observe)
+
+    def stop(self) -> None:
+        """Collect no more errors."""
+        globalLogPublisher.removeObserver(self._observe)
+
+    def collect_garbage(self) -> None:
+        """Delete Deferreds that are referred to only by themselves, so that errors are logged."""
+        gc.collect()
+
+    def _observe(self, event: dict[str, Any]) -> None:
+        failure = event.get("log_failure", event.get("failure"))  # "failure" is that of log.err
+        if isinstance(failure, Failure):
+            old_style = "log_failure" not in event
+            text = str(event.get("why") or "Unhandled Error") if old_style else formatEvent(event)
+            self._errors.append(LoggedError(text, failure.value, failure.getTraceback()))
+        elif event.get("log_level") in _LEVELS:
+            self._errors.append(LoggedError(formatEvent(event), None, ""))
+
+    @property
+    def errors(self) -> list[LoggedError]:
+        """The errors that were logged and not flushed."""
+        return list(self._errors)
+
+    def flush(self, kinds: tuple[type[BaseException], ...]) -> list[LoggedError]:
+        """Remove and return errors.
+
+        Args:
+            kinds: The classes of their exceptions. Empty: all errors.
+        """
+        flushed = [one for one in self._errors if not kinds or isinstance(one.error, kinds)]
+        self._errors = [one for one in self._errors if one not in flushed]
+        _flush_trial(kinds)
+        return flushed
+
+
+def _flush_trial(kinds: tuple[type[BaseException], ...]) -> None:
+    """Remove the same errors from trial, as ``flushLoggedErrors`` of the test case does.
+
+    The kit has no reference to the test case, and trial has no other interface.
+    """
+    observer = getattr(sys.modules.get("twisted.trial._synctest"), "_logObserver", None)
+    if observer is not None:
+        observer.flushErrors(*kinds)
+
+
+def describe_timer(call: DelayedCall, now: float) -> str:
+    """Return one line about a pending timer.
+
+    Args:
+        call: The timer.
+        now: The present time in seconds.
+    """
+    function, arguments = call.func, call.args
+    while isinstance(function, partial):
+        function, arguments = function.func, (*function.args, *arguments)
+    name = getattr(function, "__qualname__", None)
+    if name is None:
+        inner = getattr(function, "f", None)  # of a LoopingCall
+        shown = getattr(inner, "__qualname__", None)
+        name = safely(repr, function) if shown is None else f"{type(function).__name__}({shown})"
+    shown_arguments = ", ".join(shorten(argument) for argument in arguments)
+    return f"in {call.getTime() - now:g} s: {name}({shown_arguments})"

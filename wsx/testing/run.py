@@ -1,0 +1,272 @@
+"""Run a handler with the real client, an in-memory server and a clock that the test advances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from wsx._text import describe, expected
+from wsx.client import Client, check_handler, start
+from wsx.conn import Conn
+from wsx.handler import Handler
+from wsx.testing.clock import MemoryReactor
+from wsx.testing.leftovers import LoggedError, LoggedErrors, describe_timer
+from wsx.testing.recorder import PENDING, Call, Recorder
+from wsx.testing.server import MemoryServer, ServerConnection
+
+__all__ = ["URL", "Run", "run"]
+
+S = TypeVar("S")
+
+URL: Final = "ws://test/"
+_MAX_OPENING: Final = 60.0  # seconds
+_MAX_END: Final = 60.0  # seconds in which a stopped client must end
+_OWN: Final = ("reactor", "endpoint")  # The options that the kit sets.
+
+
+class Run(Generic[S]):
+    """A handler under test; :func:`run` creates it. Use it in a ``with`` statement.
+
+    Attributes:
+        client: The client, from the beginning of the ``with`` block on.
+        handler: The handler.
+        server: The server.
+        reactor: The reactor of the client, a clock.
+    """
+
+    client: Client[S]
+
+    def __init__(
+        self,
+        handler: Any,
+        state: Any,
+        url: Any,
+        server: MemoryServer,
+        options: dict[str, Any],
+    ) -> None:
+        self.handler: Handler[S] = handler
+        self.server = server
+        self.reactor: MemoryReactor = server.reactor
+        self._begin: Callable[[], Deferred[Any]] = lambda: start(
+            url, handler, state, reactor=server.reactor, **options
+        )
+        self._recorder: Recorder | None = None
+        self._logged: LoggedErrors | None = None
+        self._reason: list[object] = []  # Why the client has ended, once it has.
+
+    # The block
+
+    def __enter__(self) -> Run[S]:
+        self._recorder = Recorder(self.handler)
+        self._logged = LoggedErrors()
+        try:
+            self._start()
+        except BaseException:
+            self._clean_up()
+            raise
+        return self
+
+    def _start(self) -> None:
+        outcome: list[object] = []
+        before = getattr(self.handler, "client", None)
+        self._begin().addBoth(outcome.append)
+        client = getattr(self.handler, "client", None)
+        if client is before or client is None:  # An argument is wrong, or the name is in use.
+            assert outcome and isinstance(outcome[0], Failure)
+            outcome[0].raiseException()
+        self.client = client
+        self.client.terminated().addCallback(self._reason.append)
+        self.server.explain_with(self._situation)
+        self.reactor.settle()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._add_logged(error)
+            self._clean_up()
+            return
+        try:
+            found = self._end()
+        finally:
+            self._clean_up()
+        if found:
+            raise AssertionError("\n\n".join(["the test has left something over:", *found]))
+
+    def _end(self) -> list[str]:
+        """Stop the client; return what is left over."""
+        assert self._logged is not None
+        self.reactor.settle()
+        found = self.server.left_over()
+        self.server.stop_scripts()
+        self._stop()
+        found += self._timers()
+        self._logged.collect_garbage()
+        found += [f"an error was logged: {error}" for error in self._logged.errors]
+        return found
+
+    def _stop(self) -> None:
+        self.client.stop()
+        deadline = self.reactor.seconds() + _MAX_END
+        self.reactor.settle()
+        while not self._reason:
+            when = self.reactor.next_at()
+            if when is None or when > deadline:
+                raise AssertionError(f"the client has not ended {_MAX_END:g} s after stop()")
+            self.reactor.advance(max(0.0, when - self.reactor.seconds()))
+
+    def _timers(self) -> list[str]:
+        now = self.reactor.seconds()
+        timers = [describe_timer(call, now) for call in self.reactor.timers()]
+        if not timers:
+            return []
+        return ["\n    ".join(["timers are still pending after the client has ended:", *timers])]
+
+    def _add_logged(self, error: BaseException) -> None:
+        """Show logged errors with the failure of the test, because they may be its cause."""
+        assert self._logged is not None
+        for logged in self._logged.errors:
+            error.add_note(f"logged before that: {logged}")
+
+    def _clean_up(self) -> None:
+        """Leave nothing behind for the next test, whatever has happened."""
+        assert self._logged is not None and self._recorder is not None
+        client = getattr(self, "client", None)
+        if client is not None and not self._reason:
+            client.abort()
+            with suppress(Exception):  # The test has failed already.
+                self.reactor.advance(0)
+        for call in list(self.reactor.getDelayedCalls()):
+            call.cancel()
+        self._logged.stop()
+        self._recorder.remove()
+
+    # For the test
+
+    @property
+    def state(self) -> S:
+        """The handler's state."""
+        self.reactor.settle()
+        state: S = self.client.sys.get_state()
+        return state
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls of callbacks so far: (callback, argument, answer), in order."""
+        assert self._recorder is not None
+        self.reactor.settle()
+        return self._recorder.calls
+
+    @property
+    def reason(self) -> object:
+        """Why the client has ended, as ``terminated()`` reports it; None while it has not."""
+        self.reactor.settle()
+        return self._reason[0] if self._reason else None
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass. Timers of the client and of the handler run at their own time.
+
+        Args:
+            seconds: The time.
+        """
+        self.reactor.advance(seconds)
+
+    def wait_open(self, seconds: float = _MAX_OPENING) -> ServerConnection:
+        """Let the client open: accept its attempts, and advance the clock as far as necessary.
+
+        Attempts that have a script are left to the script.
+
+        Args:
+            seconds: The most time to let pass. Default 60.
+
+        Returns:
+            The server's side of the connection.
+
+        Raises:
+            AssertionError: The client has ended, or does not open in this time.
+        """
+        deadline = self.reactor.seconds() + seconds
+        opened = self.client.when_open()
+        opened.addErrback(lambda _: None)
+        self.reactor.settle()
+        while self._reason or not opened.called:
+            if self._reason:
+                raise self.server.problem("wait_open: the client does not open")
+            waiting = self.server.waiting
+            when = self.reactor.next_at()
+            if waiting is not None:
+                waiting.accept()
+            elif when is None or when > deadline:
+                raise self.server.problem(f"wait_open: the client has not opened in {seconds:g} s")
+            else:
+                self.reactor.advance(max(0.0, when - self.reactor.seconds()))
+        return self.server.connection
+
+    def errors(self, *kinds: type[BaseException]) -> list[LoggedError]:
+        """Return the errors that were logged, which the test has expected.
+
+        They are not left over then, also for trial: ``flushLoggedErrors`` is not necessary.
+
+        Args:
+            *kinds: The classes of the exceptions. Default: all logged errors.
+        """
+        assert self._logged is not None
+        self.reactor.settle()
+        self._logged.collect_garbage()
+        return self._logged.flush(kinds)
+
+    def _situation(self) -> str:
+        """Return what the client does now, for failures."""
+        lines = [f"The client's status is {self.client.status}."]
+        if self._reason:
+            lines = [f"The client has ended: {describe(self._reason[0])}."]
+        pending = [call for call in self.calls if call.answer is PENDING]
+        if pending:
+            lines.append(f"{pending[-1].callback} has not completed.")
+        timers = self.reactor.timers()
+        if timers and self.client.status == "disconnected":
+            delay = timers[0].getTime() - self.reactor.seconds()
+            lines.append(f"Its next timer is due in {delay:g} s: advance({delay:g}).")
+        assert self._logged is not None
+        return "\n".join([" ".join(lines), *(f"Logged: {e.text}" for e in self._logged.errors)])
+
+
+def run(
+    handler: type[Handler[S]] | Handler[S],
+    state: S = None,  # type: ignore[assignment]
+    url: str | Conn = URL,
+    *,
+    server: MemoryServer | None = None,
+    **options: Any,
+) -> Run[S]:
+    """Run a handler with the real client, without sockets and without real time.
+
+    Use the result in a ``with`` statement. At its end, the client is stopped. Anything left over
+    is an AssertionError: frames that the test did not expect, timers, logged errors, errors in
+    Deferreds that nothing has handled, and scripts that are not complete.
+
+    Args:
+        handler: A subclass of :class:`wsx.Handler`, or an instance.
+        state: The handler's first state. Default None.
+        url: A URL or a :class:`wsx.Conn`. The server accepts any. Default ``"ws://test/"``.
+        server: A server, with scripts or with settings for the first attempt. Default: a new one.
+        **options: The options of :func:`wsx.start`, except for ``reactor`` and ``endpoint``. A
+            ``proxy`` and TLS options are accepted, but not used.
+
+    Raises:
+        TypeError: The handler is not a Handler, or an option is one of the kit itself.
+    """
+    for name in _OWN:
+        if name in options:
+            raise TypeError(expected(f"run: {name}", "no such option, because the kit sets it"))
+    checked = check_handler(handler)
+    instance = checked() if isinstance(checked, type) else checked
+    return Run(instance, state, url, MemoryServer() if server is None else server, options)
