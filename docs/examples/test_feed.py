@@ -7,21 +7,21 @@ Run it with pytest, ``pytest docs/examples/test_feed.py``, or with trial,
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx import Handler, Ok, Reply, Text
+from wsx import Binary, Conn, Handler, Ok, Reply, Text
 from wsx.testing import run
 
 
 class Feed(Handler[int]):
     """Subscribe on each connection, and keep the latest price."""
 
-    def handle_connect(self, conn, state):
+    def handle_connect(self, conn: Conn, state: int) -> Reply[int]:
         return Reply(Text("subscribe"), state)
 
-    def handle_frame(self, frame, state):
+    def handle_frame(self, frame: Text | Binary, state: int) -> Ok[int]:
         return Ok(int(frame.payload))
 
 
-def test_subscribes_again():
+def test_subscribes_again() -> None:
     with run(Feed, state=0, reconnect=wsx.Backoff(jitter=0)) as feed:
         feed.server.accept()
         feed.server.expect(Text("subscribe"))
@@ -35,5 +35,5 @@ def test_subscribes_again():
 class FeedTests(SynchronousTestCase):
     """The same for trial, which collects only test cases."""
 
-    def test_subscribes_again(self):
+    def test_subscribes_again(self) -> None:
         test_subscribes_again()

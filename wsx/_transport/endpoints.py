@@ -29,7 +29,7 @@ class IEndpointSource(Interface):
     The reactor of :mod:`wsx.testing` provides it.
     """
 
-    def endpoint_for(conn: Conn) -> IStreamClientEndpoint:  # type: ignore[misc]  # noqa: N805
+    def endpoint_for(conn: Conn) -> IStreamClientEndpoint:  # noqa: N805
         """Return the endpoint that connects to the WebSocket server."""
 
 

@@ -353,7 +353,8 @@ for name in {modules!r}:
 print(json.dumps({{
     "reactor": "twisted.internet.reactor" in sys.modules,
     "random": random.getstate() == before,
-    "test": sorted(name for name in sys.modules if name.startswith("wsx.test")),
+    "test": sorted(name for name in sys.modules if f"{{name}}.".startswith("wsx.test.")),
+    "kit": sorted(name for name in sys.modules if f"{{name}}.".startswith("wsx.testing.")),
 }}))
 """
 
@@ -525,16 +526,17 @@ class CheckTests(SynchronousTestCase):
 class FreshTests(SynchronousTestCase):
     """The effects of imports in a new interpreter."""
 
-    def check(self, modules: list[str]) -> None:
-        """Assert that importing these modules has no side effects."""
+    def check(self, modules: list[str]) -> Any:
+        """Assert that importing these modules has no side effects; return what was seen."""
         seen = run_python(FRESH.format(modules=modules))
         self.assertFalse(seen["reactor"], "the reactor is installed by the import")
         self.assertTrue(seen["random"], "the shared random generator is changed by the import")
         self.assertEqual(seen["test"], [], "the tests are imported")
+        return seen
 
     def test_import_wsx(self) -> None:
-        """``import wsx`` neither installs a reactor nor changes the shared random generator."""
-        self.check(["wsx"])
+        """``import wsx`` installs no reactor, changes no random generator, imports no test kit."""
+        self.assertEqual(self.check(["wsx"])["kit"], [])
 
     def test_import_each_module(self) -> None:
         """No other module installs a reactor or changes the shared random generator."""

@@ -82,7 +82,9 @@ class FolderTests(SynchronousTestCase):
         """The README shows how to run each example, and has no dead links."""
         page = (EXAMPLES / "README.md").read_text()
         scripts = {path.name for path in EXAMPLES.glob("*.py")}
-        self.assertEqual(set(re.findall(r"python docs/examples/(\w+\.py)", page)), scripts)
+        self.assertEqual(
+            set(re.findall(r"(?:python|pytest) docs/examples/(\w+\.py)", page)), scripts
+        )
         for link in re.findall(r"\]\(([^)]+)\)", page):
             self.assertTrue((EXAMPLES / link).exists(), link)
 

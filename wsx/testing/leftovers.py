@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from twisted.internet.base import DelayedCall
-from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from wsx._text import safely, shorten
 
@@ -35,6 +36,7 @@ class LoggedError(NamedTuple):
         return "\n".join(filter(None, [self.text, self.traceback.rstrip()]))
 
 
+@implementer(ILogObserver)
 class LoggedErrors:
     """Collect the errors that are logged, until :meth:`stop`.
 
@@ -43,17 +45,18 @@ class LoggedErrors:
 
     def __init__(self) -> None:
         self._errors: list[LoggedError] = []
-        globalLogPublisher.addObserver(self._observe)
+        globalLogPublisher.addObserver(self)
 
     def stop(self) -> None:
         """Collect no more errors."""
-        globalLogPublisher.removeObserver(self._observe)
+        globalLogPublisher.removeObserver(self)
 
     def collect_garbage(self) -> None:
         """Delete Deferreds that are referred to only by themselves, so that errors are logged."""
         gc.collect()
 
-    def _observe(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Collect an event if it is an error."""
         failure = event.get("log_failure", event.get("failure"))  # "failure" is that of log.err
         if isinstance(failure, Failure):
             old_style = "log_failure" not in event
@@ -96,7 +99,8 @@ def describe_timer(call: DelayedCall, now: float) -> str:
         call: The timer.
         now: The present time in seconds.
     """
-    function, arguments = call.func, call.args
+    function: Any = call.func
+    arguments: Any = call.args
     while isinstance(function, partial):
         function, arguments = function.func, (*function.args, *arguments)
     name = getattr(function, "__qualname__", None)

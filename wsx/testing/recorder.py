@@ -14,7 +14,7 @@ from wsx.handler import Handler
 
 __all__ = ["PENDING", "Call", "Recorder"]
 
-_CALLBACKS: Final = (
+_CALLBACKS: Final[tuple[str, ...]] = (
     "handle_connect",
     "handle_frame",
     "handle_cast",

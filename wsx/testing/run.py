@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Unpack, overload
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
+from typing_extensions import TypeVar
 
 from wsx._text import describe, expected
-from wsx.client import Client, check_handler, start
-from wsx.conn import Conn
+from wsx.client import Client, H_co, HandlerOf, check_handler, start
+from wsx.conn import ConnSource
 from wsx.handler import Handler
+from wsx.option_types import StartOptions
 from wsx.testing.clock import MemoryReactor
 from wsx.testing.leftovers import LoggedError, LoggedErrors, describe_timer
 from wsx.testing.recorder import PENDING, Call, Recorder
@@ -22,6 +24,7 @@ from wsx.testing.server import MemoryServer, ServerConnection
 __all__ = ["URL", "Run", "run"]
 
 S = TypeVar("S")
+H = TypeVar("H", bound=Handler[Any])
 
 URL: Final = "ws://test/"
 _MAX_OPENING: Final = 60.0  # seconds
@@ -29,7 +32,7 @@ _MAX_END: Final = 60.0  # seconds in which a stopped client must end
 _OWN: Final = ("reactor", "endpoint")  # The options that the kit sets.
 
 
-class Run(Generic[S]):
+class Run(Generic[S, H_co]):
     """A handler under test; :func:`run` creates it. Use it in a ``with`` statement.
 
     Attributes:
@@ -39,7 +42,7 @@ class Run(Generic[S]):
         reactor: The reactor of the client, a clock.
     """
 
-    client: Client[S]
+    client: Client[S, H_co]
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class Run(Generic[S]):
         server: MemoryServer,
         options: dict[str, Any],
     ) -> None:
-        self.handler: Handler[S] = handler
+        self.handler: H_co = handler
         self.server = server
         self.reactor: MemoryReactor = server.reactor
         self._begin: Callable[[], Deferred[Any]] = lambda: start(
@@ -61,7 +64,7 @@ class Run(Generic[S]):
 
     # The block
 
-    def __enter__(self) -> Run[S]:
+    def __enter__(self) -> Run[S, H_co]:
         self._recorder = Recorder(self.handler)
         self._logged = LoggedErrors()
         try:
@@ -239,14 +242,35 @@ class Run(Generic[S]):
         return "\n".join([" ".join(lines), *(f"Logged: {e.text}" for e in self._logged.errors)])
 
 
+@overload
 def run(
-    handler: type[Handler[S]] | Handler[S],
-    state: S = None,  # type: ignore[assignment]
-    url: str | Conn = URL,
+    handler: type[HandlerOf[S, H]] | HandlerOf[S, H],
+    state: S,
+    url: ConnSource = URL,
+    *,
+    server: MemoryServer | None = None,
+    **options: Unpack[StartOptions],
+) -> Run[S, H]: ...
+
+
+@overload
+def run(
+    handler: type[HandlerOf[S | None, H]] | HandlerOf[S | None, H],
+    *,
+    url: ConnSource = URL,
+    server: MemoryServer | None = None,
+    **options: Unpack[StartOptions],
+) -> Run[S | None, H]: ...
+
+
+def run(
+    handler: Any,
+    state: Any = None,
+    url: ConnSource = URL,
     *,
     server: MemoryServer | None = None,
     **options: Any,
-) -> Run[S]:
+) -> Run[Any, Any]:
     """Run a handler with the real client, without sockets and without real time.
 
     Use the result in a ``with`` statement. At its end, the client is stopped. Anything left over
@@ -255,8 +279,8 @@ def run(
 
     Args:
         handler: A subclass of :class:`wsx.Handler`, or an instance.
-        state: The handler's first state. Default None.
-        url: A URL or a :class:`wsx.Conn`. The server accepts any. Default ``"ws://test/"``.
+        state: The handler's first state. It may be omitted if the state may be None.
+        url: As for :func:`wsx.start`. The server accepts any. Default ``"ws://test/"``.
         server: A server, with scripts or with settings for the first attempt. Default: a new one.
         **options: The options of :func:`wsx.start`, except for ``reactor`` and ``endpoint``. A
             ``proxy`` and TLS options are accepted, but not used.

@@ -102,5 +102,9 @@ class RunningScript:
             return
         waiting = inbox.waiting[: len(expected)]
         if len(waiting) == len(expected) or not inbox.fits(expected):
-            inbox.expect(expected)
+            try:
+                inbox.expect(expected)
+            except AssertionError:
+                self.stop()
+                raise
             self._continue(waiting[0] if self._is_single else waiting)

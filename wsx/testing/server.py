@@ -211,7 +211,7 @@ class MemoryServer(Faults):
             if frames := session.inbox.left_over:
                 text = f"{session.name}: the client has sent frames that were not expected:"
                 found.append(f"{text}\n{listed(frames)}")
-        found += [text for running in self._running if (text := running.left_over) is not None]
+        found += filter(None, [running.left_over for running in self._running])
         if self._scripts:
             found.append(
                 f"{len(self._scripts)} scripts were not used: "

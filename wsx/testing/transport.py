@@ -36,7 +36,7 @@ class MemoryTransport(StringTransport):
     protocol: Any
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__(peerAddress=_PEER)
+        super().__init__(peerAddress=_PEER)  # type: ignore[no-untyped-call]
         self.aborted = False
         self.ended = False
         self.write_blocked = False

@@ -132,7 +132,7 @@ class Deflate:
         """Return the compressed payload of a message."""
         if not self._keeps_context:
             self._stream = self._new_stream()
-        data = self._stream.compress(payload) + self._stream.flush(zlib.Z_SYNC_FLUSH)
+        data: bytes = self._stream.compress(payload) + self._stream.flush(zlib.Z_SYNC_FLUSH)
         return data.removesuffix(_TAIL)
 
     def _new_stream(self) -> Any:

@@ -33,7 +33,8 @@ class AcceptTests(KitCase):
 
     def test_headers(self) -> None:
         """Headers reach handle_connect, as a mapping or as pairs with duplicates."""
-        for headers in ({"X-Id": "7"}, [("X-Id", "7"), ("X-Id", "8")]):
+        several: tuple[Any, ...] = ({"X-Id": "7"}, [("X-Id", "7"), ("X-Id", "8")])
+        for headers in several:
             with run_echo() as feed:
                 feed.server.accept(headers=headers)
                 self.assertEqual(feed.client.conn.resp_header("x-id"), "7")
@@ -42,11 +43,12 @@ class AcceptTests(KitCase):
 
     def test_wrong_headers(self) -> None:
         """A header of the response can be replaced or removed, which the client notices."""
-        for headers, word in [
+        rows: list[tuple[dict[str, str | None], str]] = [
             ({"Upgrade": "h2c"}, "Upgrade"),
             ({"connection": None}, "Connection"),
             ({"Sec-WebSocket-Accept": "no"}, "Sec-WebSocket-Accept"),
-        ]:
+        ]
+        for headers, word in rows:
             with run_echo() as feed:
                 feed.server.accept(headers=headers)
                 self.assertIsInstance(feed.reason, HandshakeError)
@@ -72,14 +74,15 @@ class AcceptTests(KitCase):
         ):
             with run_echo(compression="deflate") as feed:
                 connection = feed.server.accept(extensions=extensions)
-                sizes = []
-                write = feed.server.connection._session.transport.write
+                sizes: list[int] = []
+                transport: Any = connection._session.transport
+                write = transport.write
 
                 def measure(data: bytes, sizes: Any = sizes, write: Any = write) -> None:
                     sizes.append(len(data))
                     write(data)
 
-                feed.server.connection._session.transport.write = measure
+                transport.write = measure
                 for _ in range(3):
                     text = Text("a long message " * 100)
                     connection.send(text).expect(text)
@@ -190,7 +193,7 @@ class AcceptTests(KitCase):
     def test_too_early(self) -> None:
         """A request that is still on its way cannot be answered."""
         server = MemoryServer()
-        texts = []
+        texts: list[str] = []
 
         def connect(conn: Any, factory: Any) -> Any:
             connected = original(conn, factory)

@@ -13,7 +13,8 @@ class TurnClockTests(KitCase):
 
     def test_turn(self) -> None:
         """Calls that are added by a call wait for the next turn; a cancelled one does not run."""
-        clock, ran = TurnClock(), []
+        clock = TurnClock()
+        ran: list[str] = []
 
         def first() -> None:
             ran.append("first")
@@ -30,7 +31,8 @@ class TurnClockTests(KitCase):
 
     def test_order(self) -> None:
         """Calls run in the order of their times, also after a reset."""
-        clock, ran = TurnClock(), []
+        clock = TurnClock()
+        ran: list[str] = []
         moved = clock.callLater(5, ran.append, "moved")
         clock.callLater(1, ran.append, "one")
         moved.reset(0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from twisted.internet.task import Clock, LoopingCall
 from twisted.logger import Logger
@@ -23,10 +24,8 @@ class LoggedErrorsTests(KitCase):
         """Errors and critical events count; warnings do not."""
         logger = Logger("app")
         for level in ("debug", "info", "warn", "error", "critical"):
-            getattr(logger, level)("level {level}", level=level)
-        self.assertEqual(
-            [str(one) for one in self.logged.errors], ["level error", "level critical"]
-        )
+            getattr(logger, level)("as {name}", name=level)
+        self.assertEqual([str(one) for one in self.logged.errors], ["as error", "as critical"])
 
     def test_failures(self) -> None:
         """A failure has its exception and its traceback, whichever interface logs it."""
@@ -72,13 +71,14 @@ class TimerTests(KitCase):
     def test_descriptions(self) -> None:
         """The function of the user is named, whatever it is wrapped in."""
         clock = Clock()
-        for function, arguments, expected in [
+        rows: list[tuple[Any, tuple[Any, ...], str]] = [
             (self.poll, (1, "x"), "TimerTests.poll(1, 'x')"),
             (partial(self.poll, 1), (2,), "TimerTests.poll(1, 2)"),
             (partial(partial(self.poll, 1), 2), (), "TimerTests.poll(1, 2)"),
             (LoopingCall(self.poll), (), "LoopingCall(TimerTests.poll)()"),
             (print, ("y" * 500,), "print('yyy"),
-        ]:
+        ]
+        for function, arguments, expected in rows:
             call = clock.callLater(2.5, function, *arguments)
             text = describe_timer(call, clock.seconds())  # type: ignore[arg-type]
             self.assertTrue(text.startswith(f"in 2.5 s: {expected}"), text)

@@ -43,15 +43,16 @@ class StartTests(KitCase):
 
     def test_wrong_arguments(self) -> None:
         """Wrong arguments raise what start fails with, and nothing is left."""
-        for kind, words, options in [
+        rows: list[tuple[Any, str, dict[str, Any]]] = [
             (TypeError, "unknown options: recconect", {"recconect": None}),
             (wsx.URLError, "unknown scheme", {"url": "ftp://test/"}),
             (ValueError, "ping_interval", {"ping_interval": "x"}),
             (TypeError, "run: reactor: expected no such option", {"reactor": None}),
             (TypeError, "run: endpoint: expected no such option", {"endpoint": None}),
             (TypeError, "handler: expected a subclass", {"handler": Text}),
-        ]:
-            arguments = {"handler": Echo} | options
+        ]
+        for kind, words, options in rows:
+            arguments: Any = {"handler": Echo, **options}
 
             def block(arguments: Any = arguments) -> None:
                 with run(**arguments):
@@ -222,7 +223,7 @@ class DriveTests(KitCase):
 
     def test_in_a_callback(self) -> None:
         """A callback may look at its own run; nothing is delivered inside it."""
-        seen = []
+        seen: list[Any] = []
 
         class Nosy(Listener):
             def handle_frame(self, frame: Any, state: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import wsx
 from wsx import Backoff, ClientService, Supervisor, Text
 from wsx.test.support.kit import Echo, KitCase, run_echo
-from wsx.testing import MemoryServer, result_of
+from wsx.testing import CloseFrame, MemoryServer, result_of
 
 
 class ServerTests(KitCase):
@@ -42,7 +42,10 @@ class ServerTests(KitCase):
             (lambda feed: feed.server.reset(), "the server has reset it"),
             (lambda feed: feed.server.close(), "it was closed by a closing handshake"),
             (lambda feed: feed.client.close(), "it was closed by a closing handshake"),
-            (lambda feed: feed.client.abort(), "the client has aborted the TCP connection"),
+            (
+                lambda feed: (feed.server.silence(), feed.client.abort()),
+                "the client has aborted the TCP connection",
+            ),
         ]:
             with run_echo() as feed:
                 connection = feed.server.accept()
@@ -99,7 +102,7 @@ class ServiceTests(KitCase):
         server.reactor.advance(1.0)
         server.accept().send(Text("b")).expect(Text("b"))
         stopped = service.stopService()
-        server.reactor.settle()
+        server.expect(CloseFrame(1001))
         self.assertIsNone(result_of(stopped))
         self.assertEqual((server.left_over(), server.reactor.timers()), ([], []))
 

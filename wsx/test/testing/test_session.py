@@ -21,7 +21,7 @@ class AnswerTests(KitCase):
 
         with run(Pinger, ping_interval=5.0, ping_timeout=1.0) as feed:
             feed.server.accept().expect(Ping(b"mine"))
-            self.assertEqual([frame.payload for frame in feed.state], [b"mine"])
+            self.assertEqual([frame.payload for frame in feed.state or ()], [b"mine"])
             feed.advance(100.0)
             self.assertEqual(feed.client.status, "open")
 
