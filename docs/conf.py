@@ -43,7 +43,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(twisted|zope|autobahn|prometheus_client|collections|typing|os|types)\b.*"),
     ("py:.*", r"<InterfaceClass .*"),
-    ("py:.*", r"(wsx\.\w+\.)?[A-Z](_co)?"),  # type variables
+    ("py:.*", r"(wsx\.(\w+\.)+)?[A-Z](_co)?"),  # type variables
 ]
 
 autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
@@ -54,9 +54,20 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 napoleon_use_rtype = False
 
-# Type aliases, and classes of which users receive only instances.
+# Type aliases, classes of which users receive only instances, and bases that users do not see.
 PLAIN = {"Deferred", "Function", "HandlerOf", "Name", "ParsedURL", "Random", "Running"}
 PLAIN |= {*option_types.__all__} - {*wsx.__all__}
+PLAIN |= {"AnyFrame", "EndpointSource", "Faults", "GivenHeaders", "Session", "TurnClock"}
+
+# Classes that users do not instantiate.
+MADE_BY_WSX = {
+    "wsx.Client",
+    "wsx.system.System",
+    "wsx.testing.MemoryReactor",
+    "wsx.testing.Run",
+    "wsx.testing.ServerConnection",
+    "wsx.testing.StandIn",
+}
 
 # Doctests run in the pages and in the docstrings of the API.
 doctest_global_setup = "import wsx\nfrom wsx import *"
@@ -119,7 +130,7 @@ def hide_signature(
 ) -> tuple[str, None] | None:
     """Hide the arguments of classes that users do not instantiate."""
     is_error = what == "exception" and name != "wsx.Exit"
-    return ("", None) if is_error or name in ("wsx.Client", "wsx.system.System") else None
+    return ("", None) if is_error or name in MADE_BY_WSX else None
 
 
 def show_public_bases(

@@ -118,7 +118,7 @@ class ServerActions:
 
     @property
     def request(self) -> Request:
-        """The request of the opening handshake: ``path``, ``headers`` and ``url``."""
+        """The request of the opening handshake, with ``path``, ``headers`` and ``url``."""
         session = self._current("request")
         if session.request is None:
             raise self._problem(f"request: {session.name}: the request has not arrived yet")

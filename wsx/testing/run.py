@@ -13,9 +13,9 @@ from typing_extensions import TypeVar
 
 from wsx._text import describe, expected
 from wsx.client import Client, H_co, HandlerOf, check_handler, start
-from wsx.conn import ConnSource
 from wsx.handler import Handler
 from wsx.option_types import StartOptions
+from wsx.provider import ConnSource
 from wsx.testing.clock import MemoryReactor
 from wsx.testing.leftovers import LoggedError, LoggedErrors, describe_timer
 from wsx.testing.recorder import PENDING, Call, Recorder
@@ -27,7 +27,6 @@ S = TypeVar("S")
 H = TypeVar("H", bound=Handler[Any])
 
 URL: Final = "ws://test/"
-_MAX_OPENING: Final = 60.0  # seconds
 _MAX_END: Final = 60.0  # seconds in which a stopped client must end
 _OWN: Final = ("reactor", "endpoint")  # The options that the kit sets.
 
@@ -163,7 +162,7 @@ class Run(Generic[S, H_co]):
 
     @property
     def calls(self) -> list[Call]:
-        """The calls of callbacks so far: (callback, argument, answer), in order."""
+        """The calls of callbacks so far, in order, each with callback, argument and answer."""
         assert self._recorder is not None
         self.reactor.settle()
         return self._recorder.calls
@@ -182,7 +181,7 @@ class Run(Generic[S, H_co]):
         """
         self.reactor.advance(seconds)
 
-    def wait_open(self, seconds: float = _MAX_OPENING) -> ServerConnection:
+    def wait_open(self, seconds: float = 60.0) -> ServerConnection:
         """Let the client open: accept its attempts, and advance the clock as far as necessary.
 
         Attempts that have a script are left to the script.

@@ -36,7 +36,7 @@ class MemoryTransport(StringTransport):
     protocol: Any
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__(peerAddress=_PEER)  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]
         self.aborted = False
         self.ended = False
         self.write_blocked = False
@@ -102,6 +102,7 @@ class ClientTransport(MemoryTransport):
 
     def __init__(self, reactor: MemoryReactor, protocol: Any) -> None:
         super().__init__(reactor)
+        self.peerAddr = _PEER
         self.protocol = protocol
         self.to_server = Pipe(reactor)
         self.to_server.drained = self._drained

@@ -24,7 +24,7 @@ from wsx import (
     Shutdown,
     Text,
 )
-from wsx.test.support.kit import Echo, KitCase, Listener, run_echo, run_listener
+from wsx.test.support.kit import AGAIN, Echo, KitCase, Listener, run_echo, run_listener
 from wsx.testing import PENDING, CloseFrame, MemoryServer, run
 
 
@@ -78,6 +78,26 @@ class StartTests(KitCase):
         with run(Echo, 0, wsx.Conn("ws://host/path")) as feed:
             self.assertEqual(feed.server.request.path, "/path")
             feed.server.accept()
+
+    def test_provider(self) -> None:
+        """The URL may come from a connection provider, which is called before each attempt."""
+        numbers: list[int] = []
+
+        def provide(attempt: wsx.Attempt) -> str:
+            numbers.append(attempt.number)
+            return f"wss://test/{attempt.number}"
+
+        async def provide_later(attempt: wsx.Attempt) -> wsx.Conn:
+            return wsx.Conn(provide(attempt))
+
+        for provider in (provide, provide_later):
+            with run(Echo, 0, provider, reconnect=AGAIN) as feed:
+                self.assertEqual(feed.server.request.path, "/1")
+                feed.server.accept().drop()
+                feed.advance(1.0)
+                self.assertEqual(feed.server.request.url, "wss://test/2")
+                feed.server.accept()
+        self.assertEqual(numbers, [1, 2, 1, 2])
 
     def test_async(self) -> None:
         """Options of start have their usual effect."""
