@@ -45,11 +45,6 @@ class CertificateFacts:
         """The number of whole days until it expires; negative after that."""
         return math.floor((self.not_after - datetime.now(UTC)).total_seconds() / _DAY)
 
-    @property
-    def is_self_signed(self) -> bool:
-        """Whether subject and issuer are the same."""
-        return self.subject == self.issuer
-
 
 def read_certificate(der: bytes) -> CertificateFacts | None:
     """Return the facts about a certificate, or None if it is malformed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from twisted.internet import error as twisted_errors
@@ -15,7 +16,7 @@ from wsx.errors import HandshakeError, RequestError
 __all__ = ["explain_dns", "explain_proxy", "explain_tcp"]
 
 _LIMIT: Final = 300  # characters
-_NO_ROUTE: Final = ("unreachable", "no route")
+_NO_ROUTE: Final = re.compile("unreachable|no route", re.IGNORECASE)
 _MORE_TIME: Final = "allow more time with --connect-timeout"
 
 
@@ -43,7 +44,8 @@ def explain_tcp(findings: Findings) -> Problem:
     """Return the problem of a TCP connection that was not established."""
     attempts = findings.attempts
     if not attempts:
-        return Problem("tcp_failed", _text(findings.original), "check the value of --endpoint")
+        used = "the options of TLS" if findings.conn.endpoint is None else "--endpoint"
+        return Problem("tcp_failed", _text(findings.original), f"correct {used}")
     if findings.timed_out:
         return Problem(
             "tcp_timeout",
@@ -137,8 +139,8 @@ def _addresses(attempts: list[AddressAttempt]) -> str:
 
 
 def _is_no_route(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, twisted_errors.NoRouteError) or any(w in text for w in _NO_ROUTE)
+    is_known = isinstance(error, twisted_errors.NoRouteError)
+    return is_known or _NO_ROUTE.search(str(error)) is not None
 
 
 def _text(error: object) -> str:

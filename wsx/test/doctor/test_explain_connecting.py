@@ -112,6 +112,12 @@ class TCPTests(DoctorCase):
         self.examine()
         self.assert_problem("tcp", "tcp_failed", "no such device", "--endpoint")
 
+    def test_options(self) -> None:
+        """An option of TLS cannot be used."""
+        self.examine_network("wss://example.test/", ssl_options={"server_name": "a..b"})
+        self.assert_problem("tcp", "tcp_failed", "server_name", "a..b", "the options of TLS")
+        self.assertIsNone(self.report()["phases"][3]["server_name"])
+
 
 class ProxyTests(DoctorCase):
     """The proxy."""

@@ -140,6 +140,20 @@ class StdlibTests(SecureCase):
             "does not accept the one in --certificate",
         )
 
+    def test_unknown_server_name(self) -> None:
+        """The server does not know the name (the alert unrecognized_name)."""
+        self.examine("wss://example.test/")
+        self.peer.send(b"\x15\x03\x03\x00\x02\x02\x70")
+        self.step()
+        self.assert_problem("tls", "unknown_server_name", "does not know the server name")
+
+    def test_other_alert(self) -> None:
+        """Any other alert is shown (internal_error)."""
+        self.examine("wss://example.test/")
+        self.peer.send(b"\x15\x03\x03\x00\x02\x02\x50")
+        self.step()
+        self.assert_problem("tls", "tls_failed", "internal error", "the log of the server")
+
     def test_old_version(self) -> None:
         """The server supports no common version of TLS."""
         options = server_options(

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import wsx
 from wsx._doctor.examination import Interrupted
 from wsx._doctor.explanations import explain
 from wsx._doctor.phases import PHASES
 from wsx.errors import ConnError
 from wsx.test.support.doctor import DoctorCase, make_findings
+
+ROOT = Path(wsx.__file__).parents[1]
 
 
 class ExplainTests(DoctorCase):
@@ -34,3 +43,40 @@ class ExplainTests(DoctorCase):
             problem = explain(findings)
             assert problem is not None
             self.assertEqual(problem.code, "interrupted")
+
+
+class DocumentationTests(SynchronousTestCase):
+    """The page for users."""
+
+    def test_codes(self) -> None:
+        """The tables of the page have the codes of all problems and warnings, and no others."""
+        page = (ROOT / "docs" / "how-to" / "debugging.md").read_text(encoding="utf-8")
+        tables = page.partition("## All problems")[2].partition("## Trace")[0]
+        cells = re.findall(r"^\|[^|]*\| (`[^|]*`) \|", tables, re.MULTILINE)
+        documented = {code for cell in cells for code in re.findall("[a-z_]+", cell)} - {"code"}
+        self.assertEqual(documented, codes())
+
+
+def codes() -> set[str]:
+    """Return the codes in the sources: strings that name a problem, alone or in a tuple."""
+    found = set()
+    for path in (ROOT / "wsx" / "_doctor").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Problem":
+                found |= words(node.args[0])
+            elif isinstance(node, (ast.Tuple, ast.Assign)) and path.stem in _IN_TUPLES:
+                first = node.elts[0] if isinstance(node, ast.Tuple) and node.elts else node
+                found |= words(first if isinstance(node, ast.Tuple) else node.value)
+    return found
+
+
+_IN_TUPLES = {"explain_opening", "explain_connecting"}
+
+
+def words(node: ast.AST) -> set[str]:
+    """Return a code if the node is one, or a choice between several."""
+    if isinstance(node, ast.IfExp):
+        return words(node.body) | words(node.orelse)
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        return set()
+    return set(re.findall("^[a-z_]+$", node.value))

@@ -8,7 +8,7 @@ import trustme
 
 from wsx._doctor.text import format_report
 from wsx.test.support.doctor import DoctorCase, SecureCase
-from wsx.test.support.tls import server_options
+from wsx.test.support.tls import server_options, without_names
 
 
 class PlainTests(DoctorCase):
@@ -129,6 +129,11 @@ class SecureTests(SecureCase):
         """Ten names are shown."""
         text = self.text(*(f"h{number}.test" for number in range(12)))
         self.assertIn("h9.test and 2 more\n", text)
+
+    def test_no_names(self) -> None:
+        """A certificate without names."""
+        self.examine_tls(server_options(without_names(self.ca)))
+        self.assertNotIn("names:", format_report(self.report()))
 
     def test_malformed(self) -> None:
         """A malformed certificate."""
