@@ -224,6 +224,7 @@ class Options(usage.Options):
         """
         self._check_sources()
         self._check_metrics()
+        self._skip_pid_file()
         if self["demo-server"]:
             self._read_port()
         elif self["config"] is not None:
@@ -328,6 +329,16 @@ class Options(usage.Options):
         self._check_tls_files()
         self["conn"] = self._make_conn()
         self._log_to_standard_error()
+
+    def _skip_pid_file(self) -> None:
+        """Write no ``twistd.pid`` with -n, so that several runs in one folder are possible.
+
+        A file that the user names is written.
+        """
+        twistd = self.parent
+        named = any(argument.startswith("--pidfile") for argument in sys.argv)
+        if twistd is not None and twistd["nodaemon"] and not named:
+            twistd["pidfile"] = ""
 
     # One client
 

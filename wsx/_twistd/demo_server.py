@@ -94,7 +94,7 @@ class _Connection(WebSocketServerProtocol):  # type: ignore[misc]
 
     def _drop(self) -> None:
         """End the TCP connection without a close frame."""
-        self.transport.abortConnection()
+        self.transport.loseConnection()
 
     def _restart(self) -> None:
         """Send a close frame, as a server does that is about to restart."""

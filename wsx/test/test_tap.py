@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -322,6 +323,19 @@ class OptionsTests(OptionsCase):
         options = ServerOptions()
         options.parseOptions(["-n", "--logger", f"{HANDLERS}.parse", "wsx", *IN_USE])
         self.assertIs(options["logger"], parse)
+
+    def test_pid_file(self) -> None:
+        """With -n there is no pid file, unless the user names one."""
+        for arguments, expected in (
+            (["-n", "wsx", *IN_USE], ""),
+            (["-n", "--pidfile", "other.pid", "wsx", *IN_USE], "other.pid"),
+            (["-n", "--pidfile=twistd.pid", "wsx", *IN_USE], "twistd.pid"),
+            (["wsx", *IN_USE], "twistd.pid"),
+        ):
+            self.patch(sys, "argv", ["twistd", *arguments])
+            options = ServerOptions()
+            options.parseOptions(arguments)
+            self.assertEqual(os.path.basename(options["pidfile"]), expected, f"{arguments}")
 
     def test_service(self) -> None:
         """makeService gives a service, and starts nothing."""
