@@ -86,7 +86,19 @@ def as_reason(reason: object) -> object:
 
 # What a callback may return: ``def handle_cast(...) -> Answer[MyState]``, or ``async def``. A
 # Deferred and a coroutine are awaitables.
-Answer: TypeAlias = "Ok[S] | Reply[S] | Close[S] | Reconnect[S] | Awaitable[Answer[S]] | None"
+if TYPE_CHECKING:
+    Answer: TypeAlias = Ok[S] | Reply[S] | Close[S] | Reconnect[S] | Awaitable["Answer[S]"] | None
+else:
+
+    class Answer:
+        """What a callback may return.
+
+        Python evaluates annotations, and a recursive alias in quotes cannot be subscripted.
+        """
+
+        def __class_getitem__(cls, state: Any) -> Any:
+            return Ok | Reply | Close | Reconnect | Awaitable[Any] | None
+
 
 MAY_REPLY = frozenset(
     {

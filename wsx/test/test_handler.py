@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,7 +11,17 @@ from wsx.backoff import Backoff
 from wsx.conn import Conn
 from wsx.errors import BadResponseError, RequestError
 from wsx.frames import Binary, Ping, Pong, Text
-from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, validate_result
+from wsx.handler import (
+    Answer,
+    Close,
+    Exit,
+    Handler,
+    Ok,
+    Reconnect,
+    Reply,
+    frames_of,
+    validate_result,
+)
 from wsx.reasons import ConnectionDropped, Disconnect, LocalClose
 from wsx.test.support import MemoryCase
 
@@ -268,6 +278,14 @@ class FramesOfTests(SynchronousTestCase):
         """A value that is not a frame stays in the reply for the encoder to refuse."""
         for wrong in (None, "text", b"bytes", 1):
             self.assertEqual(frames_of(Reply(wrong, 1)), [wrong])  # type: ignore[arg-type]
+
+
+class AnswerTests(SynchronousTestCase):
+    """The annotation of callbacks."""
+
+    def test_evaluated(self) -> None:
+        """Python can evaluate it, as it does without ``from __future__ import annotations``."""
+        self.assertTrue({Ok, Reply, Close, Reconnect} < set(get_args(Answer[int])))  # type: ignore[misc]
 
 
 class ExitTests(SynchronousTestCase):
