@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerActions"]
 
+__tracebackhide__ = True  # pytest shows the line of the test instead.
+
 
 class ServerActions:
     """Actions on a connection: on a :class:`MemoryServer`, on the last one.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Faults"]
 
+__tracebackhide__ = True  # pytest shows the line of the test instead.
+
 
 class Faults(ServerActions):
     """Faults of a connection: on a :class:`MemoryServer`, of the last one.

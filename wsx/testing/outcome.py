@@ -10,6 +10,8 @@ from twisted.python.failure import Failure
 
 __all__ = ["result_of"]
 
+__tracebackhide__ = True  # pytest shows the line of the test instead.
+
 T = TypeVar("T")
 
 

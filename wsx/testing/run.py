@@ -23,10 +23,13 @@ from wsx.testing.server import MemoryServer, ServerConnection
 
 __all__ = ["URL", "Run", "run"]
 
+__tracebackhide__ = True  # pytest shows the line of the test instead.
+
 S = TypeVar("S")
 H = TypeVar("H", bound=Handler[Any])
 
 URL: Final = "ws://test/"
+_NOT_STARTED: Final = "The client was not started: write `with run(...) as feed:`."
 _MAX_END: Final = 60.0  # seconds in which a stopped client must end
 _OWN: Final = ("reactor", "endpoint")  # The options that the kit sets.
 
@@ -35,13 +38,10 @@ class Run(Generic[S, H_co]):
     """A handler under test; :func:`run` creates it. Use it in a ``with`` statement.
 
     Attributes:
-        client: The client, from the beginning of the ``with`` block on.
         handler: The handler.
         server: The server.
         reactor: The reactor of the client, a clock.
     """
-
-    client: Client[S, H_co]
 
     def __init__(
         self,
@@ -57,9 +57,11 @@ class Run(Generic[S, H_co]):
         self._begin: Callable[[], Deferred[Any]] = lambda: start(
             url, handler, state, reactor=server.reactor, **options
         )
+        self._client: Client[S, H_co] | None = None
         self._recorder: Recorder | None = None
         self._logged: LoggedErrors | None = None
         self._reason: list[object] = []  # Why the client has ended, once it has.
+        server.explain_with(self._situation)
 
     # The block
 
@@ -81,9 +83,8 @@ class Run(Generic[S, H_co]):
         if client is before or client is None:  # An argument is wrong, or the name is in use.
             assert outcome and isinstance(outcome[0], Failure)
             outcome[0].raiseException()
-        self.client = client
-        self.client.terminated().addCallback(self._reason.append)
-        self.server.explain_with(self._situation)
+        self._client = client
+        client.terminated().addCallback(self._reason.append)
         self.reactor.settle()
 
     def __exit__(
@@ -141,9 +142,8 @@ class Run(Generic[S, H_co]):
     def _clean_up(self) -> None:
         """Leave nothing behind for the next test, whatever has happened."""
         assert self._logged is not None and self._recorder is not None
-        client = getattr(self, "client", None)
-        if client is not None and not self._reason:
-            client.abort()
+        if self._client is not None and not self._reason:
+            self._client.abort()
             with suppress(Exception):  # The test has failed already.
                 self.reactor.advance(0)
         for call in list(self.reactor.getDelayedCalls()):
@@ -152,6 +152,17 @@ class Run(Generic[S, H_co]):
         self._recorder.remove()
 
     # For the test
+
+    @property
+    def client(self) -> Client[S, H_co]:
+        """The client.
+
+        Raises:
+            AssertionError: The ``with`` block has not begun.
+        """
+        if self._client is None:
+            raise AssertionError(_NOT_STARTED)
+        return self._client
 
     @property
     def state(self) -> S:
@@ -163,9 +174,8 @@ class Run(Generic[S, H_co]):
     @property
     def calls(self) -> list[Call]:
         """The calls of callbacks so far, in order, each with callback, argument and answer."""
-        assert self._recorder is not None
         self.reactor.settle()
-        return self._recorder.calls
+        return [] if self._recorder is None else self._recorder.calls
 
     @property
     def reason(self) -> object:
@@ -227,6 +237,8 @@ class Run(Generic[S, H_co]):
 
     def _situation(self) -> str:
         """Return what the client does now, for failures."""
+        if self._client is None:
+            return _NOT_STARTED
         lines = [f"The client's status is {self.client.status}."]
         if self._reason:
             lines = [f"The client has ended: {describe(self._reason[0])}."]

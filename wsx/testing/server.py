@@ -21,6 +21,8 @@ from wsx.testing.session import Session
 
 __all__ = ["MemoryServer", "ServerConnection"]
 
+__tracebackhide__ = True  # pytest shows the line of the test instead.
+
 
 class ServerConnection(Faults):
     """The server's side of one connection."""

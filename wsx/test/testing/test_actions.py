@@ -210,7 +210,7 @@ class AcceptTests(KitCase):
             del server.reactor.settle
             for name, text in zip(("accept", "refuse", "request"), texts, strict=True):
                 expected = f"{name}: connection 1: the request has not arrived yet"
-                self.assertEqual(text, expected)
+                self.assertTrue(text.startswith(expected), text)
 
 
 class SendTests(KitCase):

@@ -73,6 +73,19 @@ class StartTests(KitCase):
             self.assertIs(wsx.whereis("feed"), feed.client)
         self.assertIsNone(wsx.whereis("feed"))
 
+    def test_without_a_block(self) -> None:
+        """A run that is not used in a ``with`` statement says so, whatever is done with it."""
+        feed = run(Echo, 0)
+        for action in (
+            lambda: feed.client,
+            lambda: feed.state,
+            lambda: feed.wait_open(),
+            lambda: feed.server.accept(),
+        ):
+            text = self.failure_of(action)
+            self.assertIn("The client was not started: write `with run(...) as feed:`.", text)
+        self.assertEqual((feed.calls, feed.reason), ([], None))
+
     def test_conn(self) -> None:
         """The URL may be a Conn."""
         with run(Echo, 0, wsx.Conn("ws://host/path")) as feed:
