@@ -6,6 +6,7 @@ from typing import Any
 
 import wsx
 from wsx import Answer, Backoff, Client, ClientService, Conn, Handler, Ok, Reply, Supervisor, Text
+from wsx.testing import MemoryServer, run, stand_in
 
 URL = "wss://example.com/"
 
@@ -130,3 +131,20 @@ async def clients(client: Client[int], feed: Client[int, Feed]) -> None:
     named.cast("hello")  # mistake: None is possible
     other: Client[str] | None = wsx.whereis("feed", Feed)  # mistake: another state
     print(other, Backoff(inital=1.0))  # mistake: the name of an argument
+
+
+def tests() -> None:
+    """Wrong use of the test kit."""
+    run(Feed, 0, recconect=None)  # mistake: the name of an option
+    run(Feed)  # mistake: no state
+    run(Feed, "0")  # mistake: another state
+    stand_in(Text)  # mistake: not a Handler
+    MemoryServer(5)  # mistake: neither a function nor an exception
+    with run(Feed, 0) as feed:
+        feed.server.acept()  # mistake: there is no such method
+        feed.server.send("hello")  # mistake: a str is not a frame
+        feed.server.expect("hello")  # mistake: a str is not a frame
+        feed.server.refuse("503")  # mistake: not a number
+        feed.advance("1")  # mistake: not a number
+        text: str = feed.state  # mistake: another type
+        print(text, feed.handler.volme)  # mistake: there is no such attribute

@@ -89,6 +89,10 @@ class GoodCodeTests(UserCase):
         """No errors are reported in code that uses most of what is public."""
         self.check(self.write("good.py", (HERE / "good.py").read_text()))
 
+    def test_kit(self) -> None:
+        """No errors are reported in tests with the test kit."""
+        self.check(self.write("good_tests.py", (HERE / "good_tests.py").read_text()))
+
     def test_readme(self) -> None:
         """No errors are reported in the first example of the README, as printed."""
         readme = (ROOT / "README.md").read_text()

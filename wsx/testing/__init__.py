@@ -12,10 +12,11 @@ from wsx.testing.run import Run, run
 from wsx.testing.scripts import Script
 from wsx.testing.server import MemoryServer, ServerConnection
 from wsx.testing.stand_in import Message, StandIn, stand_in
-from wsx.testing.wire import CloseFrame
+from wsx.testing.wire import AnyFrame, CloseFrame
 
 __all__ = [
     "PENDING",
+    "AnyFrame",
     "Call",
     "CloseFrame",
     "LoggedError",
