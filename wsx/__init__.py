@@ -10,6 +10,7 @@ from wsx.backoff import Backoff, is_retryable
 from wsx.child import ChildSpec
 from wsx.client import Client, cast, info, send_frame, start
 from wsx.conn import Conn
+from wsx.connecting import Connecting, connect
 from wsx.errors import (
     AlreadyStartedError,
     BadResponseError,
@@ -32,6 +33,7 @@ from wsx.errors import (
     URLError,
     WsxError,
 )
+from wsx.frame_queue import FrameQueue, Frames
 from wsx.frames import Binary, Frame, Ping, Pong, Text
 from wsx.handler import Answer, Close, Exit, Handler, Ok, Reconnect, Reply
 from wsx.limiter import ConnectLimiter
@@ -60,6 +62,7 @@ __all__ = [
     "ConnOptions",
     "ConnSource",
     "ConnectLimiter",
+    "Connecting",
     "ConnectionDropped",
     "DataTimeout",
     "Disconnect",
@@ -67,6 +70,8 @@ __all__ = [
     "Frame",
     "FrameEncodeError",
     "FrameError",
+    "FrameQueue",
+    "Frames",
     "Global",
     "Handler",
     "HandshakeError",
@@ -98,6 +103,7 @@ __all__ = [
     "__version__",
     "cast",
     "compiled",
+    "connect",
     "info",
     "is_normal",
     "is_retryable",

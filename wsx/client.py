@@ -13,6 +13,7 @@ from wsx._client.lifecycle import Lifecycle
 from wsx._options import Options, Provided, split_options, with_reactor
 from wsx._text import expected, shorten
 from wsx.conn import Conn
+from wsx.frame_queue import FrameQueue, Frames
 from wsx.frames import NORMAL_CLOSURE, Frame
 from wsx.handler import Handler
 from wsx.option_types import StartOptions, Status
@@ -157,6 +158,29 @@ class Client(Generic[S, H_co]):
             whose text names the reason that ``handle_disconnect`` receives.
         """
         return self._life.send_frame(frame, timeout)
+
+    def frames(self) -> Frames:
+        """Return an iterator over the received messages, for ``async for``.
+
+        The handler must be a :class:`FrameQueue`, as that of :func:`connect` is. Coroutines of
+        Twisted may use the iterator, and on Twisted's asyncio reactor tasks of asyncio as well.
+
+        Messages that arrive before an iterator asks wait for it. While 16 wait, reading from the
+        server is paused. Several iterators share the messages: each goes to one of them. So a loop
+        may be left and continued with another iterator, and nothing is lost. The iterators go on
+        when the client has reconnected.
+
+        Once the client has ended and no message is left, an iterator stops if the end was normal.
+        Otherwise it raises the reason; a reason that is not an exception is wrapped in
+        :class:`ClientEnded`.
+
+        Raises:
+            TypeError: The handler is not a FrameQueue.
+        """
+        if not isinstance(self.handler, FrameQueue):
+            text = "a client of wsx.connect, or one whose handler is derived from wsx.FrameQueue"
+            raise TypeError(f"frames: expected {text}, got handler {type(self.handler).__name__}")
+        return self.handler.frames()
 
     def close(self, code: int = NORMAL_CLOSURE, message: str = "") -> Deferred[None]:
         """Start the closing handshake, as if a callback had returned ``Close``.

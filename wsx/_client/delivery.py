@@ -27,6 +27,7 @@ from wsx import telemetry
 from wsx._client.class_change import change_class
 from wsx._client.coroutines import run_coroutine
 from wsx._client.mailbox import Connected, Frames, Item, Lost, Mailbox, Message, Rest
+from wsx._deferreds import AnyDeferred
 from wsx._failures import log_failure
 from wsx._scheduler import MAX_WORK_SECONDS, Scheduler, SoonCall
 from wsx._wire.batch import Batch
@@ -126,7 +127,7 @@ class _Request:
 
     def __init__(self, action: Callable[[], Any]) -> None:
         self.action = action
-        self.result: Deferred[Any] = Deferred(self._cancel)
+        self.result: Deferred[Any] = AnyDeferred(self._cancel)
         self.deferred: Deferred[Any] | None = None
 
     def _cancel(self, _: Deferred[Any]) -> None:

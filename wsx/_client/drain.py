@@ -10,7 +10,7 @@ from typing import Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from wsx._deferreds import fire_all
+from wsx._deferreds import AnyDeferred, fire_all
 from wsx.errors import SendTimeout
 
 __all__ = ["DrainWaiters"]
@@ -52,7 +52,7 @@ class DrainWaiters:
         group = self._current
         if group is None or now >= group.open_until or group.timeout != timeout:
             group = self._add_group(timeout, now)
-        waiter: Deferred[None] = Deferred()
+        waiter: Deferred[None] = AnyDeferred()
         group.waiters.append(waiter)
         if len(group.waiters) >= _MAX_GROUP:
             group.close()

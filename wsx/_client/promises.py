@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from wsx._deferreds import Waiters
+from wsx._deferreds import AnyDeferred, Waiters
 from wsx.errors import as_exception
 
 __all__ = ["Promises"]
@@ -46,7 +46,7 @@ class Promises:
             self._started = None
             cancelled()
 
-        self._started = Deferred(cancel)
+        self._started = AnyDeferred(cancel)
         return self._started
 
     def forget_start(self) -> None:

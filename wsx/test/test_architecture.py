@@ -60,7 +60,7 @@ LAYERS: dict[str, frozenset[str]] = {
             "_client",
         }
     ),
-    "client": frozenset({"client", "system"}),
+    "client": frozenset({"client", "connecting", "frame_queue", "system"}),
     "supervision": frozenset({"_supervision", "supervisor", "service"}),
     "edges": frozenset(
         {

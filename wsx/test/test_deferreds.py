@@ -1,14 +1,23 @@
-"""Tests of wsx._deferreds: Deferreds that wait for the same thing."""
+"""Tests of wsx._deferreds: Deferreds that wait for the same thing, also in tasks of asyncio."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, ClassVar
 
-from twisted.internet.defer import AlreadyCalledError, CancelledError, Deferred
+from twisted.internet.defer import (
+    AlreadyCalledError,
+    CancelledError,
+    Deferred,
+    ensureDeferred,
+    inlineCallbacks,
+)
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._deferreds import Waiters, fire_all
+from wsx._deferreds import AnyDeferred, Waiters, fire_all
+from wsx.test.support.each import each
+from wsx.test.support.loops import run_in_loop, turn
 
 
 class WaitersTests(SynchronousTestCase):
@@ -133,3 +142,87 @@ class FireAllTests(SynchronousTestCase):
 
         fire_all([Other()])  # type: ignore[list-item]
         self.assertEqual(Other.results, [None])
+
+
+class AnyDeferredTests(SynchronousTestCase):
+    """A Deferred that coroutines of Twisted and tasks of asyncio may await."""
+
+    def test_twisted(self) -> None:
+        """Without an event loop, it is a Deferred."""
+        waited: AnyDeferred[str] = AnyDeferred()
+
+        async def wait() -> str:
+            return await waited
+
+        waiting = ensureDeferred(wait())
+        waited.callback("result")
+        self.assertEqual(self.successResultOf(waiting), "result")
+
+    @each((True, False))
+    def test_task(self, fired: bool) -> None:
+        """A task waits for it, unless it has fired already."""
+
+        async def test() -> str:
+            waited: AnyDeferred[str] = AnyDeferred()
+            if fired:
+                waited.callback("result")
+            else:
+                asyncio.get_running_loop().call_soon(waited.callback, "result")
+            return await waited
+
+        self.assertEqual(run_in_loop(test()), "result")
+
+    def test_failure(self) -> None:
+        """A task receives its exception."""
+
+        async def test() -> None:
+            waited: AnyDeferred[None] = AnyDeferred()
+            asyncio.get_running_loop().call_soon(waited.errback, ValueError("x"))
+            with self.assertRaises(ValueError):
+                await waited
+
+        run_in_loop(test())
+
+    def test_cancel(self) -> None:
+        """A cancelled task cancels it."""
+        cancelled: list[object] = []
+
+        async def test() -> None:
+            waited: AnyDeferred[None] = AnyDeferred(cancelled.append)
+            task = asyncio.ensure_future(asyncio.wait_for(waited, 60))
+            await turn()
+            task.cancel()
+            await turn()
+            self.assertEqual(cancelled, [waited])
+
+        run_in_loop(test())
+
+    def test_gather(self) -> None:
+        """``asyncio.gather`` accepts several."""
+
+        async def test() -> list[int]:
+            several: list[AnyDeferred[int]] = [AnyDeferred(), AnyDeferred()]
+            for number, one in enumerate(several):
+                asyncio.get_running_loop().call_soon(one.callback, number)
+            return await asyncio.gather(*several)
+
+        self.assertEqual(run_in_loop(test()), [0, 1])
+
+    @each((True, False))
+    def test_twisted_inside_a_task(self, by_inline_callbacks: bool) -> None:
+        """A coroutine that Twisted runs while a task is current waits for it as a Deferred."""
+        waited: AnyDeferred[str] = AnyDeferred()
+
+        async def wait() -> str:
+            return await waited
+
+        @inlineCallbacks
+        def wait_inline() -> Any:
+            return (yield ensureDeferred(wait()))
+
+        async def test() -> None:
+            waiting = wait_inline() if by_inline_callbacks else ensureDeferred(wait())
+            waited.callback("result")
+            self.assertEqual(self.successResultOf(waiting), "result")
+
+        run_in_loop(test())

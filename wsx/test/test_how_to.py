@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 import wsx
 from wsx.test.support import MemoryCase, text
+from wsx.test.support.each import each
 from wsx.test.support.sockets import HOST, AiohttpServer, global_reactor
 from wsx.test.support.twistd import REPOSITORY, Twistd, TwistdCase
 
@@ -143,50 +144,119 @@ class FreshTokenTests(PageCase):
         self.assertEqual(self.left, [])
 
 
-class TokenServer(AiohttpServer):
-    """A server of tokens, each of which opens one connection.
+class HelperServer(AiohttpServer):
+    """A server that echoes, and has pages that the scripts of the how-to pages fetch.
 
     Attributes:
+        count: The number of tokens that it has issued.
         used: The tokens of the connections.
     """
 
     def __init__(self) -> None:
-        self.used: list[str] = []
         self.count = 0
+        self.used: list[str] = []
         super().__init__()
 
     async def _refuse(self, request: aiohttp.web.Request) -> aiohttp.web.Response:
+        if request.path == "/symbols":
+            return aiohttp.web.Response(text="BTC")
         self.count += 1
         return aiohttp.web.json_response({"access_token": f"T{self.count}"})
 
     async def _serve(self, request: aiohttp.web.Request) -> aiohttp.web.WebSocketResponse:
+        if "token" not in request.query:
+            return await super()._serve(request)
         self.used.append(request.query["token"])
         response = aiohttp.web.WebSocketResponse()
         await response.prepare(request)
         await response.send_str(f"used {self.used[-1]}")
-        if len(self.used) > 1:
+        if len(self.used) > 1:  # The first connection is dropped at once.
             await response.receive()
         return response
 
 
-class FreshTokenScriptTests(TwistdCase):
-    """The first snippet of ``fresh-token.md`` as a script, with real servers."""
+class ScriptCase(TwistdCase):
+    """Base class for snippets that are run as scripts, with a real server.
 
-    async def test_script(self) -> None:
-        """Two connections use two tokens."""
-        server = TokenServer()
-        self.addCleanup(server.close)
-        code = snippets("fresh-token.md")[0]
-        for port in ("8080", "8081"):
-            code = code.replace(f"127.0.0.1:{port}", f"{HOST}:{server.port}")
+    Attributes:
+        helper: The server.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.helper = HelperServer()
+        self.addCleanup(self.helper.close)
+
+    def run_python(self, *arguments: str) -> Twistd:
+        """Run Python. The addresses of the page become that of the server."""
         process = Twistd()
+        local = [
+            re.sub(r"127\.0\.0\.1:808\d", f"{HOST}:{self.helper.port}", argument)
+            for argument in arguments
+        ]
         global_reactor().spawnProcess(
             process,
             sys.executable,
-            [sys.executable, "-uc", code],
+            [sys.executable, "-u", *local],
             env={"PYTHONPATH": REPOSITORY},
             path=str(self.directory),
         )
         self.addCleanup(process.kill)
+        return process
+
+    async def assert_prints(self, code: str, output: str) -> None:
+        """Run a script to its end, and compare its output."""
+        process = self.run_python("-c", code)
+        self.assertEqual(await process.ended(), 0, process.errors)
+        self.assertEqual((process.output, process.errors), (output, ""))
+
+
+class FreshTokenScriptTests(ScriptCase):
+    """The first snippet of ``fresh-token.md`` as a script, with real servers."""
+
+    async def test_script(self) -> None:
+        """Two connections use two tokens."""
+        process = self.run_python("-c", snippets("fresh-token.md")[0])
         await process.says("received used T2")
-        self.assertEqual(server.used, ["T1", "T2"])
+        self.assertEqual(self.helper.used, ["T1", "T2"])
+
+
+class AsyncioScriptTests(ScriptCase):
+    """The snippets of ``asyncio.md``."""
+
+    @each((0, 1, 2, 3))
+    async def test_script(self, number: int) -> None:
+        """Each snippet prints what its server sends, and ends."""
+        scripts = snippets("asyncio.md")
+        self.assertEqual(len(scripts), 4)
+        output = [
+            "received hello\n",
+            "received Text('hello')\n",
+            "received BTC\n",
+            "received subscribe\n",
+        ]
+        await self.assert_prints(scripts[number], output[number])
+
+    async def test_another_reactor(self) -> None:
+        """The snippet with aiohttp ends with a text that says what to do on another reactor."""
+        code = snippets("asyncio.md")[2].replace("asyncioreactor.install()", "")
+        process = self.run_python("-c", code)
+        self.assertEqual(await process.ended(), 1)
+        self.assertIn("handle_connect awaits asyncio code", process.errors)
+        self.assertIn("twistd --reactor asyncio", process.errors)
+
+    async def test_repl(self) -> None:
+        """The session in a REPL prints what the page shows."""
+        page = (HOW_TO / "asyncio.md").read_text()
+        (session,) = re.findall(r"^```pycon\n(.*?)^```", page, re.DOTALL | re.M)
+        command, *lines = session.splitlines()
+        self.assertEqual(command, "$ python -m asyncio")
+        process = self.run_python("-m", "asyncio")
+        typed = [line.removeprefix(">>> ") for line in lines if line.startswith(">>> ")]
+        text = "".join(f"{line}\n" for line in typed)
+        local = re.sub(r"127\.0\.0\.1:808\d", f"{HOST}:{self.helper.port}", text)
+        process.transport.write(local.encode())  # type: ignore[attr-defined]
+        await process.ended()
+        shown = [line for line in lines if not line.startswith(">>> ")]
+        printed = process.output.replace(">>> ", "").split("\n")
+        self.assertEqual([line for line in printed if line], shown, process.errors)
