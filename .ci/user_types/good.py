@@ -214,6 +214,47 @@ async def run_service(parent: Any) -> object:
     return await precise.terminated()
 
 
+def plain_provider(attempt: wsx.Attempt) -> str:
+    """Return a URL."""
+    return f"{URL}?attempt={attempt.number}"
+
+
+def deferred_provider(attempt: wsx.Attempt) -> Deferred[Conn]:
+    """Return a Deferred of a Conn."""
+    return succeed(attempt.conn or Conn(URL, extra_headers=authorize))
+
+
+async def async_provider(attempt: wsx.Attempt) -> str | Conn:
+    """Return either, as a coroutine."""
+    return URL if attempt.reason is None else Conn(URL)
+
+
+async def authorize(attempt: wsx.Attempt) -> dict[str, str]:
+    """Return headers."""
+    return {"Authorization": f"Bearer {attempt.number}"}
+
+
+async def provide() -> None:
+    """Connect where a callable says."""
+    provider: wsx.Provider = plain_provider
+    await wsx.start(provider, Annotated, 0, extra_headers=authorize)
+    await wsx.start(deferred_provider, Annotated, 0, extra_headers=lambda attempt: [("A", "b")])
+    ClientService(async_provider, Annotated, 0)
+    Annotated.child_spec(lambda attempt: URL, 0)
+    wsx.Reconnect(0, conn=async_provider)
+
+
+async def iterate() -> None:
+    """Read messages with a loop."""
+    async with wsx.connect(async_provider, ping_interval=None) as client:
+        async for frame in client.frames():
+            assert_type(frame, Text | wsx.Binary)
+        assert_type(client.handler, wsx.FrameQueue)
+    other = await wsx.connect(URL)
+    first = await anext(other.frames())
+    assert_type(first, Text | wsx.Binary)
+
+
 async def supervise() -> dict[str, int]:
     """Start a tree of supervisors."""
     inner = wsx.Supervisor([Annotated.child_spec(URL, 0), Stateless.child_spec(URL)], id="inner")

@@ -37,6 +37,19 @@ async def options_of_start() -> None:
     wsx.start(b"ws://example.com/", Feed, 0)  # mistake: not a str
 
 
+def no_url(attempt: wsx.Attempt) -> int:
+    """Return neither a URL nor a Conn."""
+    return attempt.number
+
+
+async def providers() -> None:
+    """Callables that return or take something else."""
+    wsx.start(no_url, Feed, 0)  # mistake: it returns an int
+    wsx.start(lambda: URL, Feed, 0)  # mistake: it takes no attempt
+    wsx.start(URL, Feed, 0, extra_headers=no_url)  # mistake: it returns no headers
+    wsx.connect(URL, recconect=None)  # mistake: the name of an option
+
+
 async def state_and_handler(parent: Any) -> None:
     """A missing or wrong state, and values that are no handlers."""
     wsx.start(URL, Feed)  # mistake: the state is missing
