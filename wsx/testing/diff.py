@@ -90,7 +90,7 @@ def _detail(expected: object, received: object) -> list[str]:
     assert isinstance(received, Frame)
     wanted, got = expected.payload, received.payload
     if type(wanted) is not type(got) or len(wanted) + len(got) <= _AFTER:
-        return []  # The eye finds it.
+        return []  # Such short payloads are shown completely.
     pairs = enumerate(zip(wanted, got, strict=False))
     at = next((place for place, (one, other) in pairs if one != other), min(len(wanted), len(got)))
     unit = "character" if isinstance(wanted, str) else "byte"

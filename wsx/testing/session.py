@@ -176,4 +176,3 @@ class Session:
     def _client_ended(self) -> None:
         aborted = self.transport.aborted
         self._end(f"the client has {'aborted' if aborted else 'closed'} the TCP connection")
-        self.arrived()

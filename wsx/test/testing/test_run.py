@@ -396,7 +396,7 @@ class EndTests(KitCase):
         self.assertEqual(list(feed.reactor.getDelayedCalls()), [])
 
     def test_logged_errors(self) -> None:
-        """Logged errors are shown with their traceback, whoever logs them."""
+        """Logged errors of any logger are shown with their traceback."""
 
         class Failing(Listener):
             def handle_frame(self, frame: Any, state: Any) -> Any:

@@ -38,6 +38,17 @@ class AnswerTests(KitCase):
                 self.assertEqual(feed.reason, LocalClose(code, message))
                 self.assertEqual(feed.reactor.seconds(), 0.0)
 
+    def test_close_frame(self) -> None:
+        """The answer to a close frame has the same code, or none (RFC 6455 section 5.5.1)."""
+        for code, expected in [(4000, b"\x88\x02\x0f\xa0"), (1000, b"\x88\x02\x03\xe8")]:
+            with run_listener(reconnect=None) as feed:
+                connection = feed.server.accept()
+                sent: list[bytes] = []
+                self.patch(connection._session, "send", sent.append)
+                feed.client.close(code)
+                connection.expect(CloseFrame(code))
+                self.assertEqual(sent, [expected])
+
     def test_both_close(self) -> None:
         """Close frames that cross each other end the connection as well."""
         with run_listener(reconnect=None) as feed:
