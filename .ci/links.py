@@ -32,7 +32,10 @@ def problem(page: Path, link: str) -> str | None:
     if re.match(r"[a-z][a-z0-9+.-]*:", link):
         return None
     path, _, anchor = link.partition("#")
-    target = page.parent / path if path else page
+    # The text of a news fragment is moved to CHANGELOG.md.
+    is_fragment = page.parent.name == "changes" and page.name != "README.md"
+    folder = page.parent.parent if is_fragment else page.parent
+    target = folder / path if path else page
     if not target.exists():
         return "no such file"
     if anchor and target.suffix == ".md" and anchor not in anchors(target):

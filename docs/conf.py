@@ -61,6 +61,7 @@ PLAIN |= {"AnyFrame", "EndpointSource", "Faults", "GivenHeaders", "Session", "Tu
 
 # Classes that users do not instantiate.
 MADE_BY_WSX = {
+    "wsx.Frames",
     "wsx.Client",
     "wsx.system.System",
     "wsx.testing.MemoryReactor",
@@ -137,7 +138,9 @@ def show_public_bases(
     app: Sphinx, name: str, obj: type, options: object, bases: list[type]
 ) -> None:
     """Replace private base classes by their own public ones."""
-    bases[:] = [base for base in obj.__mro__[1:] if not base.__name__.startswith("_")][:1]
+    bases[:] = [
+        base for base in obj.__mro__[1:] if "._" not in f"{base.__module__}.{base.__name__}"
+    ][:1]
 
 
 def setup(app: Sphinx) -> None:

@@ -143,7 +143,8 @@ This table lists what [WebSockex](https://hex.pm/packages/websockex) 0.4.3 does,
 show that wsx does it too. To find the tests of a row, search the linked files for the row's id in
 brackets, such as `[S1]`. The third column says where wsx differs on purpose, and why.
 
-To translate a WebSockex module to wsx, start with [from-websockex.md](../how-to/from-websockex.md).
+To translate a WebSockex module to wsx, start with
+[From WebSockex or OTP to wsx](../how-to/from-websockex.md).
 
 | row | behaviour | difference in wsx | tests |
 |---|---|---|---|

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
+import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ DOCS = Path(wsx.__file__).resolve().parents[1] / "docs"
 
 # For the whole module: the installed package includes the tests, but not the documentation.
 skip = None if DOCS.is_dir() else "docs is not here; run the tests in a checkout"
+
+FLAGS = re.MULTILINE | re.DOTALL
 
 
 def load(path: Path) -> Any:
@@ -43,6 +48,31 @@ class PictureTests(SynchronousTestCase):
         pages = "".join(path.read_text() for path in DOCS.rglob("*.md"))
         for path in (DOCS / "pictures").glob("*.svg"):
             self.assertTrue(f"pictures/{path.name})" in pages, path.name)
+
+
+class SnippetTests(SynchronousTestCase):
+    """The snippets of all pages; ``test_snippets`` and ``test_how_to`` run those of some pages."""
+
+    def test_syntax(self) -> None:
+        """Each snippet of Python is valid Python, and TOML is valid TOML."""
+        for path in DOCS.rglob("*.md"):
+            for language, text in re.findall(r"^```(\w+)\n(.*?)^```", path.read_text(), FLAGS):
+                if language == "python":
+                    compile(text, str(path), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+                elif language == "toml":
+                    tomllib.loads(text)
+
+    def test_public_names(self) -> None:
+        """What a snippet imports from wsx exists."""
+        found: set[tuple[str, str]] = set()
+        for path in [*DOCS.rglob("*.md"), DOCS.parent / "README.md"]:
+            for module, names in re.findall(
+                r"^from (wsx[\w.]*) import ([^\n]+)$", path.read_text(), FLAGS
+            ):
+                found |= {(module, name.strip()) for name in names.strip("()").split(",")}
+        for module, name in found:
+            self.assertTrue(hasattr(import_module(module), name), f"{module}.{name}")
+        self.assertGreater(len(found), 10)
 
 
 class ApiTests(SynchronousTestCase):
