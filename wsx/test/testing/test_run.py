@@ -446,11 +446,18 @@ class EndTests(KitCase):
             lost.errback(ZeroDivisionError("lost"))
             lost.cycle = lost
 
-        gc.collect()
-        text = self.left_over(run_echo(), body)
-        self.assertIn("Unhandled error in Deferred", text)
-        self.assertIn("ZeroDivisionError: lost", text)
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        def body_with_a_collection(feed: Any) -> None:
+            lost: Any = Deferred()
+            lost.errback(ZeroDivisionError("lost"))
+            lost.cycle = lost
+            gc.collect()  # The Deferred is old from now on.
+            feed.server.accept()
+
+        for one in (body, body_with_a_collection):
+            text = self.left_over(run_echo(), one)
+            self.assertIn("Unhandled error in Deferred", text)
+            self.assertIn("ZeroDivisionError: lost", text)
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_unused_scripts(self) -> None:
         """Scripts that wait, or were not used, are left over."""
