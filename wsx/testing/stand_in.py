@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 from wsx._client.reconnect import ReconnectPolicy
 from wsx._text import expected
 from wsx.backoff import Backoff
-from wsx.client import check_handler
+from wsx.client import Client, check_handler
 from wsx.conn import Conn
 from wsx.errors import FrameEncodeError, InvalidFrameError
 from wsx.frames import NORMAL_CLOSURE, Frame, close_payload, wire_payload
@@ -40,7 +40,8 @@ class Message(NamedTuple):
 class StandIn(Generic[H]):
     """A stand-in for a client that is open. It records what a callback asks of the client.
 
-    Nothing is delivered: ``cast``, ``info`` and ``send_after`` only record their messages.
+    Nothing is delivered: ``cast``, ``info`` and ``send_after`` only record their messages. What
+    needs a connection, such as ``sys`` and ``frames``, is an AssertionError.
 
     Attributes:
         handler: The handler.
@@ -70,14 +71,16 @@ class StandIn(Generic[H]):
         self.is_healthy = False
         self._policy = ReconnectPolicy(reconnect)
 
-    @property
-    def sys(self) -> Any:
-        """Fail, because system requests need a running client.
+    def __getattr__(self, name: str) -> Any:
+        """Fail for what a client has and a stand-in has not.
 
         Raises:
-            AssertionError: Always.
+            AssertionError: A client has this attribute.
+            AttributeError: A client has no such attribute either.
         """
-        raise AssertionError("client.sys needs a running client: use wsx.testing.run")
+        if hasattr(Client, name) or name == "sys":
+            raise AssertionError(f"client.{name} needs a running client: use wsx.testing.run")
+        raise AttributeError(f"a client has no attribute {name!r}")
 
     def cast(self, message: Any) -> None:
         """Record a cast."""
@@ -139,14 +142,6 @@ class StandIn(Generic[H]):
         """Return the delay in seconds that the ``reconnect`` policy asks for after a loss."""
         plan = self._policy.plan(status, 0.0)
         return plan.delay if plan.reconnects else None
-
-    def begin(self) -> Deferred[Any]:
-        """Fail, because a stand-in does not connect.
-
-        Raises:
-            AssertionError: Always.
-        """
-        raise AssertionError("begin needs a running client: use wsx.testing.run")
 
 
 def stand_in(
