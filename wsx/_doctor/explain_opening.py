@@ -78,7 +78,7 @@ def _advice_for_status(error: RequestError, conn: Conn) -> tuple[str, str]:
         return _advice_for_overload(error)
     if status >= 500:
         return "server_error", "see the log of the server or its reverse proxy, and try again later"
-    return "refused", "correct the headers, the subprotocols and the URL that the server expects"
+    return "refused", "send what the server expects: check --header, --subprotocol and the URL"
 
 
 _STATUSES: Final = {

@@ -28,7 +28,7 @@ class RefusalTests(DoctorCase):
             ("200 OK", "not_a_websocket", "a web page or an API", "the path of the URL"),
             ("204 No Content", "not_a_websocket", "204", "the path of the URL"),
             ("301 Moved", "redirected", "301 Moved", "the path of the URL"),
-            ("400 Bad Request", "refused", "400", "headers"),
+            ("400 Bad Request", "refused", "400", "--subprotocol"),
             ("401 Unauthorized", "unauthorized", "401", "--header @FILE"),
             ("403 Forbidden", "forbidden", "403", "Origin"),
             ("404 Not Found", "not_found", "404", "the path of the URL"),
