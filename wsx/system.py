@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutine
 from os import PathLike
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
@@ -52,7 +52,7 @@ class System(Generic[S]):
         """Return the handler's state. While a callback is pending, this is the state before it."""
         return self._life.delivery.state
 
-    def get_status(self) -> Any:
+    def get_status(self) -> dict[str, Any]:
         """Return the client's status, passed through the handler's ``format_status``.
 
         Returns:
@@ -194,7 +194,13 @@ class System(Generic[S]):
             raise ValueError(expected("trace", "True or False", flag))
         self._life.tracing.trace(flag)
 
-    def log(self, what: bool | int | str) -> list[tuple[float, str]] | None:
+    @overload
+    def log(self, what: Literal["get"]) -> list[tuple[float, str]]: ...
+
+    @overload
+    def log(self, what: bool | int | Literal["print"]) -> None: ...
+
+    def log(self, what: object) -> list[tuple[float, str]] | None:
         """Keep, return or print the last events.
 
         Args:
@@ -221,7 +227,13 @@ class System(Generic[S]):
             raise ValueError(expected("log", known, what))
         return None
 
-    def statistics(self, what: bool | str) -> dict[str, int] | None:
+    @overload
+    def statistics(self, what: Literal["get"]) -> dict[str, int] | None: ...
+
+    @overload
+    def statistics(self, what: bool) -> None: ...
+
+    def statistics(self, what: object) -> dict[str, int] | None:
         """Count events by kind, or return the counts.
 
         Args:
@@ -242,7 +254,7 @@ class System(Generic[S]):
         self._life.tracing.statistics(what)
         return None
 
-    def log_to_file(self, path: str | PathLike[str] | bool) -> None:
+    def log_to_file(self, path: str | PathLike[str] | Literal[False]) -> None:
         """Append events to a file from now on, in the reactor's thread pool.
 
         If a write fails later, this is logged once and writing stops.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, Unpack, assert_type
 
@@ -163,6 +163,36 @@ def all_options(source: wsx.ConnSource, limiter: wsx.ConnectLimiter) -> None:
     )
 
 
+def plain_provider(attempt: wsx.Attempt) -> str:
+    """Return the URL of an attempt."""
+    return f"{URL}?attempt={attempt.number}"
+
+
+async def provide_conn(attempt: wsx.Attempt) -> Conn:
+    """Return the Conn of an attempt."""
+    return attempt.conn or Conn(URL)
+
+
+def provide_later(attempt: wsx.Attempt) -> Deferred[str]:
+    """Return a Deferred of the URL of an attempt."""
+    return succeed(URL)
+
+
+async def provide_headers(attempt: wsx.Attempt) -> dict[str, str]:
+    """Return the headers of an attempt."""
+    return {"Authorization": f"Bearer {attempt.number}"}
+
+
+def start_with_providers() -> Sequence[ClientService[None]]:
+    """Use connection providers of each kind."""
+    wsx.start(plain_provider, Annotated, 0, ping_interval=None)
+    Annotated.child_spec(provide_conn, 0)
+    return [
+        ClientService(provide_later, Stateless),
+        ClientService(lambda attempt: URL, Stateless, extra_headers=provide_headers),
+    ]
+
+
 def connections(reactor: Any) -> list[Conn]:
     """Create Conns with options of other types."""
     tls: wsx.SSLOptions = {"certificate": "/c.pem", "private_key": b"PEM"}
@@ -269,6 +299,12 @@ async def supervise() -> dict[str, int]:
 async def look_inside(client: Client[int]) -> int:
     """Make system requests, which know the type of the state."""
     client.sys.trace(True)
+    client.sys.log(20)
+    client.sys.statistics(True)
+    client.sys.log_to_file(False)
+    assert_type(client.sys.log("get"), list[tuple[float, str]])
+    assert_type(client.sys.statistics("get"), dict[str, int] | None)
+    print(client.sys.get_status()["mailbox"])
     await client.sys.change_code(Annotated, extra={"why": "new"})
     await client.sys.replace_state(lambda state: state + 1)
     return client.sys.get_state()

@@ -35,6 +35,8 @@ async def options_of_start() -> None:
     wsx.start(URL, Feed, 0, mailbox_limit=None)  # mistake: None is not allowed
     wsx.start(URL, Feed, 0, restart="permanent")  # mistake: not an option of start
     wsx.start(b"ws://example.com/", Feed, 0)  # mistake: not a str
+    wsx.start(lambda: URL, Feed, 0)  # mistake: a provider has an argument
+    wsx.start(lambda attempt: attempt.number, Feed, 0)  # mistake: a provider returns a URL or Conn
 
 
 def no_url(attempt: wsx.Attempt) -> int:
@@ -139,6 +141,9 @@ async def clients(client: Client[int], feed: Client[int, Feed]) -> None:
     print(client.handler.volume)  # mistake: not known for any handler
     await client.sys.replace_state(str)  # mistake: another state
     text: str = feed.sys.get_state()  # mistake: another type
+    client.sys.log("show")  # mistake: not among the literals
+    client.sys.statistics(5)  # mistake: not a bool
+    client.sys.log_to_file(True)  # mistake: only False ends the logging
     print(text, Text(b"bytes"))  # mistake: not a str
     named = wsx.whereis("feed", Feed)
     named.cast("hello")  # mistake: None is possible
