@@ -1,9 +1,7 @@
 """Code as users write it: mypy and pyright, both strict, must report nothing."""
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, Unpack, assert_type
 
@@ -161,36 +159,6 @@ def all_options(source: wsx.ConnSource, limiter: wsx.ConnectLimiter) -> None:
         mailbox_limit=5,
         reactor=Clock(),
     )
-
-
-def plain_provider(attempt: wsx.Attempt) -> str:
-    """Return the URL of an attempt."""
-    return f"{URL}?attempt={attempt.number}"
-
-
-async def provide_conn(attempt: wsx.Attempt) -> Conn:
-    """Return the Conn of an attempt."""
-    return attempt.conn or Conn(URL)
-
-
-def provide_later(attempt: wsx.Attempt) -> Deferred[str]:
-    """Return a Deferred of the URL of an attempt."""
-    return succeed(URL)
-
-
-async def provide_headers(attempt: wsx.Attempt) -> dict[str, str]:
-    """Return the headers of an attempt."""
-    return {"Authorization": f"Bearer {attempt.number}"}
-
-
-def start_with_providers() -> Sequence[ClientService[None]]:
-    """Use connection providers of each kind."""
-    wsx.start(plain_provider, Annotated, 0, ping_interval=None)
-    Annotated.child_spec(provide_conn, 0)
-    return [
-        ClientService(provide_later, Stateless),
-        ClientService(lambda attempt: URL, Stateless, extra_headers=provide_headers),
-    ]
 
 
 def connections(reactor: Any) -> list[Conn]:

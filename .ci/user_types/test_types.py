@@ -49,8 +49,12 @@ class UserCase(TestCase):
 
     def run_tool(self, *arguments: str) -> str:
         """Run a tool in the folder, and return its output."""
+        return self.run_python("-m", *arguments)
+
+    def run_python(self, *arguments: str) -> str:
+        """Run Python in the folder, and return its output."""
         done = subprocess.run(
-            [sys.executable, "-m", *arguments],
+            [sys.executable, *arguments],
             cwd=self.folder,
             env=ENVIRONMENT | {"MYPY_CACHE_DIR": os.path.abspath("mypy_cache")},
             capture_output=True,
@@ -81,7 +85,9 @@ class GoodCodeTests(UserCase):
     """Code without mistakes."""
 
     def check(self, path: Path) -> None:
-        """Check that neither type checker reports anything."""
+        """Check that neither type checker reports anything, and that Python runs the code."""
+        code = f"import runpy; runpy.run_path({path.name!r}); print('has run')"
+        self.assertEqual(self.run_python("-c", code), "has run\n")
         self.assertEqual(self.mypy(path), {})
         self.assertEqual(self.pyright(path), {})
 
