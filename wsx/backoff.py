@@ -125,6 +125,9 @@ def is_retryable(reason: object) -> bool:
     - a certificate that fails verification;
     - the server's close codes 1002, 1003 and 1007 to 1010.
 
+    A client with a connection provider or a headers callable retries a 401 once nevertheless, if
+    the callable then returns something else.
+
     Args:
         reason: The reason of a :class:`Disconnect`.
     """

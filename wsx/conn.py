@@ -288,13 +288,13 @@ class Conn:
         return Redactor(
             self.parsed.resource.partition("?")[2],
             [(url.username, url.password or "") for url in urls if url.username is not None],
-            self._known_headers,
+            self.known_headers,
             self.secret_headers,
             self.subprotocols,
         )
 
     @property
-    def _known_headers(self) -> Headers:
+    def known_headers(self) -> Headers:
         """The extra headers; empty if they are a callable that was not called yet."""
         return () if callable(self.extra_headers) else self.extra_headers
 
@@ -303,7 +303,7 @@ class Conn:
         redactor = self.redactor()
         names = [name.lower() for name in self.secret_headers]
         shown = {name: _redact_option(name, getattr(self, name)) for name in _HIDDEN_OPTIONS}
-        headers = tuple(redact_header(name, value, names) for name, value in self._known_headers)
+        headers = tuple(redact_header(name, value, names) for name, value in self.known_headers)
         return shown | {
             "extra_headers": self.extra_headers if callable(self.extra_headers) else headers,
             "headers_provider": None,  # Its attributes may have secrets.

@@ -42,6 +42,7 @@ __all__ = [
     "check_server_endpoint",
     "check_ssl_options",
     "check_url",
+    "import_callable",
     "import_handler",
 ]
 
@@ -87,16 +88,37 @@ def import_handler(name: Any) -> type[Handler[Any]]:
         InvalidValue: The name cannot be imported, or is not a subclass of :class:`Handler` that
             can be instantiated without arguments.
     """
+    return _check_handler(_import(name, '"module.Class"', "a class"), name)
+
+
+def import_callable(name: Any) -> Callable[..., Any]:
+    """Import a function by its dotted name. The current directory is on the path.
+
+    Args:
+        name: ``"module.function"``.
+
+    Returns:
+        The function, or another callable.
+
+    Raises:
+        InvalidValue: The name cannot be imported, or is not callable.
+    """
+    found = _import(name, '"module.function"', "a callable")
+    if not callable(found):
+        raise InvalidValue("a callable", name, f"it has type {type(found).__name__}")
+    return found  # type: ignore[no-any-return]
+
+
+def _import(name: Any, form: str, kind: str) -> Any:
     parts = name.split(".") if isinstance(name, str) else []
     if len(parts) < 2 or not all(parts):
-        raise InvalidValue('"module.Class"', name)
+        raise InvalidValue(form, name)
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # "python -m" does this too; the twistd script does not.
     try:
-        found = getattr(import_module(".".join(parts[:-1])), parts[-1])
+        return getattr(import_module(".".join(parts[:-1])), parts[-1])
     except (Exception, SystemExit) as error:  # A module may call sys.exit() when imported.
-        raise InvalidValue("a class that can be imported", name, describe(error)) from error
-    return _check_handler(found, name)
+        raise InvalidValue(f"{kind} that can be imported", name, describe(error)) from error
 
 
 def _check_handler(found: Any, name: str) -> type[Handler[Any]]:

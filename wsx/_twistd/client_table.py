@@ -11,7 +11,8 @@ from inspect import signature
 from typing import Any, Final, TypeVar
 
 from wsx._client.tracing import parse_option
-from wsx._options import START_OPTIONS, Options
+from wsx._options import START_OPTIONS, Options, Provided
+from wsx._redaction import is_token_like
 from wsx._twistd import checks
 from wsx._twistd.clients import CHILD_FIELDS, client_spec
 from wsx._twistd.config_error import ConfigError, checked, refuse_unknown
@@ -21,14 +22,18 @@ from wsx.backoff import Backoff
 from wsx.child import ChildSpec, check_fields
 from wsx.conn import CONN_OPTIONS, Conn
 from wsx.limiter import ConnectLimiter
+from wsx.provider import ConnSource
 
 __all__ = ["ClientReader", "ClientTable"]
 
 T = TypeVar("T")
 
 _REQUIRED: Final = {"url": "a WebSocket URL", "handler": '"module.Class"'}
+_PROVIDER: Final = "provider"  # In place of "url".
 _NOT_IN_FILES: Final = {"name", "reactor", "connect_limiter"}  # Options of start that are not keys.
-_KEYS: Final = {*_REQUIRED, "state"} | CHILD_FIELDS | CONN_OPTIONS | (START_OPTIONS - _NOT_IN_FILES)
+_KEYS: Final = (
+    {*_REQUIRED, _PROVIDER, "state"} | CHILD_FIELDS | CONN_OPTIONS | (START_OPTIONS - _NOT_IN_FILES)
+)
 _BACKOFF_KEYS: Final = set(signature(Backoff).parameters) - {"rng"}
 _SECONDS_OR_FALSE: Final = "a number above 0 or false"
 # TOML has no null, so false means None for these options.
@@ -109,7 +114,11 @@ class ClientReader:
         self._check_conn(conn, reactor)
         options = self._read_options() | {"name": self.name, "connect_limiter": limiter}
         state = self._table.get("state")
-        spec = client_spec(self.name, conn, handler, state, options, reactor, **fields)
+        source: ConnSource = conn
+        if _PROVIDER in self._table:
+            source = self._import(_PROVIDER)
+            options |= {key: getattr(conn, key) for key in CONN_OPTIONS & self._table.keys()}
+        spec = client_spec(self.name, source, handler, state, options, reactor, **fields)
         content = _canonical([self._table, limiter is not None])
         return ClientTable(content, spec, has_secret(conn))
 
@@ -124,20 +133,27 @@ class ClientReader:
 
     def _check_keys(self) -> None:
         refuse_unknown(f"{self._key}.", self._table, _KEYS)
+        if _PROVIDER in self._table and "url" in self._table:
+            raise ConfigError(f"{self._key}.{_PROVIDER}", "expected no url beside it, got both")
         for key, expectation in _REQUIRED.items():
-            if key not in self._table:
+            if key not in self._table and not (key == "url" and _PROVIDER in self._table):
                 raise ConfigError(f"{self._key}.{key}", f"expected {expectation}, got nothing")
 
     # The connection
 
     def _read_conn(self) -> Conn:
-        url = self._table["url"]
-        self._checked("url", checks.check_url, url)
-        conn = Conn(url)
+        if _PROVIDER in self._table:
+            conn = Provided.of(self._import(_PROVIDER)).template
+        else:
+            self._checked("url", checks.check_url, self._table["url"])
+            conn = Conn(self._table["url"])
         for key in self._table:
             if key in CONN_OPTIONS:
                 conn = self._checked(key, self._set_option, conn, key)
         return conn
+
+    def _import(self, key: str) -> Any:
+        return self._checked(key, checks.import_callable, self._table[key])
 
     def _set_option(self, conn: Conn, key: str) -> Conn:
         value = self._table[key]
@@ -154,6 +170,8 @@ class ClientReader:
         """Return the value of a key as ``Conn`` accepts it."""
         if value is False and key in _OPTIONAL:
             return None
+        if key == "extra_headers" and _is_dotted_name(value):
+            return checks.import_callable(value)
         if key == "cacerts":
             is_list = isinstance(value, list)
             return [self._path(item) for item in value] if is_list else self._path(value)
@@ -223,6 +241,13 @@ class ClientReader:
         if option[0] == "log_to_file":
             return "log_to_file", self._path(option[1])
         return option
+
+
+def _is_dotted_name(value: Any) -> bool:
+    """Return whether a value may be the name of a callable, and is no header or token."""
+    if not isinstance(value, str) or is_token_like(value):
+        return False
+    return all(part.isidentifier() for part in value.split("."))
 
 
 def _check_start_option(key: str, value: Any) -> None:

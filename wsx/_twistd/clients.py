@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from wsx._options import with_reconnect_defaults
 from wsx.child import ChildSpec, ClientStart
-from wsx.conn import Conn
 from wsx.handler import Handler
+from wsx.provider import ConnSource
 
 __all__ = ["CHILD_FIELDS", "client_spec"]
 
@@ -18,7 +18,7 @@ CHILD_FIELDS: Final = frozenset({"restart", "shutdown"})  # The user may set the
 
 def client_spec(
     id: str,
-    conn: Conn,
+    conn: ConnSource,
     handler: type[Handler[Any]] | Handler[Any],
     state: Any,
     options: Mapping[str, Any],
@@ -32,7 +32,7 @@ def client_spec(
 
     Args:
         id: The id of the child.
-        conn: Where and how to connect.
+        conn: Where and how to connect: a Conn or a connection provider.
         handler: The handler class, or an instance.
         state: The handler's first state. Each start receives a deep copy.
         options: The options of :func:`wsx.start`.

@@ -27,7 +27,7 @@ def has_secret(conn: Conn) -> bool:
     query = conn.parsed.resource.partition("?")[2]
     names = [part.partition("=")[0] for part in query.split("&")]
     return (
-        any(is_secret_name(name, more) for name, _ in conn.extra_headers)
+        any(is_secret_name(name, more) for name, _ in conn.known_headers)
         or any(is_secret_name(name) for name in names)
         or redact_subprotocols(conn.subprotocols) != conn.subprotocols
     )

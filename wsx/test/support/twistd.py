@@ -106,6 +106,11 @@ class Demanding(wsx.Handler[None]):
         self.argument = argument
 
 
+def provide(attempt: wsx.Attempt) -> str:
+    """Return a URL: a connection provider for a configuration file."""
+    return f"{URL}?attempt={attempt.number}"
+
+
 class NoHandler:
     """A class that is not a subclass of Handler."""
 

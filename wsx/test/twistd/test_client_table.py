@@ -11,7 +11,7 @@ import wsx
 from wsx._twistd.client_table import ClientReader, ClientTable
 from wsx._twistd.config_error import ConfigError
 from wsx.test.support import URL
-from wsx.test.support.twistd import HANDLERS, OptionsCase
+from wsx.test.support.twistd import HANDLERS, OptionsCase, provide
 from wsx.test.support.twistd_config import started
 
 NEEDED = {"url": URL, "handler": f"{HANDLERS}.Feed"}
@@ -39,6 +39,43 @@ class ClientReaderTests(OptionsCase):
         client = started(spec)
         self.assertEqual(client.conn, wsx.Conn(URL, ping_interval=None))
         self.assertEqual((client.options["name"], client.options["mailbox_limit"]), ("feed", 7))
+
+    def test_provider(self) -> None:
+        """A provider stands in place of the URL; the options of the table apply to its URLs."""
+        name = f"{HANDLERS}.Feed"
+        table = {"provider": f"{HANDLERS}.provide", "handler": name, "close_timeout": 1.5}
+        read = ClientReader("feed", table, "conf").read(Clock())
+        self.assertFalse(read.has_secret)
+        client = started(read.spec)
+        source: Any = client.conn
+        self.assertIs(source, provide)
+        self.assertEqual(client.options["close_timeout"], 1.5)
+
+    def test_headers_callable(self) -> None:
+        """Headers may be a callable."""
+        client = started(self.read(extra_headers=f"{HANDLERS}.provide").spec)
+        headers: Any = client.conn.extra_headers
+        self.assertIs(headers, provide)
+
+    def test_messages_about_callables(self) -> None:
+        """A wrong callable results in a message."""
+        feed = {"handler": f"{HANDLERS}.Feed"}
+        for table, message in (
+            ({"provider": "provide"}, 'provider: expected "module.function", got "provide"'),
+            ({"provider": 5}, 'provider: expected "module.function", got 5'),
+            ({"provider": f"{HANDLERS}.AN_INSTANCE"}, "provider: expected a callable, got"),
+            (
+                {"provider": f"{HANDLERS}.none"},
+                "provider: expected a callable that can be imported",
+            ),
+            (
+                {"provider": f"{HANDLERS}.provide", "url": URL},
+                "provider: expected no url beside it",
+            ),
+            ({"url": URL, "extra_headers": "X"}, 'extra_headers: expected "module.function"'),
+            ({"url": URL, "extra_headers": "X: y"}, "extra_headers: expected a mapping"),
+        ):
+            self.assertIn(f"clients.feed.{message}", self.about(feed | table))
 
     def test_content(self) -> None:
         """The content is the same for tables with the same keys and values, in any order."""
