@@ -14,6 +14,7 @@ from wsx.connecting import Connecting, connect
 from wsx.errors import (
     AlreadyStartedError,
     BadResponseError,
+    CallbackTimeout,
     ChildError,
     ClientEnded,
     ConnError,
@@ -51,6 +52,7 @@ __all__ = [
     "Backoff",
     "BadResponseError",
     "Binary",
+    "CallbackTimeout",
     "ChildError",
     "ChildSpec",
     "Client",

@@ -83,6 +83,10 @@ class Options:
             Default 5.
         slow_callback: The time in seconds after which a callback that blocks the reactor is logged,
             or None for never. Default 0.5.
+        callback_warning: The time in seconds after which a callback that has not completed is
+            logged, and again every minute, or None for never. Default 10.
+        callback_timeout: The time in seconds after which a callback that has not completed is
+            cancelled and its connection closed, or None (default) for never.
         mailbox_limit: The number of casts and infos that may wait. Default 10,000.
         reactor: The reactor for time and connections, or None (default) for the global one.
 
@@ -99,6 +103,8 @@ class Options:
     debug: Any = ()
     stable_after: float = 5.0
     slow_callback: float | None = 0.5
+    callback_warning: float | None = 10.0
+    callback_timeout: float | None = None
     mailbox_limit: int = 10_000
     reactor: Any = None
 
@@ -114,9 +120,10 @@ class Options:
         for name in ("stable_after", "mailbox_limit"):
             value = getattr(self, name)
             require(is_number(value) and value >= 0, name, "a number of at least 0", value)
-        slow = self.slow_callback
-        valid = slow is None or (is_number(slow) and slow > 0)
-        require(valid, "slow_callback", "a number above 0 or None", slow)
+        for name in ("slow_callback", "callback_warning", "callback_timeout"):
+            value = getattr(self, name)
+            valid = value is None or (is_number(value) and value > 0)
+            require(valid, name, "a number above 0 or None", value)
         if self.name is not None:
             check_name(self.name)
 

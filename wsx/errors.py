@@ -17,6 +17,7 @@
     ├── SendTimeout                    the server: it reads too slowly
     ├── MailboxFullError               the caller: more messages than ``mailbox_limit``
     ├── BadResponseError               the handler: a callback returned an invalid result
+    ├── CallbackTimeout                the handler: a callback did not complete in time
     ├── ClientEnded                    the client ended for a reason that is not an exception
     ├── AlreadyStartedError            the caller: the name is in use
     ├── UnknownNameError (LookupError) the caller: no client has the name
@@ -43,6 +44,7 @@ __all__ = [
     "PROVIDERS",
     "AlreadyStartedError",
     "BadResponseError",
+    "CallbackTimeout",
     "ChildError",
     "ClientEnded",
     "ConnError",
@@ -440,6 +442,26 @@ class BadResponseError(WsxError):
     def __str__(self) -> str:
         result = wrong_result(line(self.callback), self.response)
         return f"{type(self.handler).__qualname__}.{result}"
+
+
+class CallbackTimeout(WsxError):
+    """A callback did not complete within ``callback_timeout`` and was cancelled.
+
+    Attributes:
+        handler: The handler, an instance of :class:`wsx.Handler`.
+        callback: The name of the callback, such as ``"handle_frame"``.
+        timeout: The time limit in seconds.
+    """
+
+    def __init__(self, handler: object, callback: str, timeout: float) -> None:
+        super().__init__(handler, callback, timeout)
+        self.handler = handler
+        self.callback = callback
+        self.timeout = timeout
+
+    def __str__(self) -> str:
+        where = f"{type(self.handler).__qualname__}.{line(self.callback)}"
+        return f"{where} did not complete within {self.timeout:g} s and was cancelled"
 
 
 class ClientEnded(WsxError):

@@ -195,6 +195,12 @@ class StartOptions(ConnOptions, total=False):
     slow_callback: float | None
     """The time after which a callback that blocks the reactor is logged, or None for never.
     Default 0.5."""
+    callback_warning: float | None
+    """The time after which a callback that has not completed is logged, and again every minute, or
+    None for never. Default 10."""
+    callback_timeout: float | None
+    """The time after which a callback that has not completed is cancelled and its connection
+    closed, or None for never. Default None."""
     mailbox_limit: int
     """The number of casts and infos that may wait. Default 10,000."""
     reactor: Any

@@ -81,6 +81,9 @@ class _Metrics:
         self.slow_callbacks = _counter(
             "wsx_slow_callbacks", "Times that callbacks blocked the reactor too long.", "callback"
         )
+        self.overdue_callbacks = _counter(
+            "wsx_overdue_callbacks", "Reports of callbacks that have not completed.", "callback"
+        )
         self.callbacks = Histogram(
             "wsx_callback_duration_seconds",
             "Time until a callback has produced its result.",
@@ -119,6 +122,7 @@ class Exporter:
             telemetry.FRAME_SENT: self._frame_sent,
             telemetry.CALLBACK: self._called_back,
             telemetry.SLOW_CALLBACK: self._blocked,
+            telemetry.CALLBACK_OVERDUE: self._overdue,
             telemetry.TERMINATE: self._terminated,
         }
 
@@ -237,6 +241,9 @@ class Exporter:
 
     def _blocked(self, _: object, label: str, metadata: Values, __: Values) -> None:
         self._metrics.slow_callbacks.labels(label, metadata["callback"]).inc()
+
+    def _overdue(self, _: object, label: str, metadata: Values, __: Values) -> None:
+        self._metrics.overdue_callbacks.labels(label, metadata["callback"]).inc()
 
     def _terminated(self, client: Client[Any], label: str, metadata: Values, _: Values) -> None:
         end = "normal" if is_normal(metadata["reason"]) else "abnormal"

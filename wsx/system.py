@@ -59,7 +59,9 @@ class System(Generic[S]):
             A dict with the keys ``name``, ``status``, ``handler`` (the class), ``version`` (of the
             class), ``conn`` (redacted), ``attempt_number`` (failures since the last healthy
             connection; 0 while a healthy connection is open), ``mailbox`` (number of waiting casts
-            and infos), ``statistics``, ``log``, ``suspended`` and ``state``. If
+            and infos), ``pending_callback`` (None, or a dict with the name of the pending
+            ``callback`` and the ``seconds`` since it began), ``statistics``, ``log``,
+            ``suspended`` and ``state``. If
             ``format_status`` raises or does not return a dict, this is logged and the unformatted
             dict is returned.
         """
@@ -93,11 +95,16 @@ class System(Generic[S]):
             "conn": life.conn.redacted(),
             "attempt_number": life.history.attempt_number,
             "mailbox": life.mailbox.waiting,
+            "pending_callback": self._pending_callback(),
             "statistics": self._statistics(),
             "log": self._events(),
             "suspended": life.delivery.suspended,
             "state": life.delivery.state,
         }
+
+    def _pending_callback(self) -> dict[str, Any] | None:
+        pending = self._life.delivery.pending_callback
+        return None if pending is None else {"callback": pending[0], "seconds": pending[1]}
 
     def _events(self) -> list[tuple[float, str]]:
         return list(self._life.tracing.events or ())
@@ -119,7 +126,8 @@ class System(Generic[S]):
             A Deferred that fires with the new state. If the function fails, the Deferred fails too
             and the state is unchanged.
         """
-        return self._ask(lambda: self._life.delivery.replace_state(function))
+        replace = self._life.delivery.replace_state
+        return self._ask(lambda: replace(function), "replace_state")
 
     def change_code(
         self, new_class: type[Handler[S]], old_version: Any = None, extra: Any = None
@@ -153,13 +161,14 @@ class System(Generic[S]):
             return outcome
 
         return self._ask(
-            lambda: self._life.delivery.change_code(new_class, old_version, extra).addBoth(log)
+            lambda: self._life.delivery.change_code(new_class, old_version, extra).addBoth(log),
+            "code_change",
         )
 
-    def _ask(self, action: Callable[[], Any]) -> Deferred[Any]:
+    def _ask(self, action: Callable[[], Any], callback: str) -> Deferred[Any]:
         if self._ended:
             return fail(NotConnectedError("terminated"))
-        return self._life.delivery.request(action)
+        return self._life.delivery.request(action, callback)
 
     # Switches
 

@@ -63,6 +63,13 @@ _PARAMETERS: Final = {
         '"none" for no limit. Default: 20.'
     ),
     "data-timeout": "Close the connection after N seconds without a message. Default: none.",
+    "callback-warning": (
+        'Log a callback that has not completed for N seconds; "none" for never. Default: 10.'
+    ),
+    "callback-timeout": (
+        "Cancel a callback that has not completed for N seconds, and close the connection. "
+        "Default: none."
+    ),
     "connect-timeout": "Wait at most N seconds for DNS, TCP, proxy and TLS together. Default: 6.",
     "connect-limit": (
         "Start at most N attempts to connect to one host in any S seconds: N/S, for example "
@@ -86,6 +93,7 @@ _PARAMETERS: Final = {
 _DEFAULTS: Final = {
     "ping-interval": 20.0,
     "ping-timeout": 20.0,
+    "callback-warning": 10.0,
     "connect-timeout": 6.0,
     "max-restarts": 3,
     "max-seconds": 5.0,
@@ -434,6 +442,8 @@ class Options(usage.Options):
             "reconnect": policy,
             "connect_limiter": limiter,
             "debug": debug,
+            "callback_warning": self["callback-warning"],
+            "callback_timeout": self["callback-timeout"],
         }
 
     def _check_log_file(self) -> None:

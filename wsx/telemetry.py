@@ -12,22 +12,25 @@ The interface is that of Erlang's ``telemetry`` library.
 The metadata of every event are ``client``, ``name``, ``handler`` (the class) and ``conn``
 (redacted, see :meth:`wsx.Conn.redacted`). Some events have more:
 
-======================  ============  ===========================================================
-event                   metadata      when
-======================  ============  ===========================================================
-``wsx.connecting``                    an attempt to connect starts
-``wsx.connected``                     an opening handshake is complete, before ``handle_connect``
-``wsx.disconnected``    ``reason``    a connection ended, or an attempt to connect failed
-``wsx.frame.received``  ``frame``     a complete message, a ping or a pong was received
-``wsx.frame.sent``      ``frame``     a message, a ping or a pong was sent; not for close frames
-``wsx.callback``        ``callback``  a callback has produced its result
-``wsx.callback.slow``   ``callback``  a callback has blocked the reactor for too long
-``wsx.terminate``       ``reason``    a client has ended; once for each client
-======================  ============  ===========================================================
+========================  ============  ===========================================================
+event                     metadata      when
+========================  ============  ===========================================================
+``wsx.connecting``                      an attempt to connect starts
+``wsx.connected``                       an opening handshake is complete; before ``handle_connect``
+``wsx.disconnected``      ``reason``    a connection ended, or an attempt to connect failed
+``wsx.frame.received``    ``frame``     a complete message, a ping or a pong was received
+``wsx.frame.sent``        ``frame``     a message, a ping or a pong was sent; not for close frames
+``wsx.callback``          ``callback``  a callback has produced its result
+``wsx.callback.slow``     ``callback``  a callback has blocked the reactor for too long
+``wsx.callback.overdue``  ``callback``  a callback has not completed for ``callback_warning``
+                                        seconds; again every minute
+``wsx.terminate``         ``reason``    a client has ended; once for each client
+========================  ============  ===========================================================
 
 Every event has the measurement ``time``, in nanoseconds since the epoch. ``wsx.callback`` also has
 ``duration``, in seconds. ``wsx.callback.slow`` has ``duration`` and ``calls``, the number of calls
-that took so long together. ``wsx.connecting`` has ``waited``, in seconds, if a
+that took so long together. ``wsx.callback.overdue`` has ``duration``, the seconds since the
+callback began. ``wsx.connecting`` has ``waited``, in seconds, if a
 :class:`wsx.ConnectLimiter` has delayed the attempt. While no function is attached, telemetry costs
 one lookup per batch of frames.
 """
@@ -47,6 +50,7 @@ from wsx._text import quote
 
 __all__ = [
     "CALLBACK",
+    "CALLBACK_OVERDUE",
     "CONNECTED",
     "CONNECTING",
     "DISCONNECTED",
@@ -73,6 +77,7 @@ FRAME_RECEIVED: Final = "wsx.frame.received"
 FRAME_SENT: Final = "wsx.frame.sent"
 CALLBACK: Final = "wsx.callback"
 SLOW_CALLBACK: Final = "wsx.callback.slow"
+CALLBACK_OVERDUE: Final = "wsx.callback.overdue"
 TERMINATE: Final = "wsx.terminate"
 
 EVENTS: Final = (
@@ -83,6 +88,7 @@ EVENTS: Final = (
     FRAME_SENT,
     CALLBACK,
     SLOW_CALLBACK,
+    CALLBACK_OVERDUE,
     TERMINATE,
 )
 

@@ -24,6 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx import telemetry
+from wsx._client.callback_watch import CallbackWatch
 from wsx._client.class_change import change_class
 from wsx._client.coroutines import run_coroutine
 from wsx._client.mailbox import Connected, Frames, Item, Lost, Mailbox, Message, Rest
@@ -31,7 +32,7 @@ from wsx._deferreds import AnyDeferred
 from wsx._failures import log_failure
 from wsx._scheduler import MAX_WORK_SECONDS, Scheduler, SoonCall
 from wsx._wire.batch import Batch
-from wsx.errors import BadResponseError, NotConnectedError
+from wsx.errors import BadResponseError, CallbackTimeout, NotConnectedError
 from wsx.frames import Binary, Frame, Ping, Pong, Text
 from wsx.handler import Close, Exit, Handler, Ok, Reconnect, Reply, frames_of, validate_result
 from wsx.reasons import Disconnect
@@ -70,6 +71,12 @@ class Owner(Protocol):
 
     def callback_blocked(self, callback: str, seconds: float, calls: int) -> None:
         """Report callbacks that have blocked the reactor for longer than ``slow_callback``."""
+
+    def callback_overdue(self, callback: str, argument: object, seconds: float) -> None:
+        """Report a callback that has been pending for longer than ``callback_warning``."""
+
+    def callback_timed_out(self, error: CallbackTimeout, argument: object) -> None:
+        """End the connection, because a callback was pending for longer than its limit."""
 
     def callback_failed(self, failure: Failure, callback: str, argument: object) -> None:
         """End the client, because a callback raised or returned an invalid result."""
@@ -118,15 +125,20 @@ class _Request:
     """An action to perform between two events.
 
     Attributes:
+        callback: The name of the callback that the action calls.
         action: The action, a function without arguments.
         result: A Deferred that fires with the result of the action.
         deferred: The Deferred of the action itself, or None before the action is started.
+        timeout: The error with which a cancelled action fails, because it has exceeded its time
+            limit, or None.
     """
 
-    __slots__ = ("action", "deferred", "result")
+    __slots__ = ("action", "callback", "deferred", "result", "timeout")
 
-    def __init__(self, action: Callable[[], Any]) -> None:
+    def __init__(self, callback: str, action: Callable[[], Any]) -> None:
+        self.callback = callback
         self.action = action
+        self.timeout: CallbackTimeout | None = None
         self.result: Deferred[Any] = AnyDeferred(self._cancel)
         self.deferred: Deferred[Any] | None = None
 
@@ -146,6 +158,10 @@ class Delivery(Generic[S]):
         owner: Carries out the decisions of the callbacks.
         slow_callback: The time in seconds after which a callback that blocks the reactor is
             reported. Default: never.
+        callback_warning: The time in seconds after which a pending callback is reported, or None
+            (default) for never.
+        callback_timeout: The time in seconds after which a pending callback is cancelled, or None
+            (default) for never.
 
     Attributes:
         handler: The handler.
@@ -171,7 +187,10 @@ class Delivery(Generic[S]):
         "_scheduler",
         "_serving",
         "_slow_callback",
+        "_timeout",
         "_wakeup",
+        "_warning",
+        "_watch",
         "busy",
         "handler",
         "held",
@@ -188,6 +207,8 @@ class Delivery(Generic[S]):
         scheduler: Scheduler,
         owner: Owner,
         slow_callback: float = math.inf,
+        callback_warning: float | None = None,
+        callback_timeout: float | None = None,
     ) -> None:
         self.handler = handler
         self.state = state
@@ -197,6 +218,9 @@ class Delivery(Generic[S]):
         self._now = 0.0  # The monotonic time in seconds, as it was read last.
         self._owner = owner
         self._slow_callback = slow_callback
+        self._warning = callback_warning
+        self._timeout = callback_timeout
+        self._watch: CallbackWatch | None = None  # Created for the first pending callback.
         self.held = False
         self.suspended = False
         self.busy = False
@@ -318,6 +342,7 @@ class Delivery(Generic[S]):
             self._wakeup.cancel()
             self._wakeup = None
         pending, self._pending = self._pending, None
+        self._stop_watching()
         if pending is not None and pending.deferred is not None:
             # Not now, because the pending callback itself may have ended the client.
             self._scheduler.call_soon(pending.deferred.cancel)
@@ -349,6 +374,9 @@ class Delivery(Generic[S]):
             self._pending.deferred.cancel()  # A request that was started after the end began.
         self._pending = _Call("terminate", reason)  # Requests wait until terminate returns.
         outcome = self._call("terminate", self.handler.terminate, reason, self.state)
+        if not outcome.called:
+            self._watch_pending(expires=False)  # It has its own limit, close_timeout.
+            outcome.addBoth(self._finish_watching)
         return outcome.addCallbacks(lambda _: reason, self._terminate_raised, errbackArgs=(reason,))
 
     def _terminate_raised(self, failure: Failure, reason: object) -> object:
@@ -373,16 +401,17 @@ class Delivery(Generic[S]):
         if not (self.busy or self._ended):
             self._after_batch()
 
-    def request(self, action: Callable[[], Any]) -> Deferred[Any]:
+    def request(self, action: Callable[[], Any], callback: str = "request") -> Deferred[Any]:
         """Queue an action. It runs before any other event, at once if no callback is pending.
 
         Args:
             action: A function without arguments, which may return a Deferred.
+            callback: The name of what the action calls, for reports. Default ``"request"``.
 
         Returns:
             A Deferred that fires with the result of the action.
         """
-        request = _Request(action)
+        request = _Request(callback, action)
         self._requests.append(request)
         if not self._ended:
             self._put_back(self._interrupt())
@@ -437,6 +466,7 @@ class Delivery(Generic[S]):
 
     def refuse_requests(self) -> None:
         """Fail the requests that were not served before the client ended."""
+        self._stop_watching()
         while self._requests:
             result = self._requests.pop(0).result
             if not result.called:
@@ -470,11 +500,15 @@ class Delivery(Generic[S]):
         if self._ended and not was_ended:
             request.deferred.cancel()  # The action itself stopped the client.
         elif self._pending is request:
+            self._watch_pending()
             request.deferred.addCallback(lambda _: None if self._ended else self._after_batch())
 
     def _served(self, outcome: Any, request: _Request) -> None:
         if self._pending is request:
             self._pending = None
+            self._finish_watching()
+        if request.timeout is not None and isinstance(outcome, Failure):
+            outcome = Failure(request.timeout)
         if not request.result.called:
             request.result.callback(outcome)  # A Failure makes the Deferred fail.
 
@@ -659,6 +693,8 @@ class Delivery(Generic[S]):
         if self._ended and self._pending is call:
             self._pending = None
             response.cancel()
+        elif self._pending is call:
+            self._watch_pending()
 
     def _settled(self, call: _Call, outcome: object) -> None:
         """Conclude a callback whose Deferred has fired."""
@@ -672,6 +708,7 @@ class Delivery(Generic[S]):
                 )
             return
         self._pending = None
+        self._finish_watching()
         self._measure(call)
         if isinstance(outcome, Failure):
             self._fail(outcome, call.callback, call.argument)
@@ -703,6 +740,58 @@ class Delivery(Generic[S]):
             self._owner.disconnect_decided(call.argument, decision)
         if call.concluded is not None:
             call.concluded()
+
+    # Pending callbacks
+
+    @property
+    def pending_callback(self) -> tuple[str, float] | None:
+        """The name of the pending callback, and the seconds since it began; or None."""
+        seconds = None if self._watch is None else self._watch.seconds
+        if seconds is None or self._pending is None:
+            return None
+        return self._pending.callback, seconds
+
+    def _watch_pending(self, expires: bool = True) -> None:
+        if self._watch is None:
+            self._watch = CallbackWatch(
+                self._scheduler, self._warning, self._timeout, self._overdue, self._expired
+            )
+        self._watch.begin(expires)
+
+    def _finish_watching(self, outcome: Any = None) -> Any:
+        if self._watch is not None:
+            self._watch.finish()
+        return outcome
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+
+    def _overdue(self, seconds: float) -> None:
+        """Report the callback that has been pending for so many seconds."""
+        pending = self._pending
+        if pending is not None:
+            argument = pending.argument if isinstance(pending, _Call) else None
+            self._owner.callback_overdue(pending.callback, argument, seconds)
+
+    def _expired(self) -> None:
+        """Cancel the callback that has been pending for too long."""
+        pending = self._pending
+        if pending is None or pending.deferred is None or self._timeout is None:
+            return
+        error = CallbackTimeout(self.handler, pending.callback, self._timeout)
+        if isinstance(pending, _Request):
+            pending.timeout = error
+            pending.deferred.cancel()
+            return
+        # The callback may ignore its cancellation, so its result no longer counts.
+        self._pending = None
+        self._finish_watching()
+        self._measure(pending)
+        self._owner.callback_timed_out(error, pending.argument)
+        pending.deferred.cancel()
+        if not self.busy:
+            self._after_batch()
 
     def _measure(self, call: _Call) -> None:
         """Report the duration of a callback if there were observers when it began."""

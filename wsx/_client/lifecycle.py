@@ -44,6 +44,7 @@ from wsx._transport.connection import Connection
 from wsx._wire.batch import Batch, ServerClose
 from wsx.conn import Conn
 from wsx.errors import (
+    CallbackTimeout,
     ConnError,
     DataTimeout,
     FrameEncodeError,
@@ -149,7 +150,8 @@ class Lifecycle(Generic[S]):
         self._machine = Machine()
         self.mailbox = Mailbox(options.mailbox_limit)
         slow = math.inf if options.slow_callback is None else options.slow_callback
-        self.delivery = Delivery(handler, state, self.mailbox, scheduler, self, slow)
+        limits = (options.callback_warning, options.callback_timeout)
+        self.delivery = Delivery(handler, state, self.mailbox, scheduler, self, slow, *limits)
         self.history = History(scheduler, options.stable_after)
         self._target = Target(scheduler, self.delivery, source)
         # The Conn of the last attempt, possibly with the server's response, or of the next one.
@@ -504,6 +506,23 @@ class Lifecycle(Generic[S]):
         """Report callbacks that have blocked the reactor for too long."""
         self.reporter.callback_blocked(callback, seconds, calls)
 
+    def callback_overdue(self, callback: str, argument: object, seconds: float) -> None:
+        """Report a callback that has not completed for a long time."""
+        self.reporter.callback_overdue(callback, argument, seconds, self._options.callback_timeout)
+
+    def callback_timed_out(self, error: CallbackTimeout, argument: object) -> None:
+        """Close the connection, because a callback was cancelled after its time limit.
+
+        If there is none to close, end the client if the callback was ``handle_disconnect``, because
+        it has not decided what follows.
+        """
+        if self._machine.state is State.OPEN:
+            self._fail_connection(error, INTERNAL_ERROR, "a callback of the client timed out")
+            return
+        self.reporter.callback_timed_out(error, argument)
+        if error.callback == "handle_disconnect":
+            self.end(error)
+
     def callback_failed(self, failure: Failure, callback: str, argument: object) -> None:
         """Log an exception or an invalid result of a callback, and end the client."""
         self.reporter.callback_failed(failure, self.handler, callback, argument)
@@ -748,7 +767,10 @@ class Lifecycle(Generic[S]):
         # The repr of an exception may contain secrets, such as header values.
         shown = describe(reason) if isinstance(reason, BaseException) else shorten(reason)
         self.reporter.trace("terminating: {}", shown)
-        self._termination.start(self.delivery.terminate, reason, self._conn.close_timeout)
+        limit = self._conn.close_timeout
+        if self._options.callback_timeout is not None:
+            limit = min(limit, self._options.callback_timeout)
+        self._termination.start(self.delivery.terminate, reason, limit)
 
     def _terminate_returned(self, reason: object) -> None:
         self._end_reason = reason

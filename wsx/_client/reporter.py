@@ -22,7 +22,7 @@ from wsx._scheduler import Scheduler
 from wsx._text import describe, escape, shorten, truncate
 from wsx._wire.batch import Batch
 from wsx.conn import Conn
-from wsx.errors import PROVIDERS, BadResponseError, ProviderError
+from wsx.errors import PROVIDERS, BadResponseError, CallbackTimeout, ProviderError
 from wsx.frames import Frame, Pong
 from wsx.limiter import ConnectLimiter
 from wsx.reasons import Disconnect, Shutdown, is_normal
@@ -288,6 +288,42 @@ class Reporter:
             seconds=seconds,
             calls="" if calls == 1 else f" ({calls} calls)",
         )
+
+    def callback_overdue(
+        self, callback: str, argument: object, seconds: float, limit: float | None
+    ) -> None:
+        """Report a callback that has not completed for a long time.
+
+        Args:
+            callback: The name of the callback.
+            argument: The first argument of the callback. Only its type and size are logged.
+            seconds: The time since the callback began, in seconds.
+            limit: The time in seconds after which it is cancelled, or None.
+        """
+        self.trace("pending callback: {} for {}", callback, f"{seconds:.0f} s")
+        self._notify(telemetry.CALLBACK_OVERDUE, {"duration": seconds}, callback=callback)
+        after = "nothing else is delivered until it does"
+        if limit is not None:
+            after = f"it will be cancelled after {limit:g} s"
+        self._warn(
+            "{handler}.{callback} has not completed for {seconds:.0f} s{argument}; {after}",
+            handler=type(self._client.handler).__qualname__,
+            callback=callback,
+            seconds=seconds,
+            argument=f" ({describe_argument(callback, argument)})" if argument is not None else "",
+            after=after,
+        )
+
+    def callback_timed_out(self, error: CallbackTimeout, argument: object) -> None:
+        """Log that a callback was cancelled, unless it is the reason of a lost connection.
+
+        Args:
+            error: The time limit that the callback has exceeded.
+            argument: The first argument of the callback. Only its type and size are logged.
+        """
+        self._reported = error
+        called_with = describe_argument(error.callback, argument)
+        self._error("{error} ({argument})", error=describe(error), argument=called_with)
 
     # Other lines
 

@@ -42,6 +42,8 @@ _OPTIONAL: Final = {
     "ping_timeout": _SECONDS_OR_FALSE,
     "data_timeout": _SECONDS_OR_FALSE,
     "slow_callback": _SECONDS_OR_FALSE,
+    "callback_warning": _SECONDS_OR_FALSE,
+    "callback_timeout": _SECONDS_OR_FALSE,
     "max_message_size": "a number of bytes above 0 or false",
 }
 _FLAGS: Final = dict.fromkeys(

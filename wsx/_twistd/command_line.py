@@ -204,6 +204,8 @@ READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "ping-interval": read_seconds_or_none,
     "ping-timeout": read_seconds_or_none,
     "data-timeout": read_seconds_or_none,
+    "callback-warning": read_seconds_or_none,
+    "callback-timeout": read_seconds_or_none,
     "connect-timeout": read_seconds,
     "connect-limit": read_connect_limit,
     "debug": read_debug,

@@ -44,6 +44,7 @@ FAMILY: list[tuple[type[wsx.WsxError], dict[str, Any]]] = [
         wsx.BadResponseError,
         {"response": 5, "handler": "h", "callback": "handle_cast", "arguments": ("m", None)},
     ),
+    (wsx.CallbackTimeout, {"handler": "h", "callback": "handle_cast", "timeout": 60.0}),
     (wsx.AlreadyStartedError, {"name": "feed", "client": "its client"}),
     (wsx.UnknownNameError, {"name": "feed"}),
     (wsx.ClientEnded, {"reason": wsx.LocalClose()}),
@@ -231,6 +232,7 @@ class TextTests(SynchronousTestCase):
             wsx.FrameEncodeError(text, text, text, text),
             wsx.NotConnectedError(text),
             wsx.BadResponseError(text, text, text, ()),
+            wsx.CallbackTimeout(text, text, 60.0),
             wsx.ClientEnded(wsx.RemoteClose(4000, text)),
             wsx.AlreadyStartedError(text, None),
             wsx.UnknownNameError(text),
@@ -432,6 +434,11 @@ class MessageTests(SynchronousTestCase):
                 "result",
                 wsx.BadResponseError("abc", Feed(), "handle_frame", ()),
                 "Feed.handle_frame returned 'abc' (expected Ok, Reply, Close or None)",
+            ),
+            (
+                "callback timeout",
+                wsx.CallbackTimeout(Feed(), "handle_frame", 60.0),
+                "Feed.handle_frame did not complete within 60 s and was cancelled",
             ),
             (
                 "name in use",

@@ -31,6 +31,8 @@ DEFAULTS: dict[str, Any] = {
     "debug": (),
     "stable_after": 5.0,
     "slow_callback": 0.5,
+    "callback_warning": 10.0,
+    "callback_timeout": None,
     "mailbox_limit": 10_000,
 }
 
@@ -81,6 +83,8 @@ class SplitTests(SynchronousTestCase):
             "debug": ("trace",),
             "stable_after": 0,
             "slow_callback": None,
+            "callback_warning": None,
+            "callback_timeout": 60,
             "mailbox_limit": 0,
         }
         for option, value in given.items():
@@ -202,6 +206,13 @@ class RefusedTests(SynchronousTestCase):
         odd: Any
         for odd in ("5", None, []):
             self.assertRaises((TypeError, ValueError), Options, stable_after=odd)
+
+    @each(("slow_callback", "callback_warning", "callback_timeout"))
+    def test_of_callbacks(self, name: str) -> None:
+        """The time limits of callbacks must be numbers above 0, or None."""
+        for value in (0, -1, float("nan"), "5", True):
+            error = self.assertRaises((ValueError, TypeError), Options, **{name: value})
+            self.assertIn(f"{name}: expected a number above 0 or None", str(error))
 
     def test_mailbox_limit(self) -> None:
         """mailbox_limit must be a number, 0 or more."""

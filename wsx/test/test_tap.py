@@ -257,6 +257,16 @@ class OptionsTests(OptionsCase):
             options = parse(*IN_USE, *arguments)["client_options"]
             self.assertEqual(repr(options["connect_limiter"]), limiter)
 
+    def test_callbacks(self) -> None:
+        """--callback-warning and --callback-timeout are the limits of the client's callbacks."""
+        for arguments, limits in (
+            ([], (10.0, None)),
+            (["--callback-warning", "none", "--callback-timeout", "60"], (None, 60.0)),
+        ):
+            options = parse(*IN_USE, *arguments)["client_options"]
+            found = (options["callback_warning"], options["callback_timeout"])
+            self.assertEqual(found, limits)
+
     def test_pem_files(self) -> None:
         """[S18] Certificates come from files; --cacerts may be repeated."""
         ca = self.write("ca.pem", SocketCase.ca.cert_pem.bytes().decode())

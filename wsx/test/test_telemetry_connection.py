@@ -15,6 +15,7 @@ from wsx.test.support import (
     Recorder,
     case,
     close,
+    server_frame,
     text,
 )
 from wsx.test.support.telemetry import (
@@ -24,6 +25,7 @@ from wsx.test.support.telemetry import (
     CONNECTING,
     DISCONNECTED,
     LIFE,
+    OVERDUE,
     RECEIVED,
     SECRET,
     SENT,
@@ -47,6 +49,7 @@ class ContentTests(TelemetryCase):
         SENT: {"frame"},
         CALLBACK: {"callback"},
         SLOW: {"callback"},
+        OVERDUE: {"callback"},
         TERMINATE: {"reason"},
     }
 
@@ -55,6 +58,11 @@ class ContentTests(TelemetryCase):
         handler = handler or Recorder()
         client = self.open(handler, **options)
         client.send_frame(wsx.Text("out"))
+        answer: Deferred[Any] = Deferred()
+        self.patch(handler, "handle_pong", lambda *_: answer)
+        self.peer.send(server_frame(10))
+        self.clock.pump([1.0] * 10)
+        answer.callback(None)
         self.patch(handler, "handle_frame", lambda *_: self.clock.pump([1.0]))
         self.peer.send(text("in"))
         self.peer.send(close(1000))
@@ -163,6 +171,7 @@ class ContentTests(TelemetryCase):
         self.whole_life()
         for event, measurements, _ in self.recorded:
             further = {CALLBACK: {"duration"}, SLOW: {"duration", "calls"}}
+            further[OVERDUE] = {"duration"}
             expected = {"time"} | further.get(event, set())
             self.assertEqual(set(measurements), expected, event)
 

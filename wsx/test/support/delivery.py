@@ -15,6 +15,7 @@ from wsx._client.mailbox import Connected, Lost, Mailbox, Message
 from wsx._scheduler import scheduler_for
 from wsx._wire.batch import Batch
 from wsx.conn import Conn
+from wsx.errors import CallbackTimeout
 from wsx.frames import Ping, Pong, Text
 from wsx.handler import Reconnect
 from wsx.reasons import ConnectionDropped, Disconnect
@@ -89,6 +90,12 @@ class FakeOwner:
 
     def callback_blocked(self, callback: str, seconds: float, calls: int) -> None:
         self.log.append(("callback_blocked", callback, (seconds, calls)))
+
+    def callback_overdue(self, callback: str, argument: object, seconds: float) -> None:
+        self.log.append(("callback_overdue", callback, (argument, seconds)))
+
+    def callback_timed_out(self, error: CallbackTimeout, argument: object) -> None:
+        self.log.append(("callback_timed_out", error.callback, argument))
 
     def callback_failed(self, failure: Failure, callback: str, argument: object) -> None:
         self.log.append(("callback_failed", callback, argument))

@@ -51,6 +51,7 @@ KEYS = {
     "conn",
     "attempt_number",
     "mailbox",
+    "pending_callback",
     "statistics",
     "log",
     "suspended",

@@ -21,8 +21,9 @@ RECEIVED = "wsx.frame.received"
 SENT = "wsx.frame.sent"
 CALLBACK = "wsx.callback"
 SLOW = "wsx.callback.slow"
+OVERDUE = "wsx.callback.overdue"
 TERMINATE = "wsx.terminate"
-ALL = (CONNECTING, CONNECTED, DISCONNECTED, RECEIVED, SENT, CALLBACK, SLOW, TERMINATE)
+ALL = (CONNECTING, CONNECTED, DISCONNECTED, RECEIVED, SENT, CALLBACK, SLOW, OVERDUE, TERMINATE)
 
 LIFE = (CONNECTING, CONNECTED, DISCONNECTED, TERMINATE)
 CODES = {wsx.Text: 1, wsx.Binary: 2, wsx.Ping: 9, wsx.Pong: 10}

@@ -126,6 +126,8 @@ BESIDE_URL = [
     (["--ping-interval", "0"], f'--ping-interval: expected {OR_NONE}, got "0"'),
     (["--ping-timeout", "nan"], f'--ping-timeout: expected {OR_NONE}, got "nan"'),
     (["--data-timeout", "inf"], f'--data-timeout: expected {OR_NONE}, got "inf"'),
+    (["--callback-warning", "0"], f'--callback-warning: expected {OR_NONE}, got "0"'),
+    (["--callback-timeout", "x"], f'--callback-timeout: expected {OR_NONE}, got "x"'),
     (["--connect-timeout", "none"], f'--connect-timeout: expected {SECONDS}, got "none"'),
     (["--max-restarts", "-1"], f'--max-restarts: expected {COUNT}, got "-1"'),
     (["--max-restarts", "1" * 5000], f'--max-restarts: expected {COUNT}, got "111'),
@@ -237,6 +239,8 @@ class ReaderTests(OptionsCase):
             ("ping-interval", "1.5", 1.5),
             ("ping-timeout", "none", None),
             ("data-timeout", "none", None),
+            ("callback-warning", "none", None),
+            ("callback-timeout", "60", 60.0),
             ("debug", "trace, log:5,,statistics", ["trace", ("log", 5), "statistics"]),
             ("restart", "permanent", "permanent"),
         ]

@@ -62,6 +62,8 @@ class OptionTests(ConfigCase):
         "handle_initial_conn_failure": [("true", True), ("false", False)],
         "stable_after": [("0", 0), ("1.5", 1.5)],
         "slow_callback": [("1.5", 1.5), ("false", None)],
+        "callback_warning": [("1.5", 1.5), ("false", None)],
+        "callback_timeout": [("1.5", 1.5), ("false", None)],
         "mailbox_limit": [("0", 0), ("7", 7)],
         "debug": [
             ('["trace", "log", "statistics"]', ["trace", "log", "statistics"]),
@@ -391,6 +393,8 @@ class CommandLineTests(ConfigCase):
         "ping-interval": "1",
         "ping-timeout": "1",
         "data-timeout": "1",
+        "callback-warning": "1",
+        "callback-timeout": "1",
         "connect-timeout": "1",
         "connect-limit": "1/1",
         "debug": "log",

@@ -64,7 +64,8 @@ class WrongValueTests(ConfigCase):
     def test_numbers_that_can_be_off(self) -> None:
         """The same of those that can be false."""
         keys = ("ping_interval", "data_timeout", "slow_callback", "max_message_size")
-        self.refuse_each(self.in_the_table(*keys), off="false")
+        limits = ("callback_warning", "callback_timeout")
+        self.refuse_each(self.in_the_table(*keys, *limits), off="false")
 
     def test_numbers_of_start(self) -> None:
         """The same of the numbers of start, and of shutdown; these have no largest."""
