@@ -19,15 +19,18 @@ from wsx.errors import (
     ClientEnded,
     ConnError,
     DataTimeout,
+    DuplicateKeyError,
     FrameEncodeError,
     FrameError,
     HandshakeError,
     InvalidFrameError,
     MailboxFullError,
     MaxRestartsExceeded,
+    NoReplyError,
     NotConnectedError,
     PingTimeout,
     ProviderError,
+    ReplyTimeout,
     RequestError,
     SendTimeout,
     UnknownNameError,
@@ -42,6 +45,7 @@ from wsx.option_types import ConnOptions, SSLOptions, StartOptions
 from wsx.provider import Attempt, ConnSource, Provider
 from wsx.reasons import ConnectionDropped, Disconnect, LocalClose, RemoteClose, Shutdown, is_normal
 from wsx.registry import Global, Via, whereis
+from wsx.requests import Requests
 from wsx.service import ClientService, start_link
 from wsx.supervisor import Supervisor
 
@@ -68,6 +72,7 @@ __all__ = [
     "ConnectionDropped",
     "DataTimeout",
     "Disconnect",
+    "DuplicateKeyError",
     "Exit",
     "Frame",
     "FrameEncodeError",
@@ -81,6 +86,7 @@ __all__ = [
     "LocalClose",
     "MailboxFullError",
     "MaxRestartsExceeded",
+    "NoReplyError",
     "NotConnectedError",
     "Ok",
     "Ping",
@@ -91,7 +97,9 @@ __all__ = [
     "Reconnect",
     "RemoteClose",
     "Reply",
+    "ReplyTimeout",
     "RequestError",
+    "Requests",
     "SSLOptions",
     "SendTimeout",
     "Shutdown",

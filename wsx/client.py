@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Generic, Protocol, Unpack, overload
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -14,7 +15,7 @@ from wsx._options import Options, Provided, split_options, with_reactor
 from wsx._text import expected, shorten
 from wsx.conn import Conn
 from wsx.frame_queue import FrameQueue, Frames
-from wsx.frames import NORMAL_CLOSURE, Frame
+from wsx.frames import NORMAL_CLOSURE, Binary, Frame, Text
 from wsx.handler import Handler
 from wsx.option_types import StartOptions, Status
 from wsx.provider import ConnSource
@@ -181,6 +182,30 @@ class Client(Generic[S, H_co]):
             text = "a client of wsx.connect, or one whose handler is derived from wsx.FrameQueue"
             raise TypeError(f"frames: expected {text}, got handler {type(self.handler).__name__}")
         return self.handler.frames()
+
+    def request(
+        self, frame: Frame, *, key: Hashable, timeout: float | None = 30.0
+    ) -> Deferred[Text | Binary]:
+        """Send a frame and return a Deferred of the reply. You may await it inside a callback.
+
+        The handler must be a :class:`wsx.Requests`, whose ``reply_key`` returns the key of each
+        reply. Cancelling the Deferred forgets the request. If its reply arrives nevertheless, it is
+        passed to ``handle_frame``.
+
+        Args:
+            frame: The frame.
+            key: The key of the reply: a hashable value that no open request has.
+            timeout: The time limit for the reply in seconds, or None to wait forever. Default 30.
+
+        Returns:
+            A Deferred that fires with the reply. It fails with :class:`ReplyTimeout` after the time
+            limit, with :class:`NoReplyError` if the connection ends first, with
+            :class:`DuplicateKeyError` if a request with the key is open, and with
+            :class:`NotConnectedError`, :class:`InvalidFrameError` or :class:`FrameEncodeError` if
+            the frame cannot be sent. It fails with TypeError if the handler is not a
+            :class:`wsx.Requests`.
+        """
+        return self._life.request(frame, key, timeout)
 
     def close(self, code: int = NORMAL_CLOSURE, message: str = "") -> Deferred[None]:
         """Start the closing handshake, as if a callback had returned ``Close``.

@@ -15,6 +15,9 @@
     ├── FrameEncodeError               the caller: RFC 6455 does not allow the frame
     ├── NotConnectedError              the caller: the connection is not open
     ├── SendTimeout                    the server: it reads too slowly
+    ├── ReplyTimeout                   the server: it did not reply to a request in time
+    ├── NoReplyError                   the connection of a request ended before the reply
+    ├── DuplicateKeyError (ValueError) the caller: a request with the same key is open
     ├── MailboxFullError               the caller: more messages than ``mailbox_limit``
     ├── BadResponseError               the handler: a callback returned an invalid result
     ├── CallbackTimeout                the handler: a callback did not complete in time
@@ -49,15 +52,18 @@ __all__ = [
     "ClientEnded",
     "ConnError",
     "DataTimeout",
+    "DuplicateKeyError",
     "FrameEncodeError",
     "FrameError",
     "HandshakeError",
     "InvalidFrameError",
     "MailboxFullError",
     "MaxRestartsExceeded",
+    "NoReplyError",
     "NotConnectedError",
     "PingTimeout",
     "ProviderError",
+    "ReplyTimeout",
     "RequestError",
     "SendTimeout",
     "URLError",
@@ -403,6 +409,65 @@ class SendTimeout(_TimeLimitError):
             f"send_frame timed out{limit}: server reads too slowly and the write buffer is above "
             "its high-water mark; the frame may still be sent"
         )
+
+
+class ReplyTimeout(WsxError):
+    """No reply to a request was received in time. A late reply is passed to ``handle_frame``.
+
+    Attributes:
+        key: The key of the request.
+        timeout: The time limit in seconds.
+    """
+
+    def __init__(self, key: object, timeout: float) -> None:
+        super().__init__(key, timeout)
+        self.key = key
+        self.timeout = timeout
+
+    def __str__(self) -> str:
+        return f"no reply to request {quote(self.key)} within {self.timeout:g} s"
+
+
+class NoReplyError(WsxError):
+    """The connection of a request ended before the reply was received.
+
+    Args:
+        key: The key of the request.
+        reason: Why the connection ended.
+        redactor: Hides the secrets of the opening handshake, which the server may repeat in the
+            reason, in the text; or None (default).
+
+    Attributes:
+        key: The key of the request.
+        reason: Why the connection ended: the reason that ``handle_disconnect`` receives, or that
+            the client ended with.
+    """
+
+    def __init__(self, key: object, reason: object, redactor: Redactor | None = None) -> None:
+        super().__init__(key, reason)
+        self.key = key
+        self.reason = reason
+        self._redactor = redactor
+
+    def __str__(self) -> str:
+        reason = describe(self.reason)
+        shown = reason if self._redactor is None else self._redactor.text(reason)
+        return f"no reply to request {quote(self.key)}: {shown}"
+
+
+class DuplicateKeyError(WsxError, ValueError):
+    """A request with the same key is open; the new one was not sent.
+
+    Attributes:
+        key: The key.
+    """
+
+    def __init__(self, key: object) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"key: a request with the key {quote(self.key)} is open; use another key"
 
 
 class MailboxFullError(WsxError):

@@ -12,17 +12,16 @@ import json
 import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectError
 from twisted.internet.task import react
-from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseFailed, readBody
 
 import wsx
-from wsx import Disconnect, Handler, NotConnectedError, Ok, Text
+from wsx import Binary, Disconnect, Handler, NoReplyError, NotConnectedError, Requests, Text
 
 PAGE = "data:text/html,<title>Hello from wsx</title>"
 
@@ -33,49 +32,47 @@ class DevToolsError(Exception):
     """The browser rejected a command, or failed to execute it."""
 
 
-class DevTools(Handler[None]):
+class DevTools(Requests, Handler[None]):
     """Send commands to a browser and receive its events.
 
     The Deferred of a command fails with ``DevToolsError`` if the browser rejects the command, and
-    with ``ConnectionError`` if the connection ends first. A listener must not await a command: the
-    answer is a frame, and no frame is delivered until the listener has returned.
+    with ``NoReplyError`` if the connection ends first.
     """
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._waiting: defaultdict[int | str, list[Deferred[Json]]] = defaultdict(list)
+        self._waiting: defaultdict[str, list[Deferred[Json]]] = defaultdict(list)
         self._listeners: defaultdict[str, list[Callable[[Json], object]]] = defaultdict(list)
+
+    def reply_key(self, frame: Text | Binary) -> Hashable:
+        return json.loads(frame.payload).get("id")
 
     def call(self, method: str, /, **params: object) -> Deferred[Json]:
         """Send a command. Return a Deferred that fires with its result."""
         number = next(self._numbers)
         command = json.dumps({"id": number, "method": method, "params": params})
-        answer = self._wait(number)
-        sent = self.client.send_frame(Text(command))
-        sent.addErrback(lambda failure: self._settle(number, failure))
-        return answer
+        reply = self.client.request(Text(command), key=number, timeout=None)
+        return reply.addCallback(read_result)
 
     def next_event(self, event: str) -> Deferred[Json]:
         """Return a Deferred that fires with the parameters of the next such event."""
         if self.client.status != "open":
             return fail(NotConnectedError(self.client.status))
-        return self._wait(event)
+        waiter: Deferred[Json] = Deferred()
+        self._waiting[event].append(waiter)
+        return waiter
 
     def on(self, event: str, listener: Callable[[Json], object]) -> None:
         """Call a function with the parameters of each such event."""
         self._listeners[event].append(listener)
 
-    def handle_frame(self, frame: wsx.Frame, state: None) -> Ok[None]:
+    def handle_frame(self, frame: Text | Binary, state: None) -> None:
         match json.loads(frame.payload):
-            case {"id": int(number), "error": {"message": message}}:
-                self._settle(number, Failure(DevToolsError(message)))
-            case {"id": int(number), "result": result}:
-                self._settle(number, result)
             case {"method": str(event), "params": params}:
                 for listener in self._listeners[event]:
                     listener(params)
-                self._settle(event, params)
-        return Ok(state)
+                for waiter in self._waiting.pop(event, []):
+                    waiter.callback(params)
 
     def handle_disconnect(self, status: Disconnect, state: None) -> Any:
         self._fail(status.reason)
@@ -84,21 +81,19 @@ class DevTools(Handler[None]):
     def terminate(self, reason: object, state: None) -> None:
         self._fail(reason)
 
-    def _wait(self, key: int | str) -> Deferred[Json]:
-        """Return a Deferred for the answer to a command, by number, or for an event, by name."""
-        waiter: Deferred[Json] = Deferred()
-        self._waiting[key].append(waiter)
-        return waiter
-
-    def _settle(self, key: int | str, outcome: Json | Failure) -> None:
-        """Fire the waiting Deferreds. A number without one is not an error."""
-        for waiter in self._waiting.pop(key, []):
-            waiter.callback(outcome)
-
     def _fail(self, reason: object) -> None:
-        """Fail all waiting Deferreds, because no answer will arrive."""
-        for key in list(self._waiting):
-            self._settle(key, Failure(ConnectionError(f"no answer came: {reason}")))
+        """Fail the Deferreds of events, because the connection has ended."""
+        for event in list(self._waiting):
+            for waiter in self._waiting.pop(event):
+                waiter.errback(NoReplyError(event, reason))
+
+
+def read_result(frame: Text | Binary) -> Json:
+    """Return the result in a reply of the browser."""
+    reply: Json = json.loads(frame.payload)
+    if "error" in reply:
+        raise DevToolsError(reply["error"]["message"])
+    return dict(reply["result"])
 
 
 class Page(DevTools):
@@ -162,7 +157,7 @@ async def main(reactor: Any, *argv: str) -> None:
     parser.add_argument("--expression", default="document.title", help="a JavaScript expression")
     try:
         await show_value(reactor, **vars(parser.parse_args(argv)))
-    except (DevToolsError, ConnectionError, wsx.WsxError) as error:
+    except (DevToolsError, wsx.WsxError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 

@@ -319,6 +319,11 @@ class Delivery(Generic[S]):
             self._reading_paused = True
             self._owner.pause_reading()
 
+    @property
+    def wants_pause(self) -> bool:
+        """Whether the owner was asked to pause reading, because frames are queued."""
+        return self._reading_paused
+
     def hold_frames(self) -> None:
         """Stop delivering frames, because replies to earlier frames wait for the write buffer."""
         self._frames_held = True

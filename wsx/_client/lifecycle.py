@@ -13,7 +13,7 @@ actions of the table.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -28,6 +28,7 @@ from wsx._client.history import History
 from wsx._client.keepalive import Keepalive
 from wsx._client.mailbox import Connected, Lost, Mailbox, Message, Rest
 from wsx._client.open_connection import FRAMES_QUEUED, OpenConnection
+from wsx._client.open_requests import OpenRequests
 from wsx._client.promises import Promises
 from wsx._client.reconnect import Plan, ReconnectPolicy
 from wsx._client.reporter import Reporter
@@ -47,6 +48,7 @@ from wsx.errors import (
     CallbackTimeout,
     ConnError,
     DataTimeout,
+    DuplicateKeyError,
     FrameEncodeError,
     FrameError,
     InvalidFrameError,
@@ -60,19 +62,23 @@ from wsx.frames import (
     INTERNAL_ERROR,
     MAX_CLOSE_MESSAGE,
     NORMAL_CLOSURE,
+    Binary,
     Frame,
+    Text,
     close_payload,
 )
 from wsx.handler import Handler, Reconnect
 from wsx.limiter import Place
 from wsx.option_types import Status
 from wsx.reasons import ConnectionDropped, Disconnect, LocalClose, RemoteClose, Shutdown, is_normal
+from wsx.requests import Requests
 
 __all__ = ["Lifecycle"]
 
 S = TypeVar("S")
 
 _OPEN: Final = State.OPEN  # Reading an attribute of an Enum is slow.
+_NO_REQUESTS: Final = "request: {} is not a wsx.Requests, which matches replies to requests"
 _SILENT_CLOSE_TIMEOUT: Final = 1.0  # seconds; replaces close_timeout after a DataTimeout
 
 
@@ -120,6 +126,7 @@ class Lifecycle(Generic[S]):
         "_promises",
         "_reason",
         "_registered",
+        "_requests",
         "_scheduler",
         "_sender",
         "_target",
@@ -161,6 +168,7 @@ class Lifecycle(Generic[S]):
         self._plan: tuple[Disconnect, Plan] | None = None  # for the last loss, once asked for
         self._sender = Sender(scheduler, self.reporter, self._replies_wait)
         self.flush = self._sender.flush  # Called after each batch.
+        self._requests: OpenRequests | None = None  # Created for the first request.
         self._delayed = DelayedMessages(scheduler, self._deliver_delayed)
         self._termination = Termination(
             scheduler, self.reporter.terminate_timed_out, self._terminate_returned
@@ -244,11 +252,33 @@ class Lifecycle(Generic[S]):
     def send_frame(self, frame: Frame, timeout: float | None = 5.0) -> Deferred[None]:
         """Send a frame; see :meth:`wsx.Client.send_frame`."""
         if timeout is not None and not timeout >= 0:
-            problem = expected("timeout", "a number of at least 0 or None", timeout)
-            return fail(ValueError(problem))
+            return fail(_wrong_timeout(timeout))
         if self._machine.state is not _OPEN:
             return fail(NotConnectedError(self._connection_state()))
         return self._sender.send(frame, timeout, self.delivery.busy)
+
+    def request(
+        self, frame: Frame, key: Hashable, timeout: float | None
+    ) -> Deferred[Text | Binary]:
+        """Send a frame and wait for the reply; see :meth:`wsx.Client.request`."""
+        if not isinstance(self.handler, Requests):
+            return fail(TypeError(_NO_REQUESTS.format(type(self.handler).__qualname__)))
+        if timeout is not None and not timeout >= 0:
+            return fail(_wrong_timeout(timeout))
+        if self._machine.state is not _OPEN:
+            return fail(NotConnectedError(self._connection_state()))
+        if self._requests is None:
+            self._requests = OpenRequests(self._scheduler, self._no_open_requests)
+        try:
+            request = self._requests.add(key, timeout)
+        except (DuplicateKeyError, TypeError) as error:
+            return fail(error)
+        # The reply may arrive before the write buffer has drained.
+        sent = self._sender.send(frame, None, self.delivery.busy)
+        sent.addErrback(request.fail)
+        if self._open is not None and self._open.causes & FRAMES_QUEUED:
+            self._scheduler.call_soon(self._read_replies)
+        return request.reply
 
     def close(self, code: int = NORMAL_CLOSURE, message: str = "") -> Deferred[None]:
         """Start the closing handshake; see :meth:`wsx.Client.close`."""
@@ -389,9 +419,39 @@ class Lifecycle(Generic[S]):
                 keepalive.received(batch.frames)
             if self.reporter.tracing.active or telemetry.observers:
                 self.reporter.received(batch)
-            self.delivery.received(batch)
+            if self._requests is None or not self._requests.waiting:
+                self.delivery.received(batch)
+            else:
+                self._receive_replies(self._requests, batch)
         if batch.end is not None and self._machine.state is State.OPEN:
             self._stream_ended(batch.end)
+
+    def _receive_replies(self, requests: OpenRequests, batch: Batch) -> None:
+        """Pass replies to their requests, in order with the delivery of the other frames."""
+        if self.delivery.wants_pause:
+            requests.queued(batch)
+        frames, start = batch.frames, 0
+        for index, frame in enumerate(frames):
+            try:
+                request = requests.find(self.handler, frame)
+            except Exception:
+                self._deliver_part(batch, frames[start:index])
+                self.callback_failed(Failure(), "reply_key", frame)
+                return
+            if request is not None:
+                self._deliver_part(batch, frames[start:index])
+                start = index + 1 if request.succeed(frame) else index
+        batch.frames = frames[start:] if start else frames
+        if batch.frames:
+            self.delivery.received(batch)
+
+    def _deliver_part(self, batch: Batch, frames: list[Frame]) -> None:
+        """Deliver a part of a batch, before the reply that follows it."""
+        if frames:
+            part = Batch()
+            part.frames = frames
+            part.has_controls = batch.has_controls
+            self.delivery.received(part)
 
     def _take_pongs(self, keepalive: Keepalive, batch: Batch) -> None:
         for pong in keepalive.take_pongs(batch):
@@ -438,7 +498,10 @@ class Lifecycle(Generic[S]):
             self._open = None
         self._stop_close_timer()
         self._handle(Event.LOST)
-        self._sender.lost(ConnError(reason, self._conn.redactor().text(describe(ended_with))))
+        redactor = self._conn.redactor()
+        if self._requests is not None:
+            self._requests.fail_all(ended_with, redactor)
+        self._sender.lost(ConnError(reason, redactor.text(describe(ended_with))))
         self._promises.fulfil_closed()
 
     def _server_is_silent(self, error: WsxError) -> None:
@@ -534,13 +597,35 @@ class Lifecycle(Generic[S]):
 
     def pause_reading(self) -> None:
         """Pause reading from the server, because frames are queued."""
-        if self._open is not None and self._machine.state is State.OPEN:
-            self._open.pause_reading(FRAMES_QUEUED)
+        if self._open is None or self._machine.state is not State.OPEN or self._expects_replies:
+            return
+        self._open.pause_reading(FRAMES_QUEUED)
 
     def resume_reading(self) -> None:
         """Resume reading from the server, because no frames are queued."""
+        if self._requests is not None:
+            self._requests.caught_up()
         if self._open is not None and self._open.causes:
             self._open.resume_reading(FRAMES_QUEUED)
+
+    @property
+    def _expects_replies(self) -> bool:
+        """Whether reading goes on although frames are queued.
+
+        A callback may wait for a reply, which would never arrive otherwise.
+        """
+        requests = self._requests
+        return requests is not None and requests.may_read and not self.delivery.suspended
+
+    def _read_replies(self) -> None:
+        """Resume reading, because a request was sent while frames are queued."""
+        if self._open is not None and self._expects_replies:
+            self._open.resume_reading(FRAMES_QUEUED)
+
+    def _no_open_requests(self) -> None:
+        """Pause reading if frames are queued, because no reply is expected any more."""
+        if self.delivery.wants_pause:
+            self.pause_reading()
 
     def _replies_wait(self, size: int) -> None:
         """Deliver no more frames while ``size`` bytes of replies wait for a full write buffer."""
@@ -814,6 +899,10 @@ _PERFORM: Final[dict[Action, Callable[[Lifecycle[Any]], None]]] = {
     Action.CALL_TERMINATE: Lifecycle._call_terminate,
     Action.FINISH: Lifecycle._finish,
 }
+
+
+def _wrong_timeout(timeout: object) -> ValueError:
+    return ValueError(expected("timeout", "a number of at least 0 or None", timeout))
 
 
 def _close_code(reason: object) -> int:

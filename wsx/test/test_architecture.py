@@ -49,6 +49,7 @@ LAYERS: dict[str, frozenset[str]] = {
             "provider",
             "reasons",
             "registry",
+            "requests",
             "results",
         }
     ),

@@ -21,7 +21,7 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
-from wsx import Conn, ConnectionDropped, LocalClose, NotConnectedError, Ping, Pong
+from wsx import Conn, ConnectionDropped, LocalClose, NoReplyError, NotConnectedError, Ping, Pong
 from wsx.test.support import MemoryCase, close, text
 from wsx.test.support.sockets import HOST, Server, WebsocketsServer, global_reactor
 from wsx.test.support.twistd import Twistd, TwistdCase
@@ -326,9 +326,9 @@ class DevToolsTests(MemoryCase):
         self.assertEqual(self.client.status, "open")
 
     def assert_all_fail(self, outstanding: list[Deferred[Any]], reason: str) -> None:
-        """Assert that each Deferred fails with a ConnectionError that has the reason."""
+        """Assert that each Deferred fails with a NoReplyError that has the reason."""
         for deferred in outstanding:
-            error = self.failureResultOf(deferred, ConnectionError).value
+            error = self.failureResultOf(deferred, NoReplyError).value
             self.assertIn(reason, str(error))
 
     def outstanding(self) -> list[Deferred[Any]]:
@@ -371,7 +371,7 @@ class DevToolsTests(MemoryCase):
         lost = self.page.call("Page.enable")
         self.peer.drop()
         self.step()
-        self.failureResultOf(lost, ConnectionError)
+        self.failureResultOf(lost, NoReplyError)
         self.clock.advance(1)
         self.peer.answer()
         self.step()
@@ -404,7 +404,7 @@ class DevToolsTests(MemoryCase):
         self.say({"id": 3, "result": {}})
         self.peer.drop()
         self.step()
-        self.failureResultOf(cut, ConnectionError)
+        self.failureResultOf(cut, NoReplyError)
 
     def evaluate(self, number: int, result: dict[str, Any]) -> Deferred[Any]:
         """Evaluate an expression for which the browser returns this result."""
@@ -611,7 +611,7 @@ class ChromiumTests(ScriptCase):
         never = ensureDeferred(page.evaluate("new Promise(() => {})"))
         self.assertEqual(await page.evaluate("document.title"), "still here")
         browser.transport.signalProcess("KILL")
-        with self.assertRaises(ConnectionError) as caught:
+        with self.assertRaises(NoReplyError) as caught:
             await never
         self.assertIn("closed the TCP connection without a close frame", str(caught.exception))
         self.assertIsInstance(await client.terminated(), ConnectionDropped)
