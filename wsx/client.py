@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import AsyncIterable, Hashable, Iterable
 from typing import Any, Generic, Protocol, Unpack, overload
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -206,6 +206,40 @@ class Client(Generic[S, H_co]):
             :class:`wsx.Requests`.
         """
         return self._life.request(frame, key, timeout)
+
+    def send_fragments(
+        self,
+        kind: type[Text] | type[Binary],
+        parts: Iterable[str | bytes] | AsyncIterable[str | bytes],
+        timeout: float | None = None,
+    ) -> Deferred[None]:
+        """Send one message in fragments (RFC 6455 section 5.4), without holding it in memory.
+
+        Each part is a fragment. The next one is taken from the iterable once the transport's write
+        buffer is below its high-water mark. Control frames may be sent between two fragments; other
+        messages (``send_frame``, replies and ``send_fragments``) wait, in order, until the last
+        fragment was sent.
+
+        If the iterable raises, a part is wrong, ``timeout`` expires or the Deferred is cancelled,
+        the message cannot be completed. If a part of it was sent, the connection is closed with
+        code 1011, and ``handle_disconnect`` receives :class:`IncompleteMessageError`. Otherwise
+        nothing else happens.
+
+        Args:
+            kind: ``Text`` or ``Binary``.
+            parts: An iterable or async iterable of str (only for ``Text``) or bytes. In a ``Text``,
+                all bytes together must be UTF-8; a code point may be divided.
+            timeout: The time limit in seconds for the write buffer to fall below its high-water
+                mark after each part, or None (default) to wait as long as the connection is open.
+
+        Returns:
+            A Deferred that fires with None once the last fragment has been passed to the transport
+            and the transport's write buffer is below its high-water mark. It fails with the
+            exception of the iterable, with :class:`InvalidFrameError`, :class:`FrameEncodeError`,
+            :class:`SendTimeout` or :class:`NotConnectedError`, and with :class:`ConnError` if the
+            connection ends first.
+        """
+        return self._life.send_fragments(kind, parts, timeout)
 
     def close(self, code: int = NORMAL_CLOSURE, message: str = "") -> Deferred[None]:
         """Start the closing handshake, as if a callback had returned ``Close``.

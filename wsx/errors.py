@@ -13,6 +13,7 @@
     ├── DataTimeout                    the server: no message for ``data_timeout`` seconds
     ├── InvalidFrameError              the caller: the value is not a frame
     ├── FrameEncodeError               the caller: RFC 6455 does not allow the frame
+    ├── IncompleteMessageError         the caller: a message in fragments could not be completed
     ├── NotConnectedError              the caller: the connection is not open
     ├── SendTimeout                    the server: it reads too slowly
     ├── ReplyTimeout                   the server: it did not reply to a request in time
@@ -56,6 +57,7 @@ __all__ = [
     "FrameEncodeError",
     "FrameError",
     "HandshakeError",
+    "IncompleteMessageError",
     "InvalidFrameError",
     "MailboxFullError",
     "MaxRestartsExceeded",
@@ -367,6 +369,22 @@ class FrameEncodeError(WsxError):
 
     def __str__(self) -> str:
         return f"cannot send {line(self.frame_type)} frame: {line(self.reason, _TEXT_LIMIT)}"
+
+
+class IncompleteMessageError(WsxError):
+    """A message that was sent in fragments could not be completed, so the connection was closed.
+
+    Attributes:
+        original: The exception that the iterable of the parts has raised, or that describes the
+            wrong part.
+    """
+
+    def __init__(self, original: BaseException) -> None:
+        super().__init__(original)
+        self.original = original
+
+    def __str__(self) -> str:
+        return f"message in fragments could not be completed: {describe(self.original)}"
 
 
 _STATES: Final = {

@@ -13,7 +13,7 @@ actions of the table.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from wsx import registry, telemetry
 from wsx._client.delayed import DelayedMessages
 from wsx._client.delivery import Delivery
+from wsx._client.fragmented_message import Parts
 from wsx._client.history import History
 from wsx._client.keepalive import Keepalive
 from wsx._client.mailbox import Connected, Lost, Mailbox, Message, Rest
@@ -39,7 +40,7 @@ from wsx._client.termination import Termination
 from wsx._client.tracing import Tracing, parse_options
 from wsx._options import Options, Provided
 from wsx._scheduler import Timeout, scheduler_for
-from wsx._text import describe, expected, shorten
+from wsx._text import describe, expected, expected_type, shorten
 from wsx._transport.attempt import Attempt
 from wsx._transport.connection import Connection
 from wsx._wire.batch import Batch, ServerClose
@@ -166,7 +167,9 @@ class Lifecycle(Generic[S]):
         self.reporter = Reporter(client, self._conn, options.reactor, scheduler)
         self._policy = ReconnectPolicy(options.reconnect)
         self._plan: tuple[Disconnect, Plan] | None = None  # for the last loss, once asked for
-        self._sender = Sender(scheduler, self.reporter, self._replies_wait)
+        self._sender = Sender(
+            scheduler, self.reporter, self._replies_wait, self._message_incomplete
+        )
         self.flush = self._sender.flush  # Called after each batch.
         self._requests: OpenRequests | None = None  # Created for the first request.
         self._delayed = DelayedMessages(scheduler, self._deliver_delayed)
@@ -279,6 +282,26 @@ class Lifecycle(Generic[S]):
         if self._open is not None and self._open.causes & FRAMES_QUEUED:
             self._scheduler.call_soon(self._read_replies)
         return request.reply
+
+    def send_fragments(
+        self, kind: type[Text] | type[Binary], parts: Parts, timeout: float | None
+    ) -> Deferred[None]:
+        """Send a message in fragments; see :meth:`wsx.Client.send_fragments`."""
+        if kind not in (Text, Binary):
+            return fail(TypeError(expected("kind", "wsx.Text or wsx.Binary", kind)))
+        is_iterable = isinstance(parts, (Iterable, AsyncIterable))
+        if not is_iterable or isinstance(parts, (str, bytes, bytearray, memoryview)):
+            what = "an iterable or async iterable of str or bytes"
+            return fail(TypeError(expected_type("parts", what, parts)))
+        if timeout is not None and not timeout >= 0:
+            return fail(_wrong_timeout(timeout))
+        if self._machine.state is not _OPEN:
+            return fail(NotConnectedError(self._connection_state()))
+        return self._sender.send_fragments(kind, parts, timeout)
+
+    def _message_incomplete(self, error: WsxError) -> None:
+        """Close the connection, because a message in fragments cannot be completed."""
+        self._fail_connection(error, INTERNAL_ERROR, "the client's message could not be completed")
 
     def close(self, code: int = NORMAL_CLOSURE, message: str = "") -> Deferred[None]:
         """Start the closing handshake; see :meth:`wsx.Client.close`."""

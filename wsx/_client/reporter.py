@@ -109,6 +109,13 @@ class Reporter:
         if telemetry.observers:
             self._notify(telemetry.FRAME_SENT, frame=frame)
 
+    def fragment_sent(self, frame: Frame) -> None:
+        """Report a part of a message that is sent in fragments."""
+        if self.tracing.active:
+            self.tracing.event("sending fragment: {!r}", frame)
+        if telemetry.observers:
+            self._notify(telemetry.FRAME_SENT, frame=frame)
+
     def replied(self, callback: str, frames: Sequence[Any]) -> None:
         """Report the replies of a callback."""
         if self.tracing.active:

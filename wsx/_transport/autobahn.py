@@ -57,9 +57,20 @@ class Deflate:
 
     def compress(self, payload: bytes) -> bytes:
         """Return the compressed payload of one message."""
+        self.begin()
+        return self.add(payload) + self.end()
+
+    def begin(self) -> None:
+        """Begin a message."""
         self._codec.start_compress_message()
-        compressed = self._codec.compress_message_data(payload)
-        return bytes(compressed + self._codec.end_compress_message())
+
+    def add(self, payload: bytes) -> bytes:
+        """Compress a part of the message. The result may be empty."""
+        return bytes(self._codec.compress_message_data(payload))
+
+    def end(self) -> bytes:
+        """Return the last compressed bytes of the message."""
+        return bytes(self._codec.end_compress_message())
 
     def encode(self, frames: list[object]) -> list[bytes]:
         """Encode frames with compressed messages: all of them or none.

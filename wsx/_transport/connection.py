@@ -34,9 +34,10 @@ from wsx._wire.assembler import LARGE_PAYLOAD
 from wsx._wire.batch import Batch
 from wsx._wire.decoder import Decoder
 from wsx._wire.encoder import encode, encode_frame, masks
+from wsx._wire.fragments import FragmentEncoder
 from wsx.conn import Conn
 from wsx.errors import ConnError, RequestError, WsxError
-from wsx.frames import CLOSE, NO_STATUS_RECEIVED, close_payload
+from wsx.frames import CLOSE, NO_STATUS_RECEIVED, Binary, Text, close_payload
 
 __all__ = ["Connection", "Listener", "Opening", "cause_of"]
 
@@ -393,6 +394,15 @@ class Connection(protocol.Protocol):
             self.flush()
         else:
             self._call(self.transport.write, encode_frame(frame))
+
+    def fragments(self, kind: type[Text] | type[Binary]) -> FragmentEncoder:
+        """Return an encoder for one message, during which no other one may be encoded."""
+        return FragmentEncoder(kind, self._deflate)
+
+    def send_encoded(self, data: bytes) -> None:
+        """Pass an encoded frame to the transport, after the frames that wait for the next flush."""
+        self._outgoing.append(data)
+        self.flush()
 
     def flush(self) -> None:
         """Pass the encoded frames to the transport in one write."""

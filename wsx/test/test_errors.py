@@ -45,6 +45,7 @@ FAMILY: list[tuple[type[wsx.WsxError], dict[str, Any]]] = [
         {"response": 5, "handler": "h", "callback": "handle_cast", "arguments": ("m", None)},
     ),
     (wsx.CallbackTimeout, {"handler": "h", "callback": "handle_cast", "timeout": 60.0}),
+    (wsx.IncompleteMessageError, {"original": OSError("no more")}),
     (wsx.ReplyTimeout, {"key": 7, "timeout": 30.0}),
     (wsx.NoReplyError, {"key": 7, "reason": wsx.LocalClose()}),
     (wsx.DuplicateKeyError, {"key": 7}),
@@ -236,6 +237,7 @@ class TextTests(SynchronousTestCase):
             wsx.NotConnectedError(text),
             wsx.BadResponseError(text, text, text, ()),
             wsx.CallbackTimeout(text, text, 60.0),
+            wsx.IncompleteMessageError(ValueError(text)),
             wsx.ReplyTimeout(text, 30.0),
             wsx.NoReplyError(text, wsx.RemoteClose(4000, text)),
             wsx.DuplicateKeyError(text),
@@ -445,6 +447,11 @@ class MessageTests(SynchronousTestCase):
                 "callback timeout",
                 wsx.CallbackTimeout(Feed(), "handle_frame", 60.0),
                 "Feed.handle_frame did not complete within 60 s and was cancelled",
+            ),
+            (
+                "incomplete message",
+                wsx.IncompleteMessageError(OSError("no more")),
+                "message in fragments could not be completed: OSError: no more",
             ),
             (
                 "reply timeout",

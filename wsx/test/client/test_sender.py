@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._client.sender import Sender
+from wsx._scheduler import scheduler_for
 from wsx._wire.encoder import encode_frame
 from wsx.errors import ConnError, FrameEncodeError, InvalidFrameError, SendTimeout
 from wsx.frames import Frame, Ping, Pong, Text
@@ -95,8 +96,11 @@ class SenderCase(SynchronousTestCase):
         self.clock = Clock()
         self.fake_reporter = FakeReporter()
         self.waits: list[int] = []
+        self.incomplete: list[Exception] = []
         reporter: Any = self.fake_reporter
-        self.sender = Sender(self.clock, reporter, self.waits.append)
+        self.sender = Sender(
+            scheduler_for(self.clock), reporter, self.waits.append, self.incomplete.append
+        )
         self.connection = self.connect()
 
     def connect(self) -> FakeConnection:
