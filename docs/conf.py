@@ -1,5 +1,6 @@
 """The configuration of Sphinx: ``nox -s docs`` builds the site in ``build/docs/html``."""
 
+import inspect
 import os
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from sphinx.environment import BuildEnvironment
 
 import wsx
 from wsx import option_types
+from wsx.tap import Options
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +35,8 @@ html_title = f"wsx {release}"
 html_static_path = ["_static"]
 html_copy_source = False
 html_show_sphinx = False
+
+smartquotes = False  # They would turn the two hyphens of an option into a dash.
 
 myst_heading_anchors = 4  # The anchors are those of GitHub, so links work in both places.
 myst_enable_extensions = ["deflist", "fieldlist"]
@@ -89,6 +93,8 @@ SHOWN = {
     "changes/README.md": "contributing/changes.md",
     "benchmarks/README.md": "contributing/benchmarks.md",
 }
+# On the page with this comment, the site shows a table of the options of ``twistd wsx``.
+OPTIONS = "<!-- The site shows all options here. -->"
 LINK = re.compile(r"(!?\[[^]]*\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -100,6 +106,7 @@ def show_outside_files(app: Sphinx, name: str, source: list[str]) -> None:
         if shown_by == page:
             origin = ROOT / file
             source[0] = source[0] + "\n" + origin.read_text().partition("\n")[2]
+    source[0] = source[0].replace(OPTIONS, options_table())
     folder = (ROOT / "docs" / page).parent
 
     def relink(match: re.Match[str]) -> str:
@@ -110,6 +117,19 @@ def show_outside_files(app: Sphinx, name: str, source: list[str]) -> None:
         return f"{match[1]}{os.path.relpath(target, folder)}{match[3] or ''})"
 
     source[0] = LINK.sub(relink, source[0])
+
+
+def options_table() -> str:
+    """Return a table in Markdown of the options of ``twistd wsx``, with their help texts."""
+    texts = {row[0]: row[-1] for row in Options.optFlags + Options.optParameters}
+    for name in dir(Options):
+        if name.startswith("opt_") and name != "opt_help":
+            texts[name.removeprefix("opt_").replace("_", "-")] = inspect.getdoc(
+                getattr(Options, name)
+            )
+    cells = {name: str(text).replace("|", "\\|") for name, text in sorted(texts.items())}
+    rows = [f"| `--{name}` | {text} |" for name, text in cells.items()]
+    return "\n".join(["| option | effect |", "|---|---|", *rows])
 
 
 def find_public_name(
