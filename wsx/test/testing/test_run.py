@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python import log
@@ -25,7 +25,7 @@ from wsx import (
     Text,
 )
 from wsx.test.support.kit import AGAIN, Echo, KitCase, Listener, run_echo, run_listener
-from wsx.testing import PENDING, CloseFrame, MemoryServer, run
+from wsx.testing import PENDING, CloseFrame, MemoryServer, result_of, run
 
 
 class StartTests(KitCase):
@@ -254,6 +254,23 @@ class DriveTests(KitCase):
             feed.server.expect(CloseFrame(1000))
             self.assertEqual(feed.reason, LocalClose(1000, ""))
 
+    def test_frames(self) -> None:
+        """A script with ``client.frames()`` runs without a reactor."""
+        got: list[Any] = []
+
+        async def script(client: wsx.Client[Any]) -> None:
+            async for frame in client.frames():
+                got.append(frame)
+                await client.send_frame(frame)
+
+        with run(wsx.FrameQueue) as feed:
+            feed.server.accept()
+            ended = ensureDeferred(script(feed.client))
+            feed.server.send(Text("a")).expect(Text("a"))
+            feed.server.send(Text("b")).expect(Text("b")).close()
+            self.assertEqual(got, [Text("a"), Text("b")])
+            self.assertIsNone(result_of(ended))
+
     def test_in_a_callback(self) -> None:
         """A callback may look at its own run; nothing is delivered inside it."""
         seen: list[Any] = []
@@ -291,6 +308,8 @@ class EndTests(KitCase):
         self.assertEqual(feed.calls[-1][:2], ("terminate", Shutdown()))
         self.assertEqual(feed.server.received, [CloseFrame(1001)])
         self.assertEqual(list(feed.reactor.getDelayedCalls()), [])
+        Logger("app").error("after the end of the block")
+        self.assertEqual(feed.errors(), [])
 
     def test_in_each_state(self) -> None:
         """The client can be stopped in any state, whatever the server does."""
