@@ -119,7 +119,6 @@ class Run(Generic[S, H_co]):
     def _stop(self) -> None:
         self.client.stop()
         deadline = self.reactor.seconds() + _MAX_END
-        self.reactor.settle()
         while not self._reason:
             when = self.reactor.next_at()
             if when is None or when > deadline:

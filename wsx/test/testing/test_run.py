@@ -242,6 +242,15 @@ class DriveTests(KitCase):
             self.assertIn("status is open. handle_connect has not completed.", text)
             self.assertIs(feed.calls[-1].answer, PENDING)
 
+    def test_wait_open_after_suspension(self) -> None:
+        """What the test has asked of the client happens before time passes."""
+        with run_listener() as feed:
+            feed.client.sys.suspend()
+            feed.server.accept()
+            feed.client.sys.resume()
+            feed.wait_open()
+            self.assertEqual(feed.reactor.seconds(), 0.0)
+
     def test_reason(self) -> None:
         """The reason is None until the client has ended."""
         with run(Echo, 0) as feed:
@@ -455,6 +464,19 @@ class EndTests(KitCase):
             self.assertEqual(feed.errors(ValueError), [])
             self.assertEqual(len(feed.errors()), 1)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_errors_of_what_is_due(self) -> None:
+        """``errors`` lets the client do what is due first."""
+
+        class Failing(Listener):
+            def handle_cast(self, message: Any, state: Any) -> Any:
+                raise KeyError(message)
+
+        with run(Failing) as feed:
+            feed.server.accept()
+            feed.client.cast("a")
+            self.assertEqual(len(feed.errors(KeyError)), 1)
+            feed.server.expect(CloseFrame(1011))
 
     def test_unhandled_deferreds(self) -> None:
         """A Deferred that has failed without an errback is found, also in a cycle."""
