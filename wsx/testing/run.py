@@ -30,7 +30,7 @@ H = TypeVar("H", bound=Handler[Any])
 
 URL: Final = "ws://test/"
 _NOT_STARTED: Final = "The client was not started: write `with run(...) as feed:`."
-_MAX_END: Final = 60.0  # seconds in which a stopped client must end
+_MAX_END: Final = 10.0  # seconds in which a stopped client must end, besides its own limits
 _OWN: Final = ("reactor", "endpoint")  # The options that the kit sets.
 
 
@@ -66,6 +66,8 @@ class Run(Generic[S, H_co]):
     # The block
 
     def __enter__(self) -> Run[S, H_co]:
+        if self._logged is not None:
+            raise AssertionError("run: expected one `with` block for each run, got another one")
         self._recorder = Recorder(self.handler)
         self._logged = LoggedErrors()
         try:
@@ -118,11 +120,13 @@ class Run(Generic[S, H_co]):
 
     def _stop(self) -> None:
         self.client.stop()
-        deadline = self.reactor.seconds() + _MAX_END
+        # close_timeout limits the closing handshake, and then terminate.
+        limit = 2 * self.client.conn.close_timeout + _MAX_END
+        deadline = self.reactor.seconds() + limit
         while not self._reason:
             when = self.reactor.next_at()
             if when is None or when > deadline:
-                raise AssertionError(f"the client has not ended {_MAX_END:g} s after stop()")
+                raise AssertionError(f"the client has not ended {limit:g} s after stop()")
             self.reactor.advance(max(0.0, when - self.reactor.seconds()))
 
     def _timers(self) -> list[str]:

@@ -86,6 +86,13 @@ class StartTests(KitCase):
             self.assertIn("The client was not started: write `with run(...) as feed:`.", text)
         self.assertEqual((feed.calls, feed.reason), ([], None))
 
+    def test_second_block(self) -> None:
+        """A run has one block."""
+        feed = run_echo()
+        with feed:
+            feed.server.accept()
+        self.assertIn("one `with` block for each run", self.failure_of(feed.__enter__))
+
     def test_conn(self) -> None:
         """The URL may be a Conn."""
         with run(Echo, 0, wsx.Conn("ws://host/path")) as feed:
@@ -571,10 +578,12 @@ class EndTests(KitCase):
             def terminate(self, reason: Any, state: Any) -> Any:
                 return Deferred()
 
-        feed = run(Hanging)
-        with feed:
-            feed.server.accept()
-        self.assertEqual(feed.client.status, "terminated")
+        for limit in (5.0, 500.0):
+            feed = run(Hanging, close_timeout=limit)
+            with feed:
+                feed.server.accept().silence()
+            self.assertEqual(feed.client.status, "terminated")
+            self.assertEqual(feed.reactor.seconds(), 2 * limit)
 
     def test_exit(self) -> None:
         """A handler that ends by itself leaves nothing over."""

@@ -54,6 +54,22 @@ class ServerTests(KitCase):
                 self.assertIn(expected, self.failure_of(connection.send, Text("a")))
                 self.assertIsInstance(connection.received, list)
 
+    def test_properties(self) -> None:
+        """The properties of a connection are those after everything that is due."""
+        with run_echo() as feed:
+            connection = feed.server.accept()
+            feed.client.sys.suspend()
+            self.assertFalse(connection.is_read)
+            connection.send(Text("abc"))
+            self.assertEqual(connection.unread, 5)
+            feed.client.sys.resume()
+            self.assertEqual((connection.unread, connection.is_read), (0, True))
+            feed.client.close()
+            self.assertFalse(connection.is_open)
+            connection.expect(Text("abc"), CloseFrame())
+            feed.advance(1.0)
+            feed.client.abort()
+
     def test_cancelled_attempt(self) -> None:
         """A client that gives up its attempt does not get a connection."""
         server = MemoryServer()

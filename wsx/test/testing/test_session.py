@@ -49,6 +49,14 @@ class AnswerTests(KitCase):
                 connection.expect(CloseFrame(code))
                 self.assertEqual(sent, [expected])
 
+    def test_late_answer(self) -> None:
+        """A server that was silent may answer the client's close frame after all."""
+        with run_listener(reconnect=None) as feed:
+            connection = feed.server.accept().silence()
+            feed.client.close(4000)
+            connection.expect(CloseFrame(4000)).silence(False).close(4000)
+            self.assertEqual((feed.reason, feed.reactor.seconds()), (LocalClose(4000), 0.0))
+
     def test_both_close(self) -> None:
         """Close frames that cross each other end the connection as well."""
         with run_listener(reconnect=None) as feed:
