@@ -30,6 +30,7 @@ class CallbackTask:
     # _must_cancel and _fut_waiter are those of asyncio.Task, because anyio reads them.
     _cancels = 0
     _must_cancel = False
+    _message: object = None  # of the last cancellation
     _waiting: Deferred[Any] | None = None
     _fut_waiter: asyncio.Future[Any] | None = None
 
@@ -61,7 +62,7 @@ class CallbackTask:
         """Raise ``asyncio.CancelledError`` in the callback, at its present or next await.
 
         Args:
-            msg: Ignored.
+            msg: The argument of the exception, or None (default) for no argument.
 
         Returns:
             Whether the callback has not ended yet.
@@ -70,6 +71,7 @@ class CallbackTask:
             return False
         self._cancels += 1
         self._must_cancel = True
+        self._message = msg
         if self._waiting is not None:
             self._loop.call_soon(self._interrupt, self._waiting)
         return True
@@ -138,8 +140,11 @@ class CallbackTask:
         if self._waiting is waiting and self._must_cancel:
             waiting.cancel()
 
-    def resumed(self) -> bool:
-        """Record that the wait is over, and return whether the callback was cancelled meanwhile."""
+    def resumed(self) -> asyncio.CancelledError | None:
+        """Record that the wait is over; return an exception if the callback was cancelled."""
         self._waiting = self._fut_waiter = None
-        cancelled, self._must_cancel = self._must_cancel, False
-        return cancelled
+        if not self._must_cancel:
+            return None
+        self._must_cancel = False
+        # anyio recognises its own cancellations by the argument.
+        return asyncio.CancelledError(*([] if self._message is None else [self._message]))

@@ -114,9 +114,8 @@ def _wait(
         step = partial(coroutine.send, (yield waiting))
     except BaseException as error:  # Also GeneratorExit, which closes the coroutine.
         step = partial(coroutine.throw, error)
-    if task is not None and task.resumed():
-        step = partial(coroutine.throw, asyncio.CancelledError())
-    return step
+    cancelled = None if task is None else task.resumed()
+    return step if cancelled is None else partial(coroutine.throw, cancelled)
 
 
 def _translate(

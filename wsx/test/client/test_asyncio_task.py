@@ -286,6 +286,28 @@ class TimeoutTests(TaskCase):
 
         self.assertEqual(self.in_loop(test), "cancelled 0")
 
+    def test_message(self) -> None:
+        """The argument of ``cancel`` is that of the exception: anyio depends on it."""
+        seen: list[Any] = []
+        tasks: list[Any] = []
+
+        async def callback() -> None:
+            tasks.append(asyncio.current_task())
+            try:
+                await Deferred()
+            except asyncio.CancelledError as error:
+                seen.append(error.args)
+
+        async def test() -> None:
+            for arguments in ((), ("by a scope",)):
+                outcome = run(callback())
+                tasks[-1].cancel(*arguments)
+                await turn()
+                self.assertIsNone(self.successResultOf(outcome))
+
+        self.in_loop(test)
+        self.assertEqual(seen, [(), ("by a scope",)])
+
     def test_result_and_cancellation(self) -> None:
         """A cancellation wins over a result that arrives at the same time."""
         pending: Deferred[int] = Deferred()
