@@ -40,7 +40,8 @@ class Connecting(AnyDeferred[QueueClient]):
 def connect(conn_or_url: ConnSource, **options: Unpack[StartOptions]) -> Connecting:
     """Start a client whose messages are read with ``async for frame in client.frames()``.
 
-    Its handler is a :class:`FrameQueue`, and its state None. Use it in scripts and REPLs::
+    Its handler is a :class:`FrameQueue`, and its state None. ``callback_warning`` is None by
+    default, because messages may wait for you as long as you like. Use it in scripts and REPLs::
 
         async with wsx.connect("wss://example.com/feed") as client:
             await client.send_frame(wsx.Text("subscribe"))
@@ -55,6 +56,7 @@ def connect(conn_or_url: ConnSource, **options: Unpack[StartOptions]) -> Connect
         The Deferred of :func:`start`. It is also an async context manager, which stops the client
         at its end.
     """
+    options = {"callback_warning": None, **options}
     started = start(conn_or_url, FrameQueue, None, **options)
     connecting = Connecting(lambda _: started.cancel())
     started.addCallbacks(connecting.callback, connecting.errback)

@@ -6,9 +6,11 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.error import ConnectionRefusedError
+from twisted.logger import LogLevel, capturedLogs
 
 import wsx
 from wsx.test.support import URL, MemoryCase, text
+from wsx.test.support.each import each
 from wsx.test.support.loops import run_in_loop, turn
 
 
@@ -87,6 +89,22 @@ class ConnectTests(MemoryCase):
         self.failureResultOf(connecting, CancelledError)
         self.step()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    @each(({}, {"callback_warning": 10.0}))
+    def test_warning(self, options: dict[str, Any]) -> None:
+        """A full queue that nobody reads for a long time is reported only on request."""
+        with capturedLogs() as events:
+            connecting = self.connect(**options)
+            self.peer.answer(b"".join(text("x") for _ in range(40)))
+            self.step()
+            client = self.successResultOf(connecting)
+            for _ in range(5):
+                self.clock.advance(30)
+                self.step()
+        warned = any(event["log_level"] > LogLevel.info for event in events)
+        self.assertEqual(warned, bool(options))
+        client.abort()
+        self.step()
 
     def test_provider(self) -> None:
         """A connection provider is accepted."""
