@@ -210,7 +210,8 @@ class Client(Generic[S, H_co]):
     def send_fragments(
         self,
         kind: type[Text] | type[Binary],
-        parts: Iterable[str | bytes] | AsyncIterable[str | bytes],
+        parts: Iterable[str | bytes | bytearray | memoryview]
+        | AsyncIterable[str | bytes | bytearray | memoryview],
         timeout: float | None = None,
     ) -> Deferred[None]:
         """Send one message in fragments (RFC 6455 section 5.4), without holding it in memory.
@@ -227,8 +228,8 @@ class Client(Generic[S, H_co]):
 
         Args:
             kind: ``Text`` or ``Binary``.
-            parts: An iterable or async iterable of str (only for ``Text``) or bytes. In a ``Text``,
-                all bytes together must be UTF-8; a code point may be divided.
+            parts: An iterable or async iterable of str (only for ``Text``) or bytes-like objects.
+                In a ``Text``, all bytes together must be UTF-8; a code point may be divided.
             timeout: The time limit in seconds for the write buffer to fall below its high-water
                 mark after each part, or None (default) to wait as long as the connection is open.
 

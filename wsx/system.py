@@ -187,7 +187,7 @@ class System(Generic[S]):
         """Resume delivery, from the next reactor iteration on."""
         self._check()
         _log.info("{label}: resumed", label=self._label)
-        self._life.delivery.resume()
+        self._life.resume()
 
     def trace(self, flag: bool) -> None:
         """Start or stop trace lines on standard output.

@@ -12,7 +12,7 @@ import json
 import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred, fail
@@ -44,7 +44,7 @@ class DevTools(Requests, Handler[None]):
         self._waiting: defaultdict[str, list[Deferred[Json]]] = defaultdict(list)
         self._listeners: defaultdict[str, list[Callable[[Json], object]]] = defaultdict(list)
 
-    def reply_key(self, frame: Text | Binary) -> Hashable:
+    def reply_key(self, frame: Text | Binary) -> Any:
         return json.loads(frame.payload).get("id")
 
     def call(self, method: str, /, **params: object) -> Deferred[Json]:

@@ -640,8 +640,13 @@ class Lifecycle(Generic[S]):
         requests = self._requests
         return requests is not None and requests.may_read and not self.delivery.suspended
 
+    def resume(self) -> None:
+        """Resume delivery, and read the replies to requests that were open meanwhile."""
+        self.delivery.resume()
+        self._read_replies()
+
     def _read_replies(self) -> None:
-        """Resume reading, because a request was sent while frames are queued."""
+        """Resume reading although frames are queued, if a reply is expected."""
         if self._open is not None and self._expects_replies:
             self._open.resume_reading(FRAMES_QUEUED)
 

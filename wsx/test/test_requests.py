@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
+import re
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -251,6 +254,18 @@ class WaitTests(RequestCase):
         self.client.sys.resume()
         self.step()
         self.assertFalse(self.peer.transport.reading_paused)
+
+    def test_suspended_while_a_callback_waits(self) -> None:
+        """After ``resume``, the reply is read even if messages wait for the callback."""
+        answers = self.wait_in("handle_connect")
+        self.say(event("a"))
+        self.client.sys.suspend()
+        self.assertTrue(self.peer.transport.reading_paused)
+        self.client.sys.resume()
+        self.step()
+        self.assertFalse(self.peer.transport.reading_paused)
+        self.say(reply("k"))
+        self.assertEqual((len(answers), self.events()), (1, ["a"]))
 
     def test_stop(self) -> None:
         """``stop`` cancels the callback, which forgets the request."""
@@ -521,3 +536,80 @@ class KeyFunctionTests(RequestCase):
         self.successResultOf(self.client.sys.change_code(Next))
         self.say(text('{"number": 1}'))
         self.successResultOf(answer)
+
+
+class RandomApi(Api):
+    """A handler whose callbacks return at once, wait, or await a request."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self.chance = chance
+        self.keys = itertools.count(1000)
+        self.answered: list[Any] = []
+        self.pending: list[Deferred[None]] = []
+
+    async def handle_frame(self, frame: Any, state: Any) -> None:
+        self.calls.append(("handle_frame", frame, state))
+        choice = self.chance.random()
+        if choice < 0.3:
+            await self.ask()
+        elif choice < 0.5:
+            self.pending.append(Deferred())
+            await self.pending[-1]
+
+    async def ask(self) -> None:
+        """Send a request, and wait for its reply."""
+        key = next(self.keys)
+        answer = await self.client.request(Text(json.dumps({"id": key})), key=key, timeout=None)
+        self.answered.append((key, json.loads(answer.payload)["id"]))
+
+
+class RandomTests(RequestCase):
+    """Random replies and events, in reads of any size, while callbacks wait."""
+
+    @each(tuple(range(20)))
+    def test_nothing_is_lost(self, seed: int) -> None:
+        """Each request has its reply, and each event is delivered once, in order."""
+        chance = random.Random(seed)
+        self.begin(RandomApi(chance))
+        self.asked: list[int] = []
+        names = (f"e{number}" for number in itertools.count())
+        sent: list[str] = []
+        for _ in range(150):
+            action = chance.choice(("send", "send", "ask", "fire", "suspend", "resume"))
+            if action == "send" and not self.peer.transport.reading_paused:
+                self.send(chance, [next(names) for _ in range(chance.randint(0, 3))], sent)
+            elif action == "ask":
+                Deferred.fromCoroutine(self.handler.ask())
+            elif action == "fire" and self.handler.pending:
+                self.handler.pending.pop(0).callback(None)
+            elif action in ("suspend", "resume") and chance.random() < 0.3:
+                getattr(self.client.sys, action)()
+            self.step()
+        self.finish(chance, sent)
+        self.assertEqual([name for name in self.events() if name], sent)
+        self.assertTrue(all(key == answer for key, answer in self.handler.answered))
+        self.assertEqual(len(self.handler.answered), next(self.handler.keys) - 1000)
+
+    def send(self, chance: random.Random, names: list[str], sent: list[str]) -> None:
+        """Send events and some of the replies that are expected, in one read."""
+        self.asked += [json.loads(payload)["id"] for _, payload in self.peer.received()]
+        chance.shuffle(self.asked)
+        count = chance.randint(0, len(self.asked))
+        replies, self.asked = self.asked[:count], self.asked[count:]
+        messages = [reply(key) for key in replies]
+        for name in names:
+            messages.insert(chance.randint(0, len(messages)), event(name))
+        sent += re.findall(r"e\d+", b"".join(messages).decode("latin-1"))
+        self.peer.send(b"".join(messages))
+
+    def finish(self, chance: random.Random, sent: list[str]) -> None:
+        """Let all callbacks return, and send all replies."""
+        self.client.sys.resume()
+        for _ in range(1000):
+            self.step()
+            while self.handler.pending:
+                self.handler.pending.pop().callback(None)
+            self.step()
+            if not self.peer.transport.reading_paused:
+                self.send(chance, [], sent)
