@@ -26,6 +26,7 @@ ROOT = HERE.parents[1]
 MARKER = "# mistake"
 FEWEST_MISTAKES = 60
 README_EXAMPLE = "feed.py"
+SNIPPET = re.compile(r"(?ms)^```python\n(.*?)^```")
 
 # The language server and --verifytypes use the first Python on the path.
 ENVIRONMENT = os.environ | {
@@ -102,11 +103,17 @@ class GoodCodeTests(UserCase):
     def test_readme(self) -> None:
         """No errors are reported in the first example of the README, as printed."""
         readme = (ROOT / "README.md").read_text()
-        snippet = re.search(r"(?ms)^```python\n(.*?)^```", readme)
+        snippet = SNIPPET.search(readme)
         assert snippet is not None
         self.assertIn(README_EXAMPLE, readme[: snippet.start()].splitlines()[-2])
         self.assertIn("(Handler[int])", snippet[1])
         self.check(self.write(README_EXAMPLE, snippet[1]))
+
+    def test_page(self) -> None:
+        """No errors are reported in the examples of the page about types."""
+        snippets = SNIPPET.findall((ROOT / "docs" / "reference" / "types.md").read_text())
+        self.assertGreater(len(snippets), 2)
+        self.check(self.write("page.py", "".join(snippets)))
 
 
 class MistakeTests(UserCase):

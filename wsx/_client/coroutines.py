@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from asyncio.events import _get_running_loop
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import copy_context
 from functools import partial
+from inspect import iscoroutine
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 
 from wsx._client.asyncio_task import CallbackTask
 
-__all__ = ["Watcher", "run_coroutine"]
+__all__ = ["Watcher", "as_coroutine", "is_awaitable", "run_coroutine"]
 
 # The texts of RuntimeErrors with which asyncio, aiohttp and anyio report that no event loop runs.
 _NO_LOOP: Final = (
@@ -26,6 +27,20 @@ _NO_LOOP: Final = (
     "should be used inside a task",
     "unknown async library",
 )
+
+
+def is_awaitable(result: object) -> bool:
+    """Return whether a result is a Deferred, a coroutine or another object that can be awaited."""
+    return hasattr(type(result), "__await__")
+
+
+def as_coroutine(awaitable: Any) -> Coroutine[Any, Any, Any]:
+    """Return a coroutine that awaits an object, or the object itself if it is a coroutine."""
+    return awaitable if iscoroutine(awaitable) else _await(awaitable)
+
+
+async def _await(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 class Watcher(Protocol):
@@ -49,7 +64,8 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any], watcher: Watcher, name: s
 
     Returns:
         The result of the coroutine, or a Deferred of it if the coroutine waits. Cancelling the
-        Deferred cancels what the coroutine waits for.
+        Deferred cancels what the coroutine waits for. The result may be another awaitable; that of
+        the Deferred has been awaited.
 
     Raises:
         BaseException: Whatever the first step raises. A RuntimeError explains what to do if the
@@ -91,7 +107,8 @@ def _later_steps(
         try:
             awaited = step()
         except StopIteration as stop:
-            return stop.value
+            result = stop.value
+            break
         except (RuntimeError, asyncio.CancelledError) as error:
             if (translated := _translate(error, name, task)) is error:
                 raise
@@ -100,6 +117,12 @@ def _later_steps(
             if task is not None:
                 task.leave(outer)
             watcher.check_blocked_since(began, name)
+    while is_awaitable(result):
+        if isinstance(result, Deferred):
+            result = yield result
+        else:
+            result = run_coroutine(as_coroutine(result), watcher, name)
+    return result
 
 
 def _wait(

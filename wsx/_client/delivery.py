@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine, Iterator
-from inspect import iscoroutine
 from itertools import islice
 from operator import length_hint
 from types import CoroutineType
@@ -26,7 +25,7 @@ from twisted.python.failure import Failure
 from wsx import telemetry
 from wsx._client.callback_watch import CallbackWatch
 from wsx._client.class_change import change_class
-from wsx._client.coroutines import run_coroutine
+from wsx._client.coroutines import as_coroutine, is_awaitable, run_coroutine
 from wsx._client.mailbox import Connected, Frames, Item, Lost, Mailbox, Message, Rest
 from wsx._deferreds import AnyDeferred
 from wsx._failures import log_failure
@@ -597,7 +596,9 @@ class Delivery(Generic[S]):
 
     def _call_now(self, callback: str, function: Callable[..., Any], *arguments: Any) -> Any:
         result = function(*arguments)
-        return self._run(callback, result) if iscoroutine(result) else result
+        if not is_awaitable(result) or isinstance(result, Deferred):
+            return result
+        return self._run(callback, as_coroutine(result))
 
     def _run(self, callback: str, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine; return its result, or a Deferred if the coroutine waits."""
@@ -677,14 +678,14 @@ class Delivery(Generic[S]):
             raise error
 
     def _take(self, call: _Call, response: object) -> None:
-        """Conclude a callback with its response. If that is a Deferred, wait for its result."""
-        if iscoroutine(response):
-            try:
-                response = self._run(call.callback, response)
-            except BaseException:
-                self._measure(call)
-                self._fail(Failure(), call.callback, call.argument)
-                return
+        """Conclude a callback with its response. If that is awaitable, wait for its result."""
+        try:
+            while is_awaitable(response) and not isinstance(response, Deferred):
+                response = self._run(call.callback, as_coroutine(response))
+        except BaseException:
+            self._measure(call)
+            self._fail(Failure(), call.callback, call.argument)
+            return
         if not isinstance(response, Deferred):
             self._measure(call)
             self._conclude(call, response)
@@ -714,11 +715,14 @@ class Delivery(Generic[S]):
             return
         self._pending = None
         self._finish_watching()
-        self._measure(call)
-        if isinstance(outcome, Failure):
-            self._fail(outcome, call.callback, call.argument)
+        if is_awaitable(outcome):
+            self._take(call, outcome)
         else:
-            self._conclude(call, outcome)
+            self._measure(call)
+            if isinstance(outcome, Failure):
+                self._fail(outcome, call.callback, call.argument)
+            else:
+                self._conclude(call, outcome)
         if not self.busy:
             self._after_batch()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -11,6 +11,41 @@ import wsx
 from wsx.frames import BINARY, CLOSE, PING, PONG, TEXT
 from wsx.test.support import URL, Recorder, server_frame, text
 from wsx.test.support.clients import MESSAGE_CALLBACKS, ClientCase, bytes_of
+from wsx.test.support.ends import Boom
+
+
+class Awaited:
+    """An object that can be awaited, and is neither a Deferred nor a coroutine."""
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        yield from succeed(None).__await__()
+        return self.result
+
+
+async def coroutine(result: Any) -> Any:
+    """Return a result, or raise it."""
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+async def at_once(waiting: Deferred[Any], result: Any) -> Any:
+    """Return a result without waiting."""
+    return result
+
+
+async def late(waiting: Deferred[Any], result: Any) -> Any:
+    """Return a result after waiting."""
+    await waiting
+    return result
+
+
+def fire(waiting: Deferred[Any], result: Any) -> Deferred[Any]:
+    """Return a Deferred that fires with a result."""
+    return waiting.addCallback(lambda _: result)
 
 
 class CallbackTests(ClientCase):
@@ -203,6 +238,41 @@ class CallbackTests(ClientCase):
                     recorder, client = self.answered(callback, answer(style))
                     self.assertEqual(self.peer.received(), [(TEXT, b"hi")])
                     self.assertEqual(self.state_of(recorder, client), 1)
+
+    def test_nested_answers(self) -> None:
+        """An awaitable whose result is awaitable is awaited to the end.
+
+        ``Answer`` allows this: an ``async def`` may return ``super().handle_frame(...)``.
+        """
+        for callback in set(MESSAGE_CALLBACKS) - {"handle_connect"}:  # open() waits for that.
+            for inner in (coroutine, Awaited, lambda result: coroutine(coroutine(result))):
+                with self.given(callback=callback, inner=inner):
+                    self.check_nested(callback, inner)
+
+    def check_nested(self, callback: str, inner: Callable[[Any], Any]) -> None:
+        """Check that the result of an awaitable counts, alone and in others, now and later."""
+        for outer in (at_once, late, fire):
+            waiting: Deferred[None] = Deferred()
+            answer = inner(wsx.Reply(wsx.Text("hi"), 1))
+            answers = iter([outer(waiting, answer)])
+            recorder, client = self.answered(callback, lambda *_, answers=answers: next(answers))
+            waiting.callback(None)
+            self.step()
+            self.assertEqual(self.peer.received(), [(TEXT, b"hi")])
+            self.assertEqual(self.state_of(recorder, client), 1)
+
+    def test_nested_failure(self) -> None:
+        """An exception of the inner awaitable ends the client as any other exception."""
+        waiting: Deferred[None] = Deferred()
+        client = self.open(Recorder(handle_cast=lambda *_: late(waiting, coroutine(Boom()))))
+        ended = client.terminated()
+        client.cast("go")
+        self.step()
+        waiting.callback(None)
+        self.clock.advance(client.conn.close_timeout)
+        self.step()
+        self.assertIsInstance(self.successResultOf(ended), Boom)
+        self.flushLoggedErrors(Boom)
 
     def test_late_answers(self) -> None:
         """While the Deferred of a callback is pending, nothing else is delivered."""
