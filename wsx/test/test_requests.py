@@ -43,6 +43,8 @@ class RequestCase(EndCase):
         client: The client.
     """
 
+    handler: Any
+
     def begin(self, handler: Any = None, **options: Any) -> None:
         """Open the client."""
         self.handler = Api() if handler is None else handler
