@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx._client.coroutines import run_coroutine
+from wsx._deferreds import AnyDeferred
 from wsx._failures import log_failure
 from wsx._scheduler import MAX_WORK_SECONDS, Scheduler
 from wsx._transport.connection import Connection
@@ -77,7 +78,7 @@ class FragmentedMessage:
         scheduler: Scheduler,
         sending: Sending,
     ) -> None:
-        self.sent: Deferred[None] = Deferred(self._cancelled)
+        self.sent: Deferred[None] = AnyDeferred(self._cancelled)
         self.connection: Connection | None = None
         self._kind = kind
         self._parts = parts

@@ -9,6 +9,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from wsx._deferreds import AnyDeferred
 from wsx._redactor import Redactor
 from wsx._scheduler import Scheduler, Timeout
 from wsx._text import expected_type
@@ -34,7 +35,7 @@ class OpenRequest:
 
     def __init__(self, key: Hashable, forget: Callable[[OpenRequest], None]) -> None:
         self.key = key
-        self.reply: Deferred[Any] = Deferred(lambda _: self._end())
+        self.reply: Deferred[Any] = AnyDeferred(lambda _: self._end())
         self._forget = forget
         self._timer: Timeout | None = None
 

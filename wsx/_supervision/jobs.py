@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from wsx._deferreds import AnyDeferred
+
 __all__ = ["Job", "JobQueue"]
 
 T = TypeVar("T")
@@ -41,7 +43,7 @@ class JobQueue:
         Returns:
             A Deferred that fires with the job's result. Cancelling it does not affect the job.
         """
-        done: Deferred[T] = Deferred()
+        done: Deferred[T] = AnyDeferred()
         self._waiting.append((job, done))
         if not self._is_running:
             Deferred.fromCoroutine(self._run())

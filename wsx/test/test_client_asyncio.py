@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 
 import wsx
 from wsx import Ok, Reply, Text
-from wsx.test.support import Recorder, text
+from wsx.test.support import URL, Recorder, text
 from wsx.test.support.clients import MESSAGE_CALLBACKS, ClientCase
 from wsx.test.support.each import each
 from wsx.test.support.loops import run_in_loop, turn
@@ -198,6 +198,63 @@ class CancelTests(AsyncioCase):
 
         self.in_loop(test)
         self.assertEqual(seen, ["cancelled"])
+
+
+class Echoes(wsx.Requests, wsx.Handler[Any]):
+    """A handler for requests whose replies repeat them."""
+
+    def reply_key(self, frame: Any) -> Any:
+        return frame.payload
+
+
+class TaskTests(AsyncioCase):
+    """Tasks of asyncio await what the methods of a client return."""
+
+    async def result_of(self, deferred: Deferred[Any], *actions: Callable[[], object]) -> Any:
+        """Await a Deferred in a task, while something happens."""
+
+        async def wait() -> Any:
+            return await deferred
+
+        task = asyncio.ensure_future(wait())
+        for action in actions:
+            await turn(self.clock)
+            action()
+        await turn(self.clock)
+        return await task
+
+    def test_methods(self) -> None:
+        """Each Deferred that is pending can be awaited."""
+
+        async def test() -> None:
+            client = await self.result_of(self.start(Echoes), lambda: self.peer.answer())
+            requested = client.request(Text("a"), key="a")
+            reply = await self.result_of(requested, lambda: self.peer.send(text("a")))
+            self.assertEqual(reply, Text("a"))
+            self.peer.buffer.pauseProducing()
+            sent = client.send_frame(Text("b"))
+            await self.result_of(sent, self.peer.buffer.resumeProducing)
+            await self.result_of(client.send_fragments(Text, ["c", "d"]))
+            self.assertEqual(await self.result_of(client.sys.replace_state(lambda _: 5)), 5)
+            ended = client.terminated()
+            self.assertEqual(await self.result_of(client.stop(), self.peer.drop), wsx.Shutdown())
+            self.assertEqual(await ended, wsx.Shutdown())
+
+        self.in_loop(test)
+
+    def test_supervisor(self) -> None:
+        """The requests of a supervisor as well."""
+
+        async def test() -> None:
+            options: dict[str, Any] = {"endpoint": self.server, "reactor": self.clock}
+            spec = Echoes.child_spec(URL, None, id="echoes", async_=True, **options)
+            supervisor = wsx.Supervisor([spec])
+            supervisor.startService()
+            await self.result_of(supervisor.when_up(), lambda: self.peer.answer())
+            await self.result_of(supervisor.terminate_child("echoes"), self.peer.drop)
+            await self.result_of(maybeDeferred(supervisor.stopService))
+
+        self.in_loop(test)
 
 
 class OtherReactorTests(ClientCase):
