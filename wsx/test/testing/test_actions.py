@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import wsx
 from wsx import (
     Binary,
     Conn,
@@ -18,7 +19,7 @@ from wsx import (
     Text,
 )
 from wsx.test.support.kit import Echo, KitCase, Listener, run_echo, run_listener
-from wsx.testing import CloseFrame, MemoryServer, run
+from wsx.testing import CloseFrame, MemoryServer, result_of, run
 
 
 class AcceptTests(KitCase):
@@ -309,6 +310,30 @@ class ExpectTests(KitCase):
             feed.server.accept()
             feed.client.cast("now")
             feed.server.expect(Text("now"))
+
+    def test_fragments(self) -> None:
+        """A message that the client sends in fragments is joined, compressed or not."""
+        for options, extensions in [({}, None), ({"compression": "deflate"}, "permessage-deflate")]:
+            with run_listener(**options) as feed:
+                connection = feed.server.accept(extensions=extensions)
+                feed.client.send_fragments(Text, ["é", "€" * 50_000, ""])
+                connection.expect(Text("é" + "€" * 50_000))
+
+    def test_requests(self) -> None:
+        """A handler with requests gets its replies from the server."""
+
+        class Calls(wsx.Requests, wsx.Handler[None]):
+            def reply_key(self, frame: Text | Binary) -> Any:
+                return frame.payload[:1]
+
+        with run(Calls, callback_timeout=5.0) as feed:
+            connection = feed.server.accept()
+            reply = feed.client.request(Text("1 question"), key="1", timeout=3.0)
+            late = feed.client.request(Text("2 question"), key="2", timeout=3.0)
+            connection.expect(Text, Text).send(Text("1 answer"))
+            self.assertEqual(result_of(reply), Text("1 answer"))
+            feed.advance(3.0)
+            self.assertRaises(wsx.ReplyTimeout, result_of, late)
 
     def test_classes(self) -> None:
         """A class stands for any of its frames."""
