@@ -22,6 +22,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 # For the whole module: the installed package includes the tests, but not the pages.
 skip = None if PAGE.is_file() else "docs is not here; run the tests in a checkout"
+NO_PYTEST = None if importlib.util.find_spec("pytest") else "pytest is not installed"
 
 NO_REACTOR = """
 import sys
@@ -120,10 +121,8 @@ class TrialTests(RunnerCase):
         self.assertIn("PASSED (successes=2)", done.stdout)
 
 
-class PytestTests(RunnerCase):
-    """The examples and the kit in plain pytest, without plug-ins."""
-
-    skip = None if importlib.util.find_spec("pytest") else "pytest is not installed"
+class PytestCase(RunnerCase):
+    """Base class for tests in plain pytest, without plug-ins."""
 
     def pytest(self, *paths: str) -> subprocess.CompletedProcess[str]:
         """Run pytest without plug-ins of other packages."""
@@ -131,12 +130,24 @@ class PytestTests(RunnerCase):
         options = ("-q", "-p", "no:cacheprovider", "--rootdir=.")
         return run_command(self.folder(), "pytest", *options, *paths)
 
+
+class PytestExampleTests(PytestCase):
+    """The examples in pytest."""
+
+    skip = skip or NO_PYTEST
+
     def test_examples(self) -> None:
         """pytest runs both forms of the examples: functions and test cases."""
         paths = [str(EXAMPLES / name) for name in ("test_feed.py", "test_feed_mock.py")]
         done = self.pytest(*paths)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("4 passed", done.stdout)
+
+
+class PytestTests(PytestCase):
+    """The kit in pytest."""
+
+    skip = NO_PYTEST
 
     def test_no_reactor(self) -> None:
         """The kit does not import the reactor; a leftover fails a test of pytest, too."""
