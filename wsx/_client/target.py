@@ -240,14 +240,18 @@ class ProviderCall:
             result = self._function()
             if isawaitable(result) and not isinstance(result, Deferred):
                 result = run_coroutine(_wait_for(result), self._watcher, self.subject)
-        except BaseException as error:
+        except Exception as error:
+            result = Failure(error)
+        except BaseException as error:  # Such as SystemExit.
             self._fail(error)
-            if not isinstance(error, Exception):  # Such as SystemExit.
-                raise
-            return
+            raise
         self._watcher.check_blocked_since(began, self.subject)
+        # Outside of the except block: an exception there would have the original as its context,
+        # and a traceback would show what the original may contain.
         if isinstance(result, Deferred):
             self._wait(result)
+        elif isinstance(result, Failure):
+            self._fail(_exception(result))
         else:
             self._returned(result)
 
@@ -263,9 +267,11 @@ class ProviderCall:
         if self._over:
             return
         try:
-            conn = self._convert(result)
+            conn: Conn | Failure = self._convert(result)
         except Exception as error:
-            self._fail(error)
+            conn = Failure(error)
+        if isinstance(conn, Failure):
+            self._fail(_exception(conn))
         else:
             self._finish()
             self._succeeded(conn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -40,6 +41,11 @@ class TargetCase(SynchronousTestCase):
 
     def target(self, source: Conn | Provided) -> Target:
         return Target(self.scheduler, self, source)
+
+
+def fail_to_convert(result: object) -> Conn:
+    """Reject any result of a provider."""
+    raise ValueError("s3cret")
 
 
 class TargetTests(TargetCase):
@@ -151,6 +157,22 @@ class CallTests(TargetCase):
         self.clock.advance(0)
         self.assertTrue(hanging.called)
         self.assertIsInstance(self.errors[0].original, TimeoutError)
+
+    @each((KeyError("s3cret"), 5))
+    def test_no_context(self, result: Any) -> None:
+        """A failure is reported outside of the handling of the original exception."""
+        contexts: list[Any] = []
+
+        def provide() -> Any:
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        call = ProviderCall(
+            self.scheduler, self, "connection provider", 6.0, provide, fail_to_convert
+        )
+        call.start(self.results.append, lambda _: contexts.append(sys.exc_info()[0]), now=True)
+        self.assertEqual((self.results, contexts), ([], [None]))
 
     def test_measured(self) -> None:
         """The time that a callable blocks the reactor is measured, also behind an await."""
