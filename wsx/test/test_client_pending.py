@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogLevel, formatEvent
 
 import wsx
@@ -427,3 +429,92 @@ class DataTimeoutTests(PendingCase):
 
 async def nothing() -> None:
     """Return at once."""
+
+
+class RandomHandler(wsx.Handler[int]):
+    """A handler whose callbacks take some time.
+
+    Attributes:
+        seen: The messages that were delivered, in order.
+        calls: The duration of each call in seconds, and whether it was cancelled.
+    """
+
+    def __init__(self, clock: Clock, chance: random.Random) -> None:
+        self.clock = clock
+        self.chance = chance
+        self.seen: list[str] = []
+        self.calls: list[tuple[float, bool]] = []
+        self.running = 0
+
+    async def wait(self) -> None:
+        """Take a random time, often more than the limit."""
+        seconds = self.chance.choice((0.0, 0.0, 1.0, 2.5, 3.5, 100.0))
+        assert self.running == 0, "two callbacks run at once"
+        self.running += 1
+        began = self.clock.seconds()
+        try:
+            await deferLater(self.clock, seconds)  # type: ignore[arg-type]
+        except CancelledError:
+            self.calls.append((self.clock.seconds() - began, True))
+            raise
+        else:
+            self.calls.append((self.clock.seconds() - began, False))
+        finally:
+            self.running -= 1
+
+    async def handle_connect(self, conn: wsx.Conn, state: int) -> wsx.Answer[int]:
+        await self.wait()
+        return Ok(state)
+
+    async def handle_frame(self, frame: Any, state: int) -> wsx.Answer[int]:
+        self.seen.append(frame.payload)
+        await self.wait()
+        return Ok(state + 1)
+
+    async def handle_cast(self, message: str, state: int) -> wsx.Answer[int]:
+        self.seen.append(message)
+        await self.wait()
+        return Ok(state + 1)
+
+    def handle_disconnect(self, status: wsx.Disconnect, state: int) -> wsx.Answer[int]:
+        return wsx.Reconnect(state, after=1.0)
+
+
+class RandomTests(EndCase):
+    """Callbacks that take a random time, with a limit of three seconds."""
+
+    @each(tuple(range(15)))
+    def test_limit(self, seed: int) -> None:
+        """No callback is pending for longer, none runs beside another, and no message is lost."""
+        chance = random.Random(seed)
+        handler = RandomHandler(self.clock, chance)
+        options = {"callback_timeout": 3.0, "async_": True, "handle_initial_conn_failure": True}
+        client = self.successResultOf(self.start(handler, 0, **options))
+        sent: list[str] = []
+        for number in range(60):
+            self.answer()
+            if client.status == "open" and not self.peer.transport.reading_paused:
+                new = [f"f{number}", f"g{number}"][: chance.randint(1, 2)]
+                sent += new
+                self.peer.send(b"".join(map(text, new)))
+            if chance.random() < 0.3:
+                client.cast(f"c{number}")
+                sent.append(f"c{number}")
+            self.pass_time(chance.choice((0.5, 1.0, 3.0)))
+        for _ in range(1000):
+            self.answer()
+            self.pass_time(0.5)
+        self.assertEqual(sorted(handler.seen), sorted(sent))
+        self.assertTrue(all(seconds == 3.0 for seconds, cancelled in handler.calls if cancelled))
+        self.assertTrue(all(seconds < 3.0 for seconds, cancelled in handler.calls if not cancelled))
+        self.assertTrue(any(cancelled for _, cancelled in handler.calls))
+        client.abort()
+        self.step()
+
+    def answer(self) -> None:
+        """Complete a new opening handshake, and end a connection that is closing."""
+        transport = self.peer.transport
+        if b"GET " in transport.value():
+            self.accept()
+        elif b"\x88" in transport.value() and not transport.ended:
+            self.lose()
