@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Hashable, Iterable
-from typing import Any, Generic, Protocol, Unpack, overload
+from typing import Any, Generic, Protocol, Unpack, get_origin, overload
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
@@ -328,9 +328,12 @@ class Client(Generic[S, H_co]):
 def check_handler(handler: Any) -> type[Handler[Any]] | Handler[Any]:
     """Return the value if it is a Handler subclass or an instance of one.
 
+    For a generic handler with its type argument, such as ``Feed[int]``, return the class.
+
     Raises:
         TypeError: The value is neither.
     """
+    handler = get_origin(handler) or handler
     if isinstance(handler, Handler) or (isinstance(handler, type) and issubclass(handler, Handler)):
         return handler
     problem = expected("handler", "a subclass of wsx.Handler or an instance of one", handler)

@@ -198,11 +198,11 @@ class Handler(Generic[S]):
             **fields,
         )
 
-    def handle_connect(self, conn: Conn, state: S) -> Answer[S]:
+    def handle_connect(self, conn: Conn, state: S, /) -> Answer[S]:
         """Handle a completed opening handshake, before any frame of that connection."""
         return Ok(state)
 
-    def handle_frame(self, frame: Text | Binary, state: S) -> Answer[S]:
+    def handle_frame(self, frame: Text | Binary, state: S, /) -> Answer[S]:
         """Handle a complete text or binary message.
 
         Raises:
@@ -212,7 +212,7 @@ class Handler(Generic[S]):
         name = type(self).__qualname__
         raise NotImplementedError(f"{name} has no handle_frame (message: {kind}, length {size})")
 
-    def handle_cast(self, message: Any, state: S) -> Answer[S]:
+    def handle_cast(self, message: Any, state: S, /) -> Answer[S]:
         """Handle a ``cast``.
 
         Raises:
@@ -221,7 +221,7 @@ class Handler(Generic[S]):
         name, shown = type(self).__qualname__, show_message(message)
         raise NotImplementedError(f"{name} has no handle_cast (message: {shown})")
 
-    def handle_info(self, message: Any, state: S) -> Answer[S]:
+    def handle_info(self, message: Any, state: S, /) -> Answer[S]:
         """Handle an ``info`` or ``send_after``; the default logs an error and continues."""
         _log.error(
             "{handler} has no handle_info (message: {shown})",
@@ -230,15 +230,15 @@ class Handler(Generic[S]):
         )
         return Ok(state)
 
-    def handle_ping(self, frame: Ping, state: S) -> Answer[S]:
+    def handle_ping(self, frame: Ping, state: S, /) -> Answer[S]:
         """Handle a ping; the default replies with a pong (RFC 6455 section 5.5.2)."""
         return Reply(Pong(frame.payload), state)
 
-    def handle_pong(self, frame: Pong, state: S) -> Answer[S]:
+    def handle_pong(self, frame: Pong, state: S, /) -> Answer[S]:
         """Handle a pong that does not answer a keepalive ping."""
         return Ok(state)
 
-    def handle_disconnect(self, status: Disconnect, state: S) -> Answer[S]:
+    def handle_disconnect(self, status: Disconnect, state: S, /) -> Answer[S]:
         """Handle the end of a connection, or a failed attempt.
 
         The default follows the client's ``reconnect`` policy; without one it ends the client.
@@ -246,14 +246,14 @@ class Handler(Generic[S]):
         delay = self.client.reconnect_delay(status)
         return Ok(state) if delay is None else Reconnect(state, after=delay)
 
-    def terminate(self, reason: Any, state: S) -> Any:
+    def terminate(self, reason: Any, state: S, /) -> Any:
         """Clean up: the client is about to end. The result is ignored."""
 
-    def code_change(self, old_version: Any, state: S, extra: Any) -> Answer[S]:
+    def code_change(self, old_version: Any, state: S, extra: Any, /) -> Answer[S]:
         """Convert the state after the handler's class was replaced at run time."""
         return Ok(state)
 
-    def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
+    def format_status(self, status: dict[str, Any], /) -> dict[str, Any]:
         """Edit what ``client.sys.get_status()`` returns."""
         return status
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, get_origin, overload
 
 from wsx._arguments import is_hashable, require
 from wsx._text import expected, shorten
@@ -145,6 +145,7 @@ def whereis(name: Name, handler: Any = None) -> Any:
 
 def _checked(name: Name, client: Any, handler: Any) -> Any:
     """Return a client, or None, if it has such a handler."""
+    handler = get_origin(handler) or handler  # The class of a generic one, such as Feed[int].
     if client is None or handler is None or isinstance(client.handler, handler):
         return client
     found = type(client.handler).__qualname__

@@ -103,6 +103,20 @@ class Stateless(Handler[None]):
         return wsx.Reply(Text(self.greeting), state)
 
 
+class Renamed(Handler[int]):
+    """Other names of parameters."""
+
+    def handle_connect(self, _: Conn, count: int) -> Answer[int]:
+        return Ok(count)
+
+    def handle_cast(self, order: str, count: int) -> Answer[int]:
+        return wsx.Reply(Text(order), count + 1)
+
+
+class Generic(Handler[State]):
+    """A handler for any state."""
+
+
 async def start_clients(reactor: Any, parent: Any) -> object:
     """Start clients from classes and instances, with a state, and without one."""
     client: Client[Book] = await wsx.start(URL, Precise, Book())
@@ -116,6 +130,7 @@ async def start_clients(reactor: Any, parent: Any) -> object:
     assert_type(await wsx.start(URL, Stateless), Client[None, Stateless])
     assert_type(await wsx.start(URL, Stateless("hi")), Client[None, Stateless])
     assert_type(await wsx.start_link(parent, URL, Stateless), Client[None, Stateless])
+    assert_type(await wsx.start(URL, Generic[int], 5), Client[int, Generic[int]])
     linked = await wsx.start_link(parent, URL, Annotated, 0, async_=True)
     linked.cast("anything")
     await linked.send_frame(Text("hello"), timeout=None)

@@ -188,6 +188,10 @@ class StartTests(ClientCase):
         self.assertIs(type(first.handler), Recorder)
         self.assertIsNot(first.handler, second.handler)
 
+    def test_handler_class_with_a_type_argument(self) -> None:
+        """The type argument of a generic handler has no effect at run time."""
+        self.assertIs(type(self.open(wsx.Handler[int]).handler), wsx.Handler)
+
     def test_handler_instance(self) -> None:
         """A handler instance is used as it is."""
         recorder = Recorder()

@@ -98,7 +98,7 @@ class AnyNameTests(NamesCase):
             pass
 
         client = self.open(Own(), name=self.name())
-        for cls in (Own, Recorder, wsx.Handler):
+        for cls in (Own, Recorder, wsx.Handler, wsx.Handler[Any]):
             self.assertIs(wsx.whereis(self.name(), cls), client)
         self.assertIsNone(wsx.whereis(self.name("nobody"), Own))
 
