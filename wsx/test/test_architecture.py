@@ -29,6 +29,7 @@ LAYERS: dict[str, frozenset[str]] = {
         {
             "_arguments",
             "_deferreds",
+            "_distribution",
             "_error_texts",
             "_failures",
             "_members",

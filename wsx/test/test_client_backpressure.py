@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import websockets.asyncio.server
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
@@ -16,6 +15,7 @@ from wsx._scheduler import scheduler_for
 from wsx._wire.handshake import accept_value
 from wsx.test.support import LoopbackCase, MemoryCase, Recorder, close, server_frame, text
 from wsx.test.support.each import each
+from wsx.test.support.extras import websockets
 from wsx.test.support.sockets import HOST, Server, SocketCase, global_reactor
 
 REPLY = Text("r" * 40_000)

@@ -15,7 +15,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import aiohttp.web
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, gatherResults
 from twisted.internet.error import ProcessExitedAlready
 from twisted.trial.unittest import SynchronousTestCase
@@ -23,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import wsx
 from wsx import Conn, ConnectionDropped, LocalClose, NoReplyError, NotConnectedError, Ping, Pong
 from wsx.test.support import MemoryCase, close, text
+from wsx.test.support.extras import aiohttp
 from wsx.test.support.sockets import HOST, Server, WebsocketsServer, global_reactor
 from wsx.test.support.twistd import Twistd, TwistdCase
 

@@ -5,129 +5,79 @@ from __future__ import annotations
 import argparse
 import random
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx.errors import FrameError
 from wsx.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT
-from wsx.test.fuzz import __main__ as command_line
-from wsx.test.fuzz import coverage_guided, decoder, encoder, http, url
-from wsx.test.fuzz.differences import DIFFERENCES, Difference, table
 from wsx.test.fuzz.disagreement import Disagreement
 from wsx.test.fuzz.streams import Case
 from wsx.test.support import server_frame
+from wsx.test.support.extras import missing
 from wsx.test.support.forms import PURE_DECODER
-from wsx.test.support.streams import BAD_UTF8, CUT_UTF8, FIN, RSV1, Terms, cut_at
+from wsx.test.support.streams import FIN, RSV1, Terms
+
+skip = missing("h11", "hypothesis", "websockets", "wsproto", "yarl")
+if not skip:
+    from wsx.test.fuzz import __main__ as command_line
+    from wsx.test.fuzz import coverage_guided, decoder, encoder, http, strategies, url
+    from wsx.test.fuzz.differences import DIFFERENCES, Difference, table
+    from wsx.test.fuzz.strategies import check_examples
 
 ROOT = Path(wsx.__file__).resolve().parent.parent
 
-# The examples are the same in each run, and none is stored: long random runs are a command.
-bounded = settings(
-    derandomize=True,
-    database=None,
-    deadline=None,
-    max_examples=100,
-    suppress_health_check=list(HealthCheck),
-)
-few = settings(bounded, max_examples=40)
 
-close_payloads = st.builds(
-    lambda code, message: code.to_bytes(2, "big") + message,
-    st.one_of(st.integers(999, 1020), st.sampled_from((0, 2999, 3000, 4999, 5000, 65535))),
-    st.one_of(st.binary(max_size=5), st.text(max_size=5).map(str.encode)),
-)
-payloads = st.one_of(
-    st.text(max_size=20).map(str.encode),
-    st.binary(max_size=20),
-    st.sampled_from((*BAD_UTF8, *CUT_UTF8)),
-    st.sampled_from((125, 126, 127, 300)).map(bytes),
-    close_payloads,
-)
-opcodes = st.one_of(
-    st.sampled_from((CONTINUATION, CONTINUATION, TEXT, BINARY, PING, CLOSE)), st.integers(0, 15)
-)
-flags = st.one_of(
-    st.sampled_from((FIN, FIN, FIN, 0, FIN | RSV1, RSV1)), st.integers(0, 15).map((16).__mul__)
-)
-masks = st.sampled_from((b"",) * 9 + (b"mask",))
-frames = st.builds(server_frame, opcodes, payloads, flags, masks)
-terms = st.builds(
-    Terms,
-    st.sampled_from((None, None, None, 0, 5, 125, 126)),
-    st.sampled_from((0, 0, 9, 15)),
-    st.booleans(),
-)
-
-
-@st.composite
-def cases(draw: Any, data: st.SearchStrategy[bytes]) -> Case:
-    """Draw a connection that receives this data in any reads."""
-    stream = draw(data)
-    places = draw(st.lists(st.integers(0, max(1, len(stream))), max_size=8))
-    return Case(draw(terms), cut_at(stream, places))
+def check_seeds(check: Callable[[random.Random], None], examples: int = 100) -> None:
+    """Call a function with this number of random generators."""
+    check_examples(lambda seed: check(random.Random(seed)), strategies.seeds, examples)
 
 
 class AgreementTests(SynchronousTestCase):
     """wsx agrees with itself and with other libraries."""
 
-    @bounded
-    @given(cases(st.lists(frames, max_size=6).map(b"".join)))
-    def test_frames(self, case: Case) -> None:
+    def test_frames(self) -> None:
         """Valid and invalid frames have the same outcome, however they are read."""
-        decoder.check(case)
+        check_examples(decoder.check, strategies.frame_cases)
 
-    @bounded
-    @given(cases(st.binary(max_size=60)))
-    def test_bytes(self, case: Case) -> None:
+    def test_bytes(self) -> None:
         """Arbitrary bytes have the same outcome, however they are read."""
-        decoder.check(case)
+        check_examples(decoder.check, strategies.byte_cases)
 
-    @bounded
-    @given(st.sampled_from((*BAD_UTF8, *CUT_UTF8)), st.text(max_size=9), st.integers(0, 40))
-    def test_bad_text(self, bad: bytes, text: str, place: int) -> None:
+    def test_bad_text(self) -> None:
         """Text with bytes that are not UTF-8, in two fragments, is rejected at the same byte."""
-        payload = text.encode() + bad + b"."
-        place = min(place, len(payload))
-        stream = server_frame(TEXT, payload[:place], 0) + server_frame(
-            CONTINUATION, payload[place:]
-        )
-        decoder.check(Case(Terms(), [stream]))
 
-    @few
-    @given(st.integers(0, 1 << 30))
-    def test_streams(self, seed: int) -> None:
+        def check(value: tuple[bytes, bytes, int]) -> None:
+            good, bad, place = value
+            payload = good + bad + b"."
+            end = server_frame(CONTINUATION, payload[place:])
+            decoder.check(Case(Terms(), [server_frame(TEXT, payload[:place], 0) + end]))
+
+        check_examples(check, strategies.bad_texts)
+
+    def test_streams(self) -> None:
         """Long streams with mutations have the same outcome, too."""
-        decoder.check_random(random.Random(seed))
+        check_seeds(decoder.check_random, 40)
 
-    @bounded
-    @given(st.integers(0, 1 << 30))
-    def test_responses(self, seed: int) -> None:
+    def test_responses(self) -> None:
         """An HTTP response is parsed in the same way, however it is read, and as h11 parses it."""
-        http.check_random(random.Random(seed))
+        check_seeds(http.check_random)
 
-    @bounded
-    @given(st.integers(0, 1 << 30))
-    def test_urls(self, seed: int) -> None:
+    def test_urls(self) -> None:
         """A valid URL has the parts that yarl and hyperlink find."""
-        url.check_random(random.Random(seed))
+        check_seeds(url.check_random)
 
-    @bounded
-    @given(st.text(max_size=30).map("ws://".__add__))
-    def test_any_url(self, text: str) -> None:
+    def test_any_url(self) -> None:
         """Any other text is a URLError, or a URL that stays the same when it is joined again."""
-        url.check_any(text)
+        check_examples(url.check_any, strategies.urls)
 
-    @few
-    @given(st.integers(0, 1 << 30))
-    def test_encoder(self, seed: int) -> None:
+    def test_encoder(self) -> None:
         """Other servers receive what wsx sends."""
-        encoder.check_random(random.Random(seed))
+        check_seeds(encoder.check_random, 40)
 
 
 # Defects

@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import aiohttp.web
 from twisted.internet.defer import Deferred, maybeDeferred
 
 import wsx
 from wsx.test.support import MemoryCase, text
 from wsx.test.support.each import each
+from wsx.test.support.extras import aiohttp
 from wsx.test.support.sockets import HOST, AiohttpServer, global_reactor
 from wsx.test.support.twistd import REPOSITORY, Twistd, TwistdCase
 

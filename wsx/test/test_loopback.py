@@ -7,7 +7,6 @@ import socket
 import ssl
 from typing import Any, ClassVar
 
-import trustme
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
@@ -33,6 +32,7 @@ from wsx import (
 from wsx._transport import tls as tls_module
 from wsx._transport.connection import Connection
 from wsx._wire import handshake
+from wsx.test.support.extras import trustme
 from wsx.test.support.handlers import Probe
 from wsx.test.support.sockets import (
     BODY,

@@ -25,17 +25,14 @@ from twisted.web.iweb import IResponse
 import wsx
 from wsx import telemetry
 from wsx.test.support import LoopbackCase, MemoryCase, Recorder, case, close, server_frame, text
+from wsx.test.support.extras import missing
 
-try:
+MISSING = missing("prometheus_client")
+if not MISSING:
     import prometheus_client
-except ImportError:
-    MISSING: str | None = "prometheus-client is not installed"
-else:
     from prometheus_client.parser import text_string_to_metric_families
 
     from wsx.prometheus import Exporter, metrics_site
-
-    MISSING = None
 
 ROOT = Path(wsx.__file__).resolve().parents[1]
 NAME = "wsx.test.prometheus"

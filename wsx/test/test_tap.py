@@ -27,6 +27,7 @@ from wsx._twistd.console import Console
 from wsx._twistd.demo import DemoHandler
 from wsx._version import __version__
 from wsx.test.support import URL, text
+from wsx.test.support.extras import require
 from wsx.test.support.sockets import HOST, SocketCase, global_reactor
 from wsx.test.support.twistd import (
     HANDLERS,
@@ -712,6 +713,7 @@ class ProcessTests(TwistdCase):
 
     async def test_uvloop(self) -> None:
         """``--reactor uvloop`` runs it, and ends it, as well."""
+        require("uvloop")
         server = self.serve()
         process = self.run_twistd(
             *("--reactor", "uvloop", "-n", "--pidfile=twistd.pid", "wsx", "--url", server.url()),

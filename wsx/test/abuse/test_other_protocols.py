@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import zlib
 
-import trustme
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
 
 from wsx import ConnError, RequestError
@@ -25,6 +24,7 @@ from wsx.test.support.abuse import (
 )
 from wsx.test.support.connections import ProtocolCase
 from wsx.test.support.each import each
+from wsx.test.support.extras import Once, trustme
 from wsx.test.support.tls import SecureServer, server_options
 
 NOT_HTTP = Invalid(reason="the response is not HTTP")
@@ -129,7 +129,7 @@ class TCPTests(AbuseCase):
 class EarlyTests(ProtocolCase):
     """Servers that send a response before they have read the request."""
 
-    ca = trustme.CA()
+    ca = Once(lambda: trustme.CA())
 
     def test_refusal(self) -> None:
         """A refusal that was sent before the request arrived is reported."""

@@ -7,14 +7,13 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import aiohttp
-import aiohttp.web
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._client.coroutines import run_coroutine
 from wsx.test.support import collect_garbage
 from wsx.test.support.each import each
+from wsx.test.support.extras import aiohttp, require
 from wsx.test.support.loops import run_in_loop, turn
 
 
@@ -416,6 +415,7 @@ class OtherReactorTests(SynchronousTestCase):
     @each((lambda: asyncio.sleep(1), lambda: aiohttp.ClientSession().get("http://127.0.0.1/")))
     def test_first_step(self, make: Callable[[], Any]) -> None:
         """asyncio finds no loop."""
+        require("aiohttp")
 
         async def callback() -> None:
             await make()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ssl
 from datetime import UTC, datetime, timedelta
 
-import trustme
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._doctor.certificates import CertificateFacts, read_certificate
+from wsx.test.support.extras import Once, trustme
 from wsx.test.support.tls import expired, self_signed, without_names
 
 
@@ -24,7 +24,7 @@ def read(pem: bytes) -> CertificateFacts:
 class ReadTests(SynchronousTestCase):
     """Reading a certificate."""
 
-    ca = trustme.CA(organization_name="A CA")
+    ca = Once(lambda: trustme.CA(organization_name="A CA"))
 
     def leaf(self, *names: str) -> CertificateFacts:
         """Return the facts about a new certificate of the CA."""

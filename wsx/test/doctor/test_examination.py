@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import trustme
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.testing import StringTransport
 from zope.interface import alsoProvides
@@ -13,6 +12,7 @@ from wsx import ConnectionDropped, FrameError, PingTimeout, RemoteClose
 from wsx._doctor.examination import PAYLOAD, Interrupted
 from wsx._transport import tls
 from wsx.test.support.doctor import PONG, DoctorCase, SecureCase
+from wsx.test.support.extras import Once, trustme
 from wsx.test.support.tls import server_options
 from wsx.test.support.wire import close, server_frame, text
 
@@ -213,7 +213,7 @@ class SecurePhaseTests(SecureCase):
     """TLS as a phase, with the standard library."""
 
     uses_stdlib = True
-    ca = trustme.CA()
+    ca = Once(lambda: trustme.CA())
 
     def setUp(self) -> None:
         super().setUp()

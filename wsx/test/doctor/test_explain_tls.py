@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import trustme
 from twisted.internet.error import ConnectionDone
 from twisted.internet.ssl import Certificate, TLSVersion, trustRootFromCertificates
 
 from wsx._transport import tls
 from wsx.test.support.doctor import SecureCase
+from wsx.test.support.extras import Once, trustme
 from wsx.test.support.tls import (
     expired,
     for_clients_only,
@@ -27,7 +27,7 @@ class StdlibTests(SecureCase):
     """TLS with the standard library."""
 
     uses_stdlib = True
-    ca = trustme.CA(organization_name="A CA")
+    ca = Once(lambda: trustme.CA(organization_name="A CA"))
 
     def setUp(self) -> None:
         super().setUp()

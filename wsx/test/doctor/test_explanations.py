@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import wsx
 from wsx._doctor.examination import Interrupted
@@ -50,7 +50,10 @@ class DocumentationTests(SynchronousTestCase):
 
     def test_codes(self) -> None:
         """The tables of the page have the codes of all problems and warnings, and no others."""
-        page = (ROOT / "docs" / "how-to" / "debugging.md").read_text(encoding="utf-8")
+        path = ROOT / "docs" / "how-to" / "debugging.md"
+        if not path.exists():
+            raise SkipTest("wsx is installed without its documentation")
+        page = path.read_text(encoding="utf-8")
         tables = page.partition("## All problems")[2].partition("## Trace")[0]
         cells = re.findall(r"^\|[^|]*\| (`[^|]*`) \|", tables, re.MULTILINE)
         documented = {code for cell in cells for code in re.findall("[a-z_]+", cell)} - {"code"}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import trustme
-
 from wsx._doctor.text import format_report
 from wsx.test.support.doctor import DoctorCase, SecureCase
+from wsx.test.support.extras import Once, trustme
 from wsx.test.support.tls import server_options, without_names
 
 
@@ -92,7 +91,7 @@ class PlainTests(DoctorCase):
 class SecureTests(SecureCase):
     """Reports with TLS."""
 
-    ca = trustme.CA(organization_name="A CA")
+    ca = Once(lambda: trustme.CA(organization_name="A CA"))
 
     def text(self, *names: str, **options: Any) -> str:
         """Return the report about a server with a certificate for these names."""

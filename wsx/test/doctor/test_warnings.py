@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import trustme
-
 from wsx.test.support.doctor import DoctorCase, SecureCase
 from wsx.test.support.each import each
+from wsx.test.support.extras import Once, trustme
 from wsx.test.support.tls import server_options
 
 
@@ -73,7 +72,7 @@ class WarningTests(DoctorCase):
 class CertificateTests(SecureCase):
     """Warnings about certificates."""
 
-    ca = trustme.CA()
+    ca = Once(lambda: trustme.CA())
 
     def open(self, days: float, **options: Any) -> dict[str, Any]:
         """Return the report about a server whose certificate expires in some days."""

@@ -12,7 +12,6 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-import trustme
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
@@ -25,6 +24,7 @@ from wsx.test.soak.clients import CLOSE_TIMEOUT, OPTIONS, SHOWN, SLACK, ClientRe
 from wsx.test.soak.echoes import EchoCheck
 from wsx.test.soak.ledger import Ledger
 from wsx.test.soak.memory import Memory, count_descriptors
+from wsx.test.support.extras import trustme
 
 __all__ = ["Run"]
 

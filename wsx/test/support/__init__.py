@@ -10,6 +10,7 @@ Import what most tests need from this package, and the rest from its modules:
 - ``sockets``: servers and clients on real loopback sockets.
 - ``tls``: TLS in memory.
 - ``loops``: a running event loop of asyncio.
+- ``extras``: packages of the extras; tests that need a missing one are skipped.
 - ``options``: the options of a ``Conn`` and their defaults.
 - ``forms``, ``readers``: the decoder in both forms, and the decoders of other libraries.
 - ``clients``, ``ends``, ``connections``, ``decoding``, ``delivery``, ``streams``, ``system``,

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple, cast
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateResponseAccept
 from twisted.internet.testing import StringTransport
-from wsproto.extensions import Extension, PerMessageDeflate
-from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 from wsx._wire.handshake import accept_value
 from wsx.errors import FrameError
+from wsx.test.support.extras import wsproto
 from wsx.test.support.forms import IMPORTED, PURE
 from wsx.test.support.streams import CLEAN, Item, Outcome, Terms
 
@@ -185,19 +184,20 @@ def read_autobahn(reads: list[bytes], terms: Terms) -> Outcome:
 
 def read_wsproto(reads: list[bytes], terms: Terms) -> Outcome:
     """Decode with wsproto, and join the parts of messages."""
-    extensions: list[Extension] = []
+    opcodes = wsproto.frame_protocol.Opcode
+    extensions: list[wsproto.extensions.Extension] = []
     if terms.window_bits:
-        deflate = PerMessageDeflate()
+        deflate = wsproto.extensions.PerMessageDeflate()
         deflate.finalize(terms.header())
         extensions.append(deflate)
-    protocol = FrameProtocol(client=True, extensions=extensions)
+    protocol = wsproto.frame_protocol.FrameProtocol(client=True, extensions=extensions)
     items: list[Item] = []
     parts: list[Any] = []
     for read in reads:
         protocol.receive_bytes(read)
         try:
             for frame in protocol.received_frames():
-                if frame.opcode is Opcode.CLOSE:
+                if frame.opcode is opcodes.CLOSE:
                     code, message = cast(tuple[int, str], frame.payload)
                     return Outcome(items, ("close", int(code), message))
                 if frame.opcode.iscontrol():
@@ -205,10 +205,10 @@ def read_wsproto(reads: list[bytes], terms: Terms) -> Outcome:
                     continue
                 parts.append(frame.payload)
                 if frame.message_finished:
-                    empty: Any = "" if frame.opcode is Opcode.TEXT else b""
+                    empty: Any = "" if frame.opcode is opcodes.TEXT else b""
                     items.append((frame.opcode.name.lower(), empty.join(parts)))
                     parts.clear()
-        except ParseFailed as error:
+        except wsproto.frame_protocol.ParseFailed as error:
             return Outcome(items, ("failure", int(error.code)))
     return Outcome(items, CLEAN)
 

@@ -9,14 +9,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
 from twisted.internet.error import ConnectionDone
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 import wsx
 from wsx import Backoff, BadResponseError, Ok, Reply, Supervisor, Text, telemetry
-from wsx.prometheus import Exporter
 from wsx.test.support.cases import MemoryCase
+from wsx.test.support.extras import prometheus_client
 from wsx.test.support.wire import close, text
 
 # Words that occur nowhere else. Those for tokens look random, like real ones.
@@ -100,7 +99,7 @@ class SecretCase(MemoryCase):
         self.statuses: list[Any] = []
         self.trace = StringIO()
         self.file = Path(self.mktemp())
-        self.registry = CollectorRegistry()
+        self.registry = prometheus_client.CollectorRegistry()
 
     def options(self, **changes: Any) -> dict[str, Any]:
         """Return the options of a client with all secrets."""
@@ -125,6 +124,8 @@ class SecretCase(MemoryCase):
         self.patch(sys, "stdout", self.trace)
         telemetry.attach("secrets", list(telemetry.EVENTS), self._observe)
         self.addCleanup(telemetry.detach, "secrets")
+        from wsx.prometheus import Exporter  # It needs prometheus-client.
+
         exporter = Exporter(self.registry)
         exporter.attach()
         self.addCleanup(exporter.detach)
@@ -283,7 +284,7 @@ class SecretCase(MemoryCase):
             "status_state": repr(states),
             "error_text": "\n".join(_texts(error) for error in self.errors),
             "error_args": "\n".join(repr(error.args) for error in errors),
-            "metrics": generate_latest(self.registry).decode(),
+            "metrics": prometheus_client.generate_latest(self.registry).decode(),
         }
 
 

@@ -6,20 +6,16 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-import aiohttp.web
-import trustme
-import websockets.asyncio.server
-import websockets.exceptions
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.threads import deferToThread
-from websockets.typing import Subprotocol
 
 import wsx
 from wsx.test.support import LoopbackCase
+from wsx.test.support.extras import Once, aiohttp, missing, trustme, websockets
 from wsx.test.support.handlers import Probe
 
 
@@ -53,7 +49,11 @@ class Server:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.port: int = self.run(self.listen())
+        try:
+            self.port: int = self.run(self.listen())
+        except BaseException:
+            self._stop_thread()
+            raise
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine in the server's thread and return its result."""
@@ -63,6 +63,9 @@ class Server:
         """Stop the server and its thread."""
         self.run(self.unlisten())
         self.run(self._cancel_tasks())
+        self._stop_thread()
+
+    def _stop_thread(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -136,8 +139,10 @@ class WebsocketsServer(Server):
         for connection in list(self._server.connections):
             connection.transport.abort()
 
-    def _select(self, connection: Any, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-        return Subprotocol("chat") if "chat" in offered else None
+    def _select(
+        self, connection: Any, offered: Sequence[websockets.typing.Subprotocol]
+    ) -> websockets.typing.Subprotocol | None:
+        return websockets.typing.Subprotocol("chat") if "chat" in offered else None
 
     def _refuse(self, connection: Any, request: Any) -> Any:
         status = request.path.strip("/")
@@ -202,8 +207,8 @@ class AiohttpServer(Server):
 class SocketCase(LoopbackCase):
     """Base class for tests whose servers and clients are stopped after the test."""
 
-    ca: ClassVar[trustme.CA] = trustme.CA()
-    leaf: ClassVar[trustme.LeafCert] = ca.issue_cert(HOST, "localhost")
+    ca = Once(lambda: trustme.CA())
+    leaf = Once(lambda: SocketCase.ca.issue_cert(HOST, "localhost"))
 
     def server_context(self, leaf: trustme.LeafCert | None = None) -> ssl.SSLContext:
         """Return a server's TLS context, by default with a certificate of the trusted CA."""
@@ -236,7 +241,8 @@ class SocketCase(LoopbackCase):
 
     def start(self, url: str, handler: Probe | None = None, **options: Any) -> Deferred[Any]:
         """Start a client that trusts the test CA; it is stopped at the end of the test."""
-        options = {"cacerts": self.ca.cert_pem.bytes()} | options
+        if not missing("trustme"):
+            options = {"cacerts": self.ca.cert_pem.bytes()} | options
         started = wsx.start(url, handler or Probe(), **options)
 
         def stop_later(client: wsx.Client[Any]) -> wsx.Client[Any]:

@@ -6,7 +6,6 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -27,6 +26,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
 from zope.interface import implementer
+
+from wsx.test.support.extras import trustme
 
 
 @implementer(IHandshakeListener)
@@ -64,7 +65,7 @@ def server_options(certificate: trustme.LeafCert | bytes, **options: Any) -> Cer
             are sent after the first one.
         options: Further arguments of ``CertificateOptions``.
     """
-    if isinstance(certificate, trustme.LeafCert):
+    if not isinstance(certificate, bytes):
         certificate = certificate.private_key_and_cert_chain_pem.bytes()
     private = PrivateCertificate.loadPEM(certificate)
     _, *chain = re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERT", certificate, re.DOTALL)

@@ -17,11 +17,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._transport.asyncio_reads import AsyncioReads
-
-try:
-    import uvloop
-except ImportError:
-    uvloop = None  # type: ignore[assignment]
+from wsx.test.support.extras import missing, uvloop
 
 
 class RecordingProtocol(Protocol):
@@ -240,8 +236,7 @@ class KeyboardInterruptTests(ReadsCase):
 class UvloopReadsTests(AsyncioReadsTests):
     """The same with uvloop, which stops polling after an error of the socket."""
 
-    if uvloop is None:
-        skip = "uvloop is not installed"
+    skip = missing("uvloop")
 
     def make_loop(self) -> Any:
         return uvloop.new_event_loop()

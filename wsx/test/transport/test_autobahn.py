@@ -6,7 +6,6 @@ from typing import Any
 
 from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.trial.unittest import SynchronousTestCase
-from wsproto.frame_protocol import Opcode
 
 from wsx import frames
 from wsx._transport import autobahn
@@ -16,6 +15,7 @@ from wsx._wire.handshake import parse_extensions
 from wsx.frames import is_wire_close_code
 from wsx.test.support.connections import Deflater
 from wsx.test.support.each import each
+from wsx.test.support.extras import wsproto
 
 TEXT = "the quick brown fox jumps over the lazy dog " * 3
 
@@ -51,7 +51,7 @@ class ConstantTests(SynchronousTestCase):
 
     def test_all_opcodes(self) -> None:
         """All opcodes are those of wsproto too."""
-        for opcode in Opcode:
+        for opcode in wsproto.frame_protocol.Opcode:
             self.assertEqual(getattr(frames, opcode.name), int(opcode), opcode.name)
 
     @each(

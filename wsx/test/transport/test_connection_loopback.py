@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-import trustme
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
@@ -16,6 +15,7 @@ from wsx._transport.attempt import Attempt
 from wsx._wire.handshake import accept_value
 from wsx.test.support.connections import Log
 from wsx.test.support.each import each
+from wsx.test.support.extras import trustme
 from wsx.test.support.sockets import HOST, AiohttpServer, SocketCase, global_reactor
 from wsx.test.support.tls import expired, not_yet_valid
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import trustme
 from twisted.internet.error import ConnectionDone
 
 from wsx import ConnError, RequestError, Text, is_retryable
@@ -12,6 +11,7 @@ from wsx._transport.attempt import Attempt
 from wsx._wire import handshake
 from wsx.test.support import MemoryTransport, Peer, read_frames, text
 from wsx.test.support.connections import ProtocolCase
+from wsx.test.support.extras import Once, trustme
 from wsx.test.support.tls import SecureServer, expired, server_options
 
 REFUSAL = b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"
@@ -20,7 +20,7 @@ REFUSAL = b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"
 class TLSTests(ProtocolCase):
     """``wss`` over an in-memory transport."""
 
-    ca = trustme.CA()
+    ca = Once(lambda: trustme.CA())
 
     def setUp(self) -> None:
         super().setUp()

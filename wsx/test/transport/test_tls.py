@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import trustme
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -38,6 +37,7 @@ from wsx._transport.tls_pyopenssl import tls_creator
 from wsx.test.support import MemoryServer
 from wsx.test.support.connections import Log
 from wsx.test.support.each import each
+from wsx.test.support.extras import Once, trustme
 from wsx.test.support.tls import (
     SecureServer,
     Side,
@@ -74,11 +74,11 @@ class TLSCase(SynchronousTestCase):
 
     uses_stdlib = True
 
-    ca = trustme.CA()
-    other_ca = trustme.CA()
-    leaf = ca.issue_cert("example.test", "127.0.0.1", "::1")
-    client_leaf = ca.issue_cert("me@example.test")
-    cacerts = ca.cert_pem.bytes()
+    ca = Once(lambda: trustme.CA())
+    other_ca = Once(lambda: trustme.CA())
+    leaf = Once(lambda: TLSCase.ca.issue_cert("example.test", "127.0.0.1", "::1"))
+    client_leaf = Once(lambda: TLSCase.ca.issue_cert("me@example.test"))
+    cacerts = Once(lambda: TLSCase.ca.cert_pem.bytes())
 
     def setUp(self) -> None:
         self.patch(tls, "uses_stdlib", self.uses_stdlib)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-import trustme
 from OpenSSL.SSL import Error
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory
@@ -16,9 +16,14 @@ from wsx._transport.sockets import write_now
 from wsx._transport.tls_problems import WrongHostError
 from wsx._transport.tls_protocol import TLSFactory, TLSProtocol
 from wsx._transport.tls_stdlib import settings_for
+from wsx.test.support.extras import trustme
 from wsx.test.support.tls import SecureServer, Side, server_options
 
-CA = trustme.CA()
+
+@cache
+def authority() -> trustme.CA:
+    """Return the authority that issues the certificates."""
+    return trustme.CA()
 
 
 class Receiver(Side):
@@ -72,8 +77,9 @@ class ProtocolCase(SynchronousTestCase):
 
     def connect(self, url: str) -> None:
         """Connect the client to a server whose certificate is for example.test."""
-        self.secure = SecureServer(self.clock, server_options(CA.issue_cert("example.test")))
-        settings = settings_for(Conn(url, cacerts=CA.cert_pem.bytes()))
+        ca = authority()
+        self.secure = SecureServer(self.clock, server_options(ca.issue_cert("example.test")))
+        settings = settings_for(Conn(url, cacerts=ca.cert_pem.bytes()))
         assert settings is not None
         self.client = self.make_client()
         self.secure.connect(TLSFactory(settings, Factory.forProtocol(lambda: self.client)))

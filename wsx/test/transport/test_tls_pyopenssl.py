@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import trustme
 from OpenSSL.SSL import Connection, Error, ZeroReturnError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
@@ -16,6 +15,7 @@ from wsx import Conn, ConnError
 from wsx._transport.attempt import Attempt
 from wsx._transport.tls_pyopenssl import tls_creator
 from wsx.test.support.connections import Log
+from wsx.test.support.extras import trustme
 from wsx.test.support.tls import SecureServer, server_options
 
 

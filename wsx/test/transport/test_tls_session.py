@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-import trustme
 from OpenSSL.SSL import WantReadError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,15 +12,16 @@ from wsx import Conn
 from wsx._transport.tls_pyopenssl import tls_creator
 from wsx._transport.tls_session import TLSSession, inspect_session
 from wsx._transport.tls_stdlib import settings_for
+from wsx.test.support.extras import missing, trustme
 
-ROOT = trustme.CA()
-CA = trustme.CA(parent_cert=ROOT)
-LEAF = CA.issue_cert("example.test")
-TRUSTED = {"cacerts": ROOT.cert_pem.bytes()}
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
-
-CHAIN = tuple(ssl.PEM_cert_to_DER_cert(pem.bytes().decode()) for pem in LEAF.cert_chain_pems)
+skip = missing("trustme")
+if not skip:
+    ROOT = trustme.CA()
+    LEAF = trustme.CA(parent_cert=ROOT).issue_cert("example.test")
+    TRUSTED = {"cacerts": ROOT.cert_pem.bytes()}
+    CHAIN = tuple(ssl.PEM_cert_to_DER_cert(pem.bytes().decode()) for pem in LEAF.cert_chain_pems)
 
 
 def make_server(version: ssl.TLSVersion) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:

@@ -11,16 +11,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import trustme
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx import Conn
 from wsx._transport import tls_stdlib
 from wsx._transport.tls_stdlib import settings_for
+from wsx.test.support.extras import Once, trustme
 
-CA, OTHER_CA = trustme.CA(), trustme.CA()
-LEAF = CA.issue_cert("me@example.test")
-BOTH = LEAF.private_key_and_cert_chain_pem.bytes()
+
+class Pem:
+    """Texts in PEM form: two authorities, and a certificate with its key."""
+
+    _ca = Once(lambda: trustme.CA())
+    ca = Once(lambda: Pem._ca.cert_pem.bytes())
+    other_ca = Once(lambda: trustme.CA().cert_pem.bytes())
+    both = Once(
+        lambda: Pem._ca.issue_cert("me@example.test").private_key_and_cert_chain_pem.bytes()
+    )
 
 
 class ContextTests(SynchronousTestCase):
@@ -38,7 +45,7 @@ class ContextTests(SynchronousTestCase):
 
     def test_shared(self) -> None:
         """The host and other options of the Conn make no difference."""
-        pem = CA.cert_pem.bytes()
+        pem = Pem.ca
         one = self.context(cacerts=pem)
         two = self.context("wss://other.test/path", cacerts=bytes(bytearray(pem)), ping_timeout=3.0)
         self.assertIs(one, two)
@@ -48,11 +55,11 @@ class ContextTests(SynchronousTestCase):
         variants: list[dict[str, Any]] = [
             {},
             {"insecure": True},
-            {"cacerts": CA.cert_pem.bytes()},
-            {"cacerts": [CA.cert_pem.bytes(), OTHER_CA.cert_pem.bytes()]},
+            {"cacerts": Pem.ca},
+            {"cacerts": [Pem.ca, Pem.other_ca]},
             {"ssl_options": {"minimum_version": "TLSv1.3"}},
             {"ssl_options": {"alpn": ["http/1.1"]}},
-            {"ssl_options": {"certificate": BOTH}},
+            {"ssl_options": {"certificate": Pem.both}},
         ]
         contexts = {id(self.context(**variant)) for variant in variants}
         self.assertEqual(len(contexts), len(variants))
@@ -60,7 +67,7 @@ class ContextTests(SynchronousTestCase):
     def test_changed_file(self) -> None:
         """A file that was replaced is read again, for example after a certificate was renewed."""
         path = Path(self.mktemp())
-        path.write_bytes(CA.cert_pem.bytes())
+        path.write_bytes(Pem.ca)
         before = self.context(cacerts=path)
         self.assertIs(self.context(cacerts=path), before)
         os.utime(path, ns=(1, 1))
@@ -79,8 +86,8 @@ class ContextTests(SynchronousTestCase):
 
     def test_name_with_a_client_certificate(self) -> None:
         """OpenSSL checks the name within the handshake before a certificate is presented."""
-        self.assertTrue(self.context(ssl_options={"certificate": BOTH}).check_hostname)
-        insecure = self.context(ssl_options={"certificate": BOTH}, insecure=True)
+        self.assertTrue(self.context(ssl_options={"certificate": Pem.both}).check_hostname)
+        insecure = self.context(ssl_options={"certificate": Pem.both}, insecure=True)
         self.assertFalse(insecure.check_hostname)
         self.assertFalse(self.context().check_hostname)
 
@@ -96,7 +103,7 @@ class ContextTests(SynchronousTestCase):
 
     def test_no_secrets(self) -> None:
         """The private key is not kept outside of the context."""
-        self.context(ssl_options={"certificate": BOTH})
+        self.context(ssl_options={"certificate": Pem.both})
         self.assertNotIn("PRIVATE KEY", repr(list(tls_stdlib._contexts)))
 
     def test_renegotiation(self) -> None:
@@ -126,7 +133,7 @@ class UsableTests(SynchronousTestCase):
         self.patch(ssl, "get_default_verify_paths", lambda: nothing)
         self.assertIsNone(settings_for(Conn("wss://example.test")))
         self.assertIsNotNone(settings_for(Conn("wss://example.test", insecure=True)))
-        given = Conn("wss://example.test", cacerts=CA.cert_pem.bytes())
+        given = Conn("wss://example.test", cacerts=Pem.ca)
         self.assertIsNotNone(settings_for(given))
 
     def test_alpn(self) -> None:
@@ -138,9 +145,9 @@ class UsableTests(SynchronousTestCase):
     def test_no_files_in_memory(self) -> None:
         """Where the system has no files in memory, a certificate as bytes needs pyOpenSSL."""
         self.patch(tls_stdlib, "os", SimpleNamespace(stat=os.stat, fspath=os.fspath))
-        as_bytes = Conn("wss://x.test", insecure=True, ssl_options={"certificate": BOTH})
+        as_bytes = Conn("wss://x.test", insecure=True, ssl_options={"certificate": Pem.both})
         self.assertIsNone(settings_for(as_bytes))
         path = Path(self.mktemp())
-        path.write_bytes(BOTH)
+        path.write_bytes(Pem.both)
         as_path = Conn("wss://x.test", insecure=True, ssl_options={"certificate": path})
         self.assertIsNotNone(settings_for(as_path))

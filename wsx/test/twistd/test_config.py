@@ -20,6 +20,7 @@ from wsx._twistd import config
 from wsx._twistd.config_error import ConfigError
 from wsx.conn import CONN_OPTIONS
 from wsx.test.support import URL, case
+from wsx.test.support.extras import require
 from wsx.test.support.sockets import SocketCase
 from wsx.test.support.twistd import parse
 from wsx.test.support.twistd_config import (
@@ -471,6 +472,7 @@ class MetricsOptionTests(ConfigCase):
 
     def test_bad_description(self) -> None:
         """A server endpoint that is none: one clear line, whatever else is run."""
+        require("prometheus_client")
         lines = []
         for ways in (["--config", "clients.toml"], ["--url", URL], ["--demo"]):
             for value in ("", "nonsense", "9100", "tcp", "tcp:", "tcp:port", "tcp:1:a=b", "a:b"):
@@ -495,6 +497,7 @@ class MetricsOptionTests(ConfigCase):
 
     def test_taken(self) -> None:
         """A right one is taken beside each way to run."""
+        require("prometheus_client")
         for ways in (["--config", "clients.toml"], ["--url", URL], ["--demo"]):
             self.assertEqual(parse(*ways, "--metrics", "tcp:0")["metrics"], "tcp:0")
 

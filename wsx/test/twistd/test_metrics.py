@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from prometheus_client import CollectorRegistry
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import fail
 from twisted.internet.error import CannotListenError
@@ -13,12 +12,19 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, capturedLogs, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx import prometheus, telemetry
+from wsx import telemetry
 from wsx._twistd.metrics import MetricsServer
-from wsx.prometheus import Exporter
 from wsx.test.support.each import each
+from wsx.test.support.extras import missing
 from wsx.test.support.sockets import HOST
 from wsx.test.support.twistd import RunCase
+
+skip = missing("prometheus_client")
+if not skip:
+    from prometheus_client import CollectorRegistry
+
+    from wsx import prometheus
+    from wsx.prometheus import Exporter
 
 ENDPOINT = "tcp:9100:interface=127.0.0.1"
 

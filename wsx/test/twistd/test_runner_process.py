@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.web.client import Agent, readBody
 
+from wsx.test.support.extras import missing
 from wsx.test.support.sockets import HOST, AiohttpServer, WebsocketsServer, global_reactor
 from wsx.test.support.twistd import TwistdCase
 
@@ -106,6 +107,7 @@ class ConfigProcessTests(TwistdCase):
 class MetricsProcessTests(TwistdCase):
     """twistd itself, with --metrics."""
 
+    skip = missing("prometheus_client")
     timeout = 60
 
     async def get(self, port: int, path: str) -> tuple[int, str]:

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
 from wsx._twistd import uvloop
+from wsx.test.support.extras import require
 
 FOLDER = Path(wsx.__file__).parents[1]
 SCRIPT = """
@@ -37,6 +38,7 @@ class InstallTests(SynchronousTestCase):
 
     def test_install(self) -> None:
         """``install`` installs Twisted's asyncio reactor on a uvloop event loop."""
+        require("uvloop")
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT], cwd=FOLDER, capture_output=True, text=True, check=False
         )

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
-from wsproto.frame_protocol import FrameProtocol
 
 import wsx
 from wsx import _compiled, frames
@@ -19,6 +18,7 @@ from wsx._wire import batch, decoder
 from wsx.errors import FrameError
 from wsx.frames import BINARY, CLOSE, CONTINUATION, TEXT
 from wsx.test.support import server_frame
+from wsx.test.support.extras import wsproto
 from wsx.test.support.forms import IMPORTED, PURE, PURE_DECODER, Form, load_pure
 from wsx.test.support.readers import (
     READERS,
@@ -268,7 +268,7 @@ class SendTests(SynchronousTestCase):
 
     def received_by_a_server(self, data: bytes) -> list[Item]:
         """Decode the bytes of a client; refuse a frame that is not masked."""
-        protocol = FrameProtocol(client=False, extensions=[])
+        protocol = wsproto.frame_protocol.FrameProtocol(client=False, extensions=[])
         protocol.receive_bytes(data)
         frames = list(protocol.received_frames())
         self.assertTrue(all(frame.message_finished for frame in frames))
