@@ -412,21 +412,28 @@ class NotConnectedError(WsxError):
         return f"client is not connected: {problem} (state {quote(state)})"
 
 
+_SLOW_SERVER: Final = "server reads too slowly and the write buffer is above its high-water mark"
+
+
 class SendTimeout(_TimeLimitError):
     """The transport's write buffer stayed above its high-water mark for too long.
 
-    The frame has been passed to the transport and may still reach the server.
+    The frame has been passed to the transport, or waits for the end of a message that is sent in
+    fragments. It may still reach the server.
 
     Attributes:
         timeout: The time limit in seconds, or None if it is not known.
+        reason: What the frame waits for.
     """
+
+    def __init__(self, timeout: float | None = None, reason: str = _SLOW_SERVER) -> None:
+        super().__init__(timeout)
+        self.reason = reason
 
     def __str__(self) -> str:
         limit = "" if self.timeout is None else f" after {self.timeout:g} s"
-        return (
-            f"send_frame timed out{limit}: server reads too slowly and the write buffer is above "
-            "its high-water mark; the frame may still be sent"
-        )
+        reason = line(self.reason, _TEXT_LIMIT)
+        return f"send_frame timed out{limit}: {reason}; the frame may still be sent"
 
 
 class ReplyTimeout(WsxError):

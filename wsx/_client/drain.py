@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from itertools import chain
 from typing import Final
 
@@ -30,12 +31,16 @@ class DrainWaiters:
 
     Args:
         scheduler: The scheduler for timeouts.
+        timed_out: Returns the error for a timeout in seconds. Default :class:`SendTimeout`.
     """
 
-    __slots__ = ("_current", "_groups", "_prune_at", "_scheduler", "_timeouts")
+    __slots__ = ("_current", "_groups", "_prune_at", "_scheduler", "_timed_out", "_timeouts")
 
-    def __init__(self, scheduler: IReactorTime) -> None:
+    def __init__(
+        self, scheduler: IReactorTime, timed_out: Callable[[float], Exception] = SendTimeout
+    ) -> None:
         self._scheduler = scheduler
+        self._timed_out = timed_out
         self._prune_at = _MIN_GROUPS_TO_PRUNE
         self._groups: list[_Group] = []
         self._current: _Group | None = None  # The group that was added last.
@@ -66,7 +71,8 @@ class DrainWaiters:
         if timeout is not None:
             timeouts = self._timeouts.get(timeout)
             if timeouts is None:
-                timeouts = self._timeouts[timeout] = _Timeouts(self._scheduler, timeout)
+                timeouts = _Timeouts(self._scheduler, timeout, self._timed_out)
+                self._timeouts[timeout] = timeouts
             timeouts.add(group)
         return group
 
@@ -128,11 +134,14 @@ class _Group:
 class _Timeouts:
     """Groups with the same timeout. Their deadlines are in order, so they share one timer."""
 
-    __slots__ = ("_groups", "_scheduler", "_timeout", "_timer")
+    __slots__ = ("_groups", "_scheduler", "_timed_out", "_timeout", "_timer")
 
-    def __init__(self, scheduler: IReactorTime, timeout: float) -> None:
+    def __init__(
+        self, scheduler: IReactorTime, timeout: float, timed_out: Callable[[float], Exception]
+    ) -> None:
         self._scheduler = scheduler
         self._timeout = timeout
+        self._timed_out = timed_out
         self._groups: deque[_Group] = deque()
         self._timer: IDelayedCall | None = None
 
@@ -163,4 +172,4 @@ class _Timeouts:
             self._timer = self._scheduler.callLater(self._groups[0].deadline - now, self._expire)
         for waiter in expired:
             if not waiter.called:
-                waiter.errback(SendTimeout(self._timeout))
+                waiter.errback(self._timed_out(self._timeout))

@@ -18,7 +18,13 @@ from wsx._client.fragmented_message import FragmentedMessage, Parts
 from wsx._client.reporter import Reporter
 from wsx._scheduler import Scheduler
 from wsx._transport.connection import Connection
-from wsx.errors import FrameEncodeError, IncompleteMessageError, InvalidFrameError, WsxError
+from wsx.errors import (
+    FrameEncodeError,
+    IncompleteMessageError,
+    InvalidFrameError,
+    SendTimeout,
+    WsxError,
+)
 from wsx.frames import Binary, Frame, Ping, Pong, Text, wire_payload
 
 __all__ = ["Sender"]
@@ -276,7 +282,7 @@ class Sender:
             self._reporter.sent(frame)
             return succeed(None) if connection.writable else self._drain.add(timeout)
         if self._held_waiters is None:
-            self._held_waiters = DrainWaiters(self._scheduler)
+            self._held_waiters = DrainWaiters(self._scheduler, _held_too_long)
         waiter = self._held_waiters.add(timeout)
         self._hold(lambda: self._send_held(frame, waiter))
         return waiter
@@ -330,3 +336,7 @@ class Sender:
         if self._waiting:
             self._waiting = False
             self._replies_wait(0)
+
+
+def _held_too_long(timeout: float) -> SendTimeout:
+    return SendTimeout(timeout, "a message before it is still being sent in fragments")

@@ -365,7 +365,12 @@ class InterleavingTests(FragmentsCase):
         self.send_slowly("a")
         sent = self.client.send_frame(Text("late"), timeout=5.0)
         self.pass_time(5)
-        self.failureResultOf(sent, wsx.SendTimeout)
+        error = self.failureResultOf(sent, wsx.SendTimeout).value
+        self.assertEqual(
+            str(error),
+            "send_frame timed out after 5 s: a message before it is still being sent in fragments; "
+            "the frame may still be sent",
+        )
         self.feeder.feed(None)
         self.assertEqual(join_fragments(self.frames()), [(1, b"a"), (1, b"late")])
 
