@@ -32,7 +32,6 @@ exclude_patterns = ["examples/*.py"]
 
 html_theme = "furo"
 html_title = f"wsx {release}"
-html_static_path = ["_static"]
 html_copy_source = False
 html_show_sphinx = False
 
