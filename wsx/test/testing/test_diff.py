@@ -82,6 +82,15 @@ class DifferenceTests(SynchronousTestCase):
         lines = difference([Text("a")], [Text("b")] * 5000)
         self.assertLess(lines.count("\n"), 50)
         self.assertTrue(lines.endswith("  ... and 4969 more"), lines[-100:])
+        lines = difference([Text("a")], [Text("b")] * 31)
+        self.assertNotIn("more", lines)
+        self.assertEqual(lines.count("  + "), 31)
+
+    def test_short_payloads(self) -> None:
+        """The place of a difference is shown for payloads that are longer than a line together."""
+        short, long = "a" * 30, "a" * 31
+        self.assertNotIn("differ", difference([Text(short)], [Text("b" * 30)]))
+        self.assertIn("from character 0 on", difference([Text(long)], [Text("b" * 30)]))
 
     def test_invalid_payload(self) -> None:
         """Frames that cannot be sent are shown as well."""

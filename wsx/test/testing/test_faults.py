@@ -102,6 +102,18 @@ class EndTests(KitCase):
             self.assertEqual(feed.state, [])
             self.assertIn("TCP connection broken", str(self.reason(feed)))
 
+    def test_reset_in_a_script(self) -> None:
+        """What the server has sent just before the reset is lost as well."""
+
+        def script(connection: Any) -> Any:
+            connection.accept()
+            yield 1.0
+            connection.send(Text("lost")).reset()
+
+        with run_listener(server=MemoryServer(script)) as feed:
+            feed.advance(1.0)
+            self.assertEqual((feed.state, feed.client.status), ([], "disconnected"))
+
     def test_reset_after(self) -> None:
         """A reset may follow some bytes."""
         with run_listener() as feed:

@@ -136,6 +136,23 @@ class DriveTests(KitCase):
             feed.client.sys.replace_state(lambda state: [*state, "replaced"])
             self.assertEqual(feed.state, ["replaced"])
 
+    def test_what_is_due(self) -> None:
+        """The state, the calls and the reason are those after everything that is due."""
+
+        class Adding(Listener):
+            def handle_cast(self, message: Any, state: Any) -> Any:
+                return Ok([*state, message])
+
+        with run(Adding) as feed:
+            feed.server.accept()
+            feed.client.cast(1)
+            self.assertEqual(feed.state, [1])
+            feed.client.cast(2)
+            self.assertEqual(feed.calls[-1], ("handle_cast", 2, Ok([1, 2])))
+            feed.client.stop("enough")
+            self.assertEqual(feed.reason, Shutdown("enough"))
+            feed.server.expect(CloseFrame(1001))
+
     def test_calls(self) -> None:
         """Calls have the callback, its argument and its answer, in order."""
         with run_echo() as feed:
