@@ -81,7 +81,6 @@ class MemoryReactor(TurnClock):
         if not amount >= 0:
             raise ValueError(f"advance: expected at least 0 seconds, got {amount!r}")
         target = self.rightNow + amount
-        self.settle()
         while (when := self.next_at()) is not None and when <= target + _RESOLUTION:
             self.rightNow = max(self.rightNow, when)
             self.settle()

@@ -298,6 +298,14 @@ class BytesTests(KitCase):
             self.assertEqual(frame.code, 1007)
             self.assertEqual(feed.calls[-1].argument.reason.close_code, 1007)
 
+    def test_corrupt_the_next_but_one(self) -> None:
+        """The offset counts the bytes of several actions."""
+        with run_listener() as feed:
+            connection = feed.server.accept().corrupt(offset=3)
+            connection.send(Text("a"))
+            self.assertEqual(feed.state, [Text("a")])
+            connection.send(Text("b")).expect(CloseFrame(1002, "a reserved bit is set"))
+
     def test_corrupt_response(self) -> None:
         """A byte of the response is wrong: this is no WebSocket server."""
         with run_echo(handle_initial_conn_failure=True) as feed:
