@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
 
+from wsx._console import main as console
 from wsx._doctor import command as doctor
 
 __all__ = ["main"]
 
-_USAGE: Final = "usage: python -m wsx doctor [options] URL"
-
 
 def main(arguments: list[str]) -> int:
-    """Run the subcommand that the first argument names.
+    """Run the subcommand that the first argument names, or the console.
 
     Args:
         arguments: The arguments of the process.
 
     Returns:
-        The exit status.
+        The exit status, if the process has not exited with one.
     """
     if arguments[:1] == ["doctor"]:
         return doctor.main(arguments[1:])
-    print(_USAGE, file=sys.stderr)
-    return 2
+    console.main(arguments)
+    return 0
 
 
 if __name__ == "__main__":

@@ -13,12 +13,15 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from wsx._compiled import compiled
+from wsx._console.console import Console
+from wsx._console.log import log_to_stderr
+from wsx._console.options import ConsoleOptions
+from wsx._console.runner import ConsoleRunner
 from wsx._doctor.service import DoctorService
 from wsx._text import escape, expected
 from wsx._twistd import checks, command_line, config
 from wsx._twistd.clients import client_spec
 from wsx._twistd.config_error import ConfigError
-from wsx._twistd.console import Console, log_to_stderr
 from wsx._twistd.demo import DemoHandler
 from wsx._twistd.demo_server import StandaloneServer
 from wsx._twistd.invalid import InvalidValue
@@ -110,6 +113,7 @@ _WITH_DOCTOR: Final = {
     "url",
     "headers",
     "secret_headers",
+    "header_variables",
     "subprotocols",
     "cacerts",
     "insecure",
@@ -125,6 +129,7 @@ _WITH_DOCTOR: Final = {
 }
 _REPEATABLE: Final = {
     "headers": "header",
+    "header_variables": "header-env",
     "secret_headers": "secret-header",
     "subprotocols": "subprotocol",
     "cacerts": "cacerts",
@@ -135,7 +140,7 @@ _DEMO_URL: Final = "ws://127.0.0.1/"  # The port is added once the demo server l
 T = TypeVar("T")
 
 
-class Options(usage.Options):
+class Options(ConsoleOptions):
     """The command line of ``twistd wsx``.
 
     A wrong command line ends the process with one line on standard error and exit status 1, before
@@ -145,8 +150,6 @@ class Options(usage.Options):
     synopsis = (
         "[options] (--url URL | --demo | --demo-server | --config FILE) [--handler module.Class]"
     )
-
-    command: ClassVar[str] = "twistd wsx"  # In messages.
 
     longdesc = (
         "Run a WebSocket client: connect, pass each message to your handler class, and reconnect "
@@ -231,6 +234,8 @@ class Options(usage.Options):
             usage.UsageError: An option is wrong.
         """
         self._check_sources()
+        self.check_console_options()
+        self.choose_reactor()
         self._check_metrics()
         self._skip_pid_file()
         if self["demo-server"]:
@@ -357,8 +362,8 @@ class Options(usage.Options):
         self["conn"] = self._make_conn()
         self["client_options"] = self._make_client_options()
         self._check_log_file()
-        if isinstance(self["chosen_handler"], Console):
-            self._log_to_standard_error()
+        if self.is_console:
+            self["chosen_handler"] = self.make_console()
 
     def _read_values(self) -> None:
         if self["reconnect"] and self["no-reconnect"]:
@@ -368,6 +373,10 @@ class Options(usage.Options):
             given = self[name] is not None
             self[name] = self._checked(name, read, self[name]) if given else _DEFAULTS.get(name)
         self["headers"] = self._checked("header", command_line.read_headers, self["headers"])
+        for text in self["header_variables"]:
+            pair = self._checked("header-env", command_line.read_header_env, text)
+            self["headers"].append(pair)
+            self["secret_headers"].append(pair[0])
         names = self["secret_headers"]
         self._checked("secret-header", command_line.check_secret_headers, names)
         self._checked("subprotocol", command_line.check_subprotocols, self["subprotocols"])
@@ -382,9 +391,9 @@ class Options(usage.Options):
         if key is not None:
             self._checked("private-key", checks.check_private_key, key, certificate)
 
-    def _choose_handler(self) -> type[Handler[Any]] | Console:
+    def _choose_handler(self) -> type[Handler[Any]]:
         if self["handler"] is None:
-            return DemoHandler if self["demo"] else Console()
+            return DemoHandler if self["demo"] else Console
         return self._checked("handler", checks.import_handler, self["handler"])
 
     def _make_conn(self) -> Conn:
@@ -480,4 +489,11 @@ def makeService(options: Options) -> IService:
         return DemoRunner(
             lambda url: options.make_supervisor(conn.replace(url=url)), reactor, metrics
         )
-    return Runner(options.make_supervisor(conn), reactor, metrics)
+    supervisor = options.make_supervisor(conn)
+    if not options.is_console:
+        return Runner(supervisor, reactor, metrics)
+    runner = ConsoleRunner(
+        options["chosen_handler"], supervisor, reactor, metrics, options["observer"]
+    )
+    runner.program = "wsx" if options.is_brief else "twistd"
+    return runner

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from getopt import GetoptError, gnu_getopt
 from typing import Any, ClassVar, Final
 
 from twisted.python import usage
@@ -12,8 +11,7 @@ from twisted.python import usage
 from wsx._doctor.examination import Examination
 from wsx._doctor.output import print_report
 from wsx._redaction import redact_url
-from wsx._text import escape, expected
-from wsx._twistd import command_line
+from wsx._text import expected
 from wsx.conn import Conn
 from wsx.tap import Options
 
@@ -63,22 +61,11 @@ class DoctorOptions(Options):
             options: The arguments, a list of str. Default: the arguments of the process.
         """
         arguments = sys.argv[1:] if options is None else list(options)
-        super().parseOptions(self._options_first(arguments))
+        super().parseOptions(self.options_first(arguments))
 
     def _explain(self, error: usage.UsageError, arguments: list[str]) -> str:
         text = super()._explain(error, arguments)
         return f"URL{text.removeprefix('--url')}" if text.startswith("--url") else text
-
-    def _options_first(self, arguments: list[str]) -> list[str]:
-        try:
-            pairs, others = gnu_getopt(arguments, self.shortOpt, self.longOpt)
-        except GetoptError as error:
-            known = [name.rstrip("=") for name in self.longOpt]
-            text = command_line.explain_getopt(error, arguments, known, self.command)
-            raise SystemExit(f"{self.command}: {escape(text)}") from None
-        has_value = {f"--{name.rstrip('=')}" for name in self.longOpt if name.endswith("=")}
-        given = [f"{name}={value}" if name in has_value else name for name, value in pairs]
-        return [*given, "--", *others]
 
     def parseArgs(self, *args: str) -> None:
         """Use the only argument as the URL.

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from getopt import GetoptError
 from typing import Any, Final
 
-from wsx._redaction import HIDDEN, redact_subprotocols, redact_url
+from wsx._redaction import HIDDEN, is_token_like, redact_subprotocols, redact_url
 from wsx._text import expected
 from wsx._twistd.invalid import InvalidValue, alternatives, reason_of
 from wsx._twistd.sources import Value, read_lines
 from wsx.child import RESTARTS
 from wsx.conn import TOKEN, Conn
+from wsx.frames import is_wire_close_code
 from wsx.limiter import ConnectLimiter
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "check_subprotocols",
     "explain_argument",
     "explain_getopt",
+    "read_header_env",
     "read_headers",
     "read_port",
 ]
@@ -37,6 +40,10 @@ _HEADER: Final = '"Name: value"'
 # The first word is shown only if it has no digits, because "--header $TOKEN" passes the secret
 # itself.
 _FIRST_WORD: Final = re.compile(r"[A-Za-z-]+(?![^\s:=])")
+
+_VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+# RFC 6455 section 7.1.5: a close frame without a code, and an end without a close frame.
+_ENDS_WITHOUT_CODE: Final = (1005, 1006)
 
 
 def read_count(text: str) -> int:
@@ -161,6 +168,50 @@ def _redact_header(text: str) -> str:
     return first if first == text else f"{first} ...".strip()
 
 
+def read_header_env(text: str) -> tuple[str, str]:
+    """Return the name and value of a request header whose value is in an environment variable.
+
+    Args:
+        text: ``NAME=VARIABLE``. An error shows the variable only if it looks like the name of one,
+            because a user may have given the secret itself.
+    """
+    name, _, variable = text.partition("=")
+    shown = f"{name}={variable}" if _is_variable(variable) else f"{name.partition(' ')[0]}=..."
+    if not (TOKEN.fullmatch(name) and _VARIABLE.fullmatch(variable)):
+        raise InvalidValue("NAME=VARIABLE", shown if "=" in text else HIDDEN)
+    value = os.environ.get(variable)
+    if value is None:
+        raise InvalidValue("an environment variable that is set", shown)
+    try:
+        Conn(_ANY_URL, extra_headers=[(name, value.strip())])
+    except ValueError:
+        raise InvalidValue("a variable with the value of a header", shown) from None
+    return name, value.strip()
+
+
+def _is_variable(text: str) -> bool:
+    return _VARIABLE.fullmatch(text) is not None and not is_token_like(text)
+
+
+def read_close_code(text: str) -> int:
+    """Return a close code with which a connection can end, 1005 and 1006 included."""
+    code = int(text) if text.isascii() and text.isdecimal() and len(text) == 4 else 0
+    if not (is_wire_close_code(code) or code in _ENDS_WITHOUT_CODE):
+        raise InvalidValue("a close code, 1000 to 1014 or 3000 to 4999", text)
+    return code
+
+
+def read_positive(text: str) -> int:
+    """Return a whole number of at least 1."""
+    try:
+        number = read_count(text)
+    except InvalidValue:
+        number = 0
+    if not number:
+        raise InvalidValue("a whole number of at least 1", text)
+    return number
+
+
 def check_secret_headers(names: Sequence[str]) -> None:
     """Check the names of secret headers."""
     for name in names:
@@ -212,6 +263,9 @@ READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "restart": read_restart,
     "max-restarts": read_count,
     "max-seconds": read_seconds,
+    "max-messages": read_positive,
+    "expect-close": read_close_code,
+    "timeout": read_seconds,
 }
 
 

@@ -37,12 +37,18 @@ class Runner(MultiService):
         supervisor: The supervisor of the clients.
         reactor: The reactor of twistd.
         metrics: The string description of the server endpoint for metrics, or None (default).
+
+    Attributes:
+        program: The name of the program in the log. Default ``"twistd"``.
     """
+
+    program = "twistd"
 
     def __init__(self, supervisor: Supervisor, reactor: Any, metrics: str | None = None) -> None:
         super().__init__()
         self._reactor = reactor
         self._stopping = False
+        self._was_signalled = False  # Whether SIGTERM or SIGINT has stopped the reactor.
         if metrics is not None:
             MetricsServer(metrics, reactor, lambda: self._end(1)).setServiceParent(self)
         supervisor.setServiceParent(self)
@@ -72,7 +78,11 @@ class Runner(MultiService):
         With Twisted's own handlers, twistd would end by the signal after the reactor has stopped.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._reactor.callFromThread(self._stop_reactor))
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self._stop_by_signal))
+
+    def _stop_by_signal(self) -> None:
+        self._was_signalled = True
+        self._stop_reactor()
 
     def _supervisor_ended(self, reason: object) -> None:
         self._end(0 if is_normal(reason) else 1)
@@ -82,7 +92,9 @@ class Runner(MultiService):
         if status:
             atexit.register(exit_with_failure)
         if not self._stopping:
-            _log.info("twistd stops with exit status {status}", status=status)
+            _log.info(
+                "{program} stops with exit status {status}", program=self.program, status=status
+            )
             self._reactor.callWhenRunning(self._stop_reactor)
 
     def _stop_reactor(self) -> None:

@@ -6,29 +6,40 @@ import os
 import subprocess
 import sys
 from io import StringIO
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx.__main__ import main
-from wsx.test.support.twistd import REPOSITORY
+from wsx._console import main as console
+from wsx.test.support.twistd import REPOSITORY, OptionsCase
 
 
 class MainTests(SynchronousTestCase):
     """The first argument."""
 
-    def setUp(self) -> None:
-        self.errors = StringIO()
-        self.patch(sys, "stderr", self.errors)
-
     def test_doctor(self) -> None:
         """``doctor`` gets the arguments after it."""
+        errors = StringIO()
+        self.patch(sys, "stderr", errors)
         self.assertEqual(main(["doctor"]), 2)
-        self.assertIn("python -m wsx doctor: arguments", self.errors.getvalue())
+        self.assertIn("python -m wsx doctor: arguments", errors.getvalue())
+
+    def test_console(self) -> None:
+        """A URL runs the console."""
+        calls: list[Any] = []
+        self.patch(console, "main", calls.append)
+        self.assertEqual(main(["ws://host/", "--once"]), 0)
+        self.assertEqual(calls, [["ws://host/", "--once"]])
+
+
+class ErrorTests(OptionsCase):
+    """A wrong command line."""
 
     def test_nothing(self) -> None:
-        """Without arguments, one line shows the usage."""
-        self.assertEqual(main([]), 2)
-        self.assertIn("usage: python -m wsx", self.errors.getvalue())
+        """Without arguments, one line says what is missing."""
+        error = self.assertRaises(SystemExit, main, [])
+        self.assertEqual(error.code, "python -m wsx: URL: expected one URL, got none")
 
 
 class ProcessTests(SynchronousTestCase):

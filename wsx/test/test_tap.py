@@ -23,7 +23,7 @@ import twisted
 import twisted.plugins
 import wsx
 from wsx import tap
-from wsx._twistd.console import Console
+from wsx._console.console import Console
 from wsx._twistd.demo import DemoHandler
 from wsx._version import __version__
 from wsx.test.support import URL, text
@@ -320,14 +320,15 @@ class OptionsTests(OptionsCase):
         """The console's log goes to standard error; with a handler, or if told, as twistd does."""
         for arguments, redirected in (
             (["-n", "wsx", *IN_USE], True),
-            (["wsx", *IN_USE], False),
             (["-n", "--logfile", "file", "wsx", *IN_USE], False),
+            (["-n", "--logger", f"{HANDLERS}.parse", "wsx", *IN_USE], False),
             (["-n", "wsx", "--demo"], False),
             (["-n", "wsx", *IN_USE, "--handler", f"{HANDLERS}.Feed"], False),
         ):
             options = ServerOptions()
             options.parseOptions(arguments)
-            self.assertEqual(options["logger"] is not None, redirected, f"{arguments}")
+            observer = options.subOptions.get("observer")
+            self.assertEqual(observer is not None, redirected, f"{arguments}")
 
     def test_log_where_told(self) -> None:
         """A --logger of the user's stays."""
@@ -341,7 +342,7 @@ class OptionsTests(OptionsCase):
             (["-n", "wsx", *IN_USE], ""),
             (["-n", "--pidfile", "other.pid", "wsx", *IN_USE], "other.pid"),
             (["-n", "--pidfile=twistd.pid", "wsx", *IN_USE], "twistd.pid"),
-            (["wsx", *IN_USE], "twistd.pid"),
+            (["wsx", *IN_USE, "--handler", f"{HANDLERS}.Feed"], "twistd.pid"),
         ):
             self.patch(sys, "argv", ["twistd", *arguments])
             options = ServerOptions()
@@ -797,19 +798,15 @@ class ProcessTests(TwistdCase):
             await deferLater(global_reactor(), 0.02)
 
     async def test_daemon(self) -> None:
-        """Without -n the console ends at once, as there is no terminal; nothing stays behind."""
-        server = self.serve()
-        pid_file = self.directory / "twistd.pid"
-        self.addCleanup(self.kill_daemon, pid_file)
-        process = self.run_twistd(
-            "--pidfile=twistd.pid", "--logfile=twistd.log", "wsx", "--url", server.url()
+        """Without -n the console is refused, as it would have no terminal; nothing is started."""
+        process = self.run_twistd("--pidfile=twistd.pid", "wsx", "--url", "ws://127.0.0.1:1/")
+        self.assertEqual(await process.ended(), 1)
+        self.assertEqual(process.output, "")
+        self.assertEqual(
+            process.errors,
+            'twistd wsx: --url: expected "twistd -n wsx": without -n, twistd leaves the terminal\n',
         )
-        self.assertEqual(await process.ended(), 0)
-        self.assertEqual(await server.closes.get(), 1000)
-        # twistd removes the file with the process id before it writes the last line of its log.
-        await self.wait_for(self.directory / "twistd.log", "Server Shut Down")
-        self.assertFalse(pid_file.exists())
-        self.assertEqual(process.output + process.errors, "")
+        self.assertFalse((self.directory / "twistd.pid").exists())
 
     def kill_daemon(self, pid_file: Path) -> None:
         """Ends the daemon where a failed test left it running."""

@@ -8,8 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
+from wsx._console.console import Console
 from wsx._twistd.clients import client_spec
-from wsx._twistd.console import Console
 from wsx.child import ChildSpec
 from wsx.test.support import URL
 from wsx.test.support.twistd_config import Feed, Steady, started

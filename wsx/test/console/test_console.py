@@ -1,4 +1,4 @@
-"""Tests of wsx._twistd.console: the console of ``twistd wsx``, in memory and in real processes."""
+"""Tests of wsx._console.console: the handler of the console, in memory and in real processes."""
 
 from __future__ import annotations
 
@@ -8,191 +8,20 @@ from io import StringIO
 from typing import Any
 
 from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.testing import StringTransport
-from twisted.trial.unittest import SynchronousTestCase
 
-from wsx import (
-    Backoff,
-    Binary,
-    Client,
-    ConnectionDropped,
-    LocalClose,
-    RemoteClose,
-    Shutdown,
-    Text,
-)
-from wsx._twistd import console
-from wsx._twistd.console import Console, Lines, MessagesMayBeMissing, log_to_stderr, render
+from wsx import Backoff, Client, ConnectionDropped, RemoteClose, Shutdown
+from wsx._console.console import Console
+from wsx._console.limits import Limits, MessagesMayBeMissing, TimedOut
 from wsx.reasons import is_normal
-from wsx.test.support import MemoryCase, close, server_frame, text
+from wsx.test.support import close, server_frame, text
+from wsx.test.support.console import POLICY, PlainCase, Terminal, TypedCase
 from wsx.test.support.each import each
 from wsx.test.support.twistd import Twistd, TwistdCase
 
-NORMAL = (8, (1000).to_bytes(2, "big"))
 PATIENT: dict[str, Any] = {"handle_initial_conn_failure": True}
 
 
-class Terminal(StringIO):
-    """A standard output that is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-class RenderTests(SynchronousTestCase):
-    """How a message is shown."""
-
-    def test_text(self) -> None:
-        """A text is its line, unchanged where that is no terminal."""
-        for payload in ("hello", "", "h\xe9llo \U0001f600", "\x1b[31mred\r\x07", "two\nlines"):
-            for output in (None, StringIO()):
-                self.assertEqual(render(Text(payload), output), payload + "\n")
-
-    def test_terminal(self) -> None:
-        """On a terminal what is not printable is escaped; tabs, newlines and letters are not."""
-        for payload, line in (
-            ("\x1b[2J", "\\x1b[2J"),
-            ("a\rb", "a\\rb"),
-            ("\x07\x08\x00", "\\x07\\x08\\x00"),
-            ("\x7f", "\\x7f"),
-            ("\x9b31m", "\\x9b31m"),
-            ("a\u202eb\u2028c", "a\\u202eb\\u2028c"),
-            ("tab\there\nand h\xe9llo \U0001f600", "tab\there\nand h\xe9llo \U0001f600"),
-        ):
-            self.assertEqual(render(Text(payload), Terminal()), line + "\n")
-
-    def test_binary(self) -> None:
-        """A binary message is its first 64 bytes in hexadecimal, on one line."""
-        for payload, digits in (
-            (b"\x00\xff", "00 ff"),
-            (bytes(range(64)), bytes(range(64)).hex(" ")),
-        ):
-            for output in (StringIO(), Terminal()):
-                line = render(Binary(payload), output)
-                self.assertIn(digits, line)
-                self.assertIn(f"{len(payload)} bytes", line)
-                self.assertEqual(line.count("\n"), 1)
-
-    def test_long_binary(self) -> None:
-        """Of a long one no more is shown, but its length."""
-        line = render(Binary(b"\xaa" * 64 + b"\xbb" * 1000), StringIO())
-        self.assertEqual((line.count("aa"), line.count("bb")), (64, 0))
-        self.assertIn("1064 bytes", line)
-
-    def test_empty_binary(self) -> None:
-        """An empty one is a line too."""
-        self.assertRegex(render(Binary(b""), None), r"\A.*\b0 bytes.*\n\Z")
-
-
-class LogTests(SynchronousTestCase):
-    """Where the log goes."""
-
-    def test_standard_error(self) -> None:
-        """The console's log observer writes to standard error."""
-        errors, output = StringIO(), StringIO()
-        self.patch(sys, "__stderr__", errors)
-        self.patch(sys, "__stdout__", output)
-        observer: Any = log_to_stderr()
-        observer({"log_format": "an event", "log_time": 0.0})
-        self.assertIn("an event\n", errors.getvalue())
-        self.assertEqual(output.getvalue(), "")
-
-
-class FakeStdio(StringTransport):
-    """Standard input and output, in memory."""
-
-    def __init__(self, lines: Lines, reactor: Any) -> None:
-        super().__init__()
-        self.lines = lines
-        lines.makeConnection(self)
-
-    def read(self, data: bytes) -> None:
-        """Standard input has something to read, whether that is wanted or not."""
-        self.lines.dataReceived(data)
-
-    def printed(self) -> bytes:
-        """Return what was written since the last call."""
-        data: bytes = self.value()
-        self.clear()
-        return data
-
-    @property
-    def reading(self) -> bool:
-        """Whether the console reads."""
-        return self.producerState == "producing"
-
-
-class ConsoleCase(MemoryCase):
-    """A console with a real client, an in-memory server, and an in-memory standard input."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.stdios: list[FakeStdio] = []
-        self.patch(console, "StandardIO", self._open_stdio)
-        self.errors = StringIO()
-        self.patch(sys, "__stderr__", self.errors)
-        self.patch(sys, "__stdout__", StringIO())
-
-    def _open_stdio(self, lines: Lines, reactor: Any) -> FakeStdio:
-        self.assertIs(reactor, self.clock)
-        self.stdios.append(FakeStdio(lines, reactor))
-        return self.stdios[-1]
-
-    @property
-    def stdio(self) -> FakeStdio:
-        """The one standard input and output of the process."""
-        self.assertEqual(len(self.stdios), 1)
-        return self.stdios[0]
-
-    def console(self, **options: Any) -> Client[Any]:
-        """Opens a console whose client reconnects after a second, unless told otherwise."""
-        policy = Backoff(initial=1.0, jitter=0.0, factor=1.0)
-        options = {"reconnect": policy, "handle_initial_conn_failure": True} | options
-        return self.open(Console, **options)
-
-    def read(self, data: bytes) -> None:
-        """Something is typed."""
-        self.stdio.read(data)
-        self.step()
-
-    def end_input(self) -> None:
-        """Standard input is at its end."""
-        self.stdio.lines.readConnectionLost()
-        self.step()
-
-    def sent(self) -> list[str]:
-        """Return the texts that the server got since the last call, and nothing else."""
-        frames = self.peer.received()
-        self.assertEqual({opcode for opcode, _ in frames} - {1}, set(), f"{frames}")
-        return [payload.decode() for _, payload in frames]
-
-    def reconnect(self) -> None:
-        """Lets the client connect again."""
-        self.clock.advance(1)
-        self.step()
-        self.peer.answer()
-        self.step()
-
-    def drop(self) -> None:
-        """Ends TCP."""
-        self.peer.drop()
-        self.step()
-
-    def answer_close(self) -> None:
-        """Lets the server answer the client's close frame."""
-        self.peer.send(close(1000))
-        self.drop()
-
-    def assert_closes(self) -> None:
-        """The client has sent a normal close frame, and nothing after it."""
-        self.assertEqual(self.peer.received(), [NORMAL])
-
-    def assert_ends_normally(self, client: Client[Any]) -> None:
-        """The client has ended, normally."""
-        self.assertEqual(self.successResultOf(client.terminated()), LocalClose(1000, ""))
-
-
-class OutputTests(ConsoleCase):
+class OutputTests(PlainCase):
     """What is received is printed."""
 
     def test_messages(self) -> None:
@@ -275,7 +104,7 @@ class OutputTests(ConsoleCase):
         self.assertEqual(client.status, "terminated")
 
 
-class InputTests(ConsoleCase):
+class InputTests(PlainCase):
     """What is read is sent."""
 
     def test_lines(self) -> None:
@@ -420,7 +249,7 @@ class InputTests(ConsoleCase):
         self.assertEqual(self.errors.getvalue(), "")
 
 
-class EndTests(ConsoleCase):
+class EndTests(PlainCase):
     """After the end of the input: a second of quiet, then a normal close."""
 
     def test_quiet(self) -> None:
@@ -528,7 +357,7 @@ class EndTests(ConsoleCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class ReasonTests(ConsoleCase):
+class ReasonTests(PlainCase):
     """The reason with which the console ends: it decides about the exit status of a pipe."""
 
     def lose(self, frame: bytes = b"") -> None:
@@ -645,15 +474,18 @@ class ReasonTests(ConsoleCase):
         self.assertIsInstance(self.successResultOf(again.terminated()), MessagesMayBeMissing)
 
 
-class TerminalTests(ConsoleCase):
-    """What a user at a terminal sees."""
+class TerminalTests(PlainCase):
+    """What a user at a terminal without line editing sees."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(sys, "__stdin__", Terminal())
 
     def test_keys(self) -> None:
         """At a terminal the first connection tells what to type; the next one does not."""
-        self.patch(sys, "__stdin__", Terminal())
         self.console()
         self.assertRegex(
-            self.errors.getvalue(), r"\Atwistd wsx: type a line [^\n]*Ctrl-D[^\n]*\n\Z"
+            self.errors.getvalue(), r"\A\d\d:[\d:.]+ - type a line [^\n]*Ctrl-D[^\n]*\n"
         )
         self.drop()
         self.reconnect()
@@ -665,6 +497,41 @@ class TerminalTests(ConsoleCase):
         self.console()
         self.assertEqual(self.errors.getvalue(), "")
 
+    def test_commands(self) -> None:
+        """At a terminal a line that begins with a slash is a command."""
+        self.console()
+        self.read(b"/status\n//text\n")
+        self.assertEqual(self.sent(), ["/text"])
+        self.assertIn("open: ws://example.test/feed", self.errors.getvalue())
+
+    def test_no_commands(self) -> None:
+        """In a pipe it is sent."""
+        self.patch(sys, "__stdin__", StringIO())
+        self.console()
+        self.read(b"/status\n//text\n")
+        self.assertEqual(self.sent(), ["/status", "//text"])
+
+    def test_end(self) -> None:
+        """The end of the input closes at once: the user wants to end."""
+        client = self.console()
+        self.end_input()
+        self.assert_closes()
+        self.answer_close()
+        self.assert_ends_normally(client)
+
+    def test_end_while_waiting(self) -> None:
+        """It ends at once while there is no connection too, and counts what was not sent."""
+        client = self.console()
+        self.drop()
+        self.read(b"one\n")
+        self.end_input()
+        self.assert_ends_normally(client)
+        self.assertTrue(self.errors.getvalue().endswith("- 1 line was not sent\n"))
+
+
+class NoticeTests(PlainCase):
+    """What a pipe tells on standard error."""
+
     def test_one_unsent_line(self) -> None:
         """One line that was not sent is not "1 lines"."""
         client = self.console()
@@ -673,6 +540,299 @@ class TerminalTests(ConsoleCase):
         client.stop()
         self.step()
         self.assertEqual(self.errors.getvalue(), "twistd wsx: 1 line was not sent\n")
+
+
+class CountTests(PlainCase):
+    """``--once`` and ``--max-messages``."""
+
+    def limited(self, number: int = 2, **options: Any) -> Client[Any]:
+        """Open a console that closes after a number of messages."""
+        return self.console(Console(limits=Limits(max_messages=number)), **options)
+
+    def receive(self, *texts: str) -> None:
+        """Receive messages in one read."""
+        self.peer.send(b"".join(map(text, texts)))
+        self.step()
+
+    def test_closes(self) -> None:
+        """It closes after the last message, and prints no more than that."""
+        client = self.limited()
+        self.receive("one")
+        self.assertEqual(self.sent(), [])
+        self.receive("two", "three", "four")
+        self.assertEqual(self.stdio.printed(), b"one\ntwo\n")
+        self.assert_closes()
+        self.answer_close()
+        self.assert_ends_normally(client)
+        self.assertEqual(self.server.attempts, 1)
+
+    def test_after_the_close(self) -> None:
+        """A message that arrives after the close frame was sent is not printed."""
+        client = self.limited(1)
+        self.receive("one")
+        self.receive("two")
+        self.assertEqual(self.stdio.printed(), b"one\n")
+        self.answer_close()
+        self.assert_ends_normally(client)
+
+    def test_waits(self) -> None:
+        """It waits for the messages after the end of the input."""
+        client = self.limited(1)
+        self.read(b"request\n")
+        self.end_input()
+        self.clock.advance(3600)
+        self.step()
+        self.assertEqual(self.sent(), ["request"])
+        self.receive("response")
+        self.assert_closes()
+        self.answer_close()
+        self.assert_ends_normally(client)
+
+    def test_too_few(self) -> None:
+        """A normal close by the server before the last message is an abnormal end."""
+        client = self.limited()
+        self.end_input()
+        self.receive("one")
+        self.peer.send(close(1000))
+        self.drop()
+        reason = self.successResultOf(client.terminated())
+        self.assertEqual(str(reason), "expected 2 messages, received 1")
+        self.assertFalse(is_normal(reason))
+
+    def test_counts_over_connections(self) -> None:
+        """The messages of all connections count."""
+        client = self.limited()
+        self.receive("one")
+        self.peer.send(close(1000))
+        self.drop()
+        self.reconnect()
+        self.receive("two")
+        self.assert_closes()
+        self.answer_close()
+        self.assert_ends_normally(client)
+
+    def test_lost_before(self) -> None:
+        """A connection that was dropped before the last message is an abnormal end."""
+        client = self.limited()
+        self.receive("one")
+        self.drop()
+        self.reconnect()
+        self.receive("two")
+        self.answer_close()
+        self.assertIsInstance(self.successResultOf(client.terminated()), MessagesMayBeMissing)
+
+
+class ExpectCloseTests(PlainCase):
+    """``--expect-close``."""
+
+    def expecting(self, code: int) -> Client[Any]:
+        """Open a console that expects a close code."""
+        return self.console(Console(limits=Limits(expect_close=code)))
+
+    def end_with(self, frame: bytes) -> Any:
+        """Let the server end the connection."""
+        self.peer.send(frame)
+        self.step()
+        self.drop()
+
+    @each([(4001, True), (1000, False), (4002, False)])
+    def test_close(self, code: int, normal: bool) -> None:
+        """The end is normal if the server closes with that code; it does not reconnect."""
+        client = self.expecting(4001)
+        self.end_with(close(code))
+        self.assertIs(is_normal(self.successResultOf(client.terminated())), normal)
+        self.assertEqual(self.server.attempts, 1)
+
+    @each([(1006, True), (1000, False)])
+    def test_dropped(self, code: int, normal: bool) -> None:
+        """1006 stands for an end without a close frame."""
+        client = self.expecting(code)
+        self.drop()
+        self.assertIs(is_normal(self.successResultOf(client.terminated())), normal)
+
+    def test_waits(self) -> None:
+        """It waits for the server after the end of the input."""
+        client = self.expecting(1000)
+        self.end_input()
+        self.clock.advance(3600)
+        self.step()
+        self.assertEqual(self.sent(), [])
+        self.end_with(close(1000))
+        self.assertTrue(is_normal(self.successResultOf(client.terminated())))
+
+    def test_failed_attempts(self) -> None:
+        """Attempts that fail before there is a connection decide nothing."""
+        self.server.refusal = ConnectionRefusedError()
+        handler = Console(limits=Limits(expect_close=4001))
+        started = self.start(handler, async_=True, reconnect=POLICY, **PATIENT)
+        self.step()
+        self.server.refusal = None
+        self.reconnect()
+        self.end_with(close(4001))
+        client = self.successResultOf(started)
+        self.assertTrue(is_normal(self.successResultOf(client.terminated())))
+
+
+class TimeoutTests(PlainCase):
+    """``--timeout``."""
+
+    def timed(self) -> Console:
+        """Return a console that ends after five seconds."""
+        handler = Console(limits=Limits(timeout=5.0))
+        handler.begin(self.clock)
+        return handler
+
+    def test_open(self) -> None:
+        """It ends an open connection, with close code 1001, abnormally."""
+        client = self.console(self.timed())
+        self.clock.advance(4.9)
+        self.assertEqual(self.sent(), [])
+        self.clock.advance(0.2)
+        self.assertEqual(self.peer.received(), [(8, (1001).to_bytes(2, "big"))])
+        self.answer_close()
+        reason = self.successResultOf(client.terminated())
+        self.assertIsInstance(reason, TimedOut)
+        self.assertFalse(is_normal(reason))
+
+    def test_without_connection(self) -> None:
+        """It ends the attempts to connect."""
+        self.server.refusal = ConnectionRefusedError()
+        started = self.start(self.timed(), async_=True, reconnect=POLICY, **PATIENT)
+        for _ in range(6):
+            self.clock.advance(1)
+            self.step()
+        client = self.successResultOf(started)
+        self.assertIsInstance(self.successResultOf(client.terminated()), TimedOut)
+
+    def test_ended_before(self) -> None:
+        """It has no effect on a console that has ended."""
+        client = self.console(self.timed())
+        self.end_input()
+        self.clock.advance(1.01)
+        self.answer_close()
+        self.assert_ends_normally(client)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class BackpressureTests(PlainCase):
+    """A reader of standard output that is slow."""
+
+    def test_slow_reader(self) -> None:
+        """While standard output is full, messages stay with the server."""
+        self.console()
+        assert self.stdio.producer is not None
+        self.stdio.producer.pauseProducing()
+        self.peer.send(text("one") + text("two"))
+        self.step()
+        self.assertEqual(self.stdio.printed(), b"one\n")
+        self.assertTrue(self.peer.transport.reading_paused)
+        self.stdio.producer.resumeProducing()
+        self.step()
+        self.assertEqual(self.stdio.printed(), b"two\n")
+        self.assertFalse(self.peer.transport.reading_paused)
+
+    def test_stopped(self) -> None:
+        """A console that waits for the reader can be stopped."""
+        client = self.console()
+        assert self.stdio.producer is not None
+        self.stdio.producer.pauseProducing()
+        self.peer.send(text("one"))
+        self.step()
+        client.stop()
+        self.answer_close()
+        self.assertEqual(client.status, "terminated")
+        self.stdio.producer.resumeProducing()
+
+
+class RecordTests(TypedCase):
+    """What the front end is told."""
+
+    def test_frames(self) -> None:
+        """Every frame in both directions is a record, in order."""
+        self.console()
+        self.type("mine")
+        self.peer.send(text("theirs") + server_frame(2, b"\x00") + server_frame(9, b"x"))
+        self.step()
+        self.assertEqual(
+            self.frontend.kinds(),
+            [("out", "text"), ("in", "text"), ("in", "binary"), ("in", "ping"), ("out", "pong")],
+        )
+
+    def test_connections(self) -> None:
+        """So are connections, failed attempts, losses and close frames."""
+        self.console()
+        self.drop()
+        self.assertEqual(self.frontend.kinds(), [(None, "lost")])
+        self.server.refusal = ConnectionRefusedError()
+        self.clock.advance(1)
+        self.step()
+        self.assertEqual(self.frontend.kinds(), [(None, "failed")])
+        self.server.refusal = None
+        self.reconnect()
+        self.assertEqual(self.frontend.kinds(), [(None, "open")])
+        self.peer.send(close(4001, "bye"))
+        self.drop()
+        record = self.frontend.records[0]
+        self.assertEqual((record.direction, record.kind), ("in", "close"))
+        self.assertEqual((record.code, record.payload), (4001, "bye"))
+
+    def test_time(self) -> None:
+        """A record has the time of the reactor."""
+        self.console()
+        self.clock.advance(12.5)
+        self.type("mine")
+        self.assertEqual(self.frontend.records[0].time, 12.5)
+
+    def test_secrets(self) -> None:
+        """A record repeats no secret of the request."""
+        self.server.refusal = ValueError("no host opensesame")
+        self.start(
+            self.handler,
+            async_=True,
+            reconnect=POLICY,
+            extra_headers=[("Authorization", "opensesame")],
+            **PATIENT,
+        )
+        self.step()
+        self.assertEqual([record.kind for record in self.frontend.records], ["failed"])
+        self.assertNotIn("opensesame", str(self.frontend.records))
+
+    def test_full(self) -> None:
+        """While the front end is full, messages stay with the server."""
+        self.console()
+        self.frontend.full = True
+        self.peer.send(text("one") + text("two"))
+        self.step()
+        self.assertEqual(self.frontend.kinds(), [("in", "text")])
+        self.frontend.full = False
+        self.frontend.waiters[0].callback(None)
+        self.step()
+        self.assertEqual(self.frontend.kinds(), [("in", "text")])
+
+
+class WaitingTests(TypedCase):
+    """What the line above the prompt says."""
+
+    def test_states(self) -> None:
+        """It says what the console waits for, and the seconds that are left."""
+        self.server.silent = True
+        started = self.start(self.handler, async_=True, reconnect=POLICY, **PATIENT)
+        url = "ws://example.test/feed"
+        self.assertEqual(self.handler.waiting(), (f"connecting to {url}", None))
+        self.server.silent = False
+        self.clock.advance(7)  # The attempt times out.
+        self.step()
+        what, left = self.handler.waiting()
+        self.assertEqual(what, f"reconnecting to {url}")
+        assert left is not None
+        self.assertAlmostEqual(left, 1.0)
+        self.clock.advance(0.75)
+        self.assertAlmostEqual(self.handler.waiting()[1] or 0.0, 0.25)
+        self.reconnect()
+        self.assertEqual(self.handler.waiting(), ("", None))
+        self.successResultOf(started).close()
+        self.assertEqual(self.handler.waiting(), (f"closing {url}", None))
+        self.answer_close()
 
 
 class ProcessTests(TwistdCase):

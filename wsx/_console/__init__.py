@@ -1,0 +1,1 @@
+"""The console of ``twistd wsx --url URL`` and ``python -m wsx URL``."""

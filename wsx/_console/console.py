@@ -1,0 +1,310 @@
+"""The handler of the console: prints each message, and sends each line of its input."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from wsx._console.execution import Executor
+from wsx._console.frontend import Frontend
+from wsx._console.limits import Limits, MessagesMayBeMissing, TimedOut, TooFewMessages
+from wsx._console.plain import Plain
+from wsx._console.records import IN, OUT, Record, frame_record
+from wsx._scheduler import scheduler_for
+from wsx._text import describe
+from wsx.conn import Conn
+from wsx.errors import InvalidFrameError, NotConnectedError
+from wsx.frames import Binary, Frame, Ping, Pong, Text
+from wsx.handler import Answer, Close, Exit, Handler, Ok, Reconnect
+from wsx.reasons import Disconnect, LocalClose, RemoteClose, is_normal
+
+__all__ = ["Console"]
+
+# The time without a message after which the console closes, once the input has ended.
+_QUIET_SECONDS: Final = 1.0
+
+
+class Console(Handler[Any], restart="temporary"):
+    """Show each message, and send each line of the input as a text message.
+
+    One instance serves all restarts of the client, because a process has only one standard input.
+    The console pauses reading of its input while the write buffer is above its high-water mark and
+    while there is no connection, so that no line is lost before it is sent.
+
+    After the end of the input, the console closes the connection once no message has been received
+    for one second, unless its limits tell it to wait for the server. If any connection was dropped
+    or closed abnormally before, the client ends abnormally: messages may have been lost, and the
+    exit status must show that.
+
+    Args:
+        frontend: The terminal or pipe. Default: standard input and output.
+        limits: When the console ends on its own. Default: no limits.
+    """
+
+    def __init__(self, frontend: Frontend | None = None, limits: Limits | None = None) -> None:
+        self.frontend: Frontend = Plain() if frontend is None else frontend
+        self.received = 0
+        self.sent = 0
+        self._limits = Limits() if limits is None else limits
+        self._executor = Executor(self)
+        self._unsent: deque[Frame] = deque()
+        self._sending = False
+        self._line_number = 0  # Of the first unsent line, from 0.
+        self._input_ended = False
+        self._output_ended = False
+        self._quiet_timer: IDelayedCall | None = None
+        self._timeout: IDelayedCall | None = None
+        self._connected = False
+        self._was_lost = False  # Whether a connection has ended abnormally.
+        self._requested: str | None = None  # "close" or "reconnect", by the user.
+        self._retry_at: float | None = None  # The scheduler's time of the next attempt.
+
+    # Around the client
+
+    def begin(self, reactor: Any) -> None:
+        """Prepare the terminal, and start the timeout. Call this before the client starts."""
+        self.frontend.begin(self, reactor)
+        if self._limits.timeout is not None:
+            scheduler = scheduler_for(reactor)
+            self._timeout = scheduler.callLater(self._limits.timeout, self._time_out)
+
+    def end(self, wait: bool = True) -> Deferred[None]:
+        """Restore the terminal. Call this after the client has ended.
+
+        Args:
+            wait: As for :meth:`Frontend.end`.
+        """
+        return self.frontend.end(wait)
+
+    def _time_out(self) -> None:
+        assert self._limits.timeout is not None
+        self.client.sys.terminate(TimedOut(self._limits.timeout))
+
+    # Callbacks of the client
+
+    def handle_connect(self, conn: Conn, state: Any) -> Ok[Any] | Close[Any]:
+        """Start or resume reading."""
+        self._connected = True
+        self._retry_at = None
+        self._executor.connected()
+        if self._output_ended:
+            return Close(state)
+        if self._is_done() and self._was_lost:  # The client was restarted after its end.
+            raise Exit(MessagesMayBeMissing())
+        self.frontend.connected(self, self.client.reactor)
+        self._show_event("open", conn.parsed.shown)
+        self._send_next()
+        return Ok(state)
+
+    def handle_frame(self, frame: Text | Binary, state: Any) -> Any:
+        """Show a message. Close after the last one that is wanted.
+
+        Messages that have arrived with the last one are delivered as well; they are not shown.
+        """
+        if self.received == self._limits.max_messages:
+            return Ok(state)
+        self.received += 1
+        shown = self._show_frame(IN, frame)
+        self._close_when_quiet()
+        is_last = self.received == self._limits.max_messages
+        answer = Close(state) if is_last else Ok(state)
+        return answer if shown is None else shown.addCallback(lambda _: answer)
+
+    def handle_ping(self, frame: Ping, state: Any) -> Any:
+        """Show a ping and the pong that answers it."""
+        self._show_frame(IN, frame)
+        self._show_frame(OUT, Pong(frame.payload))
+        return super().handle_ping(frame, state)
+
+    def handle_pong(self, frame: Pong, state: Any) -> Ok[Any]:
+        """Show a pong."""
+        self._show_frame(IN, frame)
+        self._executor.pong(frame.payload)
+        return Ok(state)
+
+    def handle_disconnect(self, status: Disconnect, state: Any) -> Answer[Any]:
+        """Pause reading. End the client if everything is done, otherwise follow the policy."""
+        self.frontend.pause()
+        was_connected, self._connected = self._connected, False
+        self._show_end(status, was_connected)
+        requested, self._requested = self._requested, None
+        if self._output_ended:
+            raise Exit  # A normal end, because the reader of the output has closed it.
+        if requested == "reconnect":
+            return Reconnect(state, after=0)
+        if was_connected and self._limits.expect_close is not None:
+            raise Exit(self._limits.check_close(status.reason))
+        if requested == "close":
+            raise Exit
+        was_lost = self._was_lost
+        self._was_lost = was_lost or (was_connected and not is_normal(status.reason))
+        return self._go_on(status, state, was_lost)
+
+    def _go_on(self, status: Disconnect, state: Any, was_lost: bool) -> Answer[Any]:
+        """End the client if everything is done, otherwise follow the policy."""
+        wanted = self._limits.max_messages
+        is_complete = wanted is not None and self.received >= wanted
+        if not (self._is_done() or is_complete):
+            return self._follow_policy(status, state)
+        if was_lost:
+            raise Exit(MessagesMayBeMissing())
+        if wanted is not None and not is_complete and is_normal(status.reason):
+            raise Exit(TooFewMessages(wanted, self.received))
+        return Ok(state)
+
+    def _follow_policy(self, status: Disconnect, state: Any) -> Answer[Any]:
+        delay = self.client.reconnect_delay(status)
+        if delay is not None:
+            self._retry_at = scheduler_for(self.client.reactor).seconds() + delay
+        return super().handle_disconnect(status, state)
+
+    def terminate(self, reason: Any, state: Any) -> None:
+        """Stop the timers, and report how many lines were not sent."""
+        for timer in (self._quiet_timer, self._timeout):
+            if timer is not None and timer.active():
+                timer.cancel()
+        if self._unsent:
+            count = len(self._unsent)
+            self.frontend.notice(f"{count} {'line was' if count == 1 else 'lines were'} not sent")
+
+    # Requests of the user
+
+    def request_close(self, code: int, message: str) -> None:
+        """Close the connection and end, normally."""
+        self._requested = "close"
+        self.client.close(code, message)
+
+    def request_reconnect(self) -> None:
+        """Close the connection, or stop waiting for the next attempt, and connect at once."""
+        self._requested = "reconnect"
+        self.client.close()
+
+    # Input and output
+
+    def line(self, line: str) -> None:
+        """Send a line, after the lines before it; or execute it, if a user has typed a command."""
+        if self.frontend.interactive:
+            self._executor.execute(line)
+        else:
+            self.send(Text(line))
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame, after the frames before it, on the next connection if there is none."""
+        self._unsent.append(frame)
+        self._send_next()
+
+    def end_of_input(self) -> None:
+        """Close the connection once everything is sent and no more messages are received.
+
+        A user who ends the input at a terminal wants to end at once.
+        """
+        self._input_ended = True
+        if self.frontend.interactive:
+            self.request_close(1000, "")
+        else:
+            self._close_when_quiet()
+
+    def end_of_output(self) -> None:
+        """Close the connection now, because messages can no longer be printed."""
+        self._output_ended = True
+        self.client.close()
+
+    def waiting(self) -> tuple[str, float | None]:
+        """Return what the console waits for while it is not connected, and the seconds left.
+
+        Returns:
+            For example ``("reconnecting to ws://host/", 1.5)``; ``("", None)`` while it is
+            connected.
+        """
+        status = self.client.status
+        url = self.client.conn.parsed.shown
+        if status == "disconnected" and self._retry_at is not None:
+            left = self._retry_at - scheduler_for(self.client.reactor).seconds()
+            return f"reconnecting to {url}", max(0.0, left)
+        if status in ("connecting", "disconnected"):
+            return f"connecting to {url}", None
+        return (f"closing {url}", None) if status == "closing" else ("", None)
+
+    @property
+    def unsent(self) -> int:
+        """The number of frames that wait to be sent."""
+        return len(self._unsent)
+
+    def _send_next(self) -> None:
+        """Send the first unsent frame. The next one is sent when the write buffer has space."""
+        if self._sending:
+            return
+        if not self._unsent:
+            self._resume()
+            self._close_when_quiet()
+            return
+        self._sending = True
+        sent = self.client.send_frame(self._unsent[0], timeout=None)
+        sent.addCallbacks(self._sent, self._not_sent)
+        if self._sending:
+            self.frontend.pause()
+
+    def _sent(self, _: None) -> None:
+        self.sent += 1
+        self._show_frame(OUT, self._unsent[0])
+        self._next_line()
+        self._send_next()
+
+    def _not_sent(self, failure: Any) -> None:
+        """Keep the line for the next connection, unless it was passed to the lost connection."""
+        if failure.check(NotConnectedError, InvalidFrameError) is None:
+            number = self._line_number + 1
+            self.frontend.notice(f"line {number} may not have reached the server")
+            self._next_line()  # The server may have received the line, so do not send it again.
+        self._sending = False
+        self.frontend.pause()
+
+    def _next_line(self) -> None:
+        self._unsent.popleft()
+        self._line_number += 1
+        self._sending = False
+
+    def _resume(self) -> None:
+        if self._connected and not self._input_ended:
+            self.frontend.resume()
+
+    # Records
+
+    def _show_frame(self, direction: str, frame: Frame) -> Deferred[None] | None:
+        return self.frontend.show(frame_record(self._now(), direction, frame))
+
+    def _show_event(self, kind: str, text: str) -> None:
+        self.frontend.show(Record(self._now(), None, kind, text))
+
+    def _show_end(self, status: Disconnect, was_connected: bool) -> None:
+        """Show how a connection has ended, or why an attempt has failed."""
+        reason = status.reason
+        if was_connected and isinstance(reason, (LocalClose, RemoteClose)):
+            direction = OUT if isinstance(reason, LocalClose) else IN
+            self.frontend.show(Record(self._now(), direction, "close", reason.message, reason.code))
+        else:
+            # A server may repeat secrets of the request.
+            shown = status.conn.redactor().text(describe(reason))
+            self._show_event("lost" if was_connected else "failed", shown)
+
+    def _now(self) -> float:
+        return float(self.client.reactor.seconds())
+
+    # The end
+
+    def _is_done(self) -> bool:
+        return self._input_ended and not self._unsent
+
+    def _close_when_quiet(self) -> None:
+        """Start or restart the timer that closes the connection, if everything is sent."""
+        if not self._is_done() or self._limits.wait_for_server:
+            return
+        if self._quiet_timer is not None and self._quiet_timer.active():
+            self._quiet_timer.reset(_QUIET_SECONDS)
+        else:
+            close = self.client.close
+            scheduler = scheduler_for(self.client.reactor)
+            self._quiet_timer = scheduler.callLater(_QUIET_SECONDS, close)
