@@ -33,10 +33,10 @@ _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"`([\w./-]+)`[^`\n]*:\Z")
 _PORT = re.compile(r"\b80[89]\d\b")
 
-# The commands of the virtual environment. The whole suite does not run inside of itself, and pip
-# installs nothing.
+# The commands of the virtual environment. The whole suite does not run inside of itself, and nothing
+# is built or installed.
 _COMMANDS = {
-    "python": 'exec "{python}" "$@"',
+    "python": '[ "$1" = setup.py ] || exec "{python}" "$@"',
     "twistd": 'exec "{python}" -P -c "from twisted.scripts.twistd import run; run()" "$@"',
     "trial": """case "$*" in *" wsx") exit;; esac
         exec "{python}" -c "from twisted.scripts.trial import run; run()" "$@\"""",
@@ -44,7 +44,8 @@ _COMMANDS = {
 }
 # A python3 that creates such an environment, in no time and without a network.
 _PYTHON = """[ "$1 $2" = "-m venv" ] || exec "{python}" "$@"
-    mkdir -p "$3" && cp -r "$(dirname "$0")" "$3/bin\""""
+    for folder; do :; done
+    mkdir -p "$folder/bin" && cp "$(dirname "$0")"/* "$folder/bin\""""
 
 
 @dataclass(frozen=True)
