@@ -33,8 +33,8 @@ _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"`([\w./-]+)`[^`\n]*:\Z")
 _PORT = re.compile(r"\b80[89]\d\b")
 
-# The commands of the virtual environment. The whole suite does not run inside of itself, and nothing
-# is built or installed.
+# The commands of the virtual environment. The whole suite does not run inside of itself. Nothing is
+# built or installed.
 _COMMANDS = {
     "python": '[ "$1" = setup.py ] || exec "{python}" "$@"',
     "twistd": 'exec "{python}" -P -c "from twisted.scripts.twistd import run; run()" "$@"',
