@@ -21,6 +21,7 @@ _BAD_USAGE: Final = 2
 _OPTIONS: Final = {
     "json",
     "header",
+    "header-env",
     "secret-header",
     "subprotocol",
     "cacerts",
@@ -45,9 +46,8 @@ class DoctorOptions(Options):
     longdesc = (
         "Connect once, show each phase of connecting with its time, and what is wrong. The exit "
         "status is 0 if all phases have passed, 1 if one has failed, and 2 if the command line is "
-        "wrong. URL and the values of --proxy and --header may be @FILE or env:NAME, which reads "
-        "them from a file or from an environment variable: other users of the machine can see the "
-        "command line."
+        "wrong. The values of URL, --proxy and --header may be @FILE or env:NAME: other users of "
+        "the machine can see the command line."
     )
 
     def __init__(self) -> None:

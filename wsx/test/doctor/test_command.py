@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from io import StringIO
 from typing import Any
@@ -67,6 +68,13 @@ class OptionTests(OptionsCase):
         """The URL may be in a file."""
         self.write("url", f"{URL}\n")
         self.assertEqual(parse("@url")["conn"].url, URL)
+
+    def test_header_env(self) -> None:
+        """The value of a header may be in an environment variable, and is a secret."""
+        self.patch(os, "environ", os.environ | {"TENANT": "hushhush"})
+        conn = parse(URL, "--header-env", "X-Tenant=TENANT")["conn"]
+        self.assertEqual(conn.extra_headers, (("X-Tenant", "hushhush"),))
+        self.assertNotIn("hushhush", repr(conn))
 
     def test_wrong(self) -> None:
         """A wrong command line: one line, and exit status 2."""
