@@ -45,7 +45,7 @@ myst_enable_extensions = ["deflist", "fieldlist"]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(twisted|zope|autobahn|prometheus_client|collections|typing|os|types)\b.*"),
-    ("py:.*", r"<InterfaceClass .*"),
+    ("py:.*", r"(<InterfaceClass .*|I[A-Z]\w+)"),
     ("py:.*", r"(wsx\.(\w+\.)+)?[A-Z](_co)?"),  # type variables
 ]
 
@@ -94,6 +94,7 @@ SHOWN = {
 }
 # On the page with this comment, the site shows a table of the options of ``twistd wsx``.
 OPTIONS = "<!-- The site shows all options here. -->"
+INTERFACE = re.compile(r"~?<InterfaceClass (?:\w+\.)*(\w+)>")
 LINK = re.compile(r"(!?\[[^]]*\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -145,12 +146,23 @@ def find_public_name(
     return domain.resolve_xref(env, page, app.builder, kind, f"wsx.{name}", node, content)
 
 
-def hide_signature(
-    app: Sphinx, what: str, name: str, obj: object, *_: object
-) -> tuple[str, None] | None:
-    """Hide the arguments of classes that users do not instantiate."""
+def show_signature(
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: object,
+    options: object,
+    signature: str | None,
+    returned: str | None,
+) -> tuple[str, str | None] | None:
+    """Hide the arguments of classes that users do not instantiate, and shorten interfaces."""
     is_error = what == "exception" and name != "wsx.Exit"
-    return ("", None) if is_error or name in MADE_BY_WSX else None
+    if is_error or name in MADE_BY_WSX:
+        return "", None
+    if "<InterfaceClass" not in f"{signature}{returned}":
+        return None
+    shown = [INTERFACE.sub(r"\1", text or "") for text in (signature, returned)]
+    return shown[0], shown[1] or None
 
 
 def show_public_bases(
@@ -166,4 +178,4 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", show_outside_files)
     app.connect("missing-reference", find_public_name)
     app.connect("autodoc-process-bases", show_public_bases)
-    app.connect("autodoc-process-signature", hide_signature)
+    app.connect("autodoc-process-signature", show_signature)
