@@ -219,9 +219,18 @@ class TerminalProcess(Twistd):
         super().__init__()
         self.mode: list[Any] = []
         self.blocking: bool | None = None
-        self._slave = slave
+        self._slave: int | None = slave
+
+    def hang_up(self) -> None:
+        """Close the terminal, as the end of an SSH session does."""
+        assert self._slave is not None
+        os.close(self._slave)
+        self._slave = None
+        self.transport.loseConnection()
 
     def processExited(self, reason: Any) -> None:
+        if self._slave is None:
+            return
         self.mode = termios.tcgetattr(self._slave)
         self.blocking = os.get_blocking(self._slave)
         os.close(self._slave)  # Now Twisted reads the end of the terminal's output.
@@ -304,6 +313,15 @@ class TerminalTests(PtyCase):
         self.assertEqual(await process.ended(), 0, process.output)
         self.assertEqual(await server.closes.get(), 1001)
         self.assert_restored(process)
+
+    async def test_hangup(self) -> None:
+        """A terminal that is closed ends it."""
+        server = self.serve()
+        process = self.wsx_on_terminal(server.url())
+        await self.connected(process)
+        process.hang_up()
+        self.assertEqual(await server.closes.get(), 1000)
+        self.assertEqual(await process.ended(), 0)
 
     async def test_reconnecting(self) -> None:
         """While it reconnects, a line shows the time left; Ctrl-D ends it."""
