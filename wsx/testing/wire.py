@@ -211,11 +211,7 @@ class ClientDecoder:
             raise AssertionError(_AFTER_CLOSE)
         frames: list[AnyFrame] = []
         while (unmasked := self._take()) is not None:
-            batch = self._decoder.feed(unmasked)
-            frames += self._frames_of(batch)
-            while batch.more:
-                batch = self._decoder.resume()
-                frames += self._frames_of(batch)
+            frames += self._frames_of(self._decoder.feed(unmasked))
             if self._closed and self._data:
                 raise AssertionError(_AFTER_CLOSE)
         return frames

@@ -489,6 +489,17 @@ class EndTests(KitCase):
             self.assertEqual(len(feed.errors()), 1)
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_expected_errors_of_deferreds(self) -> None:
+        """``errors`` also returns those of Deferreds that nothing handles."""
+        with run_echo() as feed:
+            feed.server.accept()
+            lost: Any = Deferred()
+            lost.errback(ZeroDivisionError("lost"))
+            lost.cycle = lost
+            del lost
+            self.assertEqual(len(feed.errors(ZeroDivisionError)), 1)
+            feed.errors()  # Twisted logs a second line for each.
+
     def test_errors_of_what_is_due(self) -> None:
         """``errors`` lets the client do what is due first."""
 
