@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -69,7 +70,6 @@ class AwaitTests(TaskCase):
             lambda: asyncio.ensure_future(asyncio.sleep(0, "result")),
             lambda: asyncio.wait_for(asyncio.sleep(0, "result"), 5),
             lambda: asyncio.shield(asyncio.sleep(0, "result")),
-            lambda: asyncio.to_thread(lambda: "result"),
         )
     )
     def test_awaitables(self, make: Callable[[], Any]) -> None:
@@ -84,6 +84,21 @@ class AwaitTests(TaskCase):
             return await result_of(outcome)
 
         self.assertEqual(self.in_loop(test), "result")
+
+    def test_thread(self) -> None:
+        """A function that runs in a thread."""
+        release = threading.Event()
+
+        async def callback() -> bool:
+            return await asyncio.to_thread(release.wait)
+
+        async def test() -> Any:
+            outcome = run(callback())
+            self.assertIsInstance(outcome, Deferred)
+            release.set()
+            return await result_of(outcome)
+
+        self.assertTrue(self.in_loop(test))
 
     def test_mixed(self) -> None:
         """Deferreds and futures in turn; a Deferred resumes the callback at once."""
