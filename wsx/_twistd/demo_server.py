@@ -87,7 +87,8 @@ class _Connection(WebSocketServerProtocol):  # type: ignore[misc]
         self._send_json(number=number, symbol=symbol, price=round(price, 2))
 
     def _send_json(self, **values: Any) -> None:
-        self.sendMessage(json.dumps(values).encode())
+        if self.state == self.STATE_OPEN:  # Otherwise Autobahn may raise Disconnected.
+            self.sendMessage(json.dumps(values).encode())
 
     def _end(self) -> None:
         (self._drop if next(self.factory.endings) else self._restart)()

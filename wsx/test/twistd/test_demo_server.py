@@ -106,6 +106,17 @@ class FeedTests(ServerCase):
         self.assertEqual([tick["symbol"] for tick in ticks], [f"S{n}" for n in range(20)])
         self.assertEqual(error, {"error": "expected at most 20 symbols"})
 
+    async def test_tick_while_closing(self) -> None:
+        """A tick that is due while the connection closes is dropped."""
+        server = self.run_server(tick_seconds=60)
+        client, probe = await self.connect(f"{server.url}feed")
+        await client.send_frame(Text("subscribe EURUSD"))
+        await self.ticks(probe, 1)
+        (connection,) = server._factory.connections
+        connection._restart()
+        connection._ticks.f()
+        self.assertEqual((await probe.lost.get()).reason, RemoteClose(1012, "restarting"))
+
     async def test_ends(self) -> None:
         """Each connection ends after a while, in turn by a drop and by a close frame."""
         server = self.run_server(feed_seconds=0.01)
