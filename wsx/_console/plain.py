@@ -105,7 +105,7 @@ class Lines(LineReceiver):
 
 @implementer(IPushProducer)
 class _Gate:
-    """Tells whether standard output accepts more, as a producer of its transport."""
+    """Records whether standard output accepts more, as a producer of its transport."""
 
     def __init__(self) -> None:
         self._opened: Deferred[None] | None = None

@@ -92,7 +92,7 @@ class ConnectTests(MemoryCase):
 
     @each(({}, {"callback_warning": 10.0}))
     def test_warning(self, options: dict[str, Any]) -> None:
-        """A full queue that nobody reads for a long time is reported only on request."""
+        """A full queue that is not read for a long time is reported only on request."""
         with capturedLogs() as events:
             connecting = self.connect(**options)
             self.peer.answer(b"".join(text("x") for _ in range(40)))

@@ -236,7 +236,7 @@ class EndTests(QueueCase):
 
 
 class BackpressureTests(QueueCase):
-    """Reading is paused while nobody takes the messages."""
+    """Reading is paused while no iterator takes the messages."""
 
     def test_limit(self) -> None:
         """From ``limit`` messages on, further ones are not delivered, and reading is paused."""

@@ -530,7 +530,7 @@ class TerminalTests(PlainCase):
 
 
 class NoticeTests(PlainCase):
-    """What a pipe tells on standard error."""
+    """The notices on standard error in a pipe."""
 
     def test_one_unsent_line(self) -> None:
         """One line that was not sent is not "1 lines"."""
@@ -745,7 +745,7 @@ class BackpressureTests(PlainCase):
 
 
 class RecordTests(TypedCase):
-    """What the front end is told."""
+    """The calls of the front end."""
 
     def test_frames(self) -> None:
         """Every frame in both directions is a record, in order."""

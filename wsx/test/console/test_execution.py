@@ -26,7 +26,7 @@ class SendTests(TypedCase):
         self.assertEqual(self.frontend.notices, [])
 
     def test_without_connection(self) -> None:
-        """Without a connection a message waits for the next one, and the user is told."""
+        """Without a connection a message waits for the next one, and a notice says so."""
         self.console()
         self.drop()
         self.type("one", "/binary 00")
@@ -58,7 +58,7 @@ class PingTests(TypedCase):
         self.assertEqual(self.frontend.notices, ["round trip 250.0 ms"])
 
     def test_several(self) -> None:
-        """Each ping is told from the others; a pong that nobody asked for is not timed."""
+        """Each pong is matched with its ping; a pong without a ping is not timed."""
         self.console()
         self.type("/ping a", "/ping", "/ping")
         payloads = [payload for _, payload in self.peer.received()]

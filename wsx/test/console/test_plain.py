@@ -132,7 +132,7 @@ class ShowTests(PlainCase):
         self.assertIsNone(frontend.show(record))
 
     def test_closed_while_full(self) -> None:
-        """Nobody waits for a standard output that is closed."""
+        """Nothing waits for a standard output that is closed."""
         frontend = self.connected()
         producer: Any = self.stdios[0].producer
         producer.pauseProducing()
