@@ -1,4 +1,4 @@
-"""Log exceptions with tracebacks whose text from outside is escaped and truncated."""
+"""Failures: their exceptions, and tracebacks whose text from outside is escaped and truncated."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from twisted.python.failure import Failure
 
 from wsx._text import escape, line, truncate
 
-__all__ = ["log_failure"]
+__all__ = ["cause_of", "log_failure"]
 
 _LINE_LIMIT: Final = 600  # characters
 _LINES_LIMIT: Final = 200
 _MESSAGE_LIMIT: Final = 300  # characters
+
+
+def cause_of(failure: Failure) -> BaseException:
+    """Return the exception of a Failure."""
+    assert failure.value is not None
+    return failure.value
 
 
 def log_failure(log: Logger, message: str, failure: Failure | None = None, **values: Any) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "callable_name",
     "describe",
     "escape",
+    "escape_character",
     "expected",
     "expected_type",
     "line",
@@ -43,10 +44,11 @@ def escape(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+    return "".join(c if c.isprintable() else escape_character(c) for c in text)
 
 
-def _escaped(character: str) -> str:
+def escape_character(character: str) -> str:
+    """Return the escape of one character, as ``repr`` writes it."""
     return character.encode("unicode_escape").decode("ascii")
 
 

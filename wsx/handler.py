@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from wsx.client import Client
 
 __all__ = [
+    "MAY_REPLY",
     "Answer",
     "Close",
     "Exit",

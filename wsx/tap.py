@@ -34,7 +34,7 @@ from wsx.handler import Handler
 from wsx.option_types import SSLOptions
 from wsx.supervisor import Supervisor
 
-__all__ = ["Options", "makeService"]
+__all__ = ["REPEATABLE", "WITH_DOCTOR", "Options", "makeService"]
 
 # The options by name, with their help texts.
 _FLAGS: Final = {
@@ -107,7 +107,7 @@ _WITH_CONFIG: Final = {"config", "metrics"}
 _WITH_DEMO_SERVER: Final = {"demo-server", "port"}
 # The options for a connection. --doctor accepts those for later phases too, although they have no
 # effect, so that the same connection can be tried with the same options.
-_WITH_DOCTOR: Final = {
+WITH_DOCTOR: Final = {
     "doctor",
     "json",
     "url",
@@ -127,7 +127,7 @@ _WITH_DOCTOR: Final = {
     "ping-timeout",
     "data-timeout",
 }
-_REPEATABLE: Final = {
+REPEATABLE: Final = {
     "headers": "header",
     "header_variables": "header-env",
     "secret_headers": "secret-header",
@@ -169,7 +169,7 @@ class Options(ConsoleOptions):
 
     def __init__(self) -> None:
         super().__init__()
-        for key in _REPEATABLE:
+        for key in REPEATABLE:
             self[key] = []
 
     def opt_header(self, header: str) -> None:
@@ -213,7 +213,7 @@ class Options(ConsoleOptions):
     def _explain(self, error: usage.UsageError, arguments: list[str]) -> str:
         cause = error.__context__
         if not isinstance(cause, GetoptError):
-            return str(error)
+            return self.with_url_name(str(error))
         known = [name.rstrip("=") for name in self.longOpt]
         return command_line.explain_getopt(cause, arguments, known, self.command)
 
@@ -309,7 +309,7 @@ class Options(ConsoleOptions):
         """Refuse all options but some."""
         for key in self:
             if self[key] not in _NOT_GIVEN and key not in allowed:
-                raise usage.UsageError(f"{text}, got --{_REPEATABLE.get(key, key)}")
+                raise usage.UsageError(f"{text}, got --{REPEATABLE.get(key, key)}")
 
     def _read_port(self) -> None:
         text = expected("--demo-server", "no other option except --port")
@@ -332,7 +332,7 @@ class Options(ConsoleOptions):
 
     def _read_doctor(self) -> None:
         allowed = "no other option except --url, --json and those of a connection"
-        self._refuse_others(_WITH_DOCTOR, expected("--doctor", allowed))
+        self._refuse_others(WITH_DOCTOR, expected("--doctor", allowed))
         if self["url"] is None:
             raise usage.UsageError(f"{expected('--doctor', '--url as well')}, got only --doctor")
         if self.parent is not None and not self.parent["nodaemon"]:

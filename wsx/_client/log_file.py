@@ -13,6 +13,8 @@ from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
+from wsx._failures import cause_of
+
 __all__ = ["LogFile", "check_path"]
 
 _MAX_WAITING_LINES: Final = 100_000  # Limits the memory if the disk does not respond.
@@ -108,8 +110,7 @@ class LogFile:
         return []
 
     def _work_failed(self, failure: Failure) -> None:
-        assert failure.value is not None
-        self._fail(failure.value)
+        self._fail(cause_of(failure))
 
     def _fail(self, error: BaseException) -> None:
         self._closing = True

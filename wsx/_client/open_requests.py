@@ -9,6 +9,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from wsx._arguments import is_hashable
 from wsx._deferreds import AnyDeferred
 from wsx._redactor import Redactor
 from wsx._scheduler import Scheduler, Timeout
@@ -103,7 +104,7 @@ class OpenRequests:
             DuplicateKeyError: A request with this key is open.
             TypeError: The key is None or not hashable.
         """
-        if key is None or not _is_hashable(key):
+        if key is None or not is_hashable(key):
             raise TypeError(expected_type("key", "a hashable value other than None", key))
         if key in self.waiting:
             raise DuplicateKeyError(key)
@@ -129,7 +130,7 @@ class OpenRequests:
         key: Any = handler.reply_key(frame)  # type: ignore[arg-type]
         if iscoroutine(key):
             key.close()  # Otherwise Python warns that it was never awaited.
-        elif _is_hashable(key):
+        elif is_hashable(key):
             return self.waiting.get(key)
         raise TypeError(expected_type("reply_key", "a hashable value or None", key))
 
@@ -156,11 +157,3 @@ class OpenRequests:
             del self.waiting[request.key]
             if not self.waiting:
                 self._emptied()
-
-
-def _is_hashable(key: object) -> bool:
-    try:
-        hash(key)
-    except TypeError:
-        return False
-    return True

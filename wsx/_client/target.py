@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from inspect import isawaitable
 from typing import Any
@@ -11,7 +11,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsx._client.coroutines import Watcher, run_coroutine
+from wsx._client.coroutines import Watcher, as_coroutine, run_coroutine
+from wsx._failures import cause_of
 from wsx._options import Provided, is_placeholder
 from wsx._scheduler import Scheduler, SoonCall, Timeout
 from wsx._text import describe
@@ -239,7 +240,7 @@ class ProviderCall:
         try:
             result = self._function()
             if isawaitable(result) and not isinstance(result, Deferred):
-                result = run_coroutine(_wait_for(result), self._watcher, self.subject)
+                result = run_coroutine(as_coroutine(result), self._watcher, self.subject)
         except Exception as error:
             result = Failure(error)
         except BaseException as error:  # Such as SystemExit.
@@ -251,7 +252,7 @@ class ProviderCall:
         if isinstance(result, Deferred):
             self._wait(result)
         elif isinstance(result, Failure):
-            self._fail(_exception(result))
+            self._fail(cause_of(result))
         else:
             self._returned(result)
 
@@ -271,16 +272,16 @@ class ProviderCall:
         except Exception as error:
             conn = Failure(error)
         if isinstance(conn, Failure):
-            self._fail(_exception(conn))
+            self._fail(cause_of(conn))
         else:
             self._finish()
             self._succeeded(conn)
 
     def _deferred_failed(self, failure: Failure) -> None:
         if not self._over:
-            self._fail(_exception(failure))
+            self._fail(cause_of(failure))
         elif not failure.check(CancelledError):
-            error = ProviderError(_exception(failure), self.subject)
+            error = ProviderError(cause_of(failure), self.subject)
             _log.error("{error} (after it was cancelled)", error=describe(error))
 
     def _timed_out(self) -> None:
@@ -299,12 +300,3 @@ class ProviderCall:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _exception(failure: Failure) -> BaseException:
-    assert failure.value is not None
-    return failure.value
-
-
-async def _wait_for(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable

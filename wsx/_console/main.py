@@ -21,6 +21,7 @@ class CommandLine(Options):
     """The command line of ``python -m wsx``: the options of ``twistd wsx``, and a URL."""
 
     command = "python -m wsx"
+    url_name = "URL"
     is_brief = True
 
     synopsis = "[options] URL"
@@ -45,10 +46,6 @@ class CommandLine(Options):
             SystemExit: As for :class:`wsx.tap.Options`.
         """
         super().parseOptions(self.options_first(list(options)))
-
-    def _explain(self, error: usage.UsageError, arguments: list[str]) -> str:
-        text = super()._explain(error, arguments)
-        return f"URL{text.removeprefix('--url')}" if text.startswith("--url") else text
 
     def parseArgs(self, *args: str) -> None:
         """Take the URL.

@@ -41,10 +41,12 @@ class ConsoleOptions(usage.Options):
 
     Attributes:
         command: The command in messages.
+        url_name: The name of the URL in messages.
         is_brief: Whether the log shows only the time and the text.
     """
 
     command: ClassVar[str] = "twistd wsx"
+    url_name: ClassVar[str] = "--url"
     is_brief: ClassVar[bool] = False
 
     optFlags: ClassVar[list[Any]] = [[name, None, text] for name, text in _FLAGS.items()]
@@ -55,6 +57,10 @@ class ConsoleOptions(usage.Options):
     def opt_header_env(self, text: str) -> None:
         """Add a header with the value of an environment variable: NAME=VARIABLE. Repeatable."""
         self["header_variables"].append(text)
+
+    def with_url_name(self, text: str) -> str:
+        """Return a message about an option, with the name of the URL on this command line."""
+        return f"{self.url_name}{text.removeprefix('--url')}" if text.startswith("--url") else text
 
     def options_first(self, arguments: list[str]) -> list[str]:
         """Return the arguments with the options before the other arguments.

@@ -10,7 +10,7 @@ from typing import Final
 from wsx._console.close_codes import name_of
 from wsx._console.json_layout import lay_out
 from wsx._console.records import IN, Record
-from wsx._text import escape
+from wsx._text import escape_character
 
 __all__ = ["STYLES", "Fragment", "render", "render_text", "to_ansi", "to_plain"]
 
@@ -123,7 +123,7 @@ def _escaped(line: str, style: str) -> Iterator[Fragment]:
         else:
             if shown:
                 yield style, shown
-            yield "escape", _escape(character)
+            yield "escape", escape_character(character)
             shown = ""
     if shown:
         yield style, shown
@@ -133,11 +133,6 @@ def _is_visible(character: str) -> bool:
     if character == "\t":
         return True
     return character.isprintable() and not _INVISIBLE_CHARACTER.match(character)
-
-
-def _escape(character: str) -> str:
-    shown = escape(character)
-    return character.encode("unicode_escape").decode("ascii") if shown == character else shown
 
 
 def to_ansi(fragments: list[Fragment]) -> str:

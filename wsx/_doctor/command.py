@@ -13,35 +13,24 @@ from wsx._doctor.output import print_report
 from wsx._redaction import redact_url
 from wsx._text import expected
 from wsx.conn import Conn
-from wsx.tap import Options
+from wsx.tap import REPEATABLE, WITH_DOCTOR, Options
 
 __all__ = ["DoctorOptions", "main"]
 
 _BAD_USAGE: Final = 2
+# Of the options of ``twistd wsx --doctor``, those that are about the phases until the first ping.
 _OPTIONS: Final = {
-    "json",
-    "header",
-    "header-env",
-    "secret-header",
-    "subprotocol",
-    "cacerts",
-    "insecure",
-    "certificate",
-    "private-key",
-    "proxy",
-    "endpoint",
-    "compression",
-    "connect-timeout",
-    "ping-timeout",
+    *(REPEATABLE.get(key, key) for key in WITH_DOCTOR),
     "help",
     "version",
-}
+} - {"doctor", "url", "ping-interval", "data-timeout"}
 
 
 class DoctorOptions(Options):
     """The command line of ``python -m wsx doctor``: a URL, and the options of a connection."""
 
     command: ClassVar[str] = "python -m wsx doctor"
+    url_name: ClassVar[str] = "URL"
     synopsis = "Usage: python -m wsx doctor [options] URL"
     longdesc = (
         "Connect once, show each phase of connecting with its time, and what is wrong. The exit "
@@ -62,10 +51,6 @@ class DoctorOptions(Options):
         """
         arguments = sys.argv[1:] if options is None else list(options)
         super().parseOptions(self.options_first(arguments))
-
-    def _explain(self, error: usage.UsageError, arguments: list[str]) -> str:
-        text = super()._explain(error, arguments)
-        return f"URL{text.removeprefix('--url')}" if text.startswith("--url") else text
 
     def parseArgs(self, *args: str) -> None:
         """Use the only argument as the URL.

@@ -11,9 +11,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsx._error_texts import cause
-from wsx._failures import log_failure
+from wsx._failures import cause_of, log_failure
 from wsx._scheduler import Scheduler, Timeout, scheduler_for
-from wsx._transport.connection import Connection, Listener, Opening, cause_of
+from wsx._transport.connection import Connection, Listener, Opening
 from wsx._transport.endpoints import endpoint_for
 from wsx._transport.observed import AttemptObserver
 from wsx.conn import Conn, parse_proxy

@@ -22,6 +22,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from wsx._failures import cause_of
 from wsx._scheduler import MAX_WORK_SECONDS, Scheduler, SoonCall
 from wsx._transport.asyncio_reads import AsyncioReads
 from wsx._transport.autobahn import Deflate, install_native_masker
@@ -39,7 +40,7 @@ from wsx.conn import Conn
 from wsx.errors import ConnError, RequestError, WsxError
 from wsx.frames import CLOSE, NO_STATUS_RECEIVED, Binary, Text, close_payload
 
-__all__ = ["Connection", "Listener", "Opening", "cause_of"]
+__all__ = ["Connection", "Listener", "Opening"]
 
 install_native_masker()
 
@@ -484,12 +485,6 @@ class Connection(protocol.Protocol):
     def stopProducing(self) -> None:
         """Record that the transport is closed. ``connectionLost`` is called next."""
         self.writable = False
-
-
-def cause_of(failure: Failure) -> BaseException:
-    """Return the exception of a Failure."""
-    assert failure.value is not None
-    return failure.value
 
 
 def _format_address(address: IAddress) -> str:

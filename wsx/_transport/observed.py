@@ -22,6 +22,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer, providedBy
 
+from wsx._failures import cause_of
 from wsx._text import line
 
 __all__ = ["AttemptObserver", "ObservedEndpoint", "ObservedReactor"]
@@ -150,8 +151,7 @@ class _ObservedFactory:
         return self._factory.buildProtocol(addr)
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        assert reason.value is not None
-        self._observer.tried(self._address, reason.value)
+        self._observer.tried(self._address, cause_of(reason))
         self._factory.clientConnectionFailed(connector, reason)
 
 

@@ -168,7 +168,7 @@ class TLSProtocol(Protocol):
         except ssl.SSLError as error:
             self._stopped_reading(error)
         if parts and not self._ignores:
-            self.wrappedProtocol.dataReceived(parts[0] if len(parts) == 1 else b"".join(parts))
+            self.wrappedProtocol.dataReceived(b"".join(parts))  # Not a copy if there is only one.
         self._after_reading()
 
     def _read_records(self, parts: list[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Tests of wsx._failures: tracebacks in the log."""
+"""Tests of wsx._failures: exceptions of Failures, and tracebacks in the log."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from twisted.logger import Logger, capturedLogs, eventAsText
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._failures import log_failure
+from wsx._failures import cause_of, log_failure
 
 log = Logger("wsx.test")
+
+
+class CauseOfTests(SynchronousTestCase):
+    """``cause_of``."""
+
+    def test_exception(self) -> None:
+        """The exception is the one of the Failure."""
+        error = ValueError("x")
+        self.assertIs(cause_of(Failure(error)), error)
 
 
 class LogFailureTests(SynchronousTestCase):

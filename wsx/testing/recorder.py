@@ -10,21 +10,11 @@ from typing import Any, Final, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from wsx.handler import Handler
+from wsx.handler import MAY_REPLY, Handler
 
 __all__ = ["PENDING", "Call", "Recorder"]
 
-_CALLBACKS: Final[tuple[str, ...]] = (
-    "handle_connect",
-    "handle_frame",
-    "handle_cast",
-    "handle_info",
-    "handle_ping",
-    "handle_pong",
-    "handle_disconnect",
-    "terminate",
-    "code_change",
-)
+_CALLBACKS: Final = MAY_REPLY | {"handle_disconnect", "terminate", "code_change"}
 
 
 class _Pending:
