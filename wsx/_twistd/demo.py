@@ -12,6 +12,7 @@ from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 
 from wsx._text import escape
+from wsx._twistd.demo_server import CLOSE_TIMEOUT
 from wsx.conn import Conn
 from wsx.frames import Binary, Text
 from wsx.handler import Handler, Ok, Reply
@@ -64,6 +65,7 @@ class DemoServer(Service):
         self._reactor = reactor
         self._factory = WebSocketServerFactory(reactor=reactor)
         self._factory.protocol = _Feed
+        self._factory.setProtocolOptions(closeHandshakeTimeout=CLOSE_TIMEOUT)
         self._factory.noisy = False
         self._factory.numbers = itertools.count(1)
         self._factory.endings = itertools.cycle(["drop", "close"])

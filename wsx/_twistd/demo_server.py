@@ -17,12 +17,15 @@ from twisted.logger import Logger
 
 from wsx._text import quote
 
-__all__ = ["StandaloneServer"]
+__all__ = ["CLOSE_TIMEOUT", "StandaloneServer"]
 
 _TICK_SECONDS: Final = 0.5  # The time between two ticks of a symbol.
 _FEED_SECONDS: Final = 20.0  # The time after which the server ends a connection to the feed.
 _MAX_SYMBOLS: Final = 20  # of one connection
 _ECHO, _FEED = "/", "/feed"
+# Autobahn's timers count in whole seconds, so its default of 1 s can end at once, and the abort
+# then overtakes the close frame.
+CLOSE_TIMEOUT: Final = 5.0  # seconds
 _GOING_AWAY: Final = 1001  # close code
 _SERVICE_RESTART: Final = 1012  # close code
 
@@ -130,6 +133,7 @@ class StandaloneServer(Service):
         self._reactor = reactor
         self._factory = WebSocketServerFactory(reactor=reactor)
         self._factory.protocol = _Connection
+        self._factory.setProtocolOptions(closeHandshakeTimeout=CLOSE_TIMEOUT)
         self._factory.noisy = False
         self._factory.connections = set()
         self._factory.numbers = itertools.count(1)

@@ -53,6 +53,13 @@ class EchoTests(ServerCase):
         await client.send_frame(Text("close"))
         self.assertEqual((await probe.lost.get()).reason, RemoteClose(1012, "restarting"))
 
+    async def test_close_timeout(self) -> None:
+        """A client has seconds to answer a close frame, whatever the fraction of the time is."""
+        server = self.run_server()
+        await self.connect(server.url)
+        (connection,) = server._factory.connections
+        self.assertGreater(connection.closeHandshakeTimeout, 2)
+
     async def test_other_path(self) -> None:
         """Refuse any other path."""
         url = self.run_server().url
