@@ -25,6 +25,9 @@
     ├── ClientEnded                    the client ended for a reason that is not an exception
     ├── AlreadyStartedError            the caller: the name is in use
     ├── UnknownNameError (LookupError) the caller: no client has the name
+    ├── ClusterError                   NATS cannot be reached, does not answer, or refuses
+    ├── NameLost                       the client may no longer use its name
+    ├── RemoteError                    another process: an exception that is none of wsx
     ├── ChildError (ValueError)        the caller: unknown child, or not possible in its state
     └── MaxRestartsExceeded            the supervised client: it ended too often
 
@@ -51,6 +54,7 @@ __all__ = [
     "CallbackTimeout",
     "ChildError",
     "ClientEnded",
+    "ClusterError",
     "ConnError",
     "DataTimeout",
     "DuplicateKeyError",
@@ -61,10 +65,12 @@ __all__ = [
     "InvalidFrameError",
     "MailboxFullError",
     "MaxRestartsExceeded",
+    "NameLost",
     "NoReplyError",
     "NotConnectedError",
     "PingTimeout",
     "ProviderError",
+    "RemoteError",
     "ReplyTimeout",
     "RequestError",
     "SendTimeout",
@@ -599,6 +605,57 @@ class UnknownNameError(WsxError, LookupError):
 
     def __str__(self) -> str:
         return f"no client has the name {quote(self.name)}"
+
+
+class ClusterError(WsxError):
+    """NATS cannot be reached, does not answer in time, or refuses what a :class:`Cluster` asks.
+
+    Attributes:
+        reason: What has failed.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cluster: {line(self.reason, _TEXT_LIMIT)}"
+
+
+class NameLost(WsxError):
+    """The client may no longer use its name, because another process may have it soon.
+
+    Attributes:
+        name: The name.
+        reason: Why the name is lost.
+    """
+
+    def __init__(self, name: object, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"name {quote(self.name)} lost: {line(self.reason, _TEXT_LIMIT)}"
+
+
+class RemoteError(WsxError):
+    """A call to a client in another process has raised an exception that is none of wsx.
+
+    Attributes:
+        kind: The name of the exception's class.
+        text: The exception's text.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(kind, text)
+        self.kind = kind
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"the client in the other process raised {line(self.kind)}: " + line(
+            self.text, _TEXT_LIMIT
+        )
 
 
 class ChildError(WsxError, ValueError):

@@ -65,6 +65,7 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "client": frozenset({"client", "connecting", "frame_queue", "system"}),
     "supervision": frozenset({"_supervision", "supervisor", "service"}),
+    "cluster": frozenset({"_cluster", "cluster", "remote"}),
     "edges": frozenset(
         {
             "__main__",
@@ -113,7 +114,7 @@ LONGEST = 500
 LONGEST_TEST = 1000
 
 # Packages without which some modules cannot be imported.
-EXTRAS = ("prometheus_client", "prompt_toolkit")
+EXTRAS = ("nats", "msgpack", "prometheus_client", "prompt_toolkit")
 
 TESTS = PACKAGE / "test"
 # The version number is one assignment.
