@@ -49,6 +49,7 @@ from wsx.option_types import ConnOptions, SSLOptions, StartOptions
 from wsx.provider import Attempt, ConnSource, Provider
 from wsx.reasons import ConnectionDropped, Disconnect, LocalClose, RemoteClose, Shutdown, is_normal
 from wsx.registry import Global, Via, whereis
+from wsx.remote import RemoteClient
 from wsx.requests import Requests
 from wsx.service import ClientService, start_link
 from wsx.supervisor import Supervisor
@@ -102,6 +103,7 @@ __all__ = [
     "Provider",
     "ProviderError",
     "Reconnect",
+    "RemoteClient",
     "RemoteClose",
     "RemoteError",
     "Reply",

@@ -1,0 +1,201 @@
+"""The caller's side of calls: send those of one reactor iteration together, and match replies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from wsx._cluster.call_format import (
+    MAX_CALLS,
+    REQUEST_OVERHEAD,
+    decode_reply,
+    encode_request,
+    subject_for,
+)
+from wsx._cluster.error_values import error_from_value
+from wsx._cluster.store import Link, NoResponder
+from wsx._cluster.values import check_value, pack
+from wsx._deferreds import AnyDeferred
+from wsx._failures import cause_of
+from wsx._scheduler import scheduler_for
+from wsx._text import describe
+from wsx.errors import ClusterError, UnknownNameError
+
+__all__ = ["Calls"]
+
+# These take the holder no time, so that one reply for many of them delays none of them.
+_SENT_TOGETHER: Final = frozenset({"cast", "info"})
+
+
+class _Call:
+    """One call.
+
+    Attributes:
+        operation: The operation.
+        packed: The call in the form of a request.
+        timeout: The time limit for the reply in seconds.
+        known: The attributes of errors that the holder does not send.
+        answer: Fires with the result.
+    """
+
+    __slots__ = ("answer", "known", "operation", "packed", "timeout")
+
+    def __init__(
+        self, operation: str, packed: bytes, timeout: float, known: Mapping[str, Any]
+    ) -> None:
+        self.operation = operation
+        self.packed = packed
+        self.timeout = timeout
+        self.known = known
+        self.answer: Deferred[Any] = AnyDeferred()
+
+    def may_follow(self, last: _Call) -> bool:
+        """Return whether this call may be in the same request as the one before it."""
+        together = self.operation in _SENT_TOGETHER and last.operation in _SENT_TOGETHER
+        return together and self.timeout == last.timeout
+
+    def fail(self, error: Exception) -> None:
+        """Fail the answer, unless it was cancelled."""
+        if not self.answer.called:
+            self.answer.errback(error)
+
+    def finish(self, succeeded: bool, value: object) -> None:
+        """Fire the answer with the outcome that the holder has sent."""
+        if self.answer.called:
+            return
+        if not succeeded:
+            self.answer.errback(error_from_value(value, self.known))
+        elif value is None:
+            self.answer.callback(None)
+        else:
+            try:
+                check_value(value, f"result of {self.operation}")
+            except TypeError as error:
+                self.answer.errback(ClusterError(f"malformed reply: {error}"))
+            else:
+                self.answer.callback(value)
+
+
+class Calls:
+    """Send the calls of this process to the holders of names.
+
+    All calls to a name go through one object, so that they are delivered in order. Calls of one
+    reactor iteration are sent together.
+
+    Args:
+        link: The link to NATS.
+        bucket: The name of the bucket.
+        reactor: The reactor.
+    """
+
+    def __init__(self, link: Link, bucket: str, reactor: Any) -> None:
+        self._link = link
+        self._bucket = bucket
+        self._scheduler = scheduler_for(reactor)
+        self._queues: dict[str, list[_Call]] = {}  # by subject
+
+    def add(
+        self,
+        group: str,
+        token: str,
+        call: list[Any],
+        timeout: float,
+        known: Mapping[str, Any],
+    ) -> Deferred[Any]:
+        """Send a call in a later reactor iteration.
+
+        Args:
+            group: The group of the operation, a key of ``OPERATIONS``.
+            token: The token for the name.
+            call: The operation and its arguments, which must be MessagePack values.
+            timeout: The time limit for the reply in seconds.
+            known: ``name``, and the other attributes for :func:`error_from_value`.
+
+        Returns:
+            A Deferred that fires with the result, or fails with the error of the call. It fails
+            with :class:`wsx.UnknownNameError` if no client has the name, and with
+            :class:`wsx.ClusterError` if the call cannot be sent or there is no valid reply. A call
+            whose Deferred is cancelled before it was sent is not sent.
+        """
+        queue = self._queues.get(subject := subject_for(self._bucket, group, token))
+        if queue is None:
+            if not self._queues:
+                self._scheduler.call_soon(self._flush)
+            queue = self._queues[subject] = []
+        queue.append(added := _Call(call[0], pack(call), timeout, known))
+        return added.answer
+
+    def _flush(self) -> None:
+        queues, self._queues = self._queues, {}
+        for subject, queue in queues.items():
+            for batch in _batches(queue, self._link.max_payload):
+                self._send(subject, batch)
+
+    def _send(self, subject: str, batch: list[_Call]) -> None:
+        request = encode_request([call.packed for call in batch])
+        limit = self._link.max_payload
+        if len(request) > limit:
+            text = f"the message has {len(request)} bytes, and NATS accepts {limit}"
+            batch[0].fail(ClusterError(f"{text}; it was not sent"))
+            return
+        failed = _lost if self._link.is_connected else _not_sent
+        asked = self._link.request(subject, request, batch[0].timeout)
+        asked.addCallbacks(partial(_finish, batch), partial(_fail, batch, failed))
+
+
+def _batches(queue: list[_Call], limit: int) -> Iterator[list[_Call]]:
+    """Yield the calls in order, as many at once as one request may hold.
+
+    A call that is too large is yielded alone.
+    """
+    batch: list[_Call] = []
+    size = REQUEST_OVERHEAD
+    for call in queue:
+        if call.answer.called:  # It was cancelled.
+            continue
+        size += len(call.packed)
+        if batch and (size > limit or len(batch) == MAX_CALLS or not call.may_follow(batch[-1])):
+            yield batch
+            batch, size = [], REQUEST_OVERHEAD + len(call.packed)
+        batch.append(call)
+    if batch:
+        yield batch
+
+
+def _finish(batch: list[_Call], reply: bytes) -> None:
+    """Fire the answers of calls with the outcomes in a reply."""
+    try:
+        outcomes = decode_reply(reply, len(batch))
+    except ValueError as error:
+        for call in batch:
+            call.fail(ClusterError(f"malformed reply: {error}; {_may_have_arrived(call)}"))
+        return
+    for call, (succeeded, value) in zip(batch, outcomes, strict=True):
+        call.finish(succeeded, value)
+
+
+def _fail(batch: list[_Call], failed: Any, failure: Failure) -> None:
+    """Fail the answers of calls whose request has failed."""
+    error = cause_of(failure)
+    for call in batch:
+        if isinstance(error, NoResponder):
+            call.fail(UnknownNameError(call.known["name"]))
+        else:
+            reason = error.reason if isinstance(error, ClusterError) else describe(error)
+            call.fail(failed(call, reason))
+
+
+def _lost(call: _Call, reason: str) -> ClusterError:
+    return ClusterError(f"{reason}; {_may_have_arrived(call)}")
+
+
+def _not_sent(call: _Call, reason: str) -> ClusterError:
+    return ClusterError(f"{reason}; the {call.operation} was not sent")
+
+
+def _may_have_arrived(call: _Call) -> str:
+    return f"the {call.operation} may have been delivered"
