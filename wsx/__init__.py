@@ -48,7 +48,7 @@ from wsx.limiter import ConnectLimiter
 from wsx.option_types import ConnOptions, SSLOptions, StartOptions
 from wsx.provider import Attempt, ConnSource, Provider
 from wsx.reasons import ConnectionDropped, Disconnect, LocalClose, RemoteClose, Shutdown, is_normal
-from wsx.registry import Global, Via, whereis
+from wsx.registry import AsyncVia, Global, Via, lookup, whereis
 from wsx.remote import RemoteClient
 from wsx.requests import Requests
 from wsx.service import ClientService, start_link
@@ -57,6 +57,7 @@ from wsx.supervisor import Supervisor
 __all__ = [
     "AlreadyStartedError",
     "Answer",
+    "AsyncVia",
     "Attempt",
     "Backoff",
     "BadResponseError",
@@ -127,6 +128,7 @@ __all__ = [
     "info",
     "is_normal",
     "is_retryable",
+    "lookup",
     "send_frame",
     "start",
     "start_link",

@@ -105,6 +105,16 @@ class Client(Generic[S, H_co]):
         return self._life.latency
 
     @property
+    def fence(self) -> int | None:
+        """A number that grows each time a client acquires the name in the cluster.
+
+        Pass it to a store that refuses smaller ones, because a client may have lost its name
+        without having noticed it yet. None if the client does not have its name, or if the name
+        has no fence, such as a str.
+        """
+        return self._life.fence
+
+    @property
     def gave_up(self) -> bool:
         """Whether the client ended because its ``reconnect`` policy gave up."""
         return self._life.gave_up
@@ -461,4 +471,4 @@ def send_frame(
         The Deferred of :meth:`Client.send_frame`. It fails with :class:`UnknownNameError` if no
         client has the name.
     """
-    return maybeDeferred(lambda: registry.resolve(client).send_frame(frame, timeout))
+    return registry.find(client).addCallback(lambda found: found.send_frame(frame, timeout))

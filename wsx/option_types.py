@@ -186,7 +186,7 @@ class StartOptions(ConnOptions, total=False):
     """The limit on connection attempts of all clients that share it. Default None, for no
     limit."""
     name: Name | None
-    """The name of the client, a str, a ``Global`` or a ``Via``. Default None."""
+    """The name of the client, a str, a ``Global``, a ``Via`` or an ``AsyncVia``. Default None."""
     debug: Iterable[DebugOption]
     """Any of ``"trace"``, ``"log"``, ``("log", n)``, ``"statistics"`` and
     ``("log_to_file", path)``. Default none."""

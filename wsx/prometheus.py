@@ -17,6 +17,7 @@ by the program.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -84,6 +85,9 @@ class _Metrics:
         self.overdue_callbacks = _counter(
             "wsx_overdue_callbacks", "Reports of callbacks that have not completed.", "callback"
         )
+        self.name_changes = _counter(
+            "wsx_name_changes", "Names in a cluster: waiting, acquired, lost, released.", "change"
+        )
         self.callbacks = Histogram(
             "wsx_callback_duration_seconds",
             "Time until a callback has produced its result.",
@@ -124,6 +128,10 @@ class Exporter:
             telemetry.SLOW_CALLBACK: self._blocked,
             telemetry.CALLBACK_OVERDUE: self._overdue,
             telemetry.TERMINATE: self._terminated,
+            telemetry.NAME_WAITING: partial(self._name_changed, "waiting"),
+            telemetry.NAME_ACQUIRED: partial(self._name_changed, "acquired"),
+            telemetry.NAME_LOST: partial(self._name_changed, "lost"),
+            telemetry.NAME_RELEASED: partial(self._name_changed, "released"),
         }
 
     def attach(self) -> None:
@@ -244,6 +252,9 @@ class Exporter:
 
     def _overdue(self, _: object, label: str, metadata: Values, __: Values) -> None:
         self._metrics.overdue_callbacks.labels(label, metadata["callback"]).inc()
+
+    def _name_changed(self, change: str, _: object, label: str, *__: Values) -> None:
+        self._metrics.name_changes.labels(label, change).inc()
 
     def _terminated(self, client: Client[Any], label: str, metadata: Values, _: Values) -> None:
         end = "normal" if is_normal(metadata["reason"]) else "abnormal"

@@ -1,10 +1,27 @@
-"""Names of clients: a str, a :class:`Global`, or a :class:`Via` for the user's own registry."""
+"""Names of clients: a str, a :class:`Global`, or one in the user's own registry.
+
+The registry of a :class:`Via` answers at once. That of an :class:`AsyncVia`, and the cluster of a
+:class:`Global`, may answer with a Deferred and take a name away again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, get_origin, overload
+import math
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    get_origin,
+    overload,
+)
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from wsx._arguments import is_hashable, require
 from wsx._text import expected, shorten
@@ -15,11 +32,17 @@ if TYPE_CHECKING:
     from wsx.handler import Handler
 
 __all__ = [
+    "AsyncRegistry",
+    "AsyncVia",
     "Global",
     "Name",
+    "Registration",
     "Registry",
     "Via",
+    "as_async",
     "check_name",
+    "find",
+    "lookup",
     "register",
     "resolve",
     "unregister",
@@ -28,7 +51,11 @@ __all__ = [
 
 
 S = TypeVar("S")
+T = TypeVar("T")
 H = TypeVar("H", bound="Handler[Any]")
+
+MaybeAwaitable: TypeAlias = T | Awaitable[T]
+OnPartition: TypeAlias = Literal["stop", "keep"]
 
 
 class Registry(Protocol):
@@ -65,20 +92,92 @@ class Via:
 
 
 @dataclass(frozen=True, slots=True)
+class Registration:
+    """The answer of an :class:`AsyncRegistry` that has registered a client.
+
+    Attributes:
+        fence: A number that grows with each registration of the name, or None (default). A store
+            that remembers the greatest fence can refuse a client that has lost its name.
+        seconds_left: Returns the time in seconds until another client may have the name. Default:
+            always infinite.
+    """
+
+    fence: int | None = None
+    seconds_left: Callable[[], float] = lambda: math.inf
+
+
+class AsyncRegistry(Protocol):
+    """The methods that :class:`AsyncVia` calls. Each may return a Deferred or a coroutine."""
+
+    def register_name(
+        self, key: Any, client: Any, *, standby: bool, lost: Callable[[str], None]
+    ) -> MaybeAwaitable[Registration | None]:
+        """Register a client under a key.
+
+        Args:
+            key: The key.
+            client: The client. Cancelling the Deferred gives up the registration.
+            standby: Whether to wait while the key is in use.
+            lost: Call this with a reason, in a few words, as soon as the client may no longer use
+                the name. The client closes its connection then. ``unregister_name`` is not called
+                for it, and ``register_name`` is called again before the client reconnects.
+
+        Returns:
+            The registration; None if the key is in use and ``standby`` is False.
+        """
+
+    def unregister_name(self, key: Any) -> MaybeAwaitable[object]:
+        """Free a key. The client has ended. The result is ignored."""
+
+    def whereis_name(self, key: Any) -> MaybeAwaitable[Any]:
+        """Return the client with this key, a reference to it, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncVia:
+    """A name in a registry that the user provides, and that may answer with Deferreds.
+
+    Attributes:
+        registry: The registry, any object with the methods of :class:`wsx.registry.AsyncRegistry`.
+        key: The key of the client in that registry.
+        standby: Whether the client waits while the name is in use. Default False: its start fails
+            with :class:`AlreadyStartedError` then.
+    """
+
+    registry: AsyncRegistry
+    key: Any
+    standby: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Global:
     """A name that is any hashable key, such as ``Global(("feed", 7))``.
 
-    In OTP a global name is known on all nodes of a cluster. Twisted has no cluster: a ``Global``
+    With a cluster, one client in all processes of the cluster has the name. Without one, the name
     is known in this process. It differs from a str with the same text.
 
     Attributes:
-        key: The key, any hashable value.
+        key: The key, any hashable value. With a cluster: a str, number, bool or None, or a tuple of
+            these.
+        cluster: The :class:`Cluster`, or None (default).
+        standby: Whether the client waits while another one has the name. Default False: its start
+            fails with :class:`AlreadyStartedError` then. Only with a cluster.
+        on_partition: What happens when the cluster cannot be reached. ``"stop"`` (default): the
+            client disconnects before another one may have the name. ``"keep"``: it stays
+            connected, so there may be two. Only with a cluster.
     """
 
     key: Hashable
+    cluster: Any = field(default=None, repr=False)
+    standby: bool = field(default=False, repr=False, compare=False)
+    on_partition: OnPartition = field(default="stop", repr=False, compare=False)
 
 
-Name: TypeAlias = str | Global | Via
+Name: TypeAlias = str | Global | Via | AsyncVia
+SyncName: TypeAlias = str | Global | Via
+
+_NAMES: Final = (str, Global, Via, AsyncVia)
+_ON_PARTITION: Final = ("stop", "keep")
 
 _clients: dict[str | Global, Any] = {}
 
@@ -87,16 +186,61 @@ def check_name(name: object) -> None:
     """Check that a value can be the name of a client.
 
     Raises:
-        TypeError: The value is not a str, Global or Via, or is a Global that cannot be hashed.
-        ValueError: The value is an empty str.
+        TypeError: The value is not a name, or is a Global with a wrong key or cluster.
+        ValueError: The value is an empty str, or an option of a Global is wrong.
     """
-    require(isinstance(name, (str, Global, Via)), "name", "a str, Global or Via", name, TypeError)
-    hashable = not isinstance(name, Global) or is_hashable(name)
-    require(hashable, "name", "a Global with a hashable key", name, TypeError)
+    require(isinstance(name, _NAMES), "name", "a str, Global, Via or AsyncVia", name, TypeError)
     require(name != "", "name", "a str that is not empty", name)
+    if isinstance(name, (Global, AsyncVia)):
+        require(isinstance(name.standby, bool), "standby", "True or False", name.standby, TypeError)
+    if isinstance(name, Global):
+        _check_global(name)
 
 
-def register(name: Name, client: Client[Any]) -> None:
+def _check_global(name: Global) -> None:
+    require(is_hashable(name.key), "name", "a Global with a hashable key", name, TypeError)
+    valid = name.on_partition in _ON_PARTITION
+    require(valid, "on_partition", '"stop" or "keep"', name.on_partition)
+    if name.cluster is None:
+        changed = name.standby or name.on_partition != "stop"
+        require(not changed, "name", "a Global with a cluster for standby or on_partition", name)
+    else:
+        as_async(name)  # It checks the cluster and the key.
+
+
+def as_async(name: Name | None) -> AsyncVia | None:
+    """Return the registry and the key of a name whose registry may answer with Deferreds.
+
+    Returns:
+        The name in the registry, or None if the name is known in this process.
+
+    Raises:
+        TypeError: The cluster of a Global is not a Cluster, or its key has the wrong type.
+        ValueError: The key of a Global with a cluster is too long.
+    """
+    if isinstance(name, AsyncVia):
+        return name
+    if not isinstance(name, Global) or name.cluster is None:
+        return None
+    registry_for = getattr(name.cluster, "registry", None)
+    require(callable(registry_for), "cluster", "a wsx.Cluster", name.cluster, TypeError)
+    via: AsyncVia = name.cluster.registry(name)
+    return via
+
+
+def _require_local(name: Name) -> SyncName:
+    """Return a name that is known in this process.
+
+    Raises:
+        TypeError: The registry of the name may answer with a Deferred.
+    """
+    if isinstance(name, AsyncVia) or as_async(name) is not None:
+        problem = expected("name", "the name of a client in this process", name)
+        raise TypeError(f"{problem} (use the result of await wsx.lookup(name))")
+    return name
+
+
+def register(name: SyncName, client: Client[Any]) -> None:
     """Register a client under a name.
 
     Raises:
@@ -111,7 +255,7 @@ def register(name: Name, client: Client[Any]) -> None:
         _clients[name] = client
 
 
-def unregister(name: Name) -> None:
+def unregister(name: SyncName) -> None:
     """Free a name."""
     if isinstance(name, Via):
         name.registry.unregister_name(name.key)
@@ -131,16 +275,35 @@ def whereis(name: Name, handler: Any = None) -> Any:
     """Return the client with this name, or None.
 
     Args:
-        name: A str, a :class:`Global` or a :class:`Via`.
+        name: A str, a :class:`Via`, or a :class:`Global` without a cluster.
         handler: The handler class that the client must have. Type checkers then know the types of
             the client's state and handler. Default None: any handler.
 
     Raises:
-        TypeError: The client has another handler.
+        TypeError: The client has another handler, or the name is one for :func:`lookup`.
     """
+    name = _require_local(name)
     if isinstance(name, Via):
         return _checked(name, name.registry.whereis_name(name.key), handler)
     return _checked(name, _clients.get(name), handler)
+
+
+def lookup(name: Name) -> Deferred[Any]:
+    """Find the client with a name, also in other processes.
+
+    Args:
+        name: Any name.
+
+    Returns:
+        A Deferred that fires with the client if it is in this process; with a
+        :class:`RemoteClient` if it is in another process of the cluster, or with whatever else the
+        registry of an :class:`AsyncVia` returns; with None if no client has the name. For a Global
+        with a cluster it fails with :class:`ClusterError` if NATS cannot be reached.
+    """
+    found = as_async(name)
+    if found is None:
+        return maybeDeferred(whereis, name)
+    return maybeDeferred(found.registry.whereis_name, found.key)
 
 
 def _checked(name: Name, client: Any, handler: Any) -> Any:
@@ -158,10 +321,30 @@ def resolve(client_or_name: Client[Any] | Name) -> Client[Any]:
 
     Raises:
         UnknownNameError: No client has this name.
+        TypeError: The name is one for :func:`lookup`.
     """
-    if not isinstance(client_or_name, (str, Global, Via)):
+    if not isinstance(client_or_name, _NAMES):
         return client_or_name
     client = whereis(client_or_name)
     if client is None:
         raise UnknownNameError(client_or_name)
     return client
+
+
+def find(client_or_name: Client[Any] | Name) -> Deferred[Any]:
+    """Find the client for a client or a name, also in other processes.
+
+    Returns:
+        A Deferred that fires with the client or a reference to it. It fails with
+        :class:`UnknownNameError` if no client has the name.
+    """
+    if not isinstance(client_or_name, _NAMES):
+        return succeed(client_or_name)
+    name = client_or_name
+
+    def check(client: Any) -> Any:
+        if client is None:
+            raise UnknownNameError(name)
+        return client
+
+    return lookup(name).addCallback(check)

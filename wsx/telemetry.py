@@ -10,7 +10,8 @@ The interface is that of Erlang's ``telemetry`` library.
     wsx.telemetry.attach("count", ["wsx.connected", "wsx.disconnected"], count, {})
 
 The metadata of every event are ``client``, ``name``, ``handler`` (the class) and ``conn``
-(redacted, see :meth:`wsx.Conn.redacted`). Some events have more:
+(redacted, see :meth:`wsx.Conn.redacted`). Those of ``wsx.name`` also have ``cluster``, the name of
+the bucket. Some events have more:
 
 ========================  ============  ===========================================================
 event                     metadata      when
@@ -25,6 +26,10 @@ event                     metadata      when
 ``wsx.callback.overdue``  ``callback``  a callback has not completed for ``callback_warning``
                                         seconds; again every minute
 ``wsx.terminate``         ``reason``    a client has ended; once for each client
+``wsx.name.waiting``      ``holder``    a standby waits, because another process has its name
+``wsx.name.acquired``     ``fence``     a client has acquired its name in a cluster
+``wsx.name.lost``         ``reason``    a client has lost its name in a cluster
+``wsx.name.released``                   a client has released its name in a cluster
 ========================  ============  ===========================================================
 
 Every event has the measurement ``time``, in nanoseconds since the epoch. ``wsx.callback`` also has
@@ -57,6 +62,10 @@ __all__ = [
     "EVENTS",
     "FRAME_RECEIVED",
     "FRAME_SENT",
+    "NAME_ACQUIRED",
+    "NAME_LOST",
+    "NAME_RELEASED",
+    "NAME_WAITING",
     "SLOW_CALLBACK",
     "TERMINATE",
     "Function",
@@ -79,6 +88,10 @@ CALLBACK: Final = "wsx.callback"
 SLOW_CALLBACK: Final = "wsx.callback.slow"
 CALLBACK_OVERDUE: Final = "wsx.callback.overdue"
 TERMINATE: Final = "wsx.terminate"
+NAME_WAITING: Final = "wsx.name.waiting"
+NAME_ACQUIRED: Final = "wsx.name.acquired"
+NAME_LOST: Final = "wsx.name.lost"
+NAME_RELEASED: Final = "wsx.name.released"
 
 EVENTS: Final = (
     CONNECTING,
@@ -90,6 +103,10 @@ EVENTS: Final = (
     SLOW_CALLBACK,
     CALLBACK_OVERDUE,
     TERMINATE,
+    NAME_WAITING,
+    NAME_ACQUIRED,
+    NAME_LOST,
+    NAME_RELEASED,
 )
 
 Function: TypeAlias = Callable[[str, Mapping[str, Any], Mapping[str, Any], Any], object]

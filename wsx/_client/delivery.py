@@ -356,6 +356,27 @@ class Delivery(Generic[S]):
         self._mailbox.clear()
         return dropped
 
+    def cancel_callback(self) -> str | None:
+        """Cancel the pending callback, so that its result no longer counts.
+
+        Returns:
+            The name of the callback, or None if none is pending.
+        """
+        pending = self._pending
+        if not isinstance(pending, _Call) or pending.deferred is None:
+            return None
+        self._forget(pending)
+        pending.deferred.cancel()
+        if not self.busy:
+            self._after_batch()
+        return pending.callback
+
+    def _forget(self, pending: _Call) -> None:
+        """Go on without the pending callback, which may ignore its cancellation."""
+        self._pending = None
+        self._finish_watching()
+        self._measure(pending)
+
     def _interrupt(self) -> Iterator[Frame]:
         """Stop the loop over the current batch after the current frame; return the other frames.
 
@@ -793,10 +814,7 @@ class Delivery(Generic[S]):
             pending.timeout = error
             pending.deferred.cancel()
             return
-        # The callback may ignore its cancellation, so its result no longer counts.
-        self._pending = None
-        self._finish_watching()
-        self._measure(pending)
+        self._forget(pending)
         self._owner.callback_timed_out(error, pending.argument)
         pending.deferred.cancel()
         if not self.busy:

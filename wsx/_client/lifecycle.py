@@ -28,6 +28,7 @@ from wsx._client.fragmented_message import Parts
 from wsx._client.history import History
 from wsx._client.keepalive import Keepalive
 from wsx._client.mailbox import Connected, Lost, Mailbox, Message, Rest
+from wsx._client.naming import naming_for
 from wsx._client.open_connection import FRAMES_QUEUED, OpenConnection
 from wsx._client.open_requests import OpenRequests
 from wsx._client.promises import Promises
@@ -46,6 +47,7 @@ from wsx._transport.connection import Connection
 from wsx._wire.batch import Batch, ServerClose
 from wsx.conn import Conn
 from wsx.errors import (
+    AlreadyStartedError,
     CallbackTimeout,
     ConnError,
     DataTimeout,
@@ -54,6 +56,7 @@ from wsx.errors import (
     FrameError,
     InvalidFrameError,
     MailboxFullError,
+    NameLost,
     NotConnectedError,
     PingTimeout,
     WsxError,
@@ -119,6 +122,8 @@ class Lifecycle(Generic[S]):
         "_end_reason",
         "_initialised",
         "_machine",
+        "_name_timer",
+        "_naming",
         "_open",
         "_options",
         "_place",
@@ -189,9 +194,14 @@ class Lifecycle(Generic[S]):
         self._close_requested: tuple[int, str] | None = None  # While handle_disconnect runs.
         self._delay = 0.0
         self._delay_timer: IDelayedCall | None = None
+        self._name_timer: IDelayedCall | None = None
         # The client as a whole:
-        self._initialised = options.async_
         self._registered = False
+        self._naming = naming_for(
+            options.name, client, self._name_lost, self.reporter.name_not_released
+        )
+        # Whether the Deferred of start has fired, or is about to.
+        self._initialised = options.async_ and (self._naming is None or self._naming.is_standby)
         self._end_reason: object = None
         self._promises = Promises(client)
 
@@ -221,6 +231,11 @@ class Lifecycle(Generic[S]):
     def latency(self) -> float | None:
         """The duration of the last keepalive round trip on this connection in seconds, or None."""
         return None if self._open is None else self._open.keepalive.latency
+
+    @property
+    def fence(self) -> int | None:
+        """The fence of the client's name, or None."""
+        return None if self._naming is None else self._naming.fence
 
     def post(self, callback: str, message: Any) -> None:
         """Queue a cast or an info.
@@ -386,8 +401,8 @@ class Lifecycle(Generic[S]):
         return started
 
     def _register_name(self) -> None:
-        if self.name is not None:
-            registry.register(self.name, self._client)
+        if self.name is not None and self._naming is None:
+            registry.register(self.name, self._client)  # type: ignore[arg-type]
             self._registered = True
             if self._machine.state is State.TERMINATED:  # the user's registry has stopped it
                 self._release_name()
@@ -431,6 +446,8 @@ class Lifecycle(Generic[S]):
     def received(self, batch: Batch) -> None:
         """Deliver the frames of a batch, then handle the end of the stream if the batch has one."""
         assert self._open is not None
+        if self._naming is not None and self._naming.is_overdue():
+            return  # Another client may have received the same frames.
         keepalive = self._open.keepalive
         keepalive.heard = True
         if batch.has_controls:
@@ -520,6 +537,9 @@ class Lifecycle(Generic[S]):
             self._open.keepalive.stop()
             self._open = None
         self._stop_close_timer()
+        if self._name_timer is not None:
+            self._name_timer.cancel()
+            self._name_timer = None
         self._handle(Event.LOST)
         redactor = self._conn.redactor()
         if self._requests is not None:
@@ -735,9 +755,60 @@ class Lifecycle(Generic[S]):
         self.reporter.disconnected(self._reason)
         return self.history.lost(self._reason, self._conn)
 
+    # The name, if another client may have it later
+
+    def _acquire_name(self) -> None:
+        assert self._naming is not None
+        self.reporter.trace("asking for the name {!r}", self.name)
+        self._naming.acquire(self._name_acquired, self._name_refused)
+
+    def _name_acquired(self) -> None:
+        self.reporter.trace("the name {!r} is held, fence {}", self.name, self.fence)
+        if self._options.async_ and not self._initialised:
+            self._initialised = True
+            self._promises.fulfil_start()
+        if self._machine.state is State.CONNECTING:  # Not if a callback of start has stopped it.
+            self._locate()
+
+    def _name_refused(self, error: BaseException) -> None:
+        if isinstance(error, WsxError) and not isinstance(error, AlreadyStartedError):
+            self.failed(error)
+        else:
+            self.end(error)
+
+    def _name_lost(self, error: NameLost, seconds: float) -> None:
+        """Close the connection within ``seconds``, because another client may have the name then.
+
+        Half of that time is for the closing handshake.
+        """
+        state = self._machine.state
+        if state is State.CONNECTING:
+            self._reason = error
+            self._attempt_lost(Event.CLOSE)
+        elif state is State.OPEN and not seconds:
+            self._abort_connection(error)
+        elif state is State.OPEN:
+            self._fail_connection(error, GOING_AWAY, "the client has lost its name")
+        if state in (State.OPEN, State.CLOSING):
+            callback = self.delivery.cancel_callback()
+            if callback is not None:
+                self.reporter.callback_cancelled(callback, error)
+        if self._open is not None:
+            self._name_timer = self._scheduler.callLater(seconds / 2, self._name_time_over)
+
+    def _name_time_over(self) -> None:
+        self._name_timer = None
+        self._handle(Event.CLOSE_TIMEOUT)
+
     # Actions of the table
 
     def _connect(self) -> None:
+        if self._naming is None or self._naming.is_held:
+            self._locate()
+        else:
+            self._acquire_name()
+
+    def _locate(self) -> None:
         if self._target.has_provider:
             self.history.attempting()
             self._ask(self._target.locate, self._located)
@@ -805,6 +876,8 @@ class Lifecycle(Generic[S]):
             attempt.start()
 
     def _cancel_attempt(self) -> None:
+        if self._naming is not None:
+            self._naming.cancel()
         if self._attempt is not None:
             self._abandoned = self._attempt.cancel()
             self._attempt = None
@@ -895,16 +968,19 @@ class Lifecycle(Generic[S]):
         self.tracing.close()
         self.delivery.refuse_requests()
         self.reporter.ended(self._end_reason)
-        self._promises.end(self._end_reason)
+        if self._naming is None:
+            self._promises.end(self._end_reason)
+        else:  # Whoever waits for the end may start another client with the name.
+            self._naming.release().addCallback(lambda _: self._promises.end(self._end_reason))
 
     def _release_name(self) -> None:
         if self.name is None or not self._registered:
             return
         self._registered = False
         try:
-            registry.unregister(self.name)
+            registry.unregister(self.name)  # type: ignore[arg-type]
         except Exception:  # The registry is the user's; the client must end nevertheless.
-            self.reporter.name_not_released()
+            self.reporter.name_not_released(Failure())
 
     def _connection_state(self) -> str:
         """Return the ``connection_state`` of a :class:`NotConnectedError`."""

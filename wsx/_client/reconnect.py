@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsx.backoff import Backoff, retry_after
+from wsx.errors import NameLost
 from wsx.reasons import Disconnect
 
 __all__ = ["Plan", "ReconnectPolicy"]
@@ -55,6 +56,8 @@ class ReconnectPolicy:
             may_change: Whether the server has refused the credentials, and a callable may return
                 others for the next attempt. Default False.
         """
+        if isinstance(status.reason, NameLost):  # The attempt waits for the name.
+            return Plan(reconnects=True, delay=0.0, gave_up=False)
         if self._backoff is None:
             delay = self._default_delay(status.attempt_number, seconds_since_attempt)
             return Plan(reconnects=False, delay=delay, gave_up=False)

@@ -22,7 +22,13 @@ from wsx._scheduler import Scheduler
 from wsx._text import describe, escape, shorten, truncate
 from wsx._wire.batch import Batch
 from wsx.conn import Conn
-from wsx.errors import PROVIDERS, BadResponseError, CallbackTimeout, ProviderError
+from wsx.errors import (
+    PROVIDERS,
+    BadResponseError,
+    CallbackTimeout,
+    NameLost,
+    ProviderError,
+)
 from wsx.frames import Frame, Pong
 from wsx.limiter import ConnectLimiter
 from wsx.reasons import Disconnect, Shutdown, is_normal
@@ -215,6 +221,8 @@ class Reporter:
         after = "not reconnecting"
         if delay is not None:
             after = f"reconnecting in {delay:.1f} s (attempt {status.attempt_number})"
+            if isinstance(status.reason, NameLost):
+                after = "waiting for the name"
         emit = self._info if delay is not None or is_normal(status.reason) else self._warn
         reason = _describe(status.reason, status.conn)
         emit(
@@ -332,6 +340,12 @@ class Reporter:
         called_with = describe_argument(error.callback, argument)
         self._error("{error} ({argument})", error=describe(error), argument=called_with)
 
+    def callback_cancelled(self, callback: str, error: Exception) -> None:
+        """Log that a callback was cancelled before it has completed."""
+        handler = type(self._client.handler).__qualname__
+        what = "{handler}.{callback} was cancelled ({error})"
+        self._warn(what, handler=handler, callback=callback, error=describe(error))
+
     # Other lines
 
     def terminate_timed_out(self, seconds: float) -> None:
@@ -352,9 +366,10 @@ class Reporter:
             "log_to_file: cannot open {path}: {error}", path=shorten(path), error=describe(error)
         )
 
-    def name_not_released(self) -> None:
-        """Log that the registry of the client's name raised an exception."""
-        log_failure(_log, "{label}: the registry did not release the name", label=self.label)
+    def name_not_released(self, failure: Failure) -> None:
+        """Log an exception that the registry of the client's name has raised."""
+        text = "{label}: the registry did not release the name"
+        log_failure(_log, text, failure, label=self.label)
 
     def trace(self, event: str, *details: object) -> None:
         """Trace an event.

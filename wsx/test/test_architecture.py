@@ -82,7 +82,7 @@ LAYERS: dict[str, frozenset[str]] = {
 # Imports for annotations that point upwards. A handler's ``client`` has a type that users read.
 FOR_TYPES_ONLY: dict[str, frozenset[str]] = {
     "handler": frozenset({"client"}),
-    "registry": frozenset({"client"}),
+    "registry": frozenset({"client", "cluster"}),
 }
 
 # Modules and folders that import nothing but the standard library and wsx.

@@ -241,7 +241,7 @@ class RefusedTests(SynchronousTestCase):
             ),
             ("stable_after", -1, ValueError, "stable_after: expected {number}, got -1"),
             ("mailbox_limit", "x", ValueError, 'mailbox_limit: expected {number}, got "x"'),
-            ("name", 5, TypeError, "name: expected a str, Global or Via, got 5"),
+            ("name", 5, TypeError, "name: expected a str, Global, Via or AsyncVia, got 5"),
         ]
     )
     def test_message(self, name: str, value: Any, kind: type[Exception], message: str) -> None:

@@ -677,6 +677,18 @@ class RegistryTests(ExporterCase):
             exporter.detach()
         self.assertIsNone(prometheus_client.REGISTRY.get_sample_value(name, {"client": "other"}))
 
+    def test_names(self) -> None:
+        """Changes of names in a cluster are counted."""
+        client = self.named(Recorder())
+        for change in ("waiting", "acquired", "lost", "acquired", "released"):
+            telemetry.execute(f"wsx.name.{change}", {"client": client, "name": client.name})
+        counted = {
+            change: self.value("wsx_name_changes_total", change=change)
+            for change in ("waiting", "acquired", "lost", "released")
+        }
+        self.assertEqual(counted, {"waiting": 1, "acquired": 2, "lost": 1, "released": 1})
+        self.end(client)
+
     def test_no_error_in_a_whole_life(self) -> None:
         """The exporter never raises: nothing is logged, and it stays attached."""
         with capturedLogs() as logged:

@@ -428,7 +428,7 @@ class CheckNameTests(SynchronousTestCase):
 
     @each(
         [
-            ("type", 5, TypeError, "name: expected a str, Global or Via, got 5"),
+            ("type", 5, TypeError, "name: expected a str, Global, Via or AsyncVia, got 5"),
             ("empty", "", ValueError, 'name: expected a str that is not empty, got ""'),
             (
                 "not hashable",

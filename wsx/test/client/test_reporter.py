@@ -465,7 +465,7 @@ class OtherLineTests(ReporterCase):
             try:
                 raise KeyError("on purpose")
             except KeyError:
-                self.reporter.name_not_released()
+                self.reporter.name_not_released(Failure())
 
         line = self.line(LogLevel.critical, release)
         self.assertEqual(line, "feed: the registry did not release the name")

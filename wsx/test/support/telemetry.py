@@ -23,7 +23,9 @@ CALLBACK = "wsx.callback"
 SLOW = "wsx.callback.slow"
 OVERDUE = "wsx.callback.overdue"
 TERMINATE = "wsx.terminate"
-ALL = (CONNECTING, CONNECTED, DISCONNECTED, RECEIVED, SENT, CALLBACK, SLOW, OVERDUE, TERMINATE)
+NAMES = ("wsx.name.waiting", "wsx.name.acquired", "wsx.name.lost", "wsx.name.released")
+CALLBACKS = (CALLBACK, SLOW, OVERDUE)
+ALL = (CONNECTING, CONNECTED, DISCONNECTED, RECEIVED, SENT, *CALLBACKS, TERMINATE, *NAMES)
 
 LIFE = (CONNECTING, CONNECTED, DISCONNECTED, TERMINATE)
 CODES = {wsx.Text: 1, wsx.Binary: 2, wsx.Ping: 9, wsx.Pong: 10}

@@ -1,0 +1,168 @@
+"""A client's name in a registry that may answer with Deferreds and take the name away again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.python.failure import Failure
+
+from wsx.errors import AlreadyStartedError, NameLost
+from wsx.registry import AsyncVia, Name, Registration, as_async
+
+__all__ = ["Naming", "naming_for"]
+
+
+class Naming:
+    """Acquire, lose and release the name of one client.
+
+    Args:
+        name: The name.
+        via: The registry and the key of the name.
+        client: The client.
+        lost: Called when the registry takes the name away, with the reason and the time in seconds
+            until another client may have the name.
+        not_released: Called with the exception of ``unregister_name``.
+
+    Attributes:
+        was_held: Whether the client has had the name. From then on it waits for the name.
+    """
+
+    __slots__ = (
+        "_asking",
+        "_attempt",
+        "_client",
+        "_lost",
+        "_name",
+        "_not_released",
+        "_registration",
+        "_via",
+        "was_held",
+    )
+
+    def __init__(
+        self,
+        name: Name,
+        via: AsyncVia,
+        client: object,
+        lost: Callable[[NameLost, float], None],
+        not_released: Callable[[Failure], None],
+    ) -> None:
+        self.was_held = False
+        self._name = name
+        self._via = via
+        self._client = client
+        self._lost = lost
+        self._not_released = not_released
+        self._asking: Deferred[Registration] | None = None
+        self._attempt: object = None  # The latest one; the registry may be late about another.
+        self._registration: Registration | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the client has the name."""
+        return self._registration is not None
+
+    @property
+    def is_standby(self) -> bool:
+        """Whether the client starts although another one has the name."""
+        return self._via.standby
+
+    @property
+    def fence(self) -> int | None:
+        """The fence of the registration, or None."""
+        return None if self._registration is None else self._registration.fence
+
+    def acquire(
+        self, succeeded: Callable[[], None], failed: Callable[[BaseException], None]
+    ) -> None:
+        """Ask the registry for the name.
+
+        Args:
+            succeeded: Called when the client has the name.
+            failed: Called with :class:`AlreadyStartedError` if another client has the name, or with
+                the exception of the registry.
+        """
+        asking = self._asking = Deferred.fromCoroutine(self._acquire())
+
+        def done(outcome: Registration | Failure) -> None:
+            if self._asking is not asking:
+                return  # cancelled
+            self._asking = None
+            if isinstance(outcome, Failure):
+                assert outcome.value is not None
+                failed(outcome.value)
+            else:
+                self.was_held = True
+                succeeded()
+
+        asking.addBoth(done)
+
+    async def _acquire(self) -> Registration:
+        registry, key = self._via.registry, self._via.key
+        attempt = self._attempt = object()
+        registration: Any = await maybeDeferred(
+            registry.register_name,
+            key,
+            self._client,
+            standby=self._via.standby or self.was_held,
+            lost=partial(self._taken_away, attempt),
+        )
+        if registration is None:
+            client = await maybeDeferred(registry.whereis_name, key)
+            raise AlreadyStartedError(self._name, client)
+        self._registration = registration
+        return self._registration
+
+    def cancel(self) -> None:
+        """Stop asking for the name."""
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            asking.cancel()
+
+    def is_overdue(self) -> bool:
+        """Return whether the time of the registration is over; if it is, the name is lost.
+
+        The registry's own timer may be late, because the process was stopped.
+        """
+        if self._registration is None or self._registration.seconds_left() > 0:
+            return False
+        self._taken_away(self._attempt, "the process did not run in time to renew it")
+        return True
+
+    def _taken_away(self, attempt: object, reason: str) -> None:
+        registration = self._registration
+        if attempt is self._attempt and registration is not None:
+            self._registration = None
+            seconds = max(0.0, registration.seconds_left())
+            self._lost(NameLost(self._name, reason), seconds)
+
+    def release(self) -> Deferred[None]:
+        """Free the name if the client has it.
+
+        Returns:
+            A Deferred that fires with None when the registry has answered. It never fails.
+        """
+        registration, self._registration = self._registration, None
+        if registration is None:
+            return succeed(None)
+        released = maybeDeferred(self._via.registry.unregister_name, self._via.key)
+        return released.addCallbacks(lambda _: None, self._not_released)
+
+
+def naming_for(
+    name: Name | None,
+    client: object,
+    lost: Callable[[NameLost, float], None],
+    not_released: Callable[[Failure], None],
+) -> Naming | None:
+    """Return the naming of a client, or None if its registry answers at once.
+
+    The arguments are those of :class:`Naming`.
+    """
+    via = as_async(name)
+    if name is None or via is None:
+        return None
+    return Naming(name, via, client, lost, not_released)
