@@ -14,7 +14,7 @@ from wsx._cluster.call_format import MAX_TIMEOUT
 from wsx._cluster.calls import Calls
 from wsx._cluster.frame_values import frame_to_value
 from wsx._cluster.values import check_value
-from wsx._text import expected_type, line, shorten
+from wsx._text import expected, expected_type, line, shorten
 from wsx.errors import ClusterError, WsxError
 from wsx.frames import NORMAL_CLOSURE, Frame, close_payload
 from wsx.option_types import Status
@@ -50,9 +50,9 @@ class _Caller:
     """Call the operations of a name."""
 
     def __init__(self, calls: Calls, name: Name, token: str) -> None:
-        self.known: dict[str, Any] = {"name": name}
         self._calls = calls
-        self._token = token
+        self._subjects = calls.subjects(token)
+        self._known = {"name": name}
 
     def call(
         self, group: str, call: list[Any], timeout: float, more_time: float = 0.0, **known: Any
@@ -67,10 +67,9 @@ class _Caller:
             **known: Attributes of errors that the holder does not send.
         """
         try:
-            valid = is_number(timeout) and 0 < timeout <= MAX_TIMEOUT
-            require(valid, "timeout", f"a number above 0, at most {MAX_TIMEOUT:g}", timeout)
-            known = self.known | known if known else self.known
-            return self._calls.add(group, self._token, call, timeout + more_time, known)
+            _check_timeout(timeout)
+            known |= self._known
+            return self._calls.add(self._subjects[group], call, timeout + more_time, known)
         except (ValueError, ClusterError) as error:
             return fail(error)
 
@@ -78,9 +77,17 @@ class _Caller:
         """Send a message, or fail if it is not a MessagePack value."""
         try:
             check_value(message, "message")
-        except TypeError as error:
+            _check_timeout(timeout)
+            call = [operation, message]
+            return self._calls.add(self._subjects["call"], call, timeout, self._known)
+        except (TypeError, ValueError, ClusterError) as error:
             return fail(error)
-        return self.call("call", [operation, message], timeout)
+
+
+def _check_timeout(timeout: object) -> None:
+    valid = is_number(timeout) and 0 < timeout <= MAX_TIMEOUT  # type: ignore[operator]
+    if not valid:
+        raise ValueError(expected("timeout", f"a number above 0, at most {MAX_TIMEOUT:g}", timeout))
 
 
 class RemoteClient:

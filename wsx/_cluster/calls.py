@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from wsx._cluster.call_format import (
     MAX_CALLS,
+    OPERATIONS,
     REQUEST_OVERHEAD,
     decode_reply,
     encode_request,
@@ -98,19 +99,17 @@ class Calls:
         self._scheduler = scheduler_for(reactor)
         self._queues: dict[str, list[_Call]] = {}  # by subject
 
+    def subjects(self, token: str) -> dict[str, str]:
+        """Return the subject of each group of operations, for the token of a name."""
+        return {group: subject_for(self._bucket, group, token) for group in OPERATIONS}
+
     def add(
-        self,
-        group: str,
-        token: str,
-        call: list[Any],
-        timeout: float,
-        known: Mapping[str, Any],
+        self, subject: str, call: list[Any], timeout: float, known: Mapping[str, Any]
     ) -> Deferred[Any]:
         """Send a call in a later reactor iteration.
 
         Args:
-            group: The group of the operation, a key of ``OPERATIONS``.
-            token: The token for the name.
+            subject: One of the subjects of the name.
             call: The operation and its arguments, which must be MessagePack values.
             timeout: The time limit for the reply in seconds.
             known: ``name``, and the other attributes for :func:`error_from_value`.
@@ -121,7 +120,7 @@ class Calls:
             :class:`wsx.ClusterError` if the call cannot be sent or there is no valid reply. A call
             whose Deferred is cancelled before it was sent is not sent.
         """
-        queue = self._queues.get(subject := subject_for(self._bucket, group, token))
+        queue = self._queues.get(subject)
         if queue is None:
             if not self._queues:
                 self._scheduler.call_soon(self._flush)

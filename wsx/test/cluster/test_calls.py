@@ -43,7 +43,7 @@ class CallsCase(RemoteCase):
 
     def add(self, *call: Any, timeout: float = 5.0, group: str = "call") -> Deferred[Any]:
         """Add a call."""
-        return self.calls.add(group, "feed", list(call), timeout, {"name": NAME})
+        return self.calls.add(f"wsx.b.{group}.feed", list(call), timeout, {"name": NAME})
 
 
 class BatchTests(CallsCase):
