@@ -45,6 +45,7 @@ myst_enable_extensions = ["deflist", "fieldlist"]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(twisted|zope|autobahn|prometheus_client|collections|typing|os|types)\b.*"),
+    ("py:.*", r"datetime\b.*"),
     ("py:.*", r"(<InterfaceClass .*|I[A-Z]\w+)"),
     ("py:.*", r"(wsx\.(\w+\.)+)?[A-Z](_co)?"),  # type variables
 ]
@@ -66,6 +67,8 @@ PLAIN |= {"AnyFrame", "EndpointSource", "Faults", "GivenHeaders", "Session", "Tu
 MADE_BY_WSX = {
     "wsx.Frames",
     "wsx.Client",
+    "wsx.RemoteClient",
+    "wsx.remote.RemoteSystem",
     "wsx.system.System",
     "wsx.testing.MemoryReactor",
     "wsx.testing.Run",
