@@ -16,6 +16,7 @@ Import what most tests need from this package, and the rest from its modules:
 - ``clients``, ``ends``, ``connections``, ``decoding``, ``delivery``, ``streams``, ``system``,
   ``telemetry``: clients and parts of them.
 - ``children``, ``services``, ``supervision``: services and supervisors.
+- ``nats``, ``nats_servers``, ``memory_nats``, ``store_contract``: NATS, real and in memory.
 - ``twistd``, ``twistd_config``, ``twistd_runner``: the twistd plugin.
 """
 

@@ -1,0 +1,279 @@
+"""One connection to one NATS server, in the thread of the event loop.
+
+The connection does not reconnect by itself. If it is lost, its link opens another one. That has two
+reasons. What was not sent must not be sent later, but nats-py keeps it. And nats-py stops for good
+after some errors, such as expired credentials, and sends wrong ones forever after others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
+
+from wsx._cluster.event_loop import Calls
+from wsx._cluster.nats_client import Client
+from wsx._cluster.pending import Message
+from wsx._cluster.refusals import SetupError, explain, refused_subject, why_closed
+from wsx._cluster.servers import ServerAddress
+from wsx.errors import ClusterError
+
+__all__ = ["NatsConnection", "Observer"]
+
+_OLDEST: Final = (2, 9)  # The version in Debian 12, with which wsx is tested.
+_NO_RESPONDER: Final = "503"
+_GRACE: Final = 0.5  # seconds
+_LONG: Final = 3600.0  # seconds
+
+
+class Observer(Protocol):
+    """What a connection calls, in the reactor's thread."""
+
+    def replied(self, number: int, payload: bytes | None) -> None:
+        """Take the reply to a request, or None if no process subscribes to its subject."""
+
+    def received(self, number: int, payload: bytes, reply: str, source: NatsConnection) -> None:
+        """Take a message of a subscription."""
+
+    def refused(self, subject: str) -> None:
+        """Note that the server has refused a message to a subject, in lower case."""
+
+    def lost(self, source: NatsConnection, reason: str) -> None:
+        """Note the loss of the connection. It is called once at most."""
+
+
+class NatsConnection:
+    """A connection. All methods are called in the thread of the event loop.
+
+    Args:
+        address: The address of the server.
+        host: The IP address to connect to.
+        observer: Whom to call.
+        to_reactor: Calls functions in the reactor's thread.
+        limit: The time limit for connecting in seconds.
+        interval: The time between two pings, and for an answer, in seconds.
+
+    Attributes:
+        max_payload: The maximum size of a message in bytes.
+        discovered: The addresses of other servers of the cluster, as ``host:port``.
+        is_clustered: Whether the server belongs to a cluster.
+    """
+
+    max_payload = 0
+    discovered: tuple[str, ...] = ()
+    is_clustered = False
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        host: str,
+        observer: Observer,
+        to_reactor: Calls,
+        *,
+        limit: float,
+        interval: float,
+    ) -> None:
+        self._address = address
+        self._host = host
+        self._observer = observer
+        self._to_reactor = to_reactor
+        self._limit = limit
+        self._interval = interval
+        self._client: Client | None = None
+        self._inbox = ""
+        self._is_lost = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._subscriptions: dict[int, Any] = {}
+        self._refused: set[str] = set()
+        self._outgoing: deque[Message] = deque()
+        self._has_outgoing = asyncio.Event()
+
+    async def open(self, options: dict[str, Any], requires_tls: bool) -> None:
+        """Connect.
+
+        Args:
+            options: More options for nats-py: credentials and TLS.
+            requires_tls: Whether to send nothing without TLS.
+
+        Raises:
+            ClusterError: The attempt has failed. Call :meth:`close` then, too.
+        """
+        self._client = client = Client(requires_tls=requires_tls)
+        try:
+            async with asyncio.timeout(self._limit):
+                await self._connect(client, options)
+                await self._check(client)
+        except Exception as error:
+            raise explain(error, self._address.shown) from None
+        client.when_reading_ends(lambda: self._lose(why_closed(client.last_error)))
+        self._spawn(self._send_messages(client))
+        self._spawn(self._ping(client))
+
+    async def _connect(self, client: Client, options: dict[str, Any]) -> None:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        await client.connect(
+            # Without credentials, so nats-py cannot show them, and with an address, so it needs no
+            # threads to look it up.
+            servers=[f"nats://{host}:{self._address.port}"],
+            tls_hostname=self._address.tls_host or self._address.host,
+            error_cb=self._note_error,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # nats-py would take 0 as "no limit".
+            reconnect_time_wait=0,
+            connect_timeout=self._limit,  # type: ignore[arg-type]
+            ping_interval=int(_LONG),  # The pings of this class are in its place.
+            pending_size=0,  # Without a limit, publish never waits.
+            **options,
+        )
+        # nats-py returns, too, if the server has closed the connection before its last reply.
+        if not client.is_connected:
+            raise ConnectionError("the server closed the connection")
+
+    async def _check(self, client: Client) -> None:
+        """Check the version and the permissions, and prepare requests."""
+        version = client.connected_server_version
+        if (version.major, version.minor) < _OLDEST:
+            raise SetupError(
+                f"{self._address.shown} has version {version.major}.{version.minor} of nats-server "
+                f"(expected {_OLDEST[0]}.{_OLDEST[1]} or newer)"
+            )
+        self.max_payload = client.max_payload
+        self.discovered = tuple(uri.netloc for uri in client.discovered_servers)
+        self.is_clustered = client.is_clustered
+        self._inbox = f"{client.new_inbox()}."
+        subject = f"{self._inbox}*"
+        await client.subscribe(subject, cb=self._take_reply)
+        await self._confirm(client, subject)
+
+    async def _confirm(self, client: Client, subject: str) -> None:
+        """Wait until the server has processed a subscription.
+
+        The wait has no time limit of nats-py, because it fails to read anything more when the PONG
+        arrives after that limit. Pings note the loss of the connection.
+        """
+        await self._finish(client.flush(timeout=int(_LONG)))
+        if subject.lower() in self._refused:
+            raise SetupError(f"no permission to subscribe to {subject}")
+
+    async def subscribe(self, number: int, subject: str) -> None:
+        """Subscribe to a subject.
+
+        Args:
+            number: The number of the subscription, for :meth:`Observer.received`.
+            subject: The subject.
+
+        Raises:
+            ClusterError: The server refuses, or the connection is lost.
+        """
+        client = self._connected()
+
+        async def receive(message: Any) -> None:
+            self._to_reactor(self._observer.received, number, message.data, message.reply, self)
+
+        self._refused.discard(subject.lower())
+        # The limits of nats-py cannot be reached, because receive() does not wait.
+        self._subscriptions[number] = await client.subscribe(subject, cb=receive)
+        await self._confirm(client, subject)
+
+    async def unsubscribe(self, number: int) -> None:
+        """End a subscription, after the messages that the server has sent before."""
+        subscription = self._subscriptions.pop(number, None)
+        if subscription is not None and not self._is_lost:
+            await self._finish(subscription.drain())
+
+    def send(self, message: Message) -> None:
+        """Send a message, after those before. It is not sent if the connection is lost."""
+        self._outgoing.append(message)
+        self._has_outgoing.set()
+
+    async def _send_messages(self, client: Client) -> None:
+        while True:
+            await self._has_outgoing.wait()
+            self._has_outgoing.clear()
+            while self._outgoing:
+                message = self._outgoing.popleft()
+                if not message.is_cancelled:
+                    await self._send_message(client, message)
+
+    async def _send_message(self, client: Client, message: Message) -> None:
+        number = message.number
+        reply = "" if number is None else f"{self._inbox}{number}"
+        try:
+            await client.publish(message.subject, message.payload, reply, message.headers)
+        except Exception:
+            if client.is_connected:
+                raise
+            self._lose("the connection is closed")
+
+    async def _take_reply(self, message: Any) -> None:
+        number = int(message.subject[len(self._inbox) :])
+        headers = message.headers
+        is_lost = headers is not None and headers.get("Status") == _NO_RESPONDER
+        self._to_reactor(self._observer.replied, number, None if is_lost else message.data)
+
+    async def _ping(self, client: Client) -> None:
+        """Notice a connection on which nothing arrives, and that nats-py has closed."""
+        while True:
+            await asyncio.sleep(self._interval)
+            ping = self._spawn(client.flush(timeout=int(_LONG)))
+            done, _ = await asyncio.wait({ping}, timeout=self._interval)
+            if not done:
+                self._lose(f"the server does not answer within {self._interval:g} s")
+            elif ping.exception() is not None:
+                self._lose("the connection is closed")
+
+    async def _note_error(self, error: Exception) -> None:
+        """Take an error that nats-py reports. Those of connecting are also raised."""
+        refused = refused_subject(error)
+        if refused is not None:
+            kind, subject = refused
+            if kind == "subscription":
+                self._refused.add(subject)
+            else:
+                self._to_reactor(self._observer.refused, subject)
+
+    def _lose(self, reason: str) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            self._to_reactor(self._observer.lost, self, reason)
+
+    async def _finish(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine until it ends or the connection is closed."""
+        task = self._spawn(coroutine)
+        await asyncio.wait({task})
+        if task.cancelled() or task.exception() is not None:
+            raise ClusterError("the connection to NATS is lost")
+
+    def _connected(self) -> Client:
+        if self._client is None or self._is_lost:
+            raise ClusterError("not connected to NATS")
+        return self._client
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a coroutine until :meth:`close` at most."""
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Close the connection; it never fails.
+
+        Args:
+            grace: The time in seconds for what has not been sent yet. Default 0.
+        """
+        client = self._client
+        if client is None:
+            return
+        if grace and not self._is_lost:
+            await asyncio.wait({self._spawn(client.flush(timeout=int(_LONG)))}, timeout=grace)
+        self._is_lost = True
+        for task in self._tasks:
+            task.cancel()
+        client.abort()
+        closing = asyncio.ensure_future(client.close())
+        closing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.wait({closing}, timeout=_GRACE)
+        closing.cancel()
+        await asyncio.sleep(0)  # The transport closes its socket in the next iteration.
