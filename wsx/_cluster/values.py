@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from functools import cache
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ _ALWAYS_VALID: Final = frozenset({type(None), bool, float, bytes})
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
 _MAX_DEPTH: Final = 100  # levels of lists and dicts
+_MAX_ITEMS: Final = 65_536  # in one list or dict
 _PATH_LIMIT: Final = 200  # characters
 _KEY_LIMIT: Final = 40  # characters
 
@@ -89,7 +91,7 @@ def _check_str(text: str) -> None:
 
 
 def _check_list(items: list[object], depth: int) -> None:
-    _check_depth(depth)
+    _check_size(items, depth)
     for index, item in enumerate(items):
         try:
             _check(item, depth - 1)
@@ -99,7 +101,7 @@ def _check_list(items: list[object], depth: int) -> None:
 
 
 def _check_dict(items: dict[object, object], depth: int) -> None:
-    _check_depth(depth)
+    _check_size(items, depth)
     for key, item in items.items():
         if type(key) is not str:
             raise _WrongPart(f"a key of type {line(type(key).__name__)}")
@@ -111,9 +113,11 @@ def _check_dict(items: dict[object, object], depth: int) -> None:
             raise
 
 
-def _check_depth(depth: int) -> None:
+def _check_size(items: Sized, depth: int) -> None:
     if not depth:
         raise _WrongPart("more", f"at most {_MAX_DEPTH} levels of lists and dicts")
+    if len(items) > _MAX_ITEMS:
+        raise _WrongPart(str(len(items)), f"at most {_MAX_ITEMS} items in a list or dict")
 
 
 def _describe_type(kind: type) -> str:
@@ -148,7 +152,7 @@ def pack(value: object) -> bytes:
 def unpack(data: bytes) -> Any:
     """Return the value for its MessagePack form, which may come from a hostile sender.
 
-    The value is as large as the data says. The result may contain what :func:`check_value` rejects:
+    The result may contain what :func:`check_value` rejects:
     keys that are bytes, and instances of ``msgpack.Timestamp``.
 
     Raises:
@@ -156,9 +160,11 @@ def unpack(data: bytes) -> Any:
         ClusterError: The package ``msgpack`` is not installed.
     """
     msgpack = _msgpack()
+    # msgpack allocates lists with the lengths that the data claims, up to 1024 levels of them.
+    limit = min(len(data), _MAX_ITEMS)
+    limits = {"max_array_len": limit, "max_map_len": limit}
     try:
-        return msgpack.unpackb(data, ext_hook=_reject_extension)
-    # The lengths in the data may ask for more memory or levels than there are.
+        return msgpack.unpackb(data, ext_hook=_reject_extension, **limits)
     except (ValueError, MemoryError, RecursionError, msgpack.UnpackException) as error:
         raise ValueError(f"not MessagePack: {line(str(error)) or type(error).__name__}") from None
 

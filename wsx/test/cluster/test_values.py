@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import random
 import sys
+import tracemalloc
 from collections import OrderedDict
 from decimal import Decimal
 from typing import Any
@@ -106,6 +107,14 @@ class CheckTests(SynchronousTestCase):
         endless.append(endless)
         self.assertIn(limit, self.rejection(endless))
 
+    @each([lambda count: [None] * count, lambda count: dict.fromkeys(map(str, range(count)))])
+    def test_items(self, make: Any) -> None:
+        """A list or a dict has at most 65,536 items."""
+        check_value([make(65_536)], "message")
+        text = self.rejection([make(65_537)])
+        limit = "expected at most 65536 items in a list or dict, got 65537"
+        self.assertEqual(text, f"message[0]: {limit}")
+
 
 class PackTests(SynchronousTestCase):
     """The MessagePack form."""
@@ -139,6 +148,20 @@ class PackTests(SynchronousTestCase):
         """The deepest value that is accepted arrives."""
         self.assertEqual(unpack(pack(nested(100))), nested(100))
 
+    def test_largest(self) -> None:
+        """So do the largest list and the largest dict."""
+        for value in ([None] * 65_536, dict.fromkeys(map(str, range(65_536)))):
+            self.assertEqual(unpack(pack(value)), value)
+
+    def test_memory(self) -> None:
+        """Malformed data leaves nothing in memory; versions of msgpack before 1.2 fail this."""
+        data = b"\xdd\x00\x00\x20\x00" * 1000 + b"\xc1" * 10_000
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for _ in range(3):
+            self.assertRaises(ValueError, unpack, data)
+        self.assertLess(tracemalloc.get_traced_memory()[0], 1_000_000)
+
     @each(
         [
             b"",
@@ -153,6 +176,8 @@ class PackTests(SynchronousTestCase):
             b"\xd4\x05a",
             b"\x91" * 100_000,
             b"\xdd\x00\x0f\x00\x00" * 200_000,
+            b"\xdd\x00\x00\xff\xff" * 200_000,
+            b"\xde\xff\xff\xa1a" * 200_000,
         ]
     )
     def test_hostile(self, data: bytes) -> None:
