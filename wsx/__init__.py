@@ -9,6 +9,7 @@ from wsx._version import __version__
 from wsx.backoff import Backoff, is_retryable
 from wsx.child import ChildSpec
 from wsx.client import Client, cast, info, send_frame, start
+from wsx.cluster import Cluster
 from wsx.conn import Conn
 from wsx.connecting import Connecting, connect
 from wsx.errors import (
@@ -69,6 +70,7 @@ __all__ = [
     "ClientEnded",
     "ClientService",
     "Close",
+    "Cluster",
     "ClusterError",
     "Conn",
     "ConnError",

@@ -580,7 +580,7 @@ class AlreadyStartedError(WsxError):
 
     Attributes:
         name: The name.
-        client: The client that has the name.
+        client: The client that has the name, or a :class:`RemoteClient`; None if it ended meanwhile.
     """
 
     def __init__(self, name: object, client: object) -> None:
@@ -589,7 +589,9 @@ class AlreadyStartedError(WsxError):
         self.client = client
 
     def __str__(self) -> str:
-        return f"name {quote(self.name)} is in use by a client that has not ended"
+        holder = getattr(self.client, "holder", None)
+        where = "" if holder is None else f" in process {holder.pid} on {line(holder.host)}"
+        return f"name {quote(self.name)} is in use by a client{where} that has not ended"
 
 
 class UnknownNameError(WsxError, LookupError):

@@ -29,6 +29,7 @@ from wsx.errors import AlreadyStartedError, UnknownNameError
 
 if TYPE_CHECKING:
     from wsx.client import Client, HandlerOf
+    from wsx.cluster import Cluster
     from wsx.handler import Handler
 
 __all__ = [
@@ -168,7 +169,7 @@ class Global:
     """
 
     key: Hashable
-    cluster: Any = field(default=None, repr=False)
+    cluster: Cluster | None = field(default=None, repr=False)
     standby: bool = field(default=False, repr=False, compare=False)
     on_partition: OnPartition = field(default="stop", repr=False, compare=False)
 

@@ -36,14 +36,12 @@ class Holder:
         pid: The process id.
         client: The ``repr`` of the client.
         since: When the client got the name, on the clock of its host, with a time zone.
-        fence: The fencing token: the revision of the name's entry in the bucket.
     """
 
     host: str
     pid: int
     client: str
     since: datetime
-    fence: int
 
 
 class _Caller:

@@ -300,12 +300,47 @@ def lifetime() -> Picture:
     return picture
 
 
+# Names in a cluster
+
+
+def cluster() -> Picture:
+    """Draw who talks to whom: one of three hosts has the name, and a program calls its client."""
+    picture = Picture(860, 420, "One feed on three hosts")
+    picture.box(150, 45, 190, 46, "WebSocket server", LIGHT)
+    hosts = [(150, "host a"), (360, "host b"), (570, "host c")]
+    for x, host in hosts:
+        holds = host == "host a"
+        label = f"{host}\nhas the name\nfence 41" if holds else f"{host}\nstandby"
+        picture.box(x, 185, 170, 70, label, "#e3f1e7" if holds else SAND, GREEN if holds else INK)
+    picture.box(760, 185, 150, 70, "another program\nlookup, cast", LIGHT)
+    picture.path("M150 150V70", GREEN)
+    picture.text(162, 110, "the only connection", GREEN, "start")
+    servers = [(250, "NATS server 1"), (430, "NATS server 2"), (610, "NATS server 3")]
+    picture.parts.append(
+        f'<rect x="150" y="295" width="560" height="100" rx="5" fill="none" stroke="{BLUE}"/>'
+    )
+    for x, server in servers:
+        picture.box(x, 330, 150, 36, server, "#eef4fa", BLUE)
+    picture.text(430, 374, "bucket wsx:  feed = host a (revision 977)", BLUE)
+    picture.path("M150 221C150 270 180 290 195 312", BLUE)
+    picture.text(112, 262, "renews", BLUE)
+    picture.path("M360 221V292", GREY, dashed=True)
+    picture.path("M570 221V292", GREY, dashed=True)
+    picture.text(465, 258, "wait, and try", GREY)
+    picture.path("M760 221C760 262 735 290 690 312", INK)
+    picture.text(772, 262, "cast")
+    picture.path("M300 312C285 262 250 240 215 222", INK)
+    picture.text(290, 252, "cast")
+    return picture
+
+
 PICTURES = {
     "lifecycle": lifecycle,
     "delivery": delivery,
     "supervision": supervision,
     "backoff": backoff,
     "lifetime": lifetime,
+    "cluster": cluster,
 }
 
 

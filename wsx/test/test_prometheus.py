@@ -677,7 +677,7 @@ class RegistryTests(ExporterCase):
             exporter.detach()
         self.assertIsNone(prometheus_client.REGISTRY.get_sample_value(name, {"client": "other"}))
 
-    def test_names(self) -> None:
+    def test_name_changes(self) -> None:
         """Changes of names in a cluster are counted."""
         client = self.named(Recorder())
         for change in ("waiting", "acquired", "lost", "acquired", "released"):

@@ -21,7 +21,7 @@ from wsx.test.support.memory_nats import MemoryLink, MemoryNats
 __all__ = ["HOLDER", "NAME", "RemoteCase"]
 
 NAME = wsx.Global("feed")
-HOLDER = Holder("host1", 4711, "<client>", datetime(2026, 1, 1, tzinfo=UTC), 7)
+HOLDER = Holder("host1", 4711, "<client>", datetime(2026, 1, 1, tzinfo=UTC))
 _BUCKET = "b"
 _TOKEN = "feed"
 

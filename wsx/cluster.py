@@ -1,0 +1,296 @@
+"""A cluster of processes, in which one client has a name: leases and calls on NATS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from ssl import SSLContext
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
+from twisted.logger import Logger
+
+from wsx._arguments import is_number, require
+from wsx._cluster.calls import Calls
+from wsx._cluster.holder_values import ProcessValues, describe_holder, parse_holder
+from wsx._cluster.holding import Holding, Shared
+from wsx._cluster.lease import Terms, steady_clock
+from wsx._cluster.names import name_token
+from wsx._cluster.servers import Login, parse_servers
+from wsx._cluster.store import Link
+from wsx._deferreds import Waiters
+from wsx._failures import cause_of
+from wsx._scheduler import scheduler_for
+from wsx._text import describe, line
+from wsx.errors import ClusterError
+from wsx.registry import AsyncVia, Global
+from wsx.remote import RemoteClient
+
+__all__ = ["Cluster"]
+
+_log = Logger("wsx")
+
+_BUCKET: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TTL: Final = (1.0, 3600.0)  # seconds
+_REPLICAS: Final = (1, 5)
+_CONNECT_SECONDS: Final = 10.0  # for a start that is no standby
+
+
+class Cluster(Service):
+    """Names that one client in a whole cluster has, kept in a key-value bucket of NATS.
+
+    A Cluster is a service: add it to your application, or call ``startService``. It needs the extra
+    ``txwsx[nats]``, and a NATS server with JetStream.
+
+    A client with ``name=wsx.Global("feed", cluster)`` starts only if no client of the cluster has
+    the name; with ``standby=True`` it waits for it. Its process renews the name every fifth of
+    ``ttl``. If it cannot, its client disconnects 0.15 ``ttl`` before another one may have the name.
+
+    Args:
+        url: The URL of a NATS server, or several: ``nats://[user:password@]host[:port]``, or
+            ``tls://``.
+        bucket: The name of the bucket. It is created if it does not exist. All processes of a
+            cluster use the same bucket. Default ``"wsx"``.
+        ttl: The time in seconds after which the name of a process that has died is free. All
+            processes of a cluster use the same time. Default 10.
+        replicas: The number of NATS servers that store the bucket, if this process creates it.
+            Default 1.
+        user: The user name, if it is not in the URL.
+        password: The password, if it is not in the URL.
+        token: The token, if NATS uses tokens.
+        nkey_file: The file with the seed of an NKey.
+        credentials_file: The file with a user's JWT and seed, as ``nsc`` creates it.
+        tls: A context, or True for that of ``ssl.create_default_context``: connect with TLS only.
+            Default None: use TLS if the server requires it.
+        reactor: The reactor, or None (default) for the global one.
+
+    Raises:
+        URLError: A URL is not one of a NATS server.
+        ValueError: An argument is out of range.
+        TypeError: An argument has the wrong type.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str],
+        *,
+        bucket: str = "wsx",
+        ttl: float = 10.0,
+        replicas: int = 1,
+        user: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        nkey_file: str | Path | None = None,
+        credentials_file: str | Path | None = None,
+        tls: SSLContext | bool | None = None,
+        reactor: Any = None,
+    ) -> None:
+        self._servers = parse_servers(url)
+        valid = isinstance(bucket, str) and _BUCKET.fullmatch(bucket) is not None
+        require(valid, "bucket", "at most 64 letters, digits, _ and -", bucket)
+        shortest, longest = _TTL
+        valid = is_number(ttl) and shortest <= ttl <= longest
+        require(valid, "ttl", f"a number from {shortest:g} to {longest:g}", ttl)
+        fewest, most = _REPLICAS
+        valid = isinstance(replicas, int) and fewest <= replicas <= most
+        require(valid, "replicas", f"a number from {fewest} to {most}", replicas)
+        self._url = url
+        self._bucket = bucket
+        self._ttl = ttl
+        self._replicas = replicas
+        self._login = Login(user, password, token, nkey_file, credentials_file)
+        self._tls = tls
+        self._reactor = reactor
+        self._values = ProcessValues()
+        self._holdings: dict[Holding, str] = {}  # Those that have or want a name, with its token.
+        self._shared: Shared | None = None
+        self._connected: Waiters[Shared] = Waiters()
+        self._failure: ClusterError | None = None  # if trying again cannot help
+        self._problem = "its service has not been started"
+
+    def __repr__(self) -> str:
+        servers = ", ".join(server.shown for server in self._servers)
+        return f"<wsx.Cluster {self._bucket} at {servers}>"
+
+    # The service
+
+    def startService(self) -> None:
+        """Connect to NATS, and connect again whenever the connection is lost.
+
+        If trying again cannot help, such as with wrong credentials, this is logged, and the clients
+        that need a name fail with the same :class:`ClusterError`.
+        """
+        if self.running:
+            return
+        super().startService()
+        self._clock()
+        self._failure = None
+        self._problem = "no answer from a server yet"
+        shared = self._shared = self._share(self._make_link())
+        shared.link.start().addErrback(lambda failure: self._failed(cause_of(failure)))
+
+    def _make_link(self) -> Link:
+        from wsx._cluster.nats_link import NatsLink  # Most programs have no cluster.
+
+        return NatsLink(
+            self._url,
+            bucket=self._bucket,
+            ttl=self._ttl,
+            reactor=self._reactor,
+            replicas=self._replicas,
+            login=self._login,
+            tls=self._tls,
+            on_connected=self._on_connected,
+            on_disconnected=self._on_disconnected,
+        )
+
+    def _share(self, link: Link) -> Shared:
+        scheduler = scheduler_for(self._reactor)
+        clock = steady_clock(scheduler)
+        terms = Terms(link, self._ttl, scheduler, clock, self._is_left_over, describe_holder)
+        return Shared(link, self._bucket, terms, Calls(link, self._bucket, self._reactor))
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop the clients that have or want a name of this cluster, and disconnect from NATS.
+
+        Returns:
+            A Deferred that fires when all names have been released and the connection has ended.
+        """
+        super().stopService()
+        shared, self._shared = self._shared, None
+        self._problem = "its service has been stopped"
+        if shared is None:
+            return succeed(None)
+        ending = DeferredList([holding.client.stop() for holding in list(self._holdings)])
+        return ending.addCallback(lambda _: shared.link.stop())
+
+    # The connection
+
+    def _on_connected(self) -> None:
+        self._info("connected to NATS")
+        if self._shared is not None:
+            self._connected.succeed(self._shared)
+
+    def _on_disconnected(self, reason: str) -> None:
+        self._problem = reason
+        self._info("connection to NATS lost ({reason}); reconnecting", reason=line(reason))
+
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, CancelledError):  # The service was stopped.
+            return
+        self._problem = error.reason if isinstance(error, ClusterError) else describe(error)
+        self._failure = ClusterError(self._problem)
+        _log.error("{error}", error=str(self._failure))
+        self._connected.fail(self._failure)
+
+    def _connect(self, limit: float | None) -> Deferred[Shared]:
+        """Return a Deferred that fires when the service is connected to NATS.
+
+        Args:
+            limit: The time limit in seconds, or None.
+        """
+        shared = self._shared
+        if shared is not None and shared.link.is_connected:
+            return succeed(shared)
+        if self._failure is not None:
+            return fail(self._failure)
+        connecting = self._connected.add()
+        if limit is not None:
+            scheduler = scheduler_for(self._clock())
+            connecting.addTimeout(limit, scheduler, self._not_connected)
+        return connecting
+
+    def _not_connected(self, _: object, limit: float) -> Shared:
+        raise ClusterError(f"not connected to NATS within {limit:g} s: {self._problem}")
+
+    def _clock(self) -> Any:
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = reactor
+        return self._reactor
+
+    def _info(self, text: str, **values: Any) -> None:
+        _log.info("cluster {bucket}: " + text, bucket=self._bucket, **values)
+
+    # Names
+
+    def registry(self, name: Global) -> AsyncVia:
+        """Return a name as one in the registry of this cluster. wsx calls this.
+
+        Raises:
+            TypeError: The key has no unique JSON form.
+            ValueError: The key is too long.
+        """
+        return AsyncVia(_Registry(self, name, name_token(name.key)), name.key, name.standby)
+
+    async def _register(
+        self, name: Global, token: str, client: Any, standby: bool, lost: Callable[[str], None]
+    ) -> Holding | None:
+        shared = await self._connect(None if standby else _CONNECT_SECONDS)
+
+        def forget(reason: str) -> None:
+            self._holdings.pop(holding, None)
+            lost(reason)
+
+        value = self._values.new(client)
+        keep = name.on_partition == "keep"
+        holding = Holding(shared, token, client, value, keep, forget)
+        self._holdings[holding] = token
+        try:
+            if await holding.register(standby):
+                return holding
+        finally:
+            if not holding.is_registered:
+                self._holdings.pop(holding, None)
+        return None
+
+    async def _unregister(self, token: str) -> None:
+        holding = self._held(token)
+        if holding is not None:
+            del self._holdings[holding]
+            await holding.release()
+
+    async def _whereis(self, name: Global, token: str) -> Any:
+        holding = self._held(token)
+        if holding is not None:
+            return holding.client
+        shared = await self._connect(_CONNECT_SECONDS)
+        entry = await shared.link.read(token)
+        if entry is None or entry.is_deleted or self._is_left_over(entry.value):
+            return None
+        return RemoteClient(shared.calls, name, token, parse_holder(entry.value))
+
+    def _held(self, token: str) -> Holding | None:
+        """Return the registration of the client of this process that has a name."""
+        held = (h for h, other in self._holdings.items() if other == token and h.is_registered)
+        return next(held, None)
+
+    def _is_left_over(self, value: bytes) -> bool:
+        """Return whether an entry is of this process, but no client of it has or wants the name."""
+        return self._values.wrote(value) and all(h.value != value for h in self._holdings)
+
+
+class _Registry:
+    """The registry for one name (a :class:`wsx.registry.AsyncRegistry`)."""
+
+    def __init__(self, cluster: Cluster, name: Global, token: str) -> None:
+        self._cluster = cluster
+        self._name = name
+        self._token = token
+
+    async def register_name(
+        self, key: Any, client: Any, *, standby: bool, lost: Callable[[str], None]
+    ) -> Any:
+        """Register a client, or return None if the name is in use."""
+        return await self._cluster._register(self._name, self._token, client, standby, lost)
+
+    async def unregister_name(self, key: Any) -> None:
+        """Release the name."""
+        await self._cluster._unregister(self._token)
+
+    async def whereis_name(self, key: Any) -> Any:
+        """Return the client, a reference to it, or None."""
+        return await self._cluster._whereis(self._name, self._token)

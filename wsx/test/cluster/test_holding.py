@@ -1,0 +1,165 @@
+"""Tests of wsx._cluster.holding: the registration of one client, step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import capturedLogs, formatEvent
+
+from wsx._cluster.calls import Calls
+from wsx._cluster.holding import Holding, Shared
+from wsx._cluster.lease import Terms
+from wsx._cluster.store import NoResponder
+from wsx._scheduler import Scheduler
+from wsx.errors import ClusterError
+from wsx.test.support import MemoryCase, Recorder
+from wsx.test.support.memory_nats import MemoryLink, MemoryNats
+
+SUBJECTS = [f"wsx.feeds.{group}.feed" for group in ("call", "read", "control")]
+
+
+class HoldingCase(MemoryCase):
+    """Base class: a client without a name, and NATS in memory."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.nats = MemoryNats(self.clock)
+        self.link = MemoryLink(self.nats, self.clock, 1.0)
+        self.link.start()
+        self.client = self.open(Recorder())
+        self.addCleanup(self.step)
+        self.addCleanup(self.client.abort)
+        self.losses: list[str] = []
+        self.holding = self.new_holding(b"a")
+
+    def new_holding(self, value: bytes) -> Holding:
+        """Return a registration of the client."""
+        seconds = self.clock.seconds
+        scheduler = Scheduler(self.clock)
+        terms = Terms(self.link, 10.0, scheduler, seconds, lambda _: False, lambda v: v.decode())
+        shared = Shared(self.link, "feeds", terms, Calls(self.link, "feeds", self.clock))
+        return Holding(shared, "feed", self.client, value, False, self.losses.append)
+
+    def register(self, holding: Holding, standby: bool = False) -> Deferred[bool]:
+        """Register the client, and let NATS answer."""
+        registering = Deferred.fromCoroutine(holding.register(standby))
+        self.step()
+        return registering
+
+    def served(self) -> list[str]:
+        """Return the subjects that are served."""
+        return sorted(s for s, functions in self.nats.subscriptions.items() if functions)
+
+
+class RegisterTests(HoldingCase):
+    """Register a client, and release its name."""
+
+    def test_registered(self) -> None:
+        """A registered client has a fence, and calls to it are served."""
+        self.assertTrue(self.successResultOf(self.register(self.holding)))
+        self.assertTrue(self.holding.is_registered)
+        self.assertEqual(self.holding.fence, 1)
+        self.assertEqual(self.served(), sorted(SUBJECTS))
+
+    def test_taken(self) -> None:
+        """If the name is in use, nothing is served."""
+        self.nats.write("feed", b"other", 0)
+        self.assertFalse(self.successResultOf(self.register(self.holding)))
+        self.assertEqual((self.holding.is_registered, self.served()), (False, []))
+
+    def test_released(self) -> None:
+        """After the release, nothing is served, and the name is free."""
+        self.register(self.holding)
+        released = Deferred.fromCoroutine(self.holding.release())
+        self.step()
+        self.successResultOf(released)
+        self.assertEqual((self.holding.is_registered, self.served()), (False, []))
+        again = self.register(self.new_holding(b"b"))
+        self.assertTrue(self.successResultOf(again))
+
+    def test_not_released(self) -> None:
+        """A release without an answer is logged."""
+        self.register(self.holding)
+        self.link.loses_requests = True
+        with capturedLogs() as events:
+            released = Deferred.fromCoroutine(self.holding.release())
+            self.clock.pump([0, 1, 0])
+        self.successResultOf(released)
+        self.assertIn("could not release the name", formatEvent(events[-1]))
+
+    def test_lost(self) -> None:
+        """A loss is reported once, and nothing is served any more."""
+        self.register(self.holding)
+        self.link.loses_requests = True
+        self.clock.pump([0.1] * 100)
+        (reason,) = self.losses
+        self.assertRegex(reason, r"not renewed for \d\.\d s: no answer from NATS within 1 s")
+        self.assertEqual((self.holding.is_registered, self.served()), (False, []))
+
+    def test_calls_cannot_be_served(self) -> None:
+        """A client to which calls cannot be served does not keep the name."""
+
+        def refuse(*_: Any) -> Any:
+            raise ClusterError("no permission to subscribe")
+
+        self.link.subscribe = lambda *_: Deferred.fromCoroutine(fails())  # type: ignore
+
+        async def fails() -> Any:
+            refuse()
+
+        failed = self.register(self.holding)
+        self.failureResultOf(failed, ClusterError)
+        entry = self.nats.read("feed")
+        assert entry is not None
+        self.assertTrue(entry.is_deleted)
+
+
+class StandbyTests(HoldingCase):
+    """A standby."""
+
+    def test_notice(self) -> None:
+        """A standby is told that the name is free, and listens no longer once it has it."""
+        self.register(self.holding)
+        other = self.new_holding(b"b")
+        waiting = self.register(other, standby=True)
+        self.assertEqual(self.served(), sorted([*SUBJECTS, "wsx.feeds.free.feed"]))
+        Deferred.fromCoroutine(self.holding.release())
+        self.step()
+        self.assertTrue(self.successResultOf(waiting))
+        self.assertEqual(self.served(), sorted(SUBJECTS))
+
+    def test_no_standby(self) -> None:
+        """A notice that nothing listens to is no error."""
+        self.register(self.holding)
+        Deferred.fromCoroutine(self.holding.release())
+        self.step()
+        self.failureResultOf(self.asked("wsx.feeds.free.feed"), NoResponder)
+
+    def asked(self, subject: str) -> Deferred[bytes]:
+        """Send an empty request."""
+        asked = self.link.request(subject, b"", 1.0)
+        self.step()
+        return asked
+
+    def test_cancelled(self) -> None:
+        """A cancelled standby listens no longer, and leaves no timer."""
+        self.register(self.holding)
+        other = self.new_holding(b"b")
+        waiting = self.register(other, standby=True)
+        waiting.cancel()
+        self.step()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(self.served(), sorted(SUBJECTS))
+
+    def test_cancelled_while_writing(self) -> None:
+        """An entry that arrives after the cancellation is deleted again."""
+        self.link.latency = 0.2
+        registering = self.register(self.holding)
+        self.clock.advance(0.1)
+        registering.cancel()
+        self.failureResultOf(registering, CancelledError)
+        self.clock.pump([0.1] * 20)
+        entry = self.nats.read("feed")
+        assert entry is not None
+        self.assertTrue(entry.is_deleted)
