@@ -23,7 +23,7 @@ from wsx._cluster.store import Link
 from wsx._deferreds import Waiters
 from wsx._failures import cause_of
 from wsx._scheduler import scheduler_for
-from wsx._text import describe, line
+from wsx._text import describe
 from wsx.errors import ClusterError
 from wsx.registry import AsyncVia, Global
 from wsx.remote import RemoteClient
@@ -169,13 +169,11 @@ class Cluster(Service):
     # The connection
 
     def _on_connected(self) -> None:
-        self._info("connected to NATS")
         if self._shared is not None:
             self._connected.succeed(self._shared)
 
     def _on_disconnected(self, reason: str) -> None:
         self._problem = reason
-        self._info("connection to NATS lost ({reason}); reconnecting", reason=line(reason))
 
     def _failed(self, error: BaseException) -> None:
         if isinstance(error, CancelledError):  # The service was stopped.
@@ -211,9 +209,6 @@ class Cluster(Service):
 
             self._reactor = reactor
         return self._reactor
-
-    def _info(self, text: str, **values: Any) -> None:
-        _log.info("cluster {bucket}: " + text, bucket=self._bucket, **values)
 
     # Names
 

@@ -580,7 +580,8 @@ class AlreadyStartedError(WsxError):
 
     Attributes:
         name: The name.
-        client: The client that has the name, or a :class:`RemoteClient`; None if it ended meanwhile.
+        client: The client that has the name, or a :class:`RemoteClient`, or None if it has ended
+            meanwhile.
     """
 
     def __init__(self, name: object, client: object) -> None:
