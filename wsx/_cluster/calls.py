@@ -18,6 +18,7 @@ from wsx._cluster.call_format import (
     subject_for,
 )
 from wsx._cluster.error_values import error_from_value
+from wsx._cluster.refusals import SetupError
 from wsx._cluster.store import Link, NoResponder
 from wsx._cluster.values import check_value, pack
 from wsx._deferreds import AnyDeferred
@@ -141,9 +142,9 @@ class Calls:
             text = f"the message has {len(request)} bytes, and NATS accepts {limit}"
             batch[0].fail(ClusterError(f"{text}; it was not sent"))
             return
-        failed = _lost if self._link.is_connected else _not_sent
+        connected = self._link.is_connected
         asked = self._link.request(subject, request, batch[0].timeout)
-        asked.addCallbacks(partial(_finish, batch), partial(_fail, batch, failed))
+        asked.addCallbacks(partial(_finish, batch), partial(_fail, batch, connected))
 
 
 def _batches(queue: list[_Call], limit: int) -> Iterator[list[_Call]]:
@@ -177,23 +178,24 @@ def _finish(batch: list[_Call], reply: bytes) -> None:
         call.finish(succeeded, value)
 
 
-def _fail(batch: list[_Call], failed: Any, failure: Failure) -> None:
-    """Fail the answers of calls whose request has failed."""
+def _fail(batch: list[_Call], connected: bool, failure: Failure) -> None:
+    """Fail the answers of calls whose request has failed.
+
+    Args:
+        batch: The calls.
+        connected: Whether there was a connection to NATS when the request was sent.
+        failure: The failure of the request.
+    """
     error = cause_of(failure)
+    reason = error.reason if isinstance(error, ClusterError) else describe(error)
+    may_have_arrived = connected and not isinstance(error, SetupError)  # No permission.
     for call in batch:
         if isinstance(error, NoResponder):
             call.fail(UnknownNameError(call.known["name"]))
+        elif may_have_arrived:
+            call.fail(ClusterError(f"{reason}; {_may_have_arrived(call)}"))
         else:
-            reason = error.reason if isinstance(error, ClusterError) else describe(error)
-            call.fail(failed(call, reason))
-
-
-def _lost(call: _Call, reason: str) -> ClusterError:
-    return ClusterError(f"{reason}; {_may_have_arrived(call)}")
-
-
-def _not_sent(call: _Call, reason: str) -> ClusterError:
-    return ClusterError(f"{reason}; the {call.operation} was not sent")
+            call.fail(ClusterError(f"{reason}; the {call.operation} was not sent"))
 
 
 def _may_have_arrived(call: _Call) -> str:

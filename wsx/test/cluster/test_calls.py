@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 
 from wsx import ClusterError, MailboxFullError, RemoteError, UnknownNameError
 from wsx._cluster.call_format import DONE, MAX_CALLS, encode_reply
+from wsx._cluster.refusals import SetupError
 from wsx._cluster.values import pack, unpack
 from wsx.test.support.each import each
 from wsx.test.support.remote import NAME, RemoteCase
@@ -203,6 +204,14 @@ class OutcomeTests(CallsCase):
         self.link.is_connected = False
         error = self.error(self.cast(1), ClusterError)
         self.assertEqual(str(error), "cluster: not connected to NATS; the cast was not sent")
+
+    def test_no_permission(self) -> None:
+        """If NATS refuses a request, it was not delivered, and the error says so."""
+        refused = SetupError("no permission to publish to wsx.b.call.feed")
+        self.link.request = lambda *_: fail(refused)  # type: ignore[method-assign]
+        error = self.error(self.cast(1), ClusterError)
+        text = "cluster: no permission to publish to wsx.b.call.feed; the cast was not sent"
+        self.assertEqual(str(error), text)
 
     def test_other_failure(self) -> None:
         """Any other failure of the link is a ClusterError, too."""
