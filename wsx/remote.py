@@ -34,7 +34,7 @@ class Holder:
     Attributes:
         host: The name of the host.
         pid: The process id.
-        client: The ``repr`` of the client.
+        client: The class of its handler, and its URL without secrets.
         since: When the client got the name, on the clock of its host, with a time zone.
     """
 

@@ -25,14 +25,14 @@ class ProcessValues:
         self._id = uuid4().hex
         self._count = 0
 
-    def new(self, client: object) -> bytes:
+    def new(self, client: Any) -> bytes:
         """Return a value for a client of this process."""
         self._count += 1
         value = {
             "id": f"{self._id}.{self._count}",
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "client": line(repr(client)),
+            "client": line(f"{type(client.handler).__qualname__} {client.conn.parsed.shown}"),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         return json.dumps(value).encode()

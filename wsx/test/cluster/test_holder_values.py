@@ -6,11 +6,16 @@ import json
 import os
 import socket
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 from twisted.trial.unittest import SynchronousTestCase
 
+import wsx
 from wsx._cluster.holder_values import ProcessValues, describe_holder, parse_holder
 from wsx.test.support.each import each
+
+
+CLIENT = SimpleNamespace(handler=wsx.Handler(), conn=wsx.Conn("wss://me:secret@x.test/feed"))
 
 
 class ValueTests(SynchronousTestCase):
@@ -18,17 +23,17 @@ class ValueTests(SynchronousTestCase):
 
     def test_round_trip(self) -> None:
         """A value names the host, the process, the client and the time."""
-        holder = parse_holder(ProcessValues().new("the client"))
+        holder = parse_holder(ProcessValues().new(CLIENT))
         self.assertEqual(
             (holder.host, holder.pid, holder.client),
-            (socket.gethostname(), os.getpid(), "'the client'"),
+            (socket.gethostname(), os.getpid(), "Handler wss://me:...@x.test/feed"),
         )
         self.assertLess(abs(datetime.now(UTC) - holder.since), timedelta(minutes=1))
 
     def test_own(self) -> None:
         """A process recognises its own values, each of which is different."""
         one, two = ProcessValues(), ProcessValues()
-        first, second = one.new("x"), one.new("x")
+        first, second = one.new(CLIENT), one.new(CLIENT)
         self.assertNotEqual(first, second)
         self.assertEqual([one.wrote(first), one.wrote(second)], [True, True])
         self.assertEqual([two.wrote(first), one.wrote(b"")], [False, False])
