@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from wsx._arguments import is_number, require
@@ -22,9 +23,9 @@ from wsx._cluster.servers import Login, parse_servers
 from wsx._cluster.store import Link
 from wsx._deferreds import Waiters
 from wsx._failures import cause_of
-from wsx._scheduler import scheduler_for
+from wsx._scheduler import Scheduler, scheduler_for
 from wsx._text import describe
-from wsx.errors import ClusterError
+from wsx.errors import ClusterError, UnknownNameError, WsxError
 from wsx.registry import AsyncVia, Global
 from wsx.remote import RemoteClient
 
@@ -36,6 +37,8 @@ _BUCKET: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TTL: Final = (1.0, 3600.0)  # seconds
 _REPLICAS: Final = (1, 5)
 _CONNECT_SECONDS: Final = 10.0  # for a start that is no standby
+_SERVED_SECONDS: Final = 2.0  # for a new holder to serve calls
+_SERVED_STEP: Final = 0.05  # seconds
 
 
 class Cluster(Service):
@@ -256,7 +259,9 @@ class Cluster(Service):
         entry = await shared.link.read(token)
         if entry is None or entry.is_deleted or self._is_left_over(entry.value):
             return None
-        return RemoteClient(shared.calls, name, token, parse_holder(entry.value))
+        remote = RemoteClient(shared.calls, name, token, parse_holder(entry.value))
+        await _until_served(remote, shared.terms.scheduler)
+        return remote
 
     def _held(self, token: str) -> Holding | None:
         """Return the registration of the client of this process that has a name."""
@@ -266,6 +271,19 @@ class Cluster(Service):
     def _is_left_over(self, value: bytes) -> bool:
         """Return whether an entry is of this process, but no client of it has or wants the name."""
         return self._values.wrote(value) and all(h.value != value for h in self._holdings)
+
+
+async def _until_served(remote: RemoteClient, scheduler: Scheduler) -> None:
+    """Wait a moment for a holder that has written its entry, but does not serve calls yet."""
+    for _ in range(round(_SERVED_SECONDS / _SERVED_STEP)):
+        try:
+            await remote.status(_SERVED_SECONDS)
+        except UnknownNameError:
+            await deferLater(scheduler, _SERVED_STEP)
+        except WsxError:
+            return  # Its calls fail in the same way; they say why.
+        else:
+            return
 
 
 class _Registry:

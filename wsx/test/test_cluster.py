@@ -153,6 +153,34 @@ class NameTests(ClusterCase):
         self.stopped(self.one, client)
         self.assertIsNone(self.looked_up(self.two))
 
+    def test_not_served_yet(self) -> None:
+        """The reference to a client that has just got the name works at once."""
+        self.one.cluster.link.latency = 0.4
+        self.one.start(Recorder(), self.one.name())
+        self.advance(0.5)  # Its entry is written; its subscriptions are on their way.
+        started = self.two.start(Recorder(), self.two.name())
+
+        def ask(failure: Any) -> Deferred[Any]:
+            found: Deferred[Any] = failure.value.client.status()
+            return found
+
+        asked = started.addErrback(ask)
+        self.advance(2)
+        self.assertEqual(self.successResultOf(asked), "connecting")
+
+    def test_never_served(self) -> None:
+        """A reference to a client that has died is returned after a moment."""
+        self.opened(self.one)
+        self.nats.subscriptions.clear()
+        found = wsx.lookup(self.two.name())
+        self.advance(1)
+        self.assertNoResult(found)
+        self.advance(4)
+        remote = self.successResultOf(found)
+        late = remote.cast("late")
+        self.advance(0.1)
+        self.failureResultOf(late, wsx.UnknownNameError)
+
     def looked_up(self, process: Process) -> Any:
         """Return what lookup finds."""
         found = wsx.lookup(process.name())

@@ -60,7 +60,7 @@ class MemoryLink:
     Attributes:
         is_connected: As of a Link. The test may set it.
         max_payload: As of a Link. Default 1 MiB.
-        latency: The time in seconds that a request, and a reply, takes. Default 0.
+        latency: The time in seconds that a request, a reply and a subscription takes. Default 0.
         loses_requests: Whether requests do not reach the server. Default False.
         loses_replies: Whether replies of the server get lost. Default False.
     """
@@ -121,8 +121,17 @@ class MemoryLink:
             return succeed(None)
 
         serving = self._server.subscriptions.setdefault(subject, [])
-        serving.append(reachable)
-        return succeed(unsubscribe)
+        subscribing: Deferred[Callable[[], Deferred[None]]] = Deferred()
+
+        def arrive() -> None:
+            serving.append(reachable)
+            subscribing.callback(unsubscribe)
+
+        if self.latency:
+            self._clock.callLater(self.latency, arrive)
+        else:
+            arrive()
+        return subscribing
 
     def _ask(self, perform: Callable[[], Deferred[T]], time_limit: float) -> Deferred[T]:
         """Perform something on the server, after the latency, and return its result likewise."""
