@@ -137,12 +137,11 @@ class Calls:
 
     def _send(self, subject: str, batch: list[_Call]) -> None:
         request = encode_request([call.packed for call in batch])
-        limit = self._link.max_payload
-        if len(request) > limit:
+        connected, limit = self._link.is_connected, self._link.max_payload
+        if connected and len(request) > limit:
             text = f"the message has {len(request)} bytes, and NATS accepts {limit}"
             batch[0].fail(ClusterError(f"{text}; it was not sent"))
             return
-        connected = self._link.is_connected
         asked = self._link.request(subject, request, batch[0].timeout)
         asked.addCallbacks(partial(_finish, batch), partial(_fail, batch, connected))
 

@@ -202,6 +202,7 @@ class OutcomeTests(CallsCase):
     def test_not_connected(self) -> None:
         """Without a connection to NATS, nothing is sent, and the error says so."""
         self.link.is_connected = False
+        self.link.max_payload = 0  # Before the first connection it is not known.
         error = self.error(self.cast(1), ClusterError)
         self.assertEqual(str(error), "cluster: not connected to NATS; the cast was not sent")
 
