@@ -96,7 +96,7 @@ DIFFERENCES: dict[str, str] = {
     "S8": "The timeout covers the whole response, not each read, so that a slow server cannot "
     "extend it. The error has the status, headers and body.",
     "S9": "The server receives close code 1001, so that it knows why the client leaves.",
-    "S11": "Global names are known in this process only, because Twisted has no cluster.",
+    "S11": "Global names need a cluster on NATS; without one they are known in this process only.",
     "S18": "Certificates are verified by default, because an unverified connection is not secure.",
     "F6": "The connection is closed with 1002 and handle_disconnect is called, so that a server "
     "cannot crash a client. WebSockex ends the process. The same holds for F5 and F7 to F12.",

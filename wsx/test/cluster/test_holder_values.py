@@ -14,7 +14,6 @@ import wsx
 from wsx._cluster.holder_values import ProcessValues, describe_holder, parse_holder
 from wsx.test.support.each import each
 
-
 CLIENT = SimpleNamespace(handler=wsx.Handler(), conn=wsx.Conn("wss://me:secret@x.test/feed"))
 
 
