@@ -44,7 +44,8 @@ myst_enable_extensions = ["deflist", "fieldlist"]
 # needs their inventories and thus the network.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(twisted|zope|autobahn|prometheus_client|collections|typing|os|types)\b.*"),
+    ("py:.*", r"(twisted|zope|autobahn|prometheus_client|collections|typing)\b.*"),
+    ("py:.*", r"(os|pathlib|ssl|types)\b.*"),
     ("py:.*", r"datetime\b.*"),
     ("py:.*", r"(<InterfaceClass .*|I[A-Z]\w+)"),
     ("py:.*", r"(wsx\.(\w+\.)+)?[A-Z](_co)?"),  # type variables
@@ -61,7 +62,8 @@ napoleon_use_rtype = False
 # Type aliases, classes of which users receive only instances, and bases that users do not see.
 PLAIN = {"Deferred", "Function", "HandlerOf", "Name", "ParsedURL", "Random", "Running"}
 PLAIN |= {*option_types.__all__} - {*wsx.__all__}
-PLAIN |= {"AnyFrame", "EndpointSource", "Faults", "GivenHeaders", "Session", "TurnClock"}
+PLAIN |= {"AnyFrame", "EndpointSource", "Faults", "GivenHeaders", "OnPartition"}
+PLAIN |= {"Session", "TurnClock"}
 
 # Classes that users do not instantiate.
 MADE_BY_WSX = {

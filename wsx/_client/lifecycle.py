@@ -536,10 +536,10 @@ class Lifecycle(Generic[S]):
         if self._open is not None:
             self._open.keepalive.stop()
             self._open = None
-        self._stop_close_timer()
         if self._name_timer is not None:
             self._name_timer.cancel()
             self._name_timer = None
+        self._stop_close_timer()
         self._handle(Event.LOST)
         redactor = self._conn.redactor()
         if self._requests is not None:

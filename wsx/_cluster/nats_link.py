@@ -22,6 +22,7 @@ from wsx._cluster.refusals import NO_PACKAGE, SetupError
 from wsx._cluster.servers import Login, ServerAddress, parse_servers
 from wsx._cluster.store import Entry, NoResponder, Serve
 from wsx._deferreds import Waiters
+from wsx._scheduler import scheduler_for
 from wsx.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -96,10 +97,11 @@ class NatsLink:
         self._tls = tls
         self._tls_first = tls_first
         self._reactor = reactor
+        self._clock = scheduler_for(reactor)
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
         self._loop = EventLoop(reactor)
-        self._requests = Requests(reactor)
+        self._requests = Requests(self._clock)
         self._connection: NatsConnection | None = None
         self._lost: Deferred[str] = Deferred()
         self._running: Deferred[None] | None = None
@@ -188,13 +190,13 @@ class NatsLink:
                 self._announce(server, started)
                 self._announce_loss(server, await self._lost)
             await self._disconnect()
-            await deferLater(self._reactor, self._candidates.next(), _ignore)
+            await deferLater(self._clock, self._candidates.next(), _ignore)
 
     async def _connect(self, server: ServerAddress, *, is_first: bool) -> None:
         """Open a connection to a server and make everything ready to use."""
         options = {**self._login.options(server), **self._tls_options()}
         hosts = await resolve(self._reactor, server.host).addTimeout(
-            self._connect_limit, self._reactor
+            self._connect_limit, self._clock
         )
         connection = await self._open(server, hosts, options)
         if is_first:
@@ -388,14 +390,14 @@ class NatsLink:
             raise ClusterError(f"no answer from NATS within {limit:g} s")
 
         subscribing = self._loop.run(connection.subscribe, number, subject)
-        await subscribing.addTimeout(self._limit, self._reactor, fail_late)
+        await subscribing.addTimeout(self._limit, self._clock, fail_late)
 
     async def _unsubscribe(self, number: int) -> None:
         """End a subscription. Messages that the server has sent before are still served."""
         if self._connection is not None and self.is_connected:
             ending = self._loop.run(self._connection.unsubscribe, number)
             with suppress(ClusterError, CancelledError):
-                await ending.addTimeout(self._limit, self._reactor)
+                await ending.addTimeout(self._limit, self._clock)
         self._subscriptions.pop(number, None)
 
 

@@ -19,7 +19,6 @@ from wsx.test.support import (
     text,
 )
 from wsx.test.support.telemetry import (
-    ALL,
     CALLBACK,
     CONNECTED,
     CONNECTING,
@@ -31,6 +30,7 @@ from wsx.test.support.telemetry import (
     SENT,
     SLOW,
     TERMINATE,
+    WITHOUT_NAMES,
     TelemetryCase,
     again,
     attach,
@@ -68,7 +68,7 @@ class ContentTests(TelemetryCase):
         self.peer.send(close(1000))
         self.peer.drop()
         self.step()
-        self.assertEqual(set(self.events()), set(ALL))
+        self.assertEqual(set(self.events()), set(WITHOUT_NAMES))
         return client
 
     def test_metadata(self) -> None:
@@ -84,7 +84,7 @@ class ContentTests(TelemetryCase):
         """``client`` is the client."""
         self.watch()
         client = self.whole_life()
-        for event in ALL:
+        for event in WITHOUT_NAMES:
             self.assertEqual(set(self.all_of(event, "client")), {client}, event)
 
     def test_name(self) -> None:

@@ -25,7 +25,8 @@ OVERDUE = "wsx.callback.overdue"
 TERMINATE = "wsx.terminate"
 NAMES = ("wsx.name.waiting", "wsx.name.acquired", "wsx.name.lost", "wsx.name.released")
 CALLBACKS = (CALLBACK, SLOW, OVERDUE)
-ALL = (CONNECTING, CONNECTED, DISCONNECTED, RECEIVED, SENT, *CALLBACKS, TERMINATE, *NAMES)
+WITHOUT_NAMES = (CONNECTING, CONNECTED, DISCONNECTED, RECEIVED, SENT, *CALLBACKS, TERMINATE)
+ALL = (*WITHOUT_NAMES, *NAMES)
 
 LIFE = (CONNECTING, CONNECTED, DISCONNECTED, TERMINATE)
 CODES = {wsx.Text: 1, wsx.Binary: 2, wsx.Ping: 9, wsx.Pong: 10}
