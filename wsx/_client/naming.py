@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
+from wsx._text import expected
 from wsx.errors import AlreadyStartedError, NameLost
 from wsx.registry import AsyncVia, Name, Registration, as_async
 
@@ -35,6 +36,7 @@ class Naming:
         "_attempt",
         "_client",
         "_lost",
+        "_lost_early",
         "_name",
         "_not_released",
         "_registration",
@@ -58,6 +60,7 @@ class Naming:
         self._not_released = not_released
         self._asking: Deferred[Registration] | None = None
         self._attempt: object = None  # The latest one; the registry may be late about another.
+        self._lost_early: str | None = None  # Why the name was lost before the registry answered.
         self._registration: Registration | None = None
 
     @property
@@ -83,7 +86,7 @@ class Naming:
         Args:
             succeeded: Called when the client has the name.
             failed: Called with :class:`AlreadyStartedError` if another client has the name, or with
-                the exception of the registry.
+                the exception of the registry, or :class:`NameLost` if the name was lost at once.
         """
         asking = self._asking = Deferred.fromCoroutine(self._acquire())
 
@@ -103,6 +106,7 @@ class Naming:
     async def _acquire(self) -> Registration:
         registry, key = self._via.registry, self._via.key
         attempt = self._attempt = object()
+        self._lost_early = None
         registration: Any = await maybeDeferred(
             registry.register_name,
             key,
@@ -110,16 +114,28 @@ class Naming:
             standby=self._via.standby or self.was_held,
             lost=partial(self._taken_away, attempt),
         )
+        if attempt is not self._attempt:
+            await self._give_back(registration)
         if registration is None:
             client = await maybeDeferred(registry.whereis_name, key)
             raise AlreadyStartedError(self._name, client)
-        self._registration = registration
+        if self._lost_early is not None:
+            raise NameLost(self._name, self._lost_early)
+        self._registration = _check(registration)
         return self._registration
+
+    async def _give_back(self, registration: Registration | None) -> NoReturn:
+        """Release a name that the registry has granted although it was asked to give up."""
+        if registration is not None and self._registration is None and self._asking is None:
+            self._registration = registration
+            await self.release()
+        raise CancelledError
 
     def cancel(self) -> None:
         """Stop asking for the name."""
         asking, self._asking = self._asking, None
         if asking is not None:
+            self._attempt = None
             asking.cancel()
 
     def is_overdue(self) -> bool:
@@ -134,10 +150,14 @@ class Naming:
 
     def _taken_away(self, attempt: object, reason: str) -> None:
         registration = self._registration
-        if attempt is self._attempt and registration is not None:
-            self._registration = None
-            seconds = max(0.0, registration.seconds_left())
-            self._lost(NameLost(self._name, reason), seconds)
+        if attempt is not self._attempt:
+            return
+        if registration is None:
+            self._lost_early = reason
+            return
+        self._registration = None
+        seconds = max(0.0, registration.seconds_left())
+        self._lost(NameLost(self._name, reason), seconds)
 
     def release(self) -> Deferred[None]:
         """Free the name if the client has it.
@@ -150,6 +170,14 @@ class Naming:
             return succeed(None)
         released = maybeDeferred(self._via.registry.unregister_name, self._via.key)
         return released.addCallbacks(lambda _: None, self._not_released)
+
+
+def _check(registration: Any) -> Registration:
+    """Return the answer of a registry if it has the attributes of a Registration."""
+    if not callable(getattr(registration, "seconds_left", None)):
+        raise TypeError(expected("register_name", "a Registration or None", registration))
+    checked: Registration = registration
+    return checked
 
 
 def naming_for(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import capturedLogs, formatEvent
 
 import wsx
@@ -14,6 +14,7 @@ from wsx import Ok, Reconnect, Text
 from wsx.errors import ClusterError
 from wsx.registry import Registration
 from wsx.test.support import MemoryCase, Recorder, text
+from wsx.test.support.each import each
 
 
 class Directory:
@@ -146,6 +147,16 @@ class AcquireTests(NamingCase):
         self.directory.register_name = register_name  # type: ignore[method-assign]
         self.failureResultOf(self.start(Recorder(), name=self.name()), KeyError)
 
+    @each([True, "granted", 1])
+    def test_wrong_answer(self, answer: Any) -> None:
+        """An answer that is no Registration, such as the True of a Via's registry, is an error."""
+        started = self.start(Recorder(), name=self.name(), async_=True)
+        self.directory.answers[-1].callback(answer)
+        self.step()
+        error: Any = self.failureResultOf(started, TypeError).value
+        self.assertIn("register_name: expected a Registration or None, got ", str(error))
+        self.assertEqual(self.server.attempts, 0)
+
     def test_cluster_cannot_be_reached(self) -> None:
         """A ClusterError is a failed attempt, which the reconnect policy repeats."""
         started = self.start(
@@ -187,6 +198,29 @@ class AcquireTests(NamingCase):
         self.assertIsInstance(self.successResultOf(ended), wsx.Shutdown)
         self.assertEqual(self.directory.cancelled, 1)
         self.assertEqual((self.server.attempts, self.directory.released), (0, []))
+
+    def test_granted_after_stop(self) -> None:
+        """A name that the registry grants although it was asked to give up is released."""
+        answer: Deferred[Any] = Deferred()
+
+        async def register_name(*_: Any, **__: Any) -> Registration:
+            try:
+                await Deferred[Any]()
+            except CancelledError:
+                await answer
+            return Registration(7)
+
+        directory = Directory()
+        directory.register_name = register_name  # type: ignore[method-assign, assignment]
+        name = wsx.AsyncVia(directory, "feed", standby=True)
+        client = self.successResultOf(self.start(Recorder(), name=name, async_=True))
+        ended = client.stop()
+        self.step()
+        self.successResultOf(ended)
+        self.assertEqual(directory.released, [])
+        answer.callback(None)
+        self.assertEqual(directory.released, ["feed"])
+        self.assertIsNone(client.fence)
 
     def test_cancel_start(self) -> None:
         """Cancelling the start gives up the registration."""
@@ -321,6 +355,20 @@ class LossTests(NamingCase):
         self.assertIn("handle_disconnect", recorder.names)
         self.assertEqual(cancelled, [pending])
         self.assertEqual(client.status, "connecting")
+
+    def test_before_the_answer(self) -> None:
+        """A name that is lost before the registry answers is not used."""
+        handler = Defaults()
+        started = self.start(handler, name=self.name(), handle_initial_conn_failure=True)
+        self.directory.losses[-1]("expired")
+        self.grant()
+        (reason,) = handler.reasons
+        self.assertIsInstance(reason, wsx.NameLost)
+        self.assertEqual((self.server.attempts, len(self.directory.asked)), (0, 2))
+        self.grant(2)
+        self.peer.answer()
+        self.step()
+        self.assertEqual(self.successResultOf(started).fence, 2)
 
     def test_while_connecting(self) -> None:
         """The attempt is cancelled, and the next one waits for the name."""
