@@ -99,8 +99,10 @@ class Registration:
     Attributes:
         fence: A number that grows with each registration of the name, or None (default). A store
             that remembers the greatest fence can refuse a client that has lost its name.
-        seconds_left: Returns the time in seconds until another client may have the name. Default:
-            always infinite.
+        seconds_left: Returns the time in seconds until another client may have the name, measured
+            with a monotonic clock. The client calls it when frames arrive, since the process may
+            have been stopped and the registry's timer late. If the result is not above 0, the name
+            is lost as if the registry had called ``lost``. Default: always infinite.
     """
 
     fence: int | None = None
@@ -115,23 +117,46 @@ class AsyncRegistry(Protocol):
     ) -> MaybeAwaitable[Registration | None]:
         """Register a client under a key.
 
+        The client calls this before it connects, and again after it has lost the name. It keeps the
+        name when it only reconnects. If it is stopped meanwhile, the Deferred is cancelled: undo
+        what was written.
+
         Args:
             key: The key.
-            client: The client. Cancelling the Deferred gives up the registration.
-            standby: Whether to wait while the key is in use.
-            lost: Call this with a reason, in a few words, as soon as the client may no longer use
-                the name. The client closes its connection then. ``unregister_name`` is not called
-                for it, and ``register_name`` is called again before the client reconnects.
+            client: The client.
+            standby: Whether to wait while the key is in use or the store cannot be reached. True
+                also for a client that has had the name before.
+            lost: Call this once, with a reason in a few words, when the client may no longer use
+                the name, and before ``seconds_left`` is 0: the closing handshake takes up to half
+                of the time that is left. Stop renewing first, since ``unregister_name`` is not
+                called for this registration, and ``register_name`` may be called again before
+                ``lost`` returns.
 
         Returns:
             The registration; None if the key is in use and ``standby`` is False.
+
+        Raises:
+            ClusterError: The store cannot be reached. As for each :class:`WsxError`, the attempt
+                has failed, and the reconnect policy decides. Any other exception ends the client.
         """
 
     def unregister_name(self, key: Any) -> MaybeAwaitable[object]:
-        """Free a key. The client has ended. The result is ignored."""
+        """Free the key of a client that has the name and has ended.
+
+        ``client.terminated()`` fires after that. The result is ignored; an exception is logged.
+        """
 
     def whereis_name(self, key: Any) -> MaybeAwaitable[Any]:
-        """Return the client with this key, a reference to it, or None."""
+        """Return the client with this key, a reference to it, or None.
+
+        It is called by :func:`lookup`, and after ``register_name`` has returned None, for the
+        attribute ``client`` of :class:`AlreadyStartedError`. For a client in another process,
+        return any description of it. If that has a method ``send_frame(frame, timeout)``,
+        :func:`send_frame` works.
+
+        Raises:
+            ClusterError: The store cannot be reached.
+        """
 
 
 @dataclass(frozen=True, slots=True)
