@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
 import shutil
 import sys
 import tempfile
-from functools import cache
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, gatherResults
@@ -22,57 +19,21 @@ from twisted.trial.unittest import SynchronousTestCase
 import wsx
 from wsx import Conn, ConnectionDropped, LocalClose, NoReplyError, NotConnectedError, Ping, Pong
 from wsx.test.support import MemoryCase, close, text
+from wsx.test.support.examples import EXAMPLES, ScriptCase, load, missing_examples
 from wsx.test.support.extras import aiohttp
 from wsx.test.support.sockets import HOST, Server, WebsocketsServer, global_reactor
-from wsx.test.support.twistd import Twistd, TwistdCase
+from wsx.test.support.twistd import Twistd
 
-REPOSITORY = Path(wsx.__file__).resolve().parents[1]
-EXAMPLES = REPOSITORY / "docs" / "examples"
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 
-# For the whole module: the installed package includes the tests, but not the examples.
-skip = None if EXAMPLES.is_dir() else "docs/examples is not here; run the tests in a checkout"
+skip = missing_examples()  # For the whole module.
 
 GREETING = "Yo Homies!"
 QUESTION = "Can you please reply yourself?"
 LAST_WORDS = "Close the things!"
 TOKEN = "Bearer s3cret"
-
-
-@cache
-def load(name: str) -> Any:
-    """Import an example, which does not run it."""
-    spec = importlib.util.spec_from_file_location(f"wsx_{name}", EXAMPLES / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-class ScriptCase(TwistdCase):
-    """Base class for tests that run examples as processes."""
-
-    def script(self, name: str, *arguments: str, **environment: str) -> Twistd:
-        """Run an example, by default without an authorization."""
-        ours = {k: v for k, v in os.environ.items() if k != "AUTHORIZATION"}
-        path = os.pathsep.join(filter(None, [str(REPOSITORY), ours.get("PYTHONPATH")]))
-        process = Twistd()
-        global_reactor().spawnProcess(
-            process,
-            sys.executable,
-            [sys.executable, "-u", str(EXAMPLES / f"{name}.py"), *arguments],
-            env=ours | {"PYTHONPATH": path} | environment,
-            path=str(self.directory),
-        )
-        self.addCleanup(process.kill)
-        return process
-
-    async def assert_complains(self, process: Twistd, line: str) -> None:
-        """Assert that the process ends with status 1 and one such line on standard error."""
-        self.assertEqual(await process.ended(), 1, process.errors)
-        self.assertRegex(process.errors, rf"\A[^\n]*{line}[^\n]*\n\Z")
 
 
 class FolderTests(SynchronousTestCase):
