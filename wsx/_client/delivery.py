@@ -170,6 +170,8 @@ class Delivery(Generic[S]):
         monotonic: Returns the monotonic time in seconds.
         suspended: Whether delivery is suspended until :meth:`resume`.
         busy: Whether a callback is on the stack. :meth:`Owner.flush` is called after it.
+        guard: Called before items of the mailbox are delivered; none are if it returns True. Or
+            None.
     """
 
     __slots__ = (
@@ -191,6 +193,7 @@ class Delivery(Generic[S]):
         "_warning",
         "_watch",
         "busy",
+        "guard",
         "handler",
         "held",
         "monotonic",
@@ -223,6 +226,7 @@ class Delivery(Generic[S]):
         self.held = False
         self.suspended = False
         self.busy = False
+        self.guard: Callable[[], bool] | None = None
         self._ended = False
         self._frames_held = False
         self._pending: _Call | _Request | None = None
@@ -273,7 +277,7 @@ class Delivery(Generic[S]):
         """
         if self.held:
             self.wake()
-        if self.held or self._blocked:
+        if self.held or self._blocked or (self.guard is not None and self.guard()):
             return
         self.busy = True
         self._now = self.monotonic()
@@ -370,6 +374,11 @@ class Delivery(Generic[S]):
         if not self.busy:
             self._after_batch()
         return pending.callback
+
+    def drop_connection(self) -> None:
+        """Deliver of the connection only its loss."""
+        self._interrupt()
+        self._mailbox.drop_connection()
 
     def _forget(self, pending: _Call) -> None:
         """Go on without the pending callback, which may ignore its cancellation."""

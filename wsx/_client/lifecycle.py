@@ -200,6 +200,8 @@ class Lifecycle(Generic[S]):
         self._naming = naming_for(
             options.name, client, self._name_lost, self.reporter.name_not_released
         )
+        if self._naming is not None:
+            self.delivery.guard = self._naming.is_overdue
         # Whether the Deferred of start has fired, or is about to.
         self._initialised = options.async_ and (self._naming is None or self._naming.is_standby)
         self._end_reason: object = None
@@ -271,6 +273,8 @@ class Lifecycle(Generic[S]):
         """Send a frame; see :meth:`wsx.Client.send_frame`."""
         if timeout is not None and not timeout >= 0:
             return fail(_wrong_timeout(timeout))
+        if self._naming is not None:
+            self._naming.is_overdue()  # If it is, the client is no longer open.
         if self._machine.state is not _OPEN:
             return fail(NotConnectedError(self._connection_state()))
         return self._sender.send(frame, timeout, self.delivery.busy)
@@ -283,6 +287,8 @@ class Lifecycle(Generic[S]):
             return fail(TypeError(_NO_REQUESTS.format(type(self.handler).__qualname__)))
         if timeout is not None and not timeout >= 0:
             return fail(_wrong_timeout(timeout))
+        if self._naming is not None:
+            self._naming.is_overdue()
         if self._machine.state is not _OPEN:
             return fail(NotConnectedError(self._connection_state()))
         if self._requests is None:
@@ -310,6 +316,8 @@ class Lifecycle(Generic[S]):
             return fail(TypeError(expected_type("parts", what, parts)))
         if timeout is not None and not timeout >= 0:
             return fail(_wrong_timeout(timeout))
+        if self._naming is not None:
+            self._naming.is_overdue()
         if self._machine.state is not _OPEN:
             return fail(NotConnectedError(self._connection_state()))
         return self._sender.send_fragments(kind, parts, timeout)
@@ -446,7 +454,7 @@ class Lifecycle(Generic[S]):
     def received(self, batch: Batch) -> None:
         """Deliver the frames of a batch, then handle the end of the stream if the batch has one."""
         assert self._open is not None
-        if self._naming is not None and self._naming.is_overdue():
+        if self._naming is not None and not self._naming.may_act():
             return  # Another client may have received the same frames.
         keepalive = self._open.keepalive
         keepalive.heard = True
@@ -793,6 +801,8 @@ class Lifecycle(Generic[S]):
             callback = self.delivery.cancel_callback()
             if callback is not None:
                 self.reporter.callback_cancelled(callback, error)
+        # What the handler has not got yet would be delivered after the time is over.
+        self.delivery.drop_connection()
         if self._open is not None:
             self._name_timer = self._scheduler.callLater(seconds / 2, self._name_time_over)
 

@@ -144,6 +144,14 @@ class Mailbox:
             else:
                 self._own_queue().append(item)
 
+    def drop_connection(self) -> None:
+        """Drop the opening of the connection and its frames; keep its loss and all messages."""
+        queue, self.queue = self.queue, _EMPTY
+        self.batches = 0
+        for item in queue:
+            if type(item) is Lost or type(item) is Message:
+                self._own_queue().append(item)
+
     def rest(self, item: Rest) -> None:
         """Queue the rest of the last read, after the frames that were decoded before."""
         self._own_queue().append(item)

@@ -138,6 +138,10 @@ class Naming:
             self._attempt = None
             asking.cancel()
 
+    def may_act(self) -> bool:
+        """Return whether the client has the name, and its time is not over."""
+        return not self.is_overdue() and self._registration is not None
+
     def is_overdue(self) -> bool:
         """Return whether the time of the registration is over; if it is, the name is lost.
 

@@ -79,7 +79,7 @@ class Holding:
         shared = self._shared
         name = self.client.name
         return Serving(
-            shared.link, self.client, name, token, shared.bucket, lambda: self._lease.is_held
+            shared.link, self.client, name, token, shared.bucket, lambda: self._lease.may_act
         )
 
     # A registration, for the client

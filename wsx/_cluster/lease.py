@@ -151,8 +151,10 @@ class Lease:
                     return entry
                 after = 0 if entry is None else entry.revision
             else:
-                self._hold(revision, sent)
-                return None
+                if self._terms.clock() < sent + self._terms.ttl * (1 - _MARGIN):
+                    self._hold(revision, sent)
+                    return None
+                after = revision  # The process was stopped meanwhile: the time may be over.
 
     def _may_replace(self, entry: Entry) -> bool:
         """Return whether an entry does not mean that a client has the name.
@@ -178,6 +180,14 @@ class Lease:
     def is_held(self) -> bool:
         """Whether the lease is held."""
         return self.fence > 0
+
+    @property
+    def may_act(self) -> bool:
+        """Whether no other process can have the lease.
+
+        The timer that ends the lease may be late, because the process was stopped.
+        """
+        return self.is_held and self.seconds_left() > 0
 
     def seconds_left(self) -> float:
         """Return the time in seconds until another process may have the lease.

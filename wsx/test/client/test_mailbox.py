@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._client.mailbox import Connected, Frames, Lost, Mailbox, Message
+from wsx._client.mailbox import Connected, Frames, Lost, Mailbox, Message, Rest
 from wsx.conn import Conn
 from wsx.errors import MailboxFullError
 from wsx.frames import Frame, Text
@@ -299,6 +299,19 @@ class ClearTests(MailboxCase):
         used.clear()
         self.assertIs(used.queue, self.mailbox.queue)
         self.assertEqual(len(self.mailbox.queue), 0)
+
+    def test_drop_connection(self) -> None:
+        """The opening and the frames of a connection are dropped, its loss and messages are not."""
+        self.open.connected(connected())
+        self.queue("a", "b")
+        self.open.message(ONE)
+        self.open.rest(Rest(lambda: self.fail("the rest was decoded")))
+        end = lost()
+        self.open.lost(end)
+        self.open.drop_connection()
+        self.assertEqual(self.open.batches, 0)
+        self.assertEqual(take_all(self.open), [ONE, end])
+        self.assertEqual(self.open.waiting, 0)
 
     def test_clear_of_nothing(self) -> None:
         """Clearing an empty mailbox does nothing."""

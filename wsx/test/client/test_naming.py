@@ -339,6 +339,81 @@ class LossTests(NamingCase):
         self.step()
         self.assertEqual(len(recorder.arguments("handle_disconnect")), 1)
 
+    def paused(self, handler: Any) -> wsx.Client[Any]:
+        """Open a client, and let it have no time left, as after a pause of its process."""
+        self.left = 2.0
+        client = self.opened(handler)
+        self.left = -3.0
+        return client
+
+    def test_overdue_message(self) -> None:
+        """A cast or an info after the time is over waits until the client has the name again."""
+        recorder = Recorder(handle_disconnect=lambda _, state: Reconnect(state))
+        client = self.paused(recorder)
+        client.cast("late")
+        client.info("late")
+        self.step()
+        self.assertEqual(recorder.names[-1], "handle_disconnect")
+        self.assertNotIn("handle_cast", recorder.names)
+        self.assertTrue(self.peer._lost)
+        self.left = 2.0
+        self.grant(2)
+        self.peer.answer()
+        self.step()
+        self.assertEqual(recorder.names[-3:], ["handle_connect", "handle_cast", "handle_info"])
+
+    def test_overdue_send(self) -> None:
+        """A frame after the time is over is not sent."""
+        client = self.paused(Defaults())
+        sent = client.send_frame(Text("late"))
+        self.failureResultOf(sent, wsx.NotConnectedError)
+        self.step()
+        self.assertTrue(self.peer._lost)
+        self.assertEqual(self.peer.received(), [])
+
+    def test_overdue_fragments(self) -> None:
+        """A message in fragments after the time is over is not sent."""
+        sent = self.paused(Defaults()).send_fragments(Text, ["late"])
+        self.failureResultOf(sent, wsx.NotConnectedError)
+        self.step()
+        self.assertTrue(self.peer._lost)
+
+    def test_overdue_opening(self) -> None:
+        """If the time is over when a connection is open, handle_connect is not called."""
+        self.left = 2.0
+        recorder = Recorder(handle_disconnect=lambda _, state: Reconnect(state))
+        started = self.start(recorder, name=self.name())
+        self.grant()
+        self.left = -3.0
+        self.peer.answer()
+        self.step()
+        self.assertTrue(self.peer._lost)
+        self.assertEqual(recorder.names, ["handle_disconnect"])
+        self.left = 2.0
+        self.grant(2)
+        self.peer.answer()
+        self.step()
+        self.assertEqual(self.successResultOf(started).fence, 2)
+        self.assertEqual(recorder.names[-1], "handle_connect")
+
+    def test_frames_behind_a_pending_callback(self) -> None:
+        """Frames that wait for a callback are not delivered after the loss."""
+        self.left = 2.0
+        first: Deferred[Any] = Deferred()
+        recorder = Recorder(
+            handle_frame=lambda frame, _: first if frame.payload == "1" else None,
+            handle_disconnect=lambda _, state: Reconnect(state),
+        )
+        self.opened(recorder)
+        self.peer.send(text("1") + text("2"))
+        self.peer.send(text("3"))
+        self.take_away()
+        self.peer.send(text("4"))
+        self.peer.drop()
+        self.step()
+        self.assertEqual([frame.payload for frame in recorder.arguments("handle_frame")], ["1"])
+        self.assertEqual(recorder.names[-1], "handle_disconnect")
+
     def test_pending_callback(self) -> None:
         """Cancel a pending callback, and ignore its result."""
         self.left = 2.0

@@ -27,17 +27,25 @@ class HoldingCase(MemoryCase):
         self.nats = MemoryNats(self.clock)
         self.link = MemoryLink(self.nats, self.clock, 1.0)
         self.link.start()
-        self.client = self.open(Recorder())
+        self.recorder = Recorder()
+        self.client = self.open(self.recorder)
         self.addCleanup(self.step)
         self.addCleanup(self.client.abort)
         self.losses: list[str] = []
+        self.paused = 0.0  # How long the process was stopped, in seconds.
         self.holding = self.new_holding(b"a")
 
     def new_holding(self, value: bytes) -> Holding:
         """Return a registration of the client."""
-        seconds = self.clock.seconds
         scheduler = Scheduler(self.clock)
-        terms = Terms(self.link, 10.0, scheduler, seconds, lambda _: False, lambda v: v.decode())
+        terms = Terms(
+            self.link,
+            10.0,
+            scheduler,
+            lambda: self.clock.seconds() + self.paused,
+            lambda _: False,
+            lambda value: value.decode(),
+        )
         shared = Shared(self.link, "feeds", terms, Calls(self.link, "feeds", self.clock))
         return Holding(shared, "feed", self.client, value, False, self.losses.append)
 
@@ -96,6 +104,17 @@ class RegisterTests(HoldingCase):
         (reason,) = self.losses
         self.assertRegex(reason, r"not renewed for \d\.\d s: no answer from NATS within 1 s")
         self.assertEqual((self.holding.is_registered, self.served()), (False, []))
+
+    def test_call_after_a_pause(self) -> None:
+        """A call that arrives before the late timer of the lease is refused, not performed."""
+        self.register(self.holding)
+        self.paused = 10.5
+        calls = Calls(self.link, "feeds", self.clock)
+        cast = calls.add("wsx.feeds.call.feed", ["cast", "late"], 1.0, {"name": "feed"})
+        self.step()
+        error = self.failureResultOf(cast, ClusterError).value
+        self.assertIn("has lost the name", str(error))
+        self.assertEqual(self.recorder.arguments("handle_cast"), [])
 
     def test_calls_cannot_be_served(self) -> None:
         """A client to which calls cannot be served does not keep the name."""

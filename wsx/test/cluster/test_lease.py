@@ -145,6 +145,22 @@ class AcquireTests(LeaseCase):
         self.acquired(process)
         self.assertEqual(process.lease.fence, 2)
 
+    def test_paused_before_the_reply(self) -> None:
+        """A reply that a stopped process reads after the time of its entry is no lease."""
+        process, standby = self.process(), self.process()
+        process.link.latency = 0.2
+        acquiring = process.acquire()
+        self.advance(0.3)
+        process.is_paused = True
+        waiting = standby.acquire(standby=True)
+        self.advance(1.5 * TTL)
+        self.assertTrue(self.successResultOf(waiting))
+        process.is_paused = False
+        self.run_processes()
+        self.assertFalse(process.lease.is_held)
+        self.advance(1)
+        self.assertFalse(self.successResultOf(acquiring))
+
     def test_standby_survives_a_partition(self) -> None:
         """A standby keeps trying while there is no answer."""
         process = self.process()
