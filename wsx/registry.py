@@ -170,9 +170,9 @@ class AsyncVia:
             with :class:`AlreadyStartedError` then.
     """
 
-    registry: AsyncRegistry
+    registry: AsyncRegistry = field(repr=False)
     key: Any
-    standby: bool = field(default=False, compare=False)
+    standby: bool = field(default=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

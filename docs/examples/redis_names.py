@@ -70,7 +70,7 @@ def steady() -> float:
 
 
 def raise_timeout(_: object, seconds: float) -> NoReturn:
-    raise txredisapi.TimeoutError(f"no answer within {seconds:g} s")
+    raise txredisapi.TimeoutError(f"no answer within {seconds:.2g} s")
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,10 @@ class AcquireTests(NamingCase):
         self.assertEqual(self.directory.asked, [("feed", client, False)])
         self.assertEqual(client.fence, 17)
 
+    def test_repr(self) -> None:
+        """Log lines show the key, and not the address of the registry."""
+        self.assertEqual(repr(self.name(standby=True)), "AsyncVia(key='feed')")
+
     def test_granted_at_once(self) -> None:
         """A registry may answer without a Deferred, or with a coroutine."""
 
