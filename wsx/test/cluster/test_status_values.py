@@ -21,7 +21,11 @@ class StatusTests(MemoryCase):
     def status(self, handler: Any, **options: Any) -> dict[str, Any]:
         """Return the status of a client as a value."""
         client = self.open(handler, options.pop("state", None), **options)
-        return status_to_value(client.sys.get_status())
+        status = status_to_value(client.sys.get_status())
+        client.stop()  # Otherwise its name stays in use, in other tests, too.
+        self.peer.drop()
+        self.step()
+        return status
 
     def test_own_entries(self) -> None:
         """What wsx puts into a status becomes values."""
