@@ -100,9 +100,10 @@ class Registration:
         fence: A number that grows with each registration of the name, or None (default). A store
             that remembers the greatest fence can refuse a client that has lost its name.
         seconds_left: Returns the time in seconds until another client may have the name, measured
-            with a monotonic clock. The client calls it when frames arrive, since the process may
-            have been stopped and the registry's timer late. If the result is not above 0, the name
-            is lost as if the registry had called ``lost``. Default: always infinite.
+            with a monotonic clock. The client calls it before it delivers messages and sends
+            frames, since the process may have been stopped and the registry's timer late: make it
+            fast. If the result is not above 0, the name is lost as if the registry had called
+            ``lost``. Default: always infinite.
     """
 
     fence: int | None = None
