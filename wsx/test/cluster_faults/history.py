@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
-__all__ = ["Event", "Figures", "count", "find_problems", "from_lines", "to_lines"]
+__all__ = ["Event", "Figures", "count", "find_double", "find_problems", "from_lines", "to_lines"]
 
 _ACTS = frozenset({"connected", "frame", "cast"})  # what only the holder may do
 _ENDS = frozenset({"killed", "stopped", "exited"})  # The process does nothing after that.
@@ -93,6 +93,19 @@ def find_problems(events: Iterable[Event], ttl: float) -> list[str]:
         *_after_the_end(history, ttl),
         *_casts(history),
     ]
+
+
+def find_double(events: Iterable[Event]) -> list[str]:
+    """Return when two processes were connected, according to the server that they connect to."""
+    connected: list[str] = []
+    found = []
+    for event in events:
+        if event.kind == "connected":
+            found += [f"{event}, but {other} still is" for other in connected]
+            connected.append(event.process)
+        elif event.kind == "disconnected":
+            connected.remove(event.process)
+    return found
 
 
 def count(events: Iterable[Event]) -> Figures:
@@ -199,11 +212,20 @@ def _is_held_at_the_end(history: list[Event], fence: int) -> bool:
 
 
 def _disorder(delivered: list[Event]) -> Iterator[str]:
-    for before, after in pairwise(delivered):
-        if after.number == before.number:
-            yield f"delivered twice: {before}, and {after}"
-        elif after.number < before.number:
-            yield f"not in order: {before}, then {after}"
+    """Find casts of a sender that were delivered twice, or to one process not in order.
+
+    A process that has lost its name keeps the casts that it has acknowledged, and delivers them
+    when it has the name again. Other processes may have got later ones meanwhile.
+    """
+    seen: dict[int, Event] = {}
+    last: dict[str, Event] = {}
+    for event in delivered:
+        before = last.get(event.process, event)
+        if event.number in seen:
+            yield f"delivered twice: {seen[event.number]}, and {event}"
+        elif event.number < before.number:
+            yield f"not in order: {before}, then {event}"
+        seen[event.number] = last[event.process] = event
 
 
 def _missing(acknowledged: list[Event], delivered: list[Event], end: int) -> Iterator[str]:

@@ -46,11 +46,11 @@ class HolderTests(FaultCase):
         [first] = await self.standbys(servers.urls, 1)
         standby = self.spawn(servers.urls)
         await self.start_service(standby)
-        await self.until(lambda: b"is held by" in standby.log)
+        await self.until_begun(standby)
         ended = first.terminate()
         await self.until_connected(first)
         await ended
-        self.assertLess(self.events("connected", standby)[0].time, first_exit(self) + 20)
+        self.assertLess(self.events("connected", standby)[0].time, first_exit(self) + self.ttl / 2)
         self.assertEqual(len(self.events("released", first)), 1)
         await self.finish()
 
@@ -182,29 +182,30 @@ class ServerTests(FaultCase):
 
     async def test_restarted(self) -> None:
         """A server that is back before the lease is over changes nothing."""
-        self.ttl = 30.0
+        self.ttl = 20.0
         servers = await self.serve()
         await self.standbys(servers.urls, 2)
         servers.servers[0].kill()
         await servers.servers[0].start()
-        await self.until(
-            lambda: all(w.log.count(b"connected to NATS at") > 1 for w in self.workers)
-        )
-        await self.sleep(self.ttl / 2)
+        both = self.workers
+        await self.until(lambda: all(w.log.count(b"connected to NATS at") > 1 for w in both))
+        await self.sleep(self.ttl / 4)  # Its next renewal.
         self.assertEqual(len(self.events("acquired")), 1)
         await self.finish()
 
     async def test_killed_keep(self) -> None:
         """With on_partition="keep", the holder stays connected without a server."""
         servers = await self.serve()
-        first, second = await self.standbys(servers.urls, 2, on_partition="keep")
+        both = await self.standbys(servers.urls, 2, on_partition="keep")
         holder = await self.until_connected()
         servers.servers[0].kill()
         await self.assert_stays(holder, 3.0)
-        await servers.servers[0].start()
-        await self.assert_stays(holder, 3.0)
         self.assertEqual(self.events("lost"), [])
-        self.assertTrue(first.is_running and second.is_running)
+        await servers.servers[0].start()
+        # The entry has expired, so either of them may have the name now.
+        await self.until(lambda: all(w.log.count(b"connected to NATS at") > 1 for w in both))
+        await self.sleep(self.ttl)
+        await self.assert_stays(await self.until_connected())
         await self.stop_all()
 
     async def test_leader_killed(self) -> None:
@@ -215,9 +216,9 @@ class ServerTests(FaultCase):
         leader = servers.leader("test")
         leader.kill()
         await self.sleep(2 * self.ttl)
-        await self.assert_stays(await self.until_connected())
+        await self.assert_stays(await self.until_connected(), 1.0)
         await leader.start()
-        await self.assert_stays(await self.until_connected())
+        await self.assert_stays(await self.until_connected(), 1.0)
         await self.finish()
 
     async def test_all_restarted(self) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx.test.cluster_faults.history import Event, count, find_problems, from_lines, to_lines
+from wsx.test.cluster_faults.history import (
+    Event,
+    count,
+    find_double,
+    find_problems,
+    from_lines,
+    to_lines,
+)
 
 TTL = 2.0
 
@@ -120,8 +127,19 @@ class CastTests(HistoryCase):
         self.assert_found("delivered twice", act(6.3, "b", "cast", 5, cast=2))
 
     def test_order(self) -> None:
-        """A cast that is delivered after a later one is found."""
-        self.assert_found("not in order", act(6.3, "b", "cast", 5, cast=1))
+        """A cast that a process gets after a later one is found."""
+        self.assert_found("not in order", act(6.05, "b", "cast", 5, cast=3))
+
+    def test_order_after_a_loss(self) -> None:
+        """A process that has the name again may still deliver a cast of its first time."""
+        again = [
+            act(7.0, "b", "killed"),
+            act(9.1, "a", "acquired", 9),
+            act(9.2, "a", "connected", 9),
+            act(9.3, "a", "cast", 9, cast=3),
+        ]
+        late = act(0.8, "s", "acknowledged", cast=3)
+        self.assertEqual(self.problems(late, *again), [])
 
     def test_not_delivered(self) -> None:
         """An acknowledged cast that was not delivered is found, if the holder lives on."""
@@ -142,6 +160,20 @@ class CastTests(HistoryCase):
         refused = act(6.5, "s", "refused", cast=3)
         self.assertEqual(self.problems(refused), [])
         self.assertEqual(self.problems(act(6.4, "b", "cast", 5, cast=3), refused), [])
+
+
+class ServerTests(SynchronousTestCase):
+    """What the server has seen of the connections."""
+
+    def test_double(self) -> None:
+        """A connection is found that is opened before the previous one has ended."""
+        one, end, two = (
+            act(0.0, "a", "connected"),
+            act(1.0, "a", "disconnected"),
+            act(1.1, "b", "connected"),
+        )
+        self.assertEqual(find_double([one, end, two]), [])
+        self.assertEqual(len(find_double([one, two, end])), 1)
 
 
 class LineTests(SynchronousTestCase):

@@ -9,8 +9,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from wsx.test.cluster_faults.history import Event, find_problems
+from wsx.test.cluster_faults.history import Event, find_double, find_problems
 from wsx.test.support.cluster_processes import CommandFailed, FeedServer, Proxy, WorkerProcess
+from wsx.test.support.cluster_worker import now
 from wsx.test.support.extras import missing
 from wsx.test.support.nats_servers import NatsServers, missing_server
 from wsx.test.support.sockets import global_reactor
@@ -25,6 +26,7 @@ class ProcessCase(TestCase):
     """Tests with several processes. They are skipped if nats-server or nats-py is not installed.
 
     Attributes:
+        limit: The time limit of each wait in seconds.
         ttl: The time to live of the leases in seconds.
         history: The events of all processes.
         feed: The WebSocket server.
@@ -33,6 +35,7 @@ class ProcessCase(TestCase):
 
     skip = missing("nats", "msgpack") or missing_server()
     timeout = 120
+    limit = 90  # seconds
     ttl = 2.0
 
     def setUp(self) -> None:
@@ -56,7 +59,7 @@ class ProcessCase(TestCase):
 
     def spawn(self, urls: list[str], **options: Any) -> WorkerProcess:
         """Start a process, which ends with the test."""
-        name = "abcdefghijklmnopqrstuvwxyz"[len(self.workers)]
+        name = f"p{len(self.workers) + 1}"
         options = {"ttl": self.ttl, **options}
         worker = WorkerProcess(name, self.history.append, urls, **options)
         self.workers.append(worker)
@@ -64,13 +67,21 @@ class ProcessCase(TestCase):
         return worker
 
     async def standbys(self, urls: list[str], number: int, **options: Any) -> list[WorkerProcess]:
-        """Start processes with services that want the name; return them once one is connected."""
+        """Start processes with services that want the name; return them once they have begun.
+
+        One of them is connected then, and the others wait for the name.
+        """
         on_partition = options.pop("on_partition", "stop")
         found = [self.spawn(urls, **options) for _ in range(number)]
         for worker in found:
             await self.start_service(worker, on_partition=on_partition)
-        await self.until_connected()
+        for worker in found:
+            await self.until_begun(worker)
         return found
+
+    async def until_begun(self, worker: WorkerProcess) -> None:
+        """Wait until a process is connected, or waits for the name."""
+        await self.until(lambda: worker.name in self.feed.connected or b"is held by" in worker.log)
 
     def start_service(self, worker: WorkerProcess, **options: Any) -> Deferred[Any]:
         """Start a service that wants the name in a process."""
@@ -78,8 +89,12 @@ class ProcessCase(TestCase):
         return worker.call("serve", self.feed.url(worker.name), KEY, options)
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until a condition holds; the time limit is that of the test."""
+        """Wait until a condition holds."""
+        limit = now() + self.limit
         while not condition():
+            if now() > limit:
+                connected = ", ".join(self.feed.connected)
+                self.fail(f"after {self.limit} s; connected: {connected}\n{self.logs()}")
             await self.sleep(_STEP)
 
     def sleep(self, seconds: float) -> Deferred[None]:
@@ -129,6 +144,8 @@ class ProcessCase(TestCase):
     def check_history(self) -> None:
         """The history has no contradiction."""
         problems = find_problems(self.history, self.ttl)
+        if not self.events("stopped"):  # A stopped process cannot end its connection.
+            problems += find_double(self.feed.events)
         self.assertEqual(problems, [], self.logs())
 
     def logs(self) -> str:

@@ -50,8 +50,9 @@ class WorkerProcess(ProcessProtocol):
         nats: The URLs of the servers of NATS.
         bucket: The bucket.
         ttl: The time to live of a lease in seconds.
+        replicas: How many servers store the bucket. Default 1.
         reactor: The name of its reactor. Default "epoll".
-        margin: A part of ``ttl`` that replaces the margin of its leases. Default None.
+        broken: Whether its leases do not end in time. Default False.
 
     Attributes:
         name: Its name.
@@ -68,8 +69,9 @@ class WorkerProcess(ProcessProtocol):
         *,
         bucket: str = "test",
         ttl: float = 2.0,
+        replicas: int = 1,
         reactor: str = "epoll",
-        margin: float | None = None,
+        broken: bool = False,
     ) -> None:
         self.name = name
         self.is_stopped = False
@@ -79,7 +81,14 @@ class WorkerProcess(ProcessProtocol):
         self._numbers = count(1)
         self._commands: dict[int, Deferred[Any]] = {}
         self._rest = b""
-        options = {"nats": nats, "bucket": bucket, "ttl": ttl, "reactor": reactor, "margin": margin}
+        options = {
+            "nats": nats,
+            "bucket": bucket,
+            "ttl": ttl,
+            "replicas": replicas,
+            "reactor": reactor,
+            "broken": broken,
+        }
         arguments = [sys.executable, "-m", "wsx.test.support.cluster_worker", json.dumps(options)]
         self._process = global_reactor().spawnProcess(self, sys.executable, arguments, os.environ)
 
@@ -124,7 +133,9 @@ class WorkerProcess(ProcessProtocol):
         self.is_stopped = True
 
     def resume(self) -> None:
-        """Continue the process."""
+        """Continue the process, unless it has ended."""
+        if not self.is_running:
+            return
         self.is_stopped = False
         self._note(Event(now(), self.name, "continued"))
         self._signal(signal.SIGCONT, "")
@@ -188,7 +199,8 @@ class _FeedConnection(WebSocketServerProtocol):  # type: ignore[misc]
         self.factory.feed.note(Event(now(), self.client, "connected"))
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = self.factory.reactor
-        self._ticks.start(_TICK_SECONDS, now=False)
+        if self.factory.feed.ticks:
+            self._ticks.start(_TICK_SECONDS, now=False)
 
     def _tick(self) -> None:
         if self.state == self.STATE_OPEN:
@@ -201,20 +213,26 @@ class _FeedConnection(WebSocketServerProtocol):  # type: ignore[misc]
         if self in self.factory.feed.connections:
             self.factory.feed.connections.discard(self)
             self.factory.feed.note(Event(now(), self.client, "disconnected"))
-            self._ticks.stop()
+            if self._ticks.running:
+                self._ticks.stop()
 
 
 class FeedServer:
     """A WebSocket server in this process: the second witness of who is connected at what time.
 
+    Args:
+        ticks: Whether it sends a message to each client every 50 ms. Default True.
+
     Attributes:
+        ticks: The argument.
         connections: The open connections.
         events: When connections were opened and have ended.
         received: The sizes of the messages that were received.
         numbers: The messages to send.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ticks: bool = True) -> None:
+        self.ticks = ticks
         self.connections: set[Any] = set()
         self.events: list[Event] = []
         self.received: list[int] = []
@@ -277,7 +295,7 @@ class _Side(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self.proxy.delay or self.late:  # Otherwise data could overtake what is late.
             self.late.append(data)
-            global_reactor().callLater(self.proxy.delay, self._pass_late)
+            self.proxy.later(self._pass_late)
         else:
             self.pass_on(data)
 
@@ -337,6 +355,7 @@ class Proxy:
         self.delay = 0.0
         self.is_stalled = False
         self.is_cut = False
+        self._timers: list[Any] = []
         self._server = TCP4ClientEndpoint(global_reactor(), HOST, port, timeout=5)
         factory = _Clients(self._accept)
         factory.noisy = False
@@ -367,6 +386,16 @@ class Proxy:
         self._server.connect(factory).addCallbacks(connected, failed)
         return client
 
+    def later(self, function: Callable[[], None]) -> None:
+        """Call a function after the delay."""
+
+        def call() -> None:
+            self._timers.remove(timer)
+            function()
+
+        timer = global_reactor().callLater(self.delay, call)
+        self._timers.append(timer)
+
     def cut(self) -> None:
         """Reset all connections, and refuse new ones until :meth:`heal`."""
         self.is_cut = True
@@ -389,4 +418,6 @@ class Proxy:
     def stop(self) -> Any:
         """End all connections, and stop listening."""
         self.cut()
+        for timer in self._timers:
+            timer.cancel()
         return self._port.stopListening()

@@ -7,14 +7,15 @@ a command is done, and ``["event", time, kind, fence, sender, number, detail]`` 
 its client (see :mod:`wsx.test.cluster_faults.history`). The time is that of a monotonic clock,
 which all processes of the machine share.
 
-OPTIONS is a JSON object: ``nats`` (URLs), ``bucket``, ``ttl``, ``reactor``, ``margin`` (a part of
-``ttl`` that replaces the margin of the lease, or None).
+OPTIONS is a JSON object: ``nats`` (URLs), ``bucket``, ``ttl``, ``replicas``, ``reactor``, and
+``broken`` (whether its leases do not end in time, to show that this is found).
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import resource
 import signal
@@ -258,14 +259,16 @@ def main(options: dict[str, Any]) -> None:
     """Run the worker until its standard input ends, or until SIGTERM."""
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     globalLogPublisher.addObserver(textFileLogObserver(sys.stderr))
-    if options["margin"] is not None:
-        lease._MARGIN = options["margin"]  # type: ignore[misc]
+    if options["broken"]:
+        lease._MARGIN = -10.0  # type: ignore[misc]
+        lease.Lease.seconds_left = lambda self: math.inf  # type: ignore[method-assign]
     reactor = install_reactor(options["reactor"])
     from twisted.internet.stdio import StandardIO
 
     events = ["wsx.name.acquired", "wsx.name.lost", "wsx.name.released"]
     wsx.telemetry.attach("worker", events, observe_names, None)
-    cluster = wsx.Cluster(options["nats"], bucket=options["bucket"], ttl=options["ttl"])
+    chosen = {name: options[name] for name in ("bucket", "ttl", "replicas")}
+    cluster = wsx.Cluster(options["nats"], **chosen)
     cluster.startService()
     worker = Worker(reactor, cluster)
     StandardIO(worker)
