@@ -44,7 +44,7 @@ class StartTests(KitCase):
     def test_wrong_arguments(self) -> None:
         """Wrong arguments raise what start fails with, and nothing is left."""
         rows: list[tuple[Any, str, dict[str, Any]]] = [
-            (TypeError, "unknown options: recconect", {"recconect": None}),
+            (TypeError, "recconect (did you mean reconnect?)", {"recconect": None}),
             (wsx.URLError, "unknown scheme", {"url": "ftp://test/"}),
             (ValueError, "ping_interval", {"ping_interval": "x"}),
             (TypeError, "run: reactor: expected no such option", {"reactor": None}),
