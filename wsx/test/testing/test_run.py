@@ -260,7 +260,7 @@ class DriveTests(KitCase):
         with run_echo(reconnect=wsx.Backoff()) as feed:
             feed.server.refuse(503)
             self.assertIn(hint, self.failure_of(feed.wait_open))
-        others = [
+        others: list[tuple[int, dict[str, Any]]] = [
             (503, {"reconnect": wsx.Backoff(max_attempts=0), "handle_initial_conn_failure": True}),
             (503, {"reconnect": None}),
             (401, {"reconnect": wsx.Backoff()}),
