@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from wsx._console import main as console
+from wsx._console.streams import open_missing_streams
 from wsx._doctor import command as doctor
 
 __all__ = ["main"]
@@ -19,6 +20,7 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit status, if the process has not exited with one.
     """
+    open_missing_streams()
     if arguments[:1] == ["doctor"]:
         return doctor.main(arguments[1:])
     console.main(arguments)

@@ -10,7 +10,13 @@ from twisted.internet.interfaces import IDelayedCall
 
 from wsx._console.execution import Executor
 from wsx._console.frontend import Frontend
-from wsx._console.limits import Limits, MessagesMayBeMissing, TimedOut, TooFewMessages
+from wsx._console.limits import (
+    InvalidInput,
+    Limits,
+    MessagesMayBeMissing,
+    TimedOut,
+    TooFewMessages,
+)
 from wsx._console.plain import Plain
 from wsx._console.records import IN, OUT, Record, frame_record
 from wsx._scheduler import scheduler_for
@@ -55,6 +61,7 @@ class Console(Handler[Any], restart="temporary"):
         self._line_number = 0  # Of the first unsent line, from 0.
         self._input_ended = False
         self._output_ended = False
+        self._failure: Exception | None = None  # Why the input or output has ended too early.
         self._quiet_timer: IDelayedCall | None = None
         self._timeout: IDelayedCall | None = None
         self._connected = False
@@ -131,8 +138,8 @@ class Console(Handler[Any], restart="temporary"):
         was_connected, self._connected = self._connected, False
         self._show_end(status, was_connected)
         requested, self._requested = self._requested, None
-        if self._output_ended:
-            raise Exit  # A normal end, because the reader of the output has closed it.
+        if self._output_ended or (self._failure is not None and self._is_done()):
+            raise Exit(self._failure)  # Normal if the reader of the output has closed it.
         if requested == "reconnect":
             return Reconnect(state, after=0)
         if was_connected and self._limits.expect_close is not None:
@@ -186,6 +193,8 @@ class Console(Handler[Any], restart="temporary"):
 
     def line(self, line: str) -> None:
         """Send a line, after the lines before it; or execute it, if a user has typed a command."""
+        if self._failure is not None:
+            return
         if self.frontend.interactive:
             self._executor.execute(line)
         else:
@@ -207,9 +216,27 @@ class Console(Handler[Any], restart="temporary"):
         else:
             self._close_when_quiet()
 
-    def end_of_output(self) -> None:
-        """Close the connection now, because messages can no longer be printed."""
+    def bad_input(self, problem: str) -> None:
+        """Tell a user about a line that cannot be sent; in a pipe, end after the lines before it.
+
+        Args:
+            problem: What is wrong.
+        """
+        if self.frontend.interactive:
+            self.frontend.notice(f"{problem}; not sent")
+        elif self._failure is None:
+            self._failure = InvalidInput(problem)
+            self.frontend.pause()
+            self.end_of_input()
+
+    def end_of_output(self, error: Exception | None = None) -> None:
+        """Close the connection now, because messages can no longer be printed.
+
+        Args:
+            error: Why not, or None (default) if the reader of the output has closed it.
+        """
         self._output_ended = True
+        self._failure = self._failure or error
         self.client.close()
 
     def waiting(self) -> tuple[str, float | None]:
@@ -300,7 +327,8 @@ class Console(Handler[Any], restart="temporary"):
 
     def _close_when_quiet(self) -> None:
         """Start or restart the timer that closes the connection, if everything is sent."""
-        if not self._is_done() or self._limits.wait_for_server:
+        waits = self._limits.wait_for_server and self._failure is None
+        if waits or not self._is_done():
             return
         if self._quiet_timer is not None and self._quiet_timer.active():
             self._quiet_timer.reset(_QUIET_SECONDS)

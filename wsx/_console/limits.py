@@ -12,8 +12,10 @@ from wsx.reasons import ConnectionDropped, RemoteClose
 
 __all__ = [
     "ExpectedClose",
+    "InvalidInput",
     "Limits",
     "MessagesMayBeMissing",
+    "OutputFailed",
     "TimedOut",
     "TooFewMessages",
     "UnexpectedClose",
@@ -30,6 +32,28 @@ class MessagesMayBeMissing(WsxError):
 
     def __str__(self) -> str:
         return "a connection was lost before the end of the input; messages may be missing"
+
+
+class InvalidInput(WsxError):
+    """The input contains a line that cannot be sent; it and the rest of the input were not sent.
+
+    Attributes:
+        problem: What is wrong.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.problem}; this line and the lines after it were not sent"
+
+
+class OutputFailed(WsxError):
+    """Standard output, which is not a pipe or a terminal, could not be written."""
+
+    def __str__(self) -> str:
+        return "standard output cannot be written; messages are missing there"
 
 
 class TimedOut(WsxError):

@@ -8,10 +8,18 @@ from io import StringIO
 from typing import Any
 
 from twisted.internet.error import ConnectionRefusedError
+from twisted.protocols.basic import LineReceiver
 
 from wsx import Backoff, Client, ConnectionDropped, RemoteClose, Shutdown
 from wsx._console.console import Console
-from wsx._console.limits import Limits, MessagesMayBeMissing, TimedOut
+from wsx._console.limits import (
+    InvalidInput,
+    Limits,
+    MessagesMayBeMissing,
+    OutputFailed,
+    TimedOut,
+)
+from wsx._console.plain import Lines
 from wsx.reasons import is_normal
 from wsx.test.support import close, server_frame, text
 from wsx.test.support.console import POLICY, PlainCase, Terminal, TypedCase
@@ -68,6 +76,19 @@ class OutputTests(PlainCase):
         self.answer_close()
         self.assert_ends_normally(client)
 
+    def test_failed_output(self) -> None:
+        """A standard output that cannot be written ends the console, and not normally."""
+        client = self.console()
+        self.stdio.lines._output_error = OutputFailed()
+        self.stdio.lines.writeConnectionLost()
+        self.step()
+        self.assert_closes()
+        self.answer_close()
+        reason = self.successResultOf(client.terminated())
+        self.assertIsInstance(reason, OutputFailed)
+        self.assertFalse(is_normal(reason))
+        self.assertIn("standard output cannot be written", str(reason))
+
     def test_end_of_output_while_waiting(self) -> None:
         """A reader that goes away while there is no connection ends it too."""
         client = self.console()
@@ -122,11 +143,59 @@ class InputTests(PlainCase):
         self.read(b"\n")
         self.assertEqual(self.sent(), ["two"])
 
+    def assert_refuses(self, client: Any, problem: str) -> None:
+        """Assert that the console has ended because of its input."""
+        self.assertFalse(self.stdio.reading)
+        self.clock.advance(1)
+        self.step()
+        self.assert_closes()
+        self.answer_close()
+        reason = self.successResultOf(client.terminated())
+        self.assertIsInstance(reason, InvalidInput)
+        self.assertEqual(reason.problem, problem)
+        self.assertEqual(str(reason), f"{problem}; this line and the lines after it were not sent")
+
     def test_no_utf8(self) -> None:
-        """What is no UTF-8 is replaced, and harms nothing."""
+        """A line that is not UTF-8 cannot be sent as it is: the lines before it are sent."""
+        client = self.console()
+        self.read(b"one\ncaf\xe9\nnext\n\xe9\n")
+        self.assertEqual(self.sent(), ["one"])
+        self.assert_refuses(client, "line 2 of the input is not UTF-8 (byte 4)")
+
+    def test_too_long(self) -> None:
+        """A line that is too long is not sent, and neither is the rest of the input."""
+        self.patch(Lines, "MAX_LENGTH", 2 * 1024 * 1024)
+        for data in (b"x" * 2**21 + b"y\nnext\n", b"x" * 2**21 + b"y"):
+            client = self.console()
+            self.read(b"one\n")
+            self.read(data)
+            self.read(b"next\n")
+            self.assertEqual(self.sent(), ["one"])
+            self.assert_refuses(client, "line 2 of the input is longer than 2 MiB")
+            self.stdios.clear()
+
+    def test_too_long_while_waiting_for_messages(self) -> None:
+        """With --max-messages, such an input ends the console as well."""
+        client = self.console(Console(limits=Limits(max_messages=3)))
+        self.read(b"\xe9\n")
+        self.assert_refuses(client, "line 1 of the input is not UTF-8 (byte 1)")
+
+    def test_pieces_of_a_long_line(self) -> None:
+        """The pieces of a long line are not copied for each further piece."""
         self.console()
-        self.read(b"caf\xe9\nnext\n")
-        self.assertEqual(self.sent(), ["caf\ufffd", "next"])
+        calls: list[int] = []
+        received = LineReceiver.dataReceived
+
+        def receive(lines: Any, data: bytes) -> None:
+            calls.append(len(data))
+            received(lines, data)
+
+        self.patch(LineReceiver, "dataReceived", receive)
+        for _ in range(100):
+            self.read(b"x" * 100)
+        self.read(b"\n")
+        self.assertEqual(calls, [10_001])
+        self.assertEqual([len(line) for line in self.sent()], [10_000])
 
     def test_last_line(self) -> None:
         """The last line may lack its newline."""
@@ -503,6 +572,13 @@ class TerminalTests(PlainCase):
         self.read(b"/status\n//text\n")
         self.assertEqual(self.sent(), ["/text"])
         self.assertIn("open: ws://example.test/feed", self.errors.getvalue())
+
+    def test_no_utf8(self) -> None:
+        """A typed line that is not UTF-8 is refused, and the session goes on."""
+        self.console()
+        self.read(b"caf\xe9\nnext\n")
+        self.assertEqual(self.sent(), ["next"])
+        self.assertIn("is not UTF-8 (byte 4); not sent", self.errors.getvalue())
 
     def test_no_commands(self) -> None:
         """In a pipe it is sent."""

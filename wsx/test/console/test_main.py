@@ -183,6 +183,39 @@ class PipeTests(WsxCase):
         self.assertEqual(content, f"{line}\n" * 60)
         self.assertEqual(await process.ended(), 0)
 
+    async def test_full_disk(self) -> None:
+        """Messages that cannot be written are status 1, and one line says so."""
+        server = self.serve()
+        with open("/dev/full", "wb") as output:
+            process = self.wsx(server.url(), childFDs={0: "w", 1: output.fileno(), 2: "r"})
+        self.type(process, "one\n")
+        self.assertEqual(await process.ended(), 1, process.errors)
+        self.assertIn("standard output cannot be written", process.errors)
+
+    async def test_closed_streams(self) -> None:
+        """Closed input has ended; closed output cannot be written; closed errors get nothing."""
+        server = self.serve()
+        process = self.wsx(server.url(), childFDs={1: "r", 2: "r"})
+        self.assertEqual(await process.ended(), 0, process.errors)
+        process = self.wsx(server.url(), childFDs={0: "w", 2: "r"})
+        self.type(process, "one\n")
+        self.assertEqual(await process.ended(), 1, process.errors)
+        self.assertNotIn("Traceback", process.errors)
+        process = self.wsx(server.url(), childFDs={0: "w", 1: "r"})
+        self.type(process, "one\n", end=True)
+        self.assertEqual(await process.ended(), 0)
+        self.assertEqual(process.output, "one\n")
+
+    async def test_bad_input(self) -> None:
+        """Input that is not UTF-8 is status 1, after the answers to the lines before it."""
+        server = self.serve()
+        process = self.wsx(server.url())
+        transport: Any = process.transport
+        transport.write(b"one\n\xff\ntwo\n")
+        self.assertEqual(await process.ended(), 1, process.errors)
+        self.assertEqual(process.output, "one\n")
+        self.assertIn("line 2 of the input is not UTF-8", process.errors)
+
     async def test_secrets(self) -> None:
         """A header from a variable reaches the server, and not the command line."""
         server = self.serve()

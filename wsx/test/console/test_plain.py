@@ -30,7 +30,10 @@ class FakeConsole:
     def end_of_input(self) -> None:
         self.ends.append("input")
 
-    def end_of_output(self) -> None:
+    def bad_input(self, problem: str) -> None:
+        self.ends.append(problem)
+
+    def end_of_output(self, error: Exception | None = None) -> None:
         self.ends.append("output")
 
     def waiting(self) -> tuple[str, float | None]:
@@ -43,6 +46,7 @@ class PlainCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.stdios: list[FakeStdio] = []
         self.patch(plain, "StandardIO", self._open_stdio)
+        self.patch(plain, "has_reader", lambda descriptor: True)
         self.errors = StringIO()
         self.patch(sys, "__stderr__", self.errors)
         self.patch(sys, "__stdout__", StringIO())

@@ -46,7 +46,10 @@ class FakeConsole:
     def end_of_input(self) -> None:
         self.ends += 1
 
-    def end_of_output(self) -> None:
+    def bad_input(self, problem: str) -> None:
+        raise AssertionError("not called")
+
+    def end_of_output(self, error: Exception | None = None) -> None:
         raise AssertionError("not called")
 
     def waiting(self) -> tuple[str, float | None]:
