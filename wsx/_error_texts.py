@@ -205,6 +205,8 @@ def wrong_result(callback: str, result: object) -> str:
         shown, allowed = _show_reconnect(result), _RECONNECT_VALUES
     else:
         shown, allowed = _show_result(result), _OTHER_RESULTS.get(callback, _RESULTS)
+        if _is_result(result, "Reconnect") and callback not in _OTHER_RESULTS:
+            allowed += "; Reconnect is for handle_disconnect, which is called after a Close"
     return f"{callback} returned {shown} (expected {allowed})"
 
 

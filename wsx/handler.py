@@ -37,6 +37,7 @@ __all__ = [
     "MAY_REPLY",
     "Answer",
     "Close",
+    "Decision",
     "Exit",
     "Handler",
     "Ok",
@@ -86,19 +87,24 @@ def as_reason(reason: object) -> object:
 
 
 # What a callback may return: ``def handle_cast(...) -> Answer[MyState]``, or ``async def``. A
-# Deferred and a coroutine are awaitables.
+# Deferred and a coroutine are awaitables. Decision is the same for handle_disconnect.
 if TYPE_CHECKING:
-    Answer: TypeAlias = Ok[S] | Reply[S] | Close[S] | Reconnect[S] | Awaitable["Answer[S]"] | None
+    Answer: TypeAlias = Ok[S] | Reply[S] | Close[S] | Awaitable["Answer[S]"] | None
+    Decision: TypeAlias = Ok[S] | Reconnect[S] | Awaitable["Decision[S]"] | None
 else:
+    # Python evaluates annotations, and a recursive alias in quotes cannot be subscripted.
 
     class Answer:
-        """What a callback may return.
-
-        Python evaluates annotations, and a recursive alias in quotes cannot be subscripted.
-        """
+        """What a callback may return, except for ``handle_disconnect``."""
 
         def __class_getitem__(cls, state: Any) -> Any:
-            return Ok | Reply | Close | Reconnect | Awaitable[Any] | None
+            return Ok | Reply | Close | Awaitable[Any] | None
+
+    class Decision:
+        """What ``handle_disconnect`` may return."""
+
+        def __class_getitem__(cls, state: Any) -> Any:
+            return Ok | Reconnect | Awaitable[Any] | None
 
 
 MAY_REPLY = frozenset(
@@ -239,7 +245,7 @@ class Handler(Generic[S]):
         """Handle a pong that does not answer a keepalive ping."""
         return Ok(state)
 
-    def handle_disconnect(self, status: Disconnect, state: S, /) -> Answer[S]:
+    def handle_disconnect(self, status: Disconnect, state: S, /) -> Decision[S]:
         """Handle the end of a connection, or a failed attempt.
 
         The default follows the client's ``reconnect`` policy; without one it ends the client.

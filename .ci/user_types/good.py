@@ -12,7 +12,18 @@ from twisted.internet.task import Clock, react
 from twisted.python.filepath import FilePath
 
 import wsx
-from wsx import Answer, Backoff, Client, ClientService, Conn, Disconnect, Handler, Ok, Text
+from wsx import (
+    Answer,
+    Backoff,
+    Client,
+    ClientService,
+    Conn,
+    Decision,
+    Disconnect,
+    Handler,
+    Ok,
+    Text,
+)
 
 State = TypeVar("State")
 URL = "wss://example.com/"
@@ -68,7 +79,7 @@ class Annotated(Handler[int], restart="transient", shutdown=2.0):
         assert_type(self.client.handler.count, int)
         return await self.later(state)
 
-    def handle_disconnect(self, status: Disconnect, state: int) -> Answer[int]:
+    def handle_disconnect(self, status: Disconnect, state: int) -> Decision[int]:
         return super().handle_disconnect(status, state)
 
     def code_change(self, old_version: object, state: int, extra: object) -> Answer[int]:
@@ -81,6 +92,15 @@ class Annotated(Handler[int], restart="transient", shutdown=2.0):
 
     async def later(self, state: int) -> Ok[int]:
         return Ok(state)
+
+
+class Backup(Annotated):
+    """A callback that is asynchronous in a subclass, and uses that of its base class."""
+
+    async def handle_disconnect(self, status: Disconnect, state: int) -> Decision[int]:
+        if status.attempt_number > 5:
+            return wsx.Reconnect(state, conn=status.conn.replace(url="wss://backup.example.com/"))
+        return super().handle_disconnect(status, state)
 
 
 class Optional(Handler[int | None]):

@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import wsx
-from wsx import Answer, Backoff, Client, ClientService, Conn, Handler, Ok, Reply, Supervisor, Text
+from wsx import (
+    Answer,
+    Backoff,
+    Client,
+    ClientService,
+    Conn,
+    Decision,
+    Handler,
+    Ok,
+    Reply,
+    Supervisor,
+    Text,
+)
 from wsx.testing import MemoryServer, run, stand_in
 
 URL = "wss://example.com/"
@@ -77,6 +89,7 @@ def connections(conn: Conn) -> None:
     Conn(URL, [("X-A", "1")])  # mistake: options are keywords
     Conn(URL, close_timeout=None)  # mistake: None is not allowed
     Conn(URL, ssl_options={"servername": "example.com"})  # mistake: the name of a key
+    Conn(URL, ssl_options={"alpn": "http/1.1"})  # mistake: a str is not a list of names
     Conn(URL, ssl_options={"minimum_version": "TLSv1.1"})  # mistake: not among the literals
     conn.replace(pingtimeout=5.0)  # mistake: the name of an option
     conn.replace(proxy=8080)  # mistake: not a str
@@ -122,11 +135,36 @@ class Wrong(Handler[int]):
     async def handle_pong(self, frame: wsx.Pong, state: int) -> Answer[int]:
         return Reply("pong", state)  # mistake: a str is not a frame
 
-    async def handle_disconnect(self, status: wsx.Disconnect, state: int) -> Answer[int]:
-        return state  # mistake: not an Answer
+    async def handle_disconnect(self, status: wsx.Disconnect, state: int) -> Decision[int]:
+        return state  # mistake: not a Decision
 
     async def code_change(self, old_version: Any, state: int, extra: Any) -> Ok[str]:  # mistake
         return Ok("")
+
+
+class Misplaced(Handler[int]):
+    """Results that another callback may return."""
+
+    def handle_connect(self, conn: Conn, state: int) -> wsx.Reconnect[int]:  # mistake
+        return wsx.Reconnect(state)
+
+    def handle_frame(self, frame: wsx.Frame, state: int) -> Answer[int]:
+        return wsx.Reconnect(state)  # mistake: only in handle_disconnect
+
+    async def handle_cast(self, message: Any, state: int) -> Answer[int]:
+        return wsx.Reconnect(state)  # mistake: only in handle_disconnect
+
+    def handle_disconnect(self, status: wsx.Disconnect, state: int) -> Decision[int]:
+        return Reply(Text("bye"), state)  # mistake: there is no connection
+
+
+class Closing(Handler[int]):
+    """Another one."""
+
+    async def handle_disconnect(self, status: wsx.Disconnect, state: int) -> Decision[int]:
+        if status.attempt_number > 5:
+            return wsx.Reconnect(state, conn=URL)  # mistake: not a Conn
+        return wsx.Close(state)  # mistake: there is no connection
 
 
 async def clients(client: Client[int], feed: Client[int, Feed]) -> None:

@@ -207,6 +207,12 @@ class WrongResultTests(SynchronousTestCase):
         text = wrong_result("code_change", result)
         self.assertEqual(text, f"code_change returned {name}(...) (expected Ok or None)")
 
+    def test_misplaced_reconnect(self) -> None:
+        """The text says where a Reconnect belongs."""
+        text = wrong_result("handle_frame", wsx.Reconnect(SECRET))
+        allowed = f"{MOST}; Reconnect is for handle_disconnect, which is called after a Close"
+        self.assertEqual(text, f"handle_frame returned Reconnect(...) (expected {allowed})")
+
     @each(
         [
             ("after", wsx.Reconnect(SECRET, after=-1), "conn=None, after=-1"),

@@ -14,6 +14,7 @@ from wsx.frames import Binary, Ping, Pong, Text
 from wsx.handler import (
     Answer,
     Close,
+    Decision,
     Exit,
     Handler,
     Ok,
@@ -285,7 +286,10 @@ class AnswerTests(SynchronousTestCase):
 
     def test_evaluated(self) -> None:
         """Python can evaluate it, as it does without ``from __future__ import annotations``."""
-        self.assertTrue({Ok, Reply, Close, Reconnect} < set(get_args(Answer[int])))  # type: ignore[misc]
+        answers = {Ok, Reply, Close}
+        for alias, results in ((Answer, answers), (Decision, {Ok, Reconnect})):
+            found = set(get_args(alias[int]))  # type: ignore[index]
+            self.assertEqual(found & {*answers, Reconnect}, results)
 
 
 class ExitTests(SynchronousTestCase):
