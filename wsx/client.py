@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 from typing_extensions import TypeVar
 
 from wsx import registry
+from wsx._arguments import check_delay
 from wsx._client.lifecycle import Lifecycle
 from wsx._options import Options, Provided, split_options, with_reactor
 from wsx._text import expected, shorten
@@ -140,7 +141,12 @@ class Client(Generic[S, H_co]):
 
         Returns:
             The timer, which you may cancel.
+
+        Raises:
+            TypeError: The delay is not a number.
+            ValueError: The delay is negative.
         """
+        check_delay(delay)
         return self._life.send_after(delay, message)
 
     def send_frame(self, frame: Frame, timeout: float | None = 5.0) -> Deferred[None]:
