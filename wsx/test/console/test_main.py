@@ -65,6 +65,10 @@ class CommandLineTests(OptionsCase):
             ("unknown", [URL, "--onse"], "did you mean --once?"),
             ("handler", [URL, "--handler", f"{HANDLERS}.Feed"], '"twistd wsx" has it'),
             ("config", [URL, "--config", "x"], '"twistd wsx" has it'),
+            ("demo", ["--demo"], '--demo: expected no such option ("twistd wsx" has it)'),
+            ("port", [URL, "--port", "1"], '"twistd wsx" has it'),
+            ("doctor", [URL, "--doctor"], '"python -m wsx doctor URL" has it'),
+            ("json", [URL, "--json"], '"python -m wsx doctor" has it'),
             ("combination", [URL, "--once", "--max-messages", "1"], "--once: expected no"),
         ]
     )
@@ -79,6 +83,13 @@ class CommandLineTests(OptionsCase):
     def test_help(self) -> None:
         """The help begins with how to call the program."""
         self.assertTrue(str(CommandLine()).startswith("Usage: python -m wsx [options] URL"))
+
+    def test_options_in_help(self) -> None:
+        """The help lists the options of the console, and none that it refuses."""
+        shown = set(re.findall(r"--([a-z-]+)=? ", str(CommandLine())))
+        self.assertLessEqual({"once", "header", "timeout"}, shown)
+        refused = {"config", "demo", "demo-server", "doctor", "handler", "json", "port", "state"}
+        self.assertEqual(shown & refused, set())
 
 
 class WsxCase(TwistdCase):
@@ -227,9 +238,9 @@ class PipeTests(WsxCase):
         self.assertNotIn("opensesame", process.errors)
 
     async def test_wrong(self) -> None:
-        """A wrong command line is one line on standard error, and status 1."""
+        """A wrong command line is one line on standard error, and status 2."""
         process = self.wsx("ws://127.0.0.1:1/", "--once", "--max-messages", "2")
-        self.assertEqual(await process.ended(), 1)
+        self.assertEqual(await process.ended(), 2)
         self.assertEqual(process.output, "")
         self.assertEqual(process.errors, "python -m wsx: --once: expected no --max-messages\n")
 
