@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsx._callback_names import warn_about_names
 from wsx._redaction import show_message
 from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import Conn
@@ -117,6 +118,7 @@ MAY_REPLY = frozenset(
         "handle_pong",
     }
 )
+_CALLBACKS: Final = (*sorted(MAY_REPLY), "handle_disconnect")
 
 
 class Handler(Generic[S]):
@@ -139,7 +141,8 @@ class Handler(Generic[S]):
     def __init_subclass__(cls, **keywords: Unpack[ChildFields]) -> None:
         """Set fields of the child specification: ``class Feed(Handler, restart="transient")``.
 
-        Subclasses inherit them, except for ``id``.
+        Subclasses inherit them, except for ``id``. A method whose name is similar to that of a
+        callback causes a ``RuntimeWarning``.
 
         Raises:
             TypeError: There is no such class keyword.
@@ -159,6 +162,7 @@ class Handler(Generic[S]):
             raise
         check_fields(**{name: value for name, value in own.items() if name != "id"})
         cls._own_child_fields = own
+        warn_about_names(cls, Handler, _CALLBACKS)
 
     @classmethod
     def child_fields(cls) -> dict[str, Any]:
