@@ -203,7 +203,7 @@ _RULES: Final[dict[str, _Rule]] = {
     "pong": _Rule("[TEXT]", "send a pong", _read_pong),
     "close": _Rule("[CODE [REASON]]", "close the connection (1000) and end", _read_close, _CODES),
     "binary": _Rule("HEX|@FILE", "send a binary message", _read_binary, ("@",)),
-    "send": _Rule("@FILE", "send the content of a file as a text message", _read_send, ("@",)),
+    "send": _Rule("@FILE", "send a file in UTF-8 as a text message", _read_send, ("@",)),
     "status": _Rule("", "show the connection", _simple("status")),
     "trace": _Rule("on|off", "show each frame and event", _read_trace, ("on", "off")),
     "reconnect": _Rule("", "connect again, at once", _simple("reconnect")),
@@ -215,7 +215,7 @@ def help_text() -> str:
     """Return the lines that ``/help`` shows."""
     rows = [(f"/{name} {rule.arguments}", rule.explanation) for name, rule in _RULES.items()]
     rows += [
-        ("//TEXT", "send a text that begins with a slash: /TEXT"),
+        ("//TEXT", "send text that begins with a slash: /TEXT"),
         ("Ctrl-D", "close the connection and end"),
         ("Ctrl-C", "end, with close code 1001"),
     ]

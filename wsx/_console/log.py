@@ -16,7 +16,7 @@ from twisted.logger import (
 from zope.interface import implementer
 
 from wsx._console.rendering import render_text, to_plain
-from wsx._console.streams import print_error
+from wsx._console.streams import columns_of, print_error
 
 __all__ = ["BriefLog", "log_to_stderr", "print_to_stderr"]
 
@@ -34,7 +34,7 @@ def log_to_stderr() -> ILogObserver:
 
 def print_to_stderr(when: float, style: str, text: str) -> None:
     """Print a log line to standard error."""
-    print_error(to_plain(render_text(when, style, text)))
+    print_error(to_plain(render_text(when, style, text, columns_of(2))))
 
 
 @implementer(ILogObserver)

@@ -20,7 +20,7 @@ from wsx._console import frontend
 from wsx._console.limits import OutputFailed
 from wsx._console.records import IN, Record, to_json, to_line
 from wsx._console.rendering import render, render_text, to_ansi, to_plain
-from wsx._console.streams import has_reader, print_error
+from wsx._console.streams import columns_of, has_reader, print_error
 
 __all__ = ["Lines", "Plain", "is_terminal", "show_at_terminal", "uses_colours"]
 
@@ -50,7 +50,7 @@ def show_at_terminal(record: Record) -> str:
     """
     if record.direction != IN:
         return ""
-    fragments = render(record)
+    fragments = render(record, columns_of(1))
     return to_ansi(fragments) if uses_colours() else to_plain(fragments)
 
 
@@ -215,7 +215,7 @@ class Plain:
     def notice(self, text: str) -> None:
         """Write a text for the user to standard error."""
         if self.interactive:
-            print_error(to_plain(render_text(time.time(), "notice", text)))
+            print_error(to_plain(render_text(time.time(), "notice", text, columns_of(2))))
         else:
             print_error(f"{self._program}: {text}\n")
 

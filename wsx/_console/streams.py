@@ -1,4 +1,4 @@
-"""The standard streams of the process: streams that are closed, and output that has a reader."""
+"""The standard streams of the process: closed ones, and what the others lead to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 
-__all__ = ["has_reader", "open_missing_streams", "print_error"]
+__all__ = ["columns_of", "has_reader", "open_missing_streams", "print_error"]
 
 
 def open_missing_streams() -> None:
@@ -27,6 +27,14 @@ def has_reader(descriptor: int) -> bool:
     """
     mode = os.fstat(descriptor).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)
+
+
+def columns_of(descriptor: int) -> int | None:
+    """Return the width of the terminal that a descriptor leads to; None if it is no terminal."""
+    try:
+        return os.get_terminal_size(descriptor).columns or None
+    except OSError:
+        return None
 
 
 def print_error(text: str) -> None:

@@ -266,11 +266,11 @@ class Terminal:
         Returns:
             None, or a Deferred that fires when there is space for more.
         """
-        return self._add(render(record))
+        return self._add(render(record, self._columns))
 
     def notice(self, text: str) -> None:
         """Show a text for the user above the prompt."""
-        self._add(render_text(time.time(), "notice", text))
+        self._add(render_text(time.time(), "notice", text, self._columns))
 
     def log(self, when: float, style: str, text: str) -> None:
         """Show a log line above the prompt.
@@ -280,7 +280,7 @@ class Terminal:
             style: ``"log"``, ``"warning"`` or ``"error"``.
             text: The text.
         """
-        self._add(render_text(when, style, text))
+        self._add(render_text(when, style, text, self._columns))
 
     def _add(self, fragments: list[Fragment]) -> Deferred[None] | None:
         if not fragments:
@@ -321,6 +321,11 @@ class Terminal:
             print_formatted_text(output, fragments, self._style)
         if app is not None and is_running:
             app.invalidate()
+
+    @property
+    def _columns(self) -> int:
+        output = self._output if self._session is None else self._session.app.output
+        return (output or standard_output()).get_size().columns
 
     def _open_gate(self) -> None:
         shown, self._shown = self._shown, None

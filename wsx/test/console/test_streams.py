@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import socket
+import struct
 import subprocess
 import sys
+import termios
 from io import StringIO
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._console.streams import has_reader, print_error
+from wsx._console.streams import columns_of, has_reader, print_error
 
 # Standard input and output are closed; a descriptor that is opened later must not replace them.
 _SCRIPT = """
@@ -61,6 +64,24 @@ class ReaderTests(SynchronousTestCase):
         for path in (self.mktemp(), os.devnull):
             with open(path, "wb") as file:
                 self.assertFalse(has_reader(file.fileno()))
+
+
+class ColumnTests(SynchronousTestCase):
+    """The width of a terminal."""
+
+    def test_terminal(self) -> None:
+        """A terminal has a width; None stands for a terminal that does not know its width."""
+        descriptors = pty.openpty()
+        for columns, expected in ((0, None), (77, 77)):
+            fcntl.ioctl(descriptors[1], termios.TIOCSWINSZ, struct.pack("HHHH", 9, columns, 0, 0))
+            self.assertEqual(columns_of(descriptors[1]), expected)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def test_file(self) -> None:
+        """A file has none."""
+        with open(os.devnull) as file:
+            self.assertIsNone(columns_of(file.fileno()))
 
 
 class ErrorTests(SynchronousTestCase):
