@@ -336,7 +336,7 @@ class Reporter:
 
     def terminate_timed_out(self, seconds: float) -> None:
         """Log that ``terminate`` was cancelled after so many seconds."""
-        self._warn("terminate was cancelled after {seconds:g} s", seconds=seconds)
+        self._warn("terminate was cancelled after {seconds:g} s", seconds=round(seconds, 1))
 
     def not_delivered(self, count: int) -> None:
         """Log the number of casts and infos that were dropped when the client ended."""
