@@ -122,7 +122,18 @@ def cause(error: BaseException, *, detailed: bool = False) -> str:
     text = text or _CAUSES.get(type(error).__name__)
     if text is None and is_clean_close(error):
         text = "the server closed the TCP connection"
+    text = text or _os_problem(error)
     return describe(error, detailed=detailed) if text is None else text
+
+
+def _os_problem(error: BaseException) -> str | None:
+    """Return a sentence about a file that cannot be read or a time limit of wsx, or None."""
+    if not isinstance(error, OSError):
+        return None
+    if isinstance(error.filename, (str, bytes)):
+        return f"cannot read the file {quote(os.fsdecode(error.filename))}: {error.strerror}"
+    # An exception of the operating system has an errno.
+    return describe(error).removeprefix("TimeoutError: ") if error.errno is None else None
 
 
 def provider_cause(error: BaseException) -> str:

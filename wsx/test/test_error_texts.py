@@ -129,6 +129,22 @@ class CauseTests(SynchronousTestCase):
     @each(
         [
             ("other", OSError("No route to host"), "OSError: No route to host"),
+            (
+                "file",
+                FileNotFoundError(2, "No such file or directory", "ca.pem"),
+                'cannot read the file "ca.pem": No such file or directory',
+            ),
+            (
+                "file in bytes",
+                PermissionError(13, "Permission denied", b"\x1b.pem"),
+                r'cannot read the file "\x1b.pem": Permission denied',
+            ),
+            ("time limit", TimeoutError("it took 6 s"), "it took 6 s"),
+            (
+                "time limit of the system",
+                TimeoutError(110, "Connection timed out"),
+                "TimeoutError: [Errno 110] Connection timed out",
+            ),
             ("of wsx", wsx.PingTimeout(5), str(wsx.PingTimeout(5))),
             ("clean close", ConnectionDone(), "the server closed the TCP connection"),
             (
