@@ -49,7 +49,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(twisted|zope|autobahn|prometheus_client|collections|typing|os|types)\b.*"),
     ("py:.*", r"(<InterfaceClass .*|I[A-Z]\w+)"),
-    ("py:.*", r"(wsx\.(\w+\.)+)?[A-Z](_co)?"),  # type variables
+    ("py:.*", r"(wsx\.(\w+\.)+)?([A-Z](_co)?|State)"),  # type variables
 ]
 
 autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}

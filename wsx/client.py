@@ -36,24 +36,24 @@ __all__ = [
     "start",
 ]
 
-S = TypeVar("S")
+State = TypeVar("State")
 H = TypeVar("H", bound=Handler[Any])
 # The default makes the second parameter optional: ``Client[int]`` has any handler of that state.
-H_co = TypeVar("H_co", bound=Handler[Any], covariant=True, default=Handler[S])
+H_co = TypeVar("H_co", bound=Handler[Any], covariant=True, default=Handler[State])
 
 
-class HandlerOf(Protocol[S, H_co]):
-    """A handler of type ``H_co`` with a state of type ``S``, for annotations.
+class HandlerOf(Protocol[State, H_co]):
+    """A handler of type ``H_co`` with a state of type ``State``, for annotations.
 
-    A type variable cannot be bound by another one, so ``type[H]`` alone would not have ``S``.
+    A type variable cannot be bound by another one, so ``type[H]`` alone would not have ``State``.
     """
 
     @property
-    def client(self) -> Client[S, H_co]:
+    def client(self) -> Client[State, H_co]:
         """The client of the handler."""
 
 
-class Client(Generic[S, H_co]):
+class Client(Generic[State, H_co]):
     """A running client. :func:`start` creates it; its methods may be called at any time.
 
     ``Client[State]`` is the type of a client whose handler has a state of that type. The second
@@ -64,11 +64,13 @@ class Client(Generic[S, H_co]):
         sys: System requests, which inspect and control the running client.
     """
 
-    def __init__(self, conn: Conn | Provided, handler: H_co, state: S, options: Options) -> None:
+    def __init__(
+        self, conn: Conn | Provided, handler: H_co, state: State, options: Options
+    ) -> None:
         self.name: Name | None = options.name
         self._reactor = options.reactor
         self._life = Lifecycle(self, conn, handler, state, options)
-        self.sys: System[S] = System(self._life)
+        self.sys: System[State] = System(self._life)
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f" {shorten(self.name)}"
@@ -295,7 +297,7 @@ class Client(Generic[S, H_co]):
         """
         return self._life.terminated()
 
-    def when_open(self) -> Deferred[Client[S, H_co]]:
+    def when_open(self) -> Deferred[Client[State, H_co]]:
         """Return a Deferred that fires with this client once it is open.
 
         The client is open once ``handle_connect`` has returned its result. If the client ends
@@ -319,7 +321,7 @@ class Client(Generic[S, H_co]):
         """
         return self._life.reconnect_delay(status)
 
-    def begin(self) -> Deferred[Client[S, H_co]]:
+    def begin(self) -> Deferred[Client[State, H_co]]:
         """Register the name and start the first attempt; :func:`start` calls this.
 
         Returns:
@@ -380,18 +382,18 @@ def make_client(
 @overload
 def start(
     conn_or_url: ConnSource,
-    handler: type[HandlerOf[S, H]] | HandlerOf[S, H],
-    state: S,
+    handler: type[HandlerOf[State, H]] | HandlerOf[State, H],
+    state: State,
     **options: Unpack[StartOptions],
-) -> Deferred[Client[S, H]]: ...
+) -> Deferred[Client[State, H]]: ...
 
 
 @overload
 def start(
     conn_or_url: ConnSource,
-    handler: type[HandlerOf[S | None, H]] | HandlerOf[S | None, H],
+    handler: type[HandlerOf[State | None, H]] | HandlerOf[State | None, H],
     **options: Unpack[StartOptions],
-) -> Deferred[Client[S | None, H]]: ...
+) -> Deferred[Client[State | None, H]]: ...
 
 
 def start(

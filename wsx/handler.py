@@ -49,7 +49,7 @@ __all__ = [
     "validate_result",
 ]
 
-S = TypeVar("S")
+State = TypeVar("State")
 T = TypeVar("T")
 
 _log = Logger("wsx.handler")
@@ -90,8 +90,8 @@ def as_reason(reason: object) -> object:
 # What a callback may return: ``def handle_cast(...) -> Answer[MyState]``, or ``async def``. A
 # Deferred and a coroutine are awaitables. Decision is the same for handle_disconnect.
 if TYPE_CHECKING:
-    Answer: TypeAlias = Ok[S] | Reply[S] | Close[S] | Awaitable["Answer[S]"] | None
-    Decision: TypeAlias = Ok[S] | Reconnect[S] | Awaitable["Decision[S]"] | None
+    Answer: TypeAlias = Ok[State] | Reply[State] | Close[State] | Awaitable["Answer[State]"] | None
+    Decision: TypeAlias = Ok[State] | Reconnect[State] | Awaitable["Decision[State]"] | None
 else:
     # Python evaluates annotations, and a recursive alias in quotes cannot be subscripted.
 
@@ -121,7 +121,7 @@ MAY_REPLY = frozenset(
 _CALLBACKS: Final = (*sorted(MAY_REPLY), "handle_disconnect")
 
 
-class Handler(Generic[S]):
+class Handler(Generic[State]):
     """Base class of handlers, generic in the type of the state.
 
     Every callback receives the state and returns a result with the next state: ``Ok``, ``Reply``,
@@ -134,7 +134,7 @@ class Handler(Generic[S]):
         version: The version of the class, any object, for a hot code change. Default None.
     """
 
-    client: Client[S, Self]
+    client: Client[State, Self]
     version: object = None
     _own_child_fields: ClassVar[Mapping[str, Any]] = {}
 
@@ -176,7 +176,7 @@ class Handler(Generic[S]):
     @overload
     @classmethod
     def child_spec(
-        cls, conn_or_url: ConnSource, state: S, **options: Unpack[ChildOptions]
+        cls, conn_or_url: ConnSource, state: State, **options: Unpack[ChildOptions]
     ) -> ChildSpec: ...
 
     @overload
@@ -209,11 +209,11 @@ class Handler(Generic[S]):
             **fields,
         )
 
-    def handle_connect(self, conn: Conn, state: S, /) -> Answer[S]:
+    def handle_connect(self, conn: Conn, state: State, /) -> Answer[State]:
         """Handle a completed opening handshake, before any frame of that connection."""
         return Ok(state)
 
-    def handle_frame(self, frame: Text | Binary, state: S, /) -> Answer[S]:
+    def handle_frame(self, frame: Text | Binary, state: State, /) -> Answer[State]:
         """Handle a complete text or binary message.
 
         Raises:
@@ -223,7 +223,7 @@ class Handler(Generic[S]):
         name = type(self).__qualname__
         raise NotImplementedError(f"{name} has no handle_frame (message: {kind}, length {size})")
 
-    def handle_cast(self, message: Any, state: S, /) -> Answer[S]:
+    def handle_cast(self, message: Any, state: State, /) -> Answer[State]:
         """Handle a ``cast``.
 
         Raises:
@@ -232,7 +232,7 @@ class Handler(Generic[S]):
         name, shown = type(self).__qualname__, show_message(message)
         raise NotImplementedError(f"{name} has no handle_cast (message: {shown})")
 
-    def handle_info(self, message: Any, state: S, /) -> Answer[S]:
+    def handle_info(self, message: Any, state: State, /) -> Answer[State]:
         """Handle an ``info`` or ``send_after``; the default logs an error and continues."""
         _log.error(
             "{handler} has no handle_info (message: {shown})",
@@ -241,15 +241,15 @@ class Handler(Generic[S]):
         )
         return Ok(state)
 
-    def handle_ping(self, frame: Ping, state: S, /) -> Answer[S]:
+    def handle_ping(self, frame: Ping, state: State, /) -> Answer[State]:
         """Handle a ping; the default replies with a pong (RFC 6455 section 5.5.2)."""
         return Reply(Pong(frame.payload), state)
 
-    def handle_pong(self, frame: Pong, state: S, /) -> Answer[S]:
+    def handle_pong(self, frame: Pong, state: State, /) -> Answer[State]:
         """Handle a pong that does not answer a keepalive ping."""
         return Ok(state)
 
-    def handle_disconnect(self, status: Disconnect, state: S, /) -> Decision[S]:
+    def handle_disconnect(self, status: Disconnect, state: State, /) -> Decision[State]:
         """Handle the end of a connection, or a failed attempt.
 
         The default follows the client's ``reconnect`` policy; without one it ends the client.
@@ -257,10 +257,10 @@ class Handler(Generic[S]):
         delay = self.client.reconnect_delay(status)
         return Ok(state) if delay is None else Reconnect(state, after=delay)
 
-    def terminate(self, reason: Any, state: S, /) -> Any:
+    def terminate(self, reason: Any, state: State, /) -> Any:
         """Clean up: the client is about to end. The result is ignored."""
 
-    def code_change(self, old_version: Any, state: S, extra: Any, /) -> Answer[S]:
+    def code_change(self, old_version: Any, state: State, extra: Any, /) -> Answer[State]:
         """Convert the state after the handler's class was replaced at run time."""
         return Ok(state)
 

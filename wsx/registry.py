@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-S = TypeVar("S")
+State = TypeVar("State")
 H = TypeVar("H", bound="Handler[Any]")
 
 
@@ -120,7 +120,7 @@ def unregister(name: Name) -> None:
 
 
 @overload
-def whereis(name: Name, handler: type[HandlerOf[S, H]]) -> Client[S, H] | None: ...
+def whereis(name: Name, handler: type[HandlerOf[State, H]]) -> Client[State, H] | None: ...
 
 
 @overload

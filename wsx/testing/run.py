@@ -27,7 +27,7 @@ __all__ = ["URL", "Run", "run"]
 
 __tracebackhide__ = True  # pytest shows the line of the test instead.
 
-S = TypeVar("S")
+State = TypeVar("State")
 H = TypeVar("H", bound=Handler[Any])
 
 URL: Final = "ws://test/"
@@ -37,7 +37,7 @@ _INITIAL: Final = "handle_initial_conn_failure"
 _OWN: Final = ("reactor", "endpoint")  # The options that the kit sets.
 
 
-class Run(Generic[S, H_co]):
+class Run(Generic[State, H_co]):
     """A handler under test; :func:`run` creates it. Use it in a ``with`` statement.
 
     Attributes:
@@ -60,7 +60,7 @@ class Run(Generic[S, H_co]):
         self._begin: Callable[[], Deferred[Any]] = lambda: start(
             url, handler, state, reactor=server.reactor, **options
         )
-        self._client: Client[S, H_co] | None = None
+        self._client: Client[State, H_co] | None = None
         self._recorder: Recorder | None = None
         self._logged: LoggedErrors | None = None
         self._reason: list[object] = []  # Why the client has ended, once it has.
@@ -69,7 +69,7 @@ class Run(Generic[S, H_co]):
 
     # The block
 
-    def __enter__(self) -> Run[S, H_co]:
+    def __enter__(self) -> Run[State, H_co]:
         if self._logged is not None:
             raise AssertionError("run: expected one `with` block for each run, got another one")
         self._recorder = Recorder(self.handler)
@@ -163,7 +163,7 @@ class Run(Generic[S, H_co]):
     # For the test
 
     @property
-    def client(self) -> Client[S, H_co]:
+    def client(self) -> Client[State, H_co]:
         """The client.
 
         Raises:
@@ -174,10 +174,10 @@ class Run(Generic[S, H_co]):
         return self._client
 
     @property
-    def state(self) -> S:
+    def state(self) -> State:
         """The handler's state."""
         self.reactor.settle()
-        state: S = self.client.sys.get_state()
+        state: State = self.client.sys.get_state()
         return state
 
     @property
@@ -277,23 +277,23 @@ class Run(Generic[S, H_co]):
 
 @overload
 def run(
-    handler: type[HandlerOf[S, H]] | HandlerOf[S, H],
-    state: S,
+    handler: type[HandlerOf[State, H]] | HandlerOf[State, H],
+    state: State,
     url: ConnSource = URL,
     *,
     server: MemoryServer | None = None,
     **options: Unpack[StartOptions],
-) -> Run[S, H]: ...
+) -> Run[State, H]: ...
 
 
 @overload
 def run(
-    handler: type[HandlerOf[S | None, H]] | HandlerOf[S | None, H],
+    handler: type[HandlerOf[State | None, H]] | HandlerOf[State | None, H],
     *,
     url: ConnSource = URL,
     server: MemoryServer | None = None,
     **options: Unpack[StartOptions],
-) -> Run[S | None, H]: ...
+) -> Run[State | None, H]: ...
 
 
 def run(
