@@ -103,7 +103,7 @@ ARROW_PATHS: dict[tuple[State, State], tuple[str, float, float, str]] = {
     (State.ENDING, State.TERMINATING): ("M688 420H504", 595, 408, "middle"),
     (State.ENDING, State.ENDING): ("M812 426C860 438 860 402 814 416", 855, 446, "middle"),
     (State.TERMINATING, State.TERMINATED): ("M378 420H154", 225, 454, "middle"),
-    (State.NEW, State.TERMINATING): ("M90 68C60 300 160 400 378 416", 0, 0, ""),
+    (State.NEW, State.TERMINATING): ("M80 68C48 300 150 400 378 416", 0, 0, ""),
     (State.CONNECTING, State.TERMINATING): ("M378 60C160 66 140 330 378 412", 150, 238, "middle"),
     (State.WAITING, State.TERMINATING): ("M378 168C295 220 300 340 380 402", 0, 0, ""),
 }
