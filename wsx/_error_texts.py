@@ -29,6 +29,7 @@ _CAUSES: Final = {
     "ConnectionRefusedError": "connection refused",
     "DNSLookupError": "host name not found",
     "NoRouteError": "no route to the host",
+    "TCPTimedOutError": "TCP connection timed out",
 }
 _CHALLENGES: Final = ("WWW-Authenticate", "Proxy-Authenticate")
 _FRAMEWORKS: Final = ("wsx._", "twisted.", "asyncio.")
@@ -127,7 +128,10 @@ def cause(error: BaseException, *, detailed: bool = False) -> str:
 
 
 def _os_problem(error: BaseException) -> str | None:
-    """Return a sentence about a file that cannot be read or a time limit of wsx, or None."""
+    """Return a sentence about an error of the system or a time limit of wsx, or None."""
+    number = getattr(error, "osError", None)
+    if type(error).__name__ == "ConnectError" and isinstance(number, int):
+        return os.strerror(number).lower()  # Twisted's text repeats its class and the number.
     if not isinstance(error, OSError):
         return None
     if isinstance(error.filename, (str, bytes)):

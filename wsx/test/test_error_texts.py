@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from service_identity import VerificationError
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
@@ -139,6 +140,7 @@ class CauseTests(SynchronousTestCase):
                 PermissionError(13, "Permission denied", b"\x1b.pem"),
                 r'cannot read the file "\x1b.pem": Permission denied',
             ),
+            ("of the system", ConnectError(2, "odd"), os.strerror(2).lower()),
             ("time limit", TimeoutError("it took 6 s"), "it took 6 s"),
             (
                 "time limit of the system",
