@@ -32,7 +32,7 @@ _CAUSES: Final = {
     "TCPTimedOutError": "TCP connection timed out",
 }
 _CHALLENGES: Final = ("WWW-Authenticate", "Proxy-Authenticate")
-_FRAMEWORKS: Final = ("wsx._", "twisted.", "asyncio.")
+_FRAMEWORKS: Final = ("wsx._", "wsx.conn", "twisted.", "asyncio.")
 _NO_SECRETS: Final = Redactor()
 _URL_LIMIT: Final = 150  # characters
 _BODY_LIMIT: Final = 100  # characters
