@@ -711,8 +711,8 @@ class LogTests(ProviderCase):
         started = self.start(Recorder(), extra_headers=lambda attempt: None)
         self.assertEqual(
             str(self.failureResultOf(started, ProviderError).value),
-            "extra_headers callable failed: ValueError: extra_headers: expected a mapping or a list "
-            "of pairs, got NoneType",
+            "extra_headers callable failed: ValueError: extra_headers: expected a mapping or a "
+            "list of pairs, got NoneType",
         )
 
     def test_failed_after_limits(self) -> None:
