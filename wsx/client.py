@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Hashable, Iterable
-from typing import Any, Generic, Protocol, Unpack, get_origin, overload
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, Unpack, get_origin, overload
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
@@ -26,6 +26,7 @@ from wsx.system import System
 
 __all__ = [
     "Client",
+    "FirstState",
     "H_co",
     "HandlerOf",
     "cast",
@@ -51,6 +52,24 @@ class HandlerOf(Protocol[State, H_co]):
     @property
     def client(self) -> Client[State, H_co]:
         """The client of the handler."""
+
+
+# A State; no value is a Nothing. With it, mypy infers the State from the handler first, because it
+# infers the types of arguments whose annotations have a Callable last. Otherwise {"a": 1} would be
+# a dict[str, int] even for a Handler[dict[str, float]].
+if TYPE_CHECKING:
+
+    class Nothing(Generic[State]):
+        """No value has this type."""
+
+    FirstState: TypeAlias = State | Nothing[Callable[[], State]]
+else:
+
+    class FirstState:
+        """The type of a first state."""
+
+        def __class_getitem__(cls, state: Any) -> Any:
+            return state
 
 
 class Client(Generic[State, H_co]):
@@ -382,8 +401,17 @@ def make_client(
 @overload
 def start(
     conn_or_url: ConnSource,
-    handler: type[HandlerOf[State, H]] | HandlerOf[State, H],
-    state: State,
+    handler: type[HandlerOf[State, H]],
+    state: FirstState[State],
+    **options: Unpack[StartOptions],
+) -> Deferred[Client[State, H]]: ...
+
+
+@overload
+def start(
+    conn_or_url: ConnSource,
+    handler: HandlerOf[State, H],
+    state: FirstState[State],
     **options: Unpack[StartOptions],
 ) -> Deferred[Client[State, H]]: ...
 

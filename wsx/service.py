@@ -14,7 +14,7 @@ from zope.interface import implementer
 from wsx._deferreds import Waiters
 from wsx._options import with_reconnect_defaults
 from wsx.child import ChildSpec, ClientStart, IClientParent, as_parent
-from wsx.client import Client, H_co, HandlerOf, check_handler, make_client
+from wsx.client import Client, FirstState, H_co, HandlerOf, check_handler, make_client
 from wsx.errors import as_exception
 from wsx.handler import Handler
 from wsx.option_types import Restart, StartOptions
@@ -74,8 +74,18 @@ registerAdapter(_LinkingParent, IServiceCollection, IClientParent)
 def start_link(
     parent: Any,
     conn_or_url: ConnSource,
-    handler: type[HandlerOf[State, H]] | HandlerOf[State, H],
-    state: State,
+    handler: type[HandlerOf[State, H]],
+    state: FirstState[State],
+    **options: Unpack[StartOptions],
+) -> Deferred[Client[State, H]]: ...
+
+
+@overload
+def start_link(
+    parent: Any,
+    conn_or_url: ConnSource,
+    handler: HandlerOf[State, H],
+    state: FirstState[State],
     **options: Unpack[StartOptions],
 ) -> Deferred[Client[State, H]]: ...
 
@@ -144,8 +154,21 @@ class ClientService(Supervisor, Generic[State, H_co]):
     def __init__(
         self,
         conn: ConnSource,
-        handler: type[HandlerOf[State, H_co]] | HandlerOf[State, H_co],
-        state: State,
+        handler: type[HandlerOf[State, H_co]],
+        state: FirstState[State],
+        *,
+        restart: Restart = ...,
+        max_restarts: int = ...,
+        max_seconds: float = ...,
+        **options: Unpack[StartOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        conn: ConnSource,
+        handler: HandlerOf[State, H_co],
+        state: FirstState[State],
         *,
         restart: Restart = ...,
         max_restarts: int = ...,

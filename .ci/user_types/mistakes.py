@@ -32,6 +32,10 @@ class Feed(Handler[int]):
         return Ok(state + 1)
 
 
+class Prices(Handler[dict[str, float | None]]):
+    """Another handler without mistakes."""
+
+
 async def options_of_start() -> None:
     """Options that do not exist, or have wrong values."""
     wsx.start(URL, Feed, 0, recconect=Backoff())  # mistake: the name of an option
@@ -70,6 +74,9 @@ async def state_and_handler(parent: Any) -> None:
     wsx.start(URL, Feed())  # mistake: the state is missing
     wsx.start(URL, Feed, "0")  # mistake: the state has another type
     wsx.start(URL, Feed, None)  # mistake: the state may not be None
+    wsx.start(URL, Prices, {"EURUSD": "1"})  # mistake: the values of the dict
+    wsx.start(URL, Prices(), {1: 1.0})  # mistake: the keys of the dict
+    wsx.start(URL, Feed, lambda: 0)  # mistake: a function that returns a state
     wsx.start(URL, int, 0)  # mistake: not a handler
     wsx.start_link(parent, URL, Feed)  # mistake: the state is missing
     wsx.start_link(parent, URL, Feed, 0, pong=1)  # mistake: the name of an option

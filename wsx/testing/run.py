@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 
 from wsx._text import describe, expected
 from wsx.backoff import is_retryable
-from wsx.client import Client, H_co, HandlerOf, check_handler, start
+from wsx.client import Client, FirstState, H_co, HandlerOf, check_handler, start
 from wsx.errors import WsxError
 from wsx.handler import Handler
 from wsx.option_types import StartOptions
@@ -277,8 +277,19 @@ class Run(Generic[State, H_co]):
 
 @overload
 def run(
-    handler: type[HandlerOf[State, H]] | HandlerOf[State, H],
-    state: State,
+    handler: type[HandlerOf[State, H]],
+    state: FirstState[State],
+    url: ConnSource = URL,
+    *,
+    server: MemoryServer | None = None,
+    **options: Unpack[StartOptions],
+) -> Run[State, H]: ...
+
+
+@overload
+def run(
+    handler: HandlerOf[State, H],
+    state: FirstState[State],
     url: ConnSource = URL,
     *,
     server: MemoryServer | None = None,
