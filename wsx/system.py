@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from wsx._client.lifecycle import Lifecycle
 from wsx._failures import log_failure
-from wsx._text import describe, expected
+from wsx._text import describe, expected, expected_type
 from wsx.errors import NotConnectedError
 from wsx.frames import GOING_AWAY
 from wsx.handler import Handler, as_reason
@@ -125,9 +125,11 @@ class System(Generic[State]):
                 the new state.
 
         Returns:
-            A Deferred that fires with the new state. If the function fails, the Deferred fails too
-            and the state is unchanged.
+            A Deferred that fires with the new state. If the function fails or is not callable, the
+            Deferred fails too and the state is unchanged.
         """
+        if not callable(function):
+            return fail(TypeError(expected_type("function", "a function of the state", function)))
         replace = self._life.delivery.replace_state
         return self._ask(lambda: replace(function), "replace_state")
 
