@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from http.client import responses
 from traceback import walk_tb
 from typing import Final
 
@@ -57,14 +58,21 @@ def refusal(
             (default).
 
     Returns:
-        ``the server answered 301 Moved Permanently; Location: https://example.com/``.
+        ``the server answered 301 Moved Permanently; Location: https://example.com/``. A phrase of
+        several words is quoted, unless it is the standard one of the status.
     """
     redactor = redactor or _NO_SECRETS
-    text = line(f"{who} answered {code} {redactor.text(phrase)}")
+    text = line(f"{who} answered {code} {_phrase(code, redactor.text(phrase))}")
     location = _header(headers, "Location") if 300 <= code < 400 else None
     if location is None:
         return text
     return f"{text}; Location: {line(redactor.location(location), _URL_LIMIT)}"
+
+
+def _phrase(code: int, phrase: str) -> str:
+    """Return a reason phrase, quoted if it is a sentence of the server's own."""
+    is_standard = phrase.lower() == responses.get(code, "").lower()
+    return phrase if is_standard or " " not in phrase.strip() else quote(phrase)
 
 
 def refusal_details(headers: Headers, body: bytes, redactor: Redactor | None = None) -> list[str]:

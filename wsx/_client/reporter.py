@@ -25,7 +25,7 @@ from wsx.conn import Conn
 from wsx.errors import PROVIDERS, BadResponseError, CallbackTimeout, ProviderError
 from wsx.frames import Frame, Pong
 from wsx.limiter import ConnectLimiter
-from wsx.reasons import Disconnect, Shutdown, is_normal
+from wsx.reasons import Disconnect, LocalClose, Shutdown, is_normal
 
 __all__ = ["Reporter"]
 
@@ -402,7 +402,11 @@ def _failed(status: Disconnect, was_open: bool) -> str:
     if isinstance(status.reason, ProviderError):
         return f"{status.reason.subject} failed"
     url = status.conn.parsed.shown
-    return f"connection to {url} lost" if was_open else f"connecting to {url} failed"
+    if was_open:
+        return f"connection to {url} lost"
+    # A client that waits for its next attempt has not failed.
+    what = "cancelled" if isinstance(status.reason, LocalClose) else "failed"
+    return f"connecting to {url} {what}"
 
 
 def _describe(reason: object, conn: Conn) -> str:

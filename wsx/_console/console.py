@@ -16,6 +16,7 @@ from wsx._console.limits import (
     MessagesMayBeMissing,
     TimedOut,
     TooFewMessages,
+    requested_end,
 )
 from wsx._console.plain import Plain
 from wsx._console.records import IN, OUT, Record, frame_record
@@ -48,6 +49,9 @@ class Console(Handler[Any], restart="temporary"):
     Args:
         frontend: The terminal or pipe. Default: standard input and output.
         limits: When the console ends on its own. Default: no limits.
+
+    Attributes:
+        last_end: Why the last connection or attempt has ended; empty before the first end.
     """
 
     def __init__(self, frontend: Frontend | None = None, limits: Limits | None = None) -> None:
@@ -68,6 +72,7 @@ class Console(Handler[Any], restart="temporary"):
         self._was_lost = False  # Whether a connection has ended abnormally.
         self._requested: str | None = None  # "close" or "reconnect", by the user.
         self._retry_at: float | None = None  # The scheduler's time of the next attempt.
+        self.last_end = ""
 
     # Around the client
 
@@ -145,7 +150,7 @@ class Console(Handler[Any], restart="temporary"):
         if was_connected and self._limits.expect_close is not None:
             raise Exit(self._limits.check_close(status.reason))
         if requested == "close":
-            raise Exit
+            raise Exit(requested_end(status.reason))
         was_lost = self._was_lost
         self._was_lost = was_lost or (was_connected and not is_normal(status.reason))
         return self._go_on(status, state, was_lost)
@@ -239,21 +244,26 @@ class Console(Handler[Any], restart="temporary"):
         self._failure = self._failure or error
         self.client.close()
 
-    def waiting(self) -> tuple[str, float | None]:
-        """Return what the console waits for while it is not connected, and the seconds left.
+    def waiting(self) -> str:
+        """Return what the console waits for while it is not connected, otherwise "".
 
-        Returns:
-            For example ``("reconnecting to ws://host/", 1.5)``; ``("", None)`` while it is
-            connected.
+        The time left comes first, because a narrow terminal shows only the beginning.
         """
         status = self.client.status
         url = self.client.conn.parsed.shown
-        if status == "disconnected" and self._retry_at is not None:
-            left = self._retry_at - scheduler_for(self.client.reactor).seconds()
-            return f"reconnecting to {url}", max(0.0, left)
+        left = self.retry_seconds
+        if left is not None:
+            return f"reconnecting in {left:.1f} s (/reconnect: now) to {url}"
         if status in ("connecting", "disconnected"):
-            return f"connecting to {url}", None
-        return (f"closing {url}", None) if status == "closing" else ("", None)
+            return f"connecting to {url}"
+        return f"closing {url}" if status == "closing" else ""
+
+    @property
+    def retry_seconds(self) -> float | None:
+        """The seconds until the next attempt to connect, or None if none is due."""
+        if self.client.status != "disconnected" or self._retry_at is None:
+            return None
+        return max(0.0, self._retry_at - scheduler_for(self.client.reactor).seconds())
 
     @property
     def unsent(self) -> int:
@@ -309,13 +319,13 @@ class Console(Handler[Any], restart="temporary"):
     def _show_end(self, status: Disconnect, was_connected: bool) -> None:
         """Show how a connection has ended, or why an attempt has failed."""
         reason = status.reason
+        # A server may repeat secrets of the request.
+        self.last_end = status.conn.redactor().text(describe(reason))
         if was_connected and isinstance(reason, (LocalClose, RemoteClose)):
             direction = OUT if isinstance(reason, LocalClose) else IN
             self.frontend.show(Record(self._now(), direction, "close", reason.message, reason.code))
         else:
-            # A server may repeat secrets of the request.
-            shown = status.conn.redactor().text(describe(reason))
-            self._show_event("lost" if was_connected else "failed", shown)
+            self._show_event("lost" if was_connected else "failed", self.last_end)
 
     def _now(self) -> float:
         return float(self.client.reactor.seconds())

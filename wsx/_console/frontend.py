@@ -26,8 +26,8 @@ class LineReceiver(Protocol):
     def end_of_output(self, error: Exception | None = None) -> None:
         """Handle that nothing more can be shown: the reader has gone, or an error."""
 
-    def waiting(self) -> tuple[str, float | None]:
-        """Return what the console waits for while it is not connected, and the seconds left."""
+    def waiting(self) -> str:
+        """Return what the console waits for while it is not connected, otherwise ""."""
 
 
 class Frontend(Protocol):

@@ -8,7 +8,7 @@ from typing import Any, Final
 from wsx._console.close_codes import name_of
 from wsx._text import describe
 from wsx.errors import WsxError
-from wsx.reasons import ConnectionDropped, RemoteClose
+from wsx.reasons import ConnectionDropped, LocalClose, RemoteClose, is_normal
 
 __all__ = [
     "ExpectedClose",
@@ -16,9 +16,11 @@ __all__ = [
     "Limits",
     "MessagesMayBeMissing",
     "OutputFailed",
+    "RequestedClose",
     "TimedOut",
     "TooFewMessages",
     "UnexpectedClose",
+    "requested_end",
 ]
 
 _NO_CLOSE_FRAME: Final = 1006  # RFC 6455 section 7.1.5: never in a close frame
@@ -124,6 +126,21 @@ class ExpectedClose:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestedClose:
+    """The user has closed the connection: a normal end with any close code.
+
+    Attributes:
+        close: The close code and message.
+    """
+
+    close: LocalClose
+    normal: bool = True
+
+    def __str__(self) -> str:
+        return describe(self.close)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """When the console ends on its own.
 
@@ -158,6 +175,20 @@ class Limits:
         if self.expect_close == _received_code(reason):
             return ExpectedClose(self.expect_close)
         return UnexpectedClose(self.expect_close, reason)
+
+
+def requested_end(reason: object) -> object:
+    """Return the normal reason with which the client ends after the user has closed it.
+
+    Args:
+        reason: Why the connection or the attempt has ended.
+
+    Returns:
+        None for ``LocalClose(1000, "")``, if the connection has ended in another way before.
+    """
+    if not isinstance(reason, LocalClose):
+        return None
+    return reason if is_normal(reason) else RequestedClose(reason)
 
 
 def _received_code(reason: object) -> int | None:

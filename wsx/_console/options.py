@@ -15,7 +15,6 @@ from wsx._console.plain import Plain
 from wsx._console.selection import choose_frontend, choose_reactor
 from wsx._text import escape, expected
 from wsx._twistd.command_line import explain_getopt
-from wsx._twistd.invalid import InvalidValue
 
 __all__ = ["ConsoleOptions"]
 
@@ -114,19 +113,11 @@ class ConsoleOptions(usage.Options):
             choose_reactor()
 
     def make_console(self) -> Console:
-        """Return the console, and choose its log observer.
-
-        Raises:
-            usage.UsageError: The file of the history cannot be opened.
-        """
+        """Return the console, and choose its log observer."""
         from twisted.internet import reactor
 
-        try:
-            frontend = choose_frontend(
-                reactor, bool(self["jsonl"]), not self["no-history"], self.command
-            )
-        except InvalidValue as error:
-            raise usage.UsageError(error.about("history")) from error
+        store_history = not self["no-history"]
+        frontend = choose_frontend(reactor, bool(self["jsonl"]), store_history, self.command)
         self["observer"] = self._choose_observer(frontend)
         limits = Limits(
             1 if self["once"] else self["max-messages"], self["expect-close"], self["timeout"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from twisted.application.service import IServiceCollection
@@ -49,6 +50,15 @@ class ConsoleRunner(Runner):
         """Prepare the terminal, and start the client."""
         self._console.begin(self._reactor)
         super().startService()
+
+    def _handle_hangup(self) -> None:
+        """Let SIGHUP end the console, unless it is ignored, as by ``nohup``."""
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            super()._handle_hangup()
+
+    def reload(self) -> None:
+        """End the console: SIGHUP means that its terminal was closed."""
+        self._stop_by_signal()
 
     def stopService(self) -> Deferred[Any]:
         """Stop the client, then restore the terminal.

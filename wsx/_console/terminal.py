@@ -24,6 +24,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import History
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
 from prompt_toolkit.output import Output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.renderer import print_formatted_text
@@ -45,6 +46,7 @@ __all__ = ["Terminal", "standard_output"]
 
 _log = Logger("wsx")
 
+_KEYS: Final = "/help lists the commands; Ctrl-D closes the connection and ends"
 _FRAMES: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"  # of the spinner
 _SPIN_SECONDS: Final = 0.1
 _FLUSH_SECONDS: Final = 0.03  # between two updates of the screen
@@ -75,6 +77,10 @@ def standard_output() -> Output:
     output = Vt100_Output.from_pty(sys.__stdout__)
     output.enable_cpr = False
     return output
+
+
+def _insert_line_break(event: KeyPressEvent) -> None:
+    event.current_buffer.insert_text("\n")
 
 
 class _Commands(Completer):
@@ -117,6 +123,7 @@ class Terminal:
         self._session: PromptSession[str] | None = None
         self._finished: Deferred[None] | None = None
         self._is_ending = False
+        self._has_explained = False
         self._entries: list[list[Fragment]] = []
         self._shown: Deferred[None] | None = None  # Fires when there is space for entries.
         self._flush_timer: IDelayedCall | None = None
@@ -174,6 +181,8 @@ class Terminal:
         def end(event: KeyPressEvent) -> None:
             self._end_of_input()
 
+        bindings.add("escape", "enter")(_insert_line_break)
+        bindings.add("c-v")(get_by_name("quoted-insert"))
         return bindings
 
     @property
@@ -238,18 +247,17 @@ class Terminal:
     def _prompt(self) -> StyleAndTextTuples:
         """Return the prompt, with a line above it while there is no connection."""
         assert self._console is not None
-        what, left = self._console.waiting()
+        what = self._console.waiting()
         if not what:
             return [("", "> ")]
         frame = _FRAMES[self._spin % len(_FRAMES)]
-        when = "" if left is None else f" in {left:.1f} s"
-        return [("class:spinner", f"{frame} {what}{when}\n"), ("", "> ")]
+        return [("class:spinner", f"{frame} {what}\n"), ("", "> ")]
 
     def _spin_on(self) -> None:
         """Update the line above the prompt while there is no connection."""
         assert self._console is not None and self._session is not None
         self._spin_timer = self._reactor.callLater(_SPIN_SECONDS, self._spin_on)
-        is_waiting = bool(self._console.waiting()[0])
+        is_waiting = bool(self._console.waiting())
         if is_waiting or self._was_waiting:
             self._spin += 1
             self._session.app.invalidate()
@@ -258,7 +266,10 @@ class Terminal:
     # Showing
 
     def connected(self, console: LineReceiver, reactor: Any) -> None:
-        """Do nothing: the prompt is there already."""
+        """Show the most important keys, once."""
+        if not self._has_explained:
+            self._has_explained = True
+            self.notice(_KEYS)
 
     def show(self, record: Record) -> Deferred[None] | None:
         """Show a record above the prompt.

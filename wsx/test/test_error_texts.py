@@ -31,6 +31,19 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(refusal("the server", 503, "Busy", ()), "the server answered 503 Busy")
         self.assertEqual(refusal("the proxy", 407, "No", ()), "the proxy answered 407 No")
 
+    @each(
+        [
+            (404, "Not Found", "404 Not Found"),
+            (404, "not found", "404 not found"),
+            (404, "expected the path / or /feed", '404 "expected the path / or /feed"'),
+            (400, "Not Found", '400 "Not Found"'),
+            (799, "Something Else", '799 "Something Else"'),
+        ]
+    )
+    def test_own_phrase(self, code: int, phrase: str, shown: str) -> None:
+        """A sentence of the server's own is quoted; the standard phrase is not."""
+        self.assertEqual(refusal("the server", code, phrase, ()), f"the server answered {shown}")
+
     def test_no_phrase(self) -> None:
         """Without a phrase the text ends with the code."""
         self.assertEqual(refusal("the server", 503, "", ()), "the server answered 503")

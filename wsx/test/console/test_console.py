@@ -892,18 +892,16 @@ class WaitingTests(TypedCase):
         self.server.silent = True
         started = self.start(self.handler, async_=True, reconnect=POLICY, **PATIENT)
         url = "ws://example.test/feed"
-        self.assertEqual(self.handler.waiting(), (f"connecting to {url}", None))
+        self.assertEqual(self.handler.waiting(), f"connecting to {url}")
         self.server.silent = False
         self.clock.advance(7)  # The attempt times out.
         self.step()
-        what, left = self.handler.waiting()
-        self.assertEqual(what, f"reconnecting to {url}")
-        assert left is not None
-        self.assertAlmostEqual(left, 1.0)
+        waiting = f"reconnecting in 1.0 s (/reconnect: now) to {url}"
+        self.assertEqual(self.handler.waiting(), waiting)
         self.clock.advance(0.75)
-        self.assertAlmostEqual(self.handler.waiting()[1] or 0.0, 0.25)
+        self.assertAlmostEqual(self.handler.retry_seconds or 0.0, 0.25)
         self.reconnect()
-        self.assertEqual(self.handler.waiting(), ("", None))
+        self.assertEqual(self.handler.waiting(), "")
         self.successResultOf(started).close()
-        self.assertEqual(self.handler.waiting(), (f"closing {url}", None))
+        self.assertEqual(self.handler.waiting(), f"closing {url}")
         self.answer_close()

@@ -36,8 +36,8 @@ class FakeConsole:
     def end_of_output(self, error: Exception | None = None) -> None:
         self.ends.append("output")
 
-    def waiting(self) -> tuple[str, float | None]:
-        return "", None
+    def waiting(self) -> str:
+        return ""
 
 
 class PlainCase(SynchronousTestCase):
