@@ -190,7 +190,9 @@ class Plain:
             self._render = show_at_terminal if is_terminal(sys.__stdout__) else to_line
 
     def begin(self, console: frontend.LineReceiver, reactor: Any) -> None:
-        """Do nothing: nothing is read before there is a connection."""
+        """Read commands of a user at once. A pipe is not read before there is a connection."""
+        if self.interactive:
+            self.connected(console, reactor)
 
     def connected(self, console: frontend.LineReceiver, reactor: Any) -> None:
         """Start reading. The first call counts."""
@@ -220,8 +222,9 @@ class Plain:
             print_error(f"{self._program}: {text}\n")
 
     def pause(self) -> None:
-        """Stop reading for now."""
-        self._call_transport("pauseProducing")
+        """Stop reading a pipe for now. What a user types may be a command, so it is read."""
+        if not self.interactive:
+            self._call_transport("pauseProducing")
 
     def resume(self) -> None:
         """Read again."""

@@ -413,6 +413,17 @@ class TerminalTests(PtyCase):
 class PlainTerminalTests(PtyCase):
     """A terminal without line editing."""
 
+    async def test_without_connection(self) -> None:
+        """Commands work and Ctrl-D ends the session while there is no connection."""
+        process = self.wsx_on_terminal(f"ws://127.0.0.1:{self.unused_port()}/")
+        await process.says("reconnecting in")
+        self.type(process, "hello\n/status\n")
+        await process.says("waiting to be sent 1")
+        self.assertIn('not connected: "hello" is sent after', self.plain(process))
+        self.type(process, "\x04")
+        self.assertEqual(await process.ended(), 0, process.output)
+        self.assert_restored(process)
+
     async def test_session(self) -> None:
         """Lines are sent, commands work, and Ctrl-D ends the session."""
         server = self.serve()

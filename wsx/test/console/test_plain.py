@@ -146,6 +146,30 @@ class ShowTests(PlainCase):
         self.assertIsNone(self.successResultOf(waiter))
 
 
+class ReadTests(PlainCase):
+    """When the input is read."""
+
+    def test_pipe(self) -> None:
+        """A pipe is read once there is a connection, and can be paused."""
+        frontend = Plain()
+        frontend.begin(self.console, Clock())
+        self.assertEqual(self.stdios, [])
+        frontend.connected(self.console, Clock())
+        self.assertTrue(self.stdios[0].reading)
+        frontend.pause()
+        self.assertFalse(self.stdios[0].reading)
+
+    def test_terminal(self) -> None:
+        """What a user types is read from the start, and without a connection: it may be /close."""
+        self.patch(sys, "__stdin__", Terminal())
+        frontend = Plain()
+        frontend.begin(self.console, Clock())
+        frontend.pause()
+        self.assertTrue(self.stdios[0].reading)
+        frontend.connected(self.console, Clock())
+        self.assertEqual(len(self.stdios), 1)
+
+
 class NoticeTests(PlainCase):
     """Texts for the user."""
 
