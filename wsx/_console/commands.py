@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
-from wsx._console.close_codes import KNOWN_CODES
+from wsx._console.close_codes import KNOWN_CODES, name_of
 from wsx._text import escape, expected
 from wsx._twistd.invalid import reason_of
 from wsx.errors import FrameEncodeError, WsxError
@@ -24,7 +24,14 @@ from wsx.frames import (
     wire_payload,
 )
 
-__all__ = ["Command", "CommandError", "complete", "help_text", "parse"]
+__all__ = [
+    "Command",
+    "CommandError",
+    "complete",
+    "describe_completion",
+    "help_text",
+    "parse",
+]
 
 _FILE_LIMIT: Final = 16 * 1024 * 1024  # bytes
 _NOTHING: Final = "no argument"
@@ -237,6 +244,16 @@ def complete(line: str) -> list[str]:
         return [f"/{name} @{path}" for path in _complete_path(argument[1:])]
     words = _RULES[name].words if name in _RULES else ()
     return [f"/{name} {word}" for word in words if word.startswith(argument)]
+
+
+def describe_completion(line: str) -> str:
+    """Return what a terminal shows for a completion: a close code has its name.
+
+    Args:
+        line: A line that :func:`complete` has returned.
+    """
+    code = line.removeprefix("/close ")
+    return f"{code} {name_of(int(code))}" if code in _CODES else line
 
 
 def _complete_path(typed: str) -> list[str]:

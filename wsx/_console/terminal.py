@@ -35,7 +35,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsx._console.commands import complete
+from wsx._console.commands import complete, describe_completion
 from wsx._console.frontend import LineReceiver
 from wsx._console.plain import uses_colours
 from wsx._console.records import Record
@@ -91,7 +91,10 @@ class _Commands(Completer):
     ) -> Iterable[Completion]:
         """Return the completions of the text before the cursor."""
         typed = document.text_before_cursor
-        return [Completion(line, start_position=-len(typed)) for line in complete(typed)]
+        return [
+            Completion(line, start_position=-len(typed), display=describe_completion(line))
+            for line in complete(typed)
+        ]
 
 
 class Terminal:

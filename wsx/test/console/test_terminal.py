@@ -165,6 +165,13 @@ class PromptTests(TerminalCase):
         self.type("/rec\t\r")
         self.assertEqual(self.console.lines, ["/reconnect"])
 
+    def test_close_codes(self) -> None:
+        """Several close codes are listed with their names."""
+        self.type("/close 101\t")
+        shown = "\n".join(self.shown())
+        self.assertIn("1012 service restart", shown)
+        self.assertIn("> /close 101", shown)
+
     def test_paste(self) -> None:
         """Several lines that are pasted are one message."""
         self.type("\x1b[200~one\ntwo\x1b[201~\r")

@@ -55,6 +55,18 @@ class RefusalTests(DoctorCase):
         self.assert_problem("opening_handshake", "redirected", "https://x.test/login?ticket=...")
         self.assertNotIn("hushhush", str(self.report()))
 
+    @each(
+        [
+            ("https://x.test/", '"https://x.test/" with wss:// or ws://, if'),
+            ("/elsewhere", '"/elsewhere" with wss:// or ws://, if'),
+            ("wss://x.test/", '"wss://x.test/", if it is a WebSocket'),
+        ]
+    )
+    def test_redirect_scheme(self, target: str, part: str) -> None:
+        """Only an address that is not one of a WebSocket needs another scheme."""
+        self.refuse("302 Found", f"Location: {target}\r\n")
+        self.assert_problem("opening_handshake", "redirected", f"use the address {part}")
+
     def test_credentials_that_are_not_accepted(self) -> None:
         """With credentials, the suggestion is to replace them."""
         for options in (
