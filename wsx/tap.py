@@ -496,4 +496,5 @@ def makeService(options: Options) -> IService:
         options["chosen_handler"], supervisor, reactor, metrics, options["observer"]
     )
     runner.program = "wsx" if options.is_brief else "twistd"
+    runner.ends_on_hangup = options.is_brief
     return runner
