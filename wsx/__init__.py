@@ -40,7 +40,7 @@ from wsx.errors import (
 )
 from wsx.frame_queue import FrameQueue, Frames
 from wsx.frames import Binary, Frame, Ping, Pong, Text
-from wsx.handler import Answer, Close, Decision, Exit, Handler, Ok, Reconnect, Reply
+from wsx.handler import Answer, Close, Exit, Handler, Ok, Reconnect, Reply
 from wsx.limiter import ConnectLimiter
 from wsx.option_types import ConnOptions, SSLOptions, StartOptions
 from wsx.provider import Attempt, ConnSource, Provider
@@ -72,7 +72,6 @@ __all__ = [
     "Connecting",
     "ConnectionDropped",
     "DataTimeout",
-    "Decision",
     "Disconnect",
     "DuplicateKeyError",
     "Exit",

@@ -38,7 +38,6 @@ __all__ = [
     "MAY_REPLY",
     "Answer",
     "Close",
-    "Decision",
     "Exit",
     "Handler",
     "Ok",
@@ -88,24 +87,26 @@ def as_reason(reason: object) -> object:
 
 
 # What a callback may return: ``def handle_cast(...) -> Answer[MyState]``, or ``async def``. A
-# Deferred and a coroutine are awaitables. Decision is the same for handle_disconnect.
+# Deferred and a coroutine are awaitables.
 if TYPE_CHECKING:
-    Answer: TypeAlias = Ok[State] | Reply[State] | Close[State] | Awaitable["Answer[State]"] | None
-    Decision: TypeAlias = Ok[State] | Reconnect[State] | Awaitable["Decision[State]"] | None
+    Answer: TypeAlias = (
+        Ok[State]
+        | Reply[State]
+        | Close[State]
+        | Reconnect[State]
+        | Awaitable["Answer[State]"]
+        | None
+    )
 else:
-    # Python evaluates annotations, and a recursive alias in quotes cannot be subscripted.
 
     class Answer:
-        """What a callback may return, except for ``handle_disconnect``."""
+        """What a callback may return.
+
+        Python evaluates annotations, and a recursive alias in quotes cannot be subscripted.
+        """
 
         def __class_getitem__(cls, state: Any) -> Any:
-            return Ok | Reply | Close | Awaitable[Any] | None
-
-    class Decision:
-        """What ``handle_disconnect`` may return."""
-
-        def __class_getitem__(cls, state: Any) -> Any:
-            return Ok | Reconnect | Awaitable[Any] | None
+            return Ok | Reply | Close | Reconnect | Awaitable[Any] | None
 
 
 MAY_REPLY = frozenset(
@@ -249,7 +250,7 @@ class Handler(Generic[State]):
         """Handle a pong that does not answer a keepalive ping."""
         return Ok(state)
 
-    def handle_disconnect(self, status: Disconnect, state: State, /) -> Decision[State]:
+    def handle_disconnect(self, status: Disconnect, state: State, /) -> Answer[State]:
         """Handle the end of a connection, or a failed attempt.
 
         The default follows the client's ``reconnect`` policy; without one it ends the client.

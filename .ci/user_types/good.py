@@ -18,7 +18,6 @@ from wsx import (
     Client,
     ClientService,
     Conn,
-    Decision,
     Disconnect,
     Handler,
     Ok,
@@ -79,7 +78,7 @@ class Annotated(Handler[int], restart="transient", shutdown=2.0):
         assert_type(self.client.handler.count, int)
         return await self.later(state)
 
-    def handle_disconnect(self, status: Disconnect, state: int) -> Decision[int]:
+    def handle_disconnect(self, status: Disconnect, state: int) -> Answer[int]:
         return super().handle_disconnect(status, state)
 
     def code_change(self, old_version: object, state: int, extra: object) -> Answer[int]:
@@ -97,7 +96,7 @@ class Annotated(Handler[int], restart="transient", shutdown=2.0):
 class Backup(Annotated):
     """A callback that is asynchronous in a subclass, and uses that of its base class."""
 
-    async def handle_disconnect(self, status: Disconnect, state: int) -> Decision[int]:
+    async def handle_disconnect(self, status: Disconnect, state: int) -> Answer[int]:
         if status.attempt_number > 5:
             return wsx.Reconnect(state, conn=status.conn.replace(url="wss://backup.example.com/"))
         return super().handle_disconnect(status, state)

@@ -11,7 +11,6 @@ from wsx import (
     Client,
     ClientService,
     Conn,
-    Decision,
     Handler,
     Ok,
     Reply,
@@ -142,36 +141,20 @@ class Wrong(Handler[int]):
     async def handle_pong(self, frame: wsx.Pong, state: int) -> Answer[int]:
         return Reply("pong", state)  # mistake: a str is not a frame
 
-    async def handle_disconnect(self, status: wsx.Disconnect, state: int) -> Decision[int]:
-        return state  # mistake: not a Decision
+    async def handle_disconnect(self, status: wsx.Disconnect, state: int) -> Answer[int]:
+        return state  # mistake: not an Answer
 
     async def code_change(self, old_version: Any, state: int, extra: Any) -> Ok[str]:  # mistake
         return Ok("")
 
 
-class Misplaced(Handler[int]):
-    """Results that another callback may return."""
+class Backup(Handler[int]):
+    """A handler that connects to another server."""
 
-    def handle_connect(self, conn: Conn, state: int) -> wsx.Reconnect[int]:  # mistake
-        return wsx.Reconnect(state)
-
-    def handle_frame(self, frame: wsx.Frame, state: int) -> Answer[int]:
-        return wsx.Reconnect(state)  # mistake: only in handle_disconnect
-
-    async def handle_cast(self, message: Any, state: int) -> Answer[int]:
-        return wsx.Reconnect(state)  # mistake: only in handle_disconnect
-
-    def handle_disconnect(self, status: wsx.Disconnect, state: int) -> Decision[int]:
-        return Reply(Text("bye"), state)  # mistake: there is no connection
-
-
-class Closing(Handler[int]):
-    """Another one."""
-
-    async def handle_disconnect(self, status: wsx.Disconnect, state: int) -> Decision[int]:
+    async def handle_disconnect(self, status: wsx.Disconnect, state: int) -> Answer[int]:
         if status.attempt_number > 5:
             return wsx.Reconnect(state, conn=URL)  # mistake: not a Conn
-        return wsx.Close(state)  # mistake: there is no connection
+        return wsx.Reconnect(state, after="5")  # mistake: not a number
 
 
 async def clients(client: Client[int], feed: Client[int, Feed]) -> None:

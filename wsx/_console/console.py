@@ -25,7 +25,7 @@ from wsx._text import describe
 from wsx.conn import Conn
 from wsx.errors import InvalidFrameError, NotConnectedError
 from wsx.frames import Binary, Frame, Ping, Pong, Text
-from wsx.handler import Close, Decision, Exit, Handler, Ok, Reconnect
+from wsx.handler import Answer, Close, Exit, Handler, Ok, Reconnect
 from wsx.reasons import Disconnect, LocalClose, RemoteClose, is_normal
 
 __all__ = ["Console"]
@@ -137,7 +137,7 @@ class Console(Handler[Any], restart="temporary"):
         self._executor.pong(frame.payload)
         return Ok(state)
 
-    def handle_disconnect(self, status: Disconnect, state: Any) -> Decision[Any]:
+    def handle_disconnect(self, status: Disconnect, state: Any) -> Answer[Any]:
         """Pause reading. End the client if everything is done, otherwise follow the policy."""
         self.frontend.pause()
         was_connected, self._connected = self._connected, False
@@ -155,7 +155,7 @@ class Console(Handler[Any], restart="temporary"):
         self._was_lost = was_lost or (was_connected and not is_normal(status.reason))
         return self._go_on(status, state, was_lost)
 
-    def _go_on(self, status: Disconnect, state: Any, was_lost: bool) -> Decision[Any]:
+    def _go_on(self, status: Disconnect, state: Any, was_lost: bool) -> Answer[Any]:
         """End the client if everything is done, otherwise follow the policy."""
         wanted = self._limits.max_messages
         is_complete = wanted is not None and self.received >= wanted
@@ -167,7 +167,7 @@ class Console(Handler[Any], restart="temporary"):
             raise Exit(TooFewMessages(wanted, self.received))
         return Ok(state)
 
-    def _follow_policy(self, status: Disconnect, state: Any) -> Decision[Any]:
+    def _follow_policy(self, status: Disconnect, state: Any) -> Answer[Any]:
         delay = self.client.reconnect_delay(status)
         if delay is not None:
             self._retry_at = scheduler_for(self.client.reactor).seconds() + delay

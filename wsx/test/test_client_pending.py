@@ -511,7 +511,7 @@ class RandomHandler(wsx.Handler[int]):
         await self.wait()
         return Ok(state + 1)
 
-    def handle_disconnect(self, status: wsx.Disconnect, state: int) -> wsx.Decision[int]:
+    def handle_disconnect(self, status: wsx.Disconnect, state: int) -> wsx.Answer[int]:
         return wsx.Reconnect(state, after=1.0)
 
 

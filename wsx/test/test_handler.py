@@ -14,7 +14,6 @@ from wsx.frames import Binary, Ping, Pong, Text
 from wsx.handler import (
     Answer,
     Close,
-    Decision,
     Exit,
     Handler,
     Ok,
@@ -286,10 +285,7 @@ class AnswerTests(SynchronousTestCase):
 
     def test_evaluated(self) -> None:
         """Python can evaluate it, as it does without ``from __future__ import annotations``."""
-        answers = {Ok, Reply, Close}
-        for alias, results in ((Answer, answers), (Decision, {Ok, Reconnect})):
-            found = set(get_args(alias[int]))  # type: ignore[index]
-            self.assertEqual(found & {*answers, Reconnect}, results)
+        self.assertTrue({Ok, Reply, Close, Reconnect} < set(get_args(Answer[int])))  # type: ignore[misc]
 
 
 class ExitTests(SynchronousTestCase):
