@@ -9,6 +9,7 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from twisted.python.reflect import accumulateClassList
 
 import wsx
 from wsx import option_types
@@ -29,6 +30,8 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["examples/*.py"]
+html_static_path = ["static"]
+html_css_files = ["wsx.css"]
 
 html_theme = "furo"
 html_title = f"wsx {release}"
@@ -48,7 +51,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(os|pathlib|ssl|types)\b.*"),
     ("py:.*", r"datetime\b.*"),
     ("py:.*", r"(<InterfaceClass .*|I[A-Z]\w+)"),
-    ("py:.*", r"(wsx\.(\w+\.)+)?[A-Z](_co)?"),  # type variables
+    ("py:.*", r"(wsx\.(\w+\.)+)?([A-Z](_co)?|State)"),  # type variables
 ]
 
 autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
@@ -126,15 +129,25 @@ def show_outside_files(app: Sphinx, name: str, source: list[str]) -> None:
 
 def options_table() -> str:
     """Return a table in Markdown of the options of ``twistd wsx``, with their help texts."""
-    texts = {row[0]: row[-1] for row in Options.optFlags + Options.optParameters}
+    rows: list[list[str]] = []
+    for name in ("optFlags", "optParameters"):
+        accumulateClassList(Options, name, rows)
+    texts = {row[0]: row[-1] for row in rows}
     for name in dir(Options):
         if name.startswith("opt_") and name != "opt_help":
             texts[name.removeprefix("opt_").replace("_", "-")] = inspect.getdoc(
                 getattr(Options, name)
             )
     cells = {name: str(text).replace("|", "\\|") for name, text in sorted(texts.items())}
-    rows = [f"| `--{name}` | {text} |" for name, text in cells.items()]
-    return "\n".join(["| option | effect |", "|---|---|", *rows])
+    lines = [f"| `--{name}` | {text} |" for name, text in cells.items()]
+    return "\n".join(["| option | effect |", "|---|---|", *lines])
+
+
+def mark_options(app: Sphinx, doctree: nodes.document) -> None:
+    """Give the names of options a class, so that the style sheet keeps each on one line."""
+    for literal in doctree.findall(nodes.literal):
+        if re.fullmatch(r"--[a-z-]+", literal.astext()):
+            literal["classes"].append("option")
 
 
 def find_public_name(
@@ -181,6 +194,7 @@ def show_public_bases(
 
 def setup(app: Sphinx) -> None:
     app.connect("source-read", show_outside_files)
+    app.connect("doctree-read", mark_options)
     app.connect("missing-reference", find_public_name)
     app.connect("autodoc-process-bases", show_public_bases)
     app.connect("autodoc-process-signature", show_signature)

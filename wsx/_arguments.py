@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, SupportsFloat
 
-from wsx._text import expected
+from wsx._text import expected, expected_type
 
-__all__ = ["as_list", "is_hashable", "is_number", "require"]
+__all__ = ["as_list", "check_delay", "is_hashable", "is_number", "require"]
 
 
 def is_number(value: object) -> bool:
@@ -55,3 +55,13 @@ def require(
     """
     if not valid:
         raise error(expected(name, expectation, value))
+
+
+def check_delay(delay: object) -> None:
+    """Check the type of the delay of ``send_after``. A swapped message is not shown.
+
+    Raises:
+        TypeError: The delay is not a number.
+    """
+    if not isinstance(delay, SupportsFloat):
+        raise TypeError(expected_type("delay", "a number of seconds", delay))

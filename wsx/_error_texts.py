@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from http.client import responses
 from traceback import walk_tb
 from typing import Final
 
@@ -29,9 +30,10 @@ _CAUSES: Final = {
     "ConnectionRefusedError": "connection refused",
     "DNSLookupError": "host name not found",
     "NoRouteError": "no route to the host",
+    "TCPTimedOutError": "TCP connection timed out",
 }
 _CHALLENGES: Final = ("WWW-Authenticate", "Proxy-Authenticate")
-_FRAMEWORKS: Final = ("wsx._", "twisted.", "asyncio.")
+_FRAMEWORKS: Final = ("wsx._", "wsx.conn", "twisted.", "asyncio.")
 _NO_SECRETS: Final = Redactor()
 _URL_LIMIT: Final = 150  # characters
 _BODY_LIMIT: Final = 100  # characters
@@ -56,14 +58,21 @@ def refusal(
             (default).
 
     Returns:
-        ``the server answered 301 Moved Permanently; Location: https://example.com/``.
+        ``the server answered 301 Moved Permanently; Location: https://example.com/``. A phrase of
+        several words is quoted, unless it is the standard one of the status.
     """
     redactor = redactor or _NO_SECRETS
-    text = line(f"{who} answered {code} {redactor.text(phrase)}")
+    text = line(f"{who} answered {code} {_phrase(code, redactor.text(phrase))}")
     location = _header(headers, "Location") if 300 <= code < 400 else None
     if location is None:
         return text
     return f"{text}; Location: {line(redactor.location(location), _URL_LIMIT)}"
+
+
+def _phrase(code: int, phrase: str) -> str:
+    """Return a reason phrase, quoted if it is a sentence of the server's own."""
+    is_standard = phrase.lower() == responses.get(code, "").lower()
+    return phrase if is_standard or " " not in phrase.strip() else quote(phrase)
 
 
 def refusal_details(headers: Headers, body: bytes, redactor: Redactor | None = None) -> list[str]:
@@ -122,7 +131,21 @@ def cause(error: BaseException, *, detailed: bool = False) -> str:
     text = text or _CAUSES.get(type(error).__name__)
     if text is None and is_clean_close(error):
         text = "the server closed the TCP connection"
+    text = text or _os_problem(error)
     return describe(error, detailed=detailed) if text is None else text
+
+
+def _os_problem(error: BaseException) -> str | None:
+    """Return a sentence about an error of the system or a time limit of wsx, or None."""
+    number = getattr(error, "osError", None)
+    if type(error).__name__ == "ConnectError" and isinstance(number, int):
+        return os.strerror(number).lower()  # Twisted's text repeats its class and the number.
+    if not isinstance(error, OSError):
+        return None
+    if isinstance(error.filename, (str, bytes)):
+        return f"cannot read the file {quote(os.fsdecode(error.filename))}: {error.strerror}"
+    # An exception of the operating system has an errno.
+    return describe(error).removeprefix("TimeoutError: ") if error.errno is None else None
 
 
 def provider_cause(error: BaseException) -> str:
@@ -205,6 +228,8 @@ def wrong_result(callback: str, result: object) -> str:
         shown, allowed = _show_reconnect(result), _RECONNECT_VALUES
     else:
         shown, allowed = _show_result(result), _OTHER_RESULTS.get(callback, _RESULTS)
+        if _is_result(result, "Reconnect") and callback not in _OTHER_RESULTS:
+            allowed += "; Reconnect is for handle_disconnect, which is called after a Close"
     return f"{callback} returned {shown} (expected {allowed})"
 
 

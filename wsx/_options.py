@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from asyncio.events import _get_running_loop
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any, Final
 
 from wsx._arguments import is_number, require
@@ -157,10 +159,16 @@ def split_options(
     """
     unknown = sorted(set(options) - CONN_OPTIONS - START_OPTIONS)
     if unknown:
-        raise TypeError(f"unknown options: {', '.join(unknown)}")
+        raise TypeError(f"unknown options: {', '.join(map(_with_suggestion, unknown))}")
     for_conn = {name: value for name, value in options.items() if name in CONN_OPTIONS}
     for_start = {name: value for name, value in options.items() if name in START_OPTIONS}
     return _source(conn_or_url, for_conn), Options(**for_start)
+
+
+def _with_suggestion(name: str) -> str:
+    """Return the name of an unknown option, and the name of a similar option if there is one."""
+    similar = get_close_matches(name, sorted(CONN_OPTIONS | START_OPTIONS), n=1)
+    return f"{name} (did you mean {similar[0]}?)" if similar else name
 
 
 def _source(conn_or_url: ConnSource, options: dict[str, Any]) -> Conn | Provided:
@@ -194,9 +202,31 @@ def with_reactor(options: Options) -> Options:
     """Return the options with the global reactor if they have no reactor.
 
     Call this only when a client starts, because importing the global reactor installs it.
+
+    Raises:
+        RuntimeError: An event loop of asyncio runs, and the global reactor does not run on it.
     """
     if options.reactor is not None:
         return options
     from twisted.internet import reactor
 
+    _check_loop(reactor)
     return replace(options, reactor=reactor)
+
+
+def _check_loop(reactor: Any) -> None:
+    """Raise if the reactor cannot run in this thread, because asyncio's event loop runs in it.
+
+    Otherwise the client would never connect, and a task that awaits it would wait without end.
+    """
+    loop = _get_running_loop()
+    if loop is None:
+        return
+    # The asyncio reactor runs while its loop does. Another reactor may run the loop, as with Qt.
+    own = getattr(reactor, "_asyncioEventloop", None)
+    if not (getattr(reactor, "running", True) if own is None else own is loop):
+        raise RuntimeError(
+            "asyncio's event loop runs, but Twisted's reactor does not run on it. Call "
+            "asyncioreactor.install(asyncio.get_running_loop()), of twisted.internet, before "
+            "anything imports twisted.internet.reactor"
+        )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Hashable, Iterable
-from typing import Any, Generic, Protocol, Unpack, get_origin, overload
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, Unpack, get_origin, overload
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from typing_extensions import TypeVar
 
 from wsx import registry
+from wsx._arguments import check_delay
 from wsx._client.lifecycle import Lifecycle
 from wsx._options import Options, Provided, split_options, with_reactor
 from wsx._text import expected, shorten
@@ -25,6 +26,7 @@ from wsx.system import System
 
 __all__ = [
     "Client",
+    "FirstState",
     "H_co",
     "HandlerOf",
     "cast",
@@ -35,24 +37,42 @@ __all__ = [
     "start",
 ]
 
-S = TypeVar("S")
+State = TypeVar("State")
 H = TypeVar("H", bound=Handler[Any])
 # The default makes the second parameter optional: ``Client[int]`` has any handler of that state.
-H_co = TypeVar("H_co", bound=Handler[Any], covariant=True, default=Handler[S])
+H_co = TypeVar("H_co", bound=Handler[Any], covariant=True, default=Handler[State])
 
 
-class HandlerOf(Protocol[S, H_co]):
-    """A handler of type ``H_co`` with a state of type ``S``, for annotations.
+class HandlerOf(Protocol[State, H_co]):
+    """A handler of type ``H_co`` with a state of type ``State``, for annotations.
 
-    A type variable cannot be bound by another one, so ``type[H]`` alone would not have ``S``.
+    A type variable cannot be bound by another one, so ``type[H]`` alone would not have ``State``.
     """
 
     @property
-    def client(self) -> Client[S, H_co]:
+    def client(self) -> Client[State, H_co]:
         """The client of the handler."""
 
 
-class Client(Generic[S, H_co]):
+# A State; no value is a Nothing. With it, mypy infers the State from the handler first, because it
+# infers the types of arguments whose annotations have a Callable last. Otherwise {"a": 1} would be
+# a dict[str, int] even for a Handler[dict[str, float]].
+if TYPE_CHECKING:
+
+    class Nothing(Generic[State]):
+        """No value has this type."""
+
+    FirstState: TypeAlias = State | Nothing[Callable[[], State]]
+else:
+
+    class FirstState:
+        """The type of a first state."""
+
+        def __class_getitem__(cls, state: Any) -> Any:
+            return state
+
+
+class Client(Generic[State, H_co]):
     """A running client. :func:`start` creates it; its methods may be called at any time.
 
     ``Client[State]`` is the type of a client whose handler has a state of that type. The second
@@ -63,11 +83,13 @@ class Client(Generic[S, H_co]):
         sys: System requests, which inspect and control the running client.
     """
 
-    def __init__(self, conn: Conn | Provided, handler: H_co, state: S, options: Options) -> None:
+    def __init__(
+        self, conn: Conn | Provided, handler: H_co, state: State, options: Options
+    ) -> None:
         self.name: Name | None = options.name
         self._reactor = options.reactor
         self._life = Lifecycle(self, conn, handler, state, options)
-        self.sys: System[S] = System(self._life)
+        self.sys: System[State] = System(self._life)
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f" {shorten(self.name)}"
@@ -150,7 +172,12 @@ class Client(Generic[S, H_co]):
 
         Returns:
             The timer, which you may cancel.
+
+        Raises:
+            TypeError: The delay is not a number.
+            ValueError: The delay is negative.
         """
+        check_delay(delay)
         return self._life.send_after(delay, message)
 
     def send_frame(self, frame: Frame, timeout: float | None = 5.0) -> Deferred[None]:
@@ -299,7 +326,7 @@ class Client(Generic[S, H_co]):
         """
         return self._life.terminated()
 
-    def when_open(self) -> Deferred[Client[S, H_co]]:
+    def when_open(self) -> Deferred[Client[State, H_co]]:
         """Return a Deferred that fires with this client once it is open.
 
         The client is open once ``handle_connect`` has returned its result. If the client ends
@@ -323,7 +350,7 @@ class Client(Generic[S, H_co]):
         """
         return self._life.reconnect_delay(status)
 
-    def begin(self) -> Deferred[Client[S, H_co]]:
+    def begin(self) -> Deferred[Client[State, H_co]]:
         """Register the name and start the first attempt; :func:`start` calls this.
 
         Returns:
@@ -384,18 +411,27 @@ def make_client(
 @overload
 def start(
     conn_or_url: ConnSource,
-    handler: type[HandlerOf[S, H]] | HandlerOf[S, H],
-    state: S,
+    handler: type[HandlerOf[State, H]],
+    state: FirstState[State],
     **options: Unpack[StartOptions],
-) -> Deferred[Client[S, H]]: ...
+) -> Deferred[Client[State, H]]: ...
 
 
 @overload
 def start(
     conn_or_url: ConnSource,
-    handler: type[HandlerOf[S | None, H]] | HandlerOf[S | None, H],
+    handler: HandlerOf[State, H],
+    state: FirstState[State],
     **options: Unpack[StartOptions],
-) -> Deferred[Client[S | None, H]]: ...
+) -> Deferred[Client[State, H]]: ...
+
+
+@overload
+def start(
+    conn_or_url: ConnSource,
+    handler: type[HandlerOf[State | None, H]] | HandlerOf[State | None, H],
+    **options: Unpack[StartOptions],
+) -> Deferred[Client[State | None, H]]: ...
 
 
 def start(

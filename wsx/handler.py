@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsx._callback_names import warn_about_names
 from wsx._redaction import show_message
 from wsx.child import ChildSpec, ClientStart, check_fields
 from wsx.conn import Conn
@@ -47,7 +48,7 @@ __all__ = [
     "validate_result",
 ]
 
-S = TypeVar("S")
+State = TypeVar("State")
 T = TypeVar("T")
 
 _log = Logger("wsx.handler")
@@ -88,7 +89,14 @@ def as_reason(reason: object) -> object:
 # What a callback may return: ``def handle_cast(...) -> Answer[MyState]``, or ``async def``. A
 # Deferred and a coroutine are awaitables.
 if TYPE_CHECKING:
-    Answer: TypeAlias = Ok[S] | Reply[S] | Close[S] | Reconnect[S] | Awaitable["Answer[S]"] | None
+    Answer: TypeAlias = (
+        Ok[State]
+        | Reply[State]
+        | Close[State]
+        | Reconnect[State]
+        | Awaitable["Answer[State]"]
+        | None
+    )
 else:
 
     class Answer:
@@ -111,9 +119,10 @@ MAY_REPLY = frozenset(
         "handle_pong",
     }
 )
+_CALLBACKS: Final = (*sorted(MAY_REPLY), "handle_disconnect")
 
 
-class Handler(Generic[S]):
+class Handler(Generic[State]):
     """Base class of handlers, generic in the type of the state.
 
     Every callback receives the state and returns a result with the next state: ``Ok``, ``Reply``,
@@ -126,14 +135,15 @@ class Handler(Generic[S]):
         version: The version of the class, any object, for a hot code change. Default None.
     """
 
-    client: Client[S, Self]
+    client: Client[State, Self]
     version: object = None
     _own_child_fields: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls, **keywords: Unpack[ChildFields]) -> None:
         """Set fields of the child specification: ``class Feed(Handler, restart="transient")``.
 
-        Subclasses inherit them, except for ``id``.
+        Subclasses inherit them, except for ``id``. A method whose name is similar to that of a
+        callback causes a ``RuntimeWarning``.
 
         Raises:
             TypeError: There is no such class keyword.
@@ -153,6 +163,7 @@ class Handler(Generic[S]):
             raise
         check_fields(**{name: value for name, value in own.items() if name != "id"})
         cls._own_child_fields = own
+        warn_about_names(cls, Handler, _CALLBACKS)
 
     @classmethod
     def child_fields(cls) -> dict[str, Any]:
@@ -166,7 +177,7 @@ class Handler(Generic[S]):
     @overload
     @classmethod
     def child_spec(
-        cls, conn_or_url: ConnSource, state: S, **options: Unpack[ChildOptions]
+        cls, conn_or_url: ConnSource, state: State, **options: Unpack[ChildOptions]
     ) -> ChildSpec: ...
 
     @overload
@@ -199,11 +210,11 @@ class Handler(Generic[S]):
             **fields,
         )
 
-    def handle_connect(self, conn: Conn, state: S, /) -> Answer[S]:
+    def handle_connect(self, conn: Conn, state: State, /) -> Answer[State]:
         """Handle a completed opening handshake, before any frame of that connection."""
         return Ok(state)
 
-    def handle_frame(self, frame: Text | Binary, state: S, /) -> Answer[S]:
+    def handle_frame(self, frame: Text | Binary, state: State, /) -> Answer[State]:
         """Handle a complete text or binary message.
 
         Raises:
@@ -213,7 +224,7 @@ class Handler(Generic[S]):
         name = type(self).__qualname__
         raise NotImplementedError(f"{name} has no handle_frame (message: {kind}, length {size})")
 
-    def handle_cast(self, message: Any, state: S, /) -> Answer[S]:
+    def handle_cast(self, message: Any, state: State, /) -> Answer[State]:
         """Handle a ``cast``.
 
         Raises:
@@ -222,7 +233,7 @@ class Handler(Generic[S]):
         name, shown = type(self).__qualname__, show_message(message)
         raise NotImplementedError(f"{name} has no handle_cast (message: {shown})")
 
-    def handle_info(self, message: Any, state: S, /) -> Answer[S]:
+    def handle_info(self, message: Any, state: State, /) -> Answer[State]:
         """Handle an ``info`` or ``send_after``; the default logs an error and continues."""
         _log.error(
             "{handler} has no handle_info (message: {shown})",
@@ -231,15 +242,15 @@ class Handler(Generic[S]):
         )
         return Ok(state)
 
-    def handle_ping(self, frame: Ping, state: S, /) -> Answer[S]:
+    def handle_ping(self, frame: Ping, state: State, /) -> Answer[State]:
         """Handle a ping; the default replies with a pong (RFC 6455 section 5.5.2)."""
         return Reply(Pong(frame.payload), state)
 
-    def handle_pong(self, frame: Pong, state: S, /) -> Answer[S]:
+    def handle_pong(self, frame: Pong, state: State, /) -> Answer[State]:
         """Handle a pong that does not answer a keepalive ping."""
         return Ok(state)
 
-    def handle_disconnect(self, status: Disconnect, state: S, /) -> Answer[S]:
+    def handle_disconnect(self, status: Disconnect, state: State, /) -> Answer[State]:
         """Handle the end of a connection, or a failed attempt.
 
         The default follows the client's ``reconnect`` policy; without one it ends the client.
@@ -247,10 +258,10 @@ class Handler(Generic[S]):
         delay = self.client.reconnect_delay(status)
         return Ok(state) if delay is None else Reconnect(state, after=delay)
 
-    def terminate(self, reason: Any, state: S, /) -> Any:
+    def terminate(self, reason: Any, state: State, /) -> Any:
         """Clean up: the client is about to end. The result is ignored."""
 
-    def code_change(self, old_version: Any, state: S, extra: Any, /) -> Answer[S]:
+    def code_change(self, old_version: Any, state: State, extra: Any, /) -> Answer[State]:
         """Convert the state after the handler's class was replaced at run time."""
         return Ok(state)
 

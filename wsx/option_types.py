@@ -95,7 +95,7 @@ class SSLOptions(TypedDict, total=False):
     """The name to send and to verify, instead of the host of the URL."""
     minimum_version: Literal["TLSv1.2", "TLSv1.3"]
     """The lowest version of TLS. Default TLSv1.2."""
-    alpn: Sequence[str | bytes]
+    alpn: list[str] | list[bytes] | list[str | bytes] | tuple[str | bytes, ...]
     """The protocols to offer with ALPN."""
 
 

@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 
-S = TypeVar("S")
+State = TypeVar("State")
 T = TypeVar("T")
 H = TypeVar("H", bound="Handler[Any]")
 
@@ -291,7 +291,7 @@ def unregister(name: SyncName) -> None:
 
 
 @overload
-def whereis(name: Name, handler: type[HandlerOf[S, H]]) -> Client[S, H] | None: ...
+def whereis(name: Name, handler: type[HandlerOf[State, H]]) -> Client[State, H] | None: ...
 
 
 @overload

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from wsx._deferreds import Waiters
 from wsx._options import with_reconnect_defaults
 from wsx.child import ChildSpec, ClientStart, IClientParent, as_parent
-from wsx.client import Client, H_co, HandlerOf, check_handler, make_client
+from wsx.client import Client, FirstState, H_co, HandlerOf, check_handler, make_client
 from wsx.errors import as_exception
 from wsx.handler import Handler
 from wsx.option_types import Restart, StartOptions
@@ -23,7 +23,7 @@ from wsx.supervisor import Supervisor
 
 __all__ = ["ClientService", "start_link"]
 
-S = TypeVar("S")
+State = TypeVar("State")
 T = TypeVar("T")
 H = TypeVar("H", bound=Handler[Any])
 
@@ -74,19 +74,29 @@ registerAdapter(_LinkingParent, IServiceCollection, IClientParent)
 def start_link(
     parent: Any,
     conn_or_url: ConnSource,
-    handler: type[HandlerOf[S, H]] | HandlerOf[S, H],
-    state: S,
+    handler: type[HandlerOf[State, H]],
+    state: FirstState[State],
     **options: Unpack[StartOptions],
-) -> Deferred[Client[S, H]]: ...
+) -> Deferred[Client[State, H]]: ...
 
 
 @overload
 def start_link(
     parent: Any,
     conn_or_url: ConnSource,
-    handler: type[HandlerOf[S | None, H]] | HandlerOf[S | None, H],
+    handler: HandlerOf[State, H],
+    state: FirstState[State],
     **options: Unpack[StartOptions],
-) -> Deferred[Client[S | None, H]]: ...
+) -> Deferred[Client[State, H]]: ...
+
+
+@overload
+def start_link(
+    parent: Any,
+    conn_or_url: ConnSource,
+    handler: type[HandlerOf[State | None, H]] | HandlerOf[State | None, H],
+    **options: Unpack[StartOptions],
+) -> Deferred[Client[State | None, H]]: ...
 
 
 def start_link(
@@ -111,7 +121,7 @@ def start_link(
     )
 
 
-class ClientService(Supervisor, Generic[S, H_co]):
+class ClientService(Supervisor, Generic[State, H_co]):
     """Run one client as a service of an existing Twisted application.
 
     A ClientService is a :class:`Supervisor` with one child. It ends when its client has ended and
@@ -144,8 +154,21 @@ class ClientService(Supervisor, Generic[S, H_co]):
     def __init__(
         self,
         conn: ConnSource,
-        handler: type[HandlerOf[S, H_co]] | HandlerOf[S, H_co],
-        state: S,
+        handler: type[HandlerOf[State, H_co]],
+        state: FirstState[State],
+        *,
+        restart: Restart = ...,
+        max_restarts: int = ...,
+        max_seconds: float = ...,
+        **options: Unpack[StartOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        conn: ConnSource,
+        handler: HandlerOf[State, H_co],
+        state: FirstState[State],
         *,
         restart: Restart = ...,
         max_restarts: int = ...,
@@ -177,9 +200,9 @@ class ClientService(Supervisor, Generic[S, H_co]):
         **options: Any,
     ) -> None:
         options = with_reconnect_defaults(options)
-        self.client: Client[S, H_co] | None = None
-        self._watched: Client[S, H_co] | None = None  # The client whose when_open() is pending.
-        self._connected: Waiters[Client[S, H_co]] = Waiters()
+        self.client: Client[State, H_co] | None = None
+        self._watched: Client[State, H_co] | None = None  # The client whose when_open() is pending.
+        self._connected: Waiters[Client[State, H_co]] = Waiters()
         name = options.get("name")
         spec = ChildSpec(
             name if isinstance(name, str) else type(self).__qualname__,
@@ -202,7 +225,7 @@ class ClientService(Supervisor, Generic[S, H_co]):
         self.client = None
         return super().stopService()
 
-    def whenConnected(self) -> Deferred[Client[S, H_co]]:
+    def whenConnected(self) -> Deferred[Client[State, H_co]]:
         """Return a Deferred that fires with the client when it is open.
 
         The client is open once ``handle_connect`` has returned its result. If the service has ended
@@ -224,17 +247,17 @@ class ClientService(Supervisor, Generic[S, H_co]):
         if self._connected:
             self._watch(running)
 
-    def _client_ended(self, _: object, client: Client[S, H_co]) -> None:
+    def _client_ended(self, _: object, client: Client[State, H_co]) -> None:
         if self.client is client:
             self.client = None
 
-    def _watch(self, client: Client[S, H_co]) -> None:
+    def _watch(self, client: Client[State, H_co]) -> None:
         if self._watched is not client:
             self._watched = client
             # If this client ends before it is open, announce() watches the next one.
             client.when_open().addCallbacks(self._client_is_open, lambda _: None)
 
-    def _client_is_open(self, client: Client[S, H_co]) -> None:
+    def _client_is_open(self, client: Client[State, H_co]) -> None:
         self._watched = None
         self._connected.succeed(client)
 

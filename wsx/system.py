@@ -14,20 +14,20 @@ from twisted.python.failure import Failure
 
 from wsx._client.lifecycle import Lifecycle
 from wsx._failures import log_failure
-from wsx._text import describe, expected
+from wsx._text import describe, expected, expected_type
 from wsx.errors import NotConnectedError
 from wsx.frames import GOING_AWAY
 from wsx.handler import Handler, as_reason
 
 __all__ = ["System"]
 
-S = TypeVar("S")
+State = TypeVar("State")
 T = TypeVar("T")
 
 _log = Logger("wsx.system")
 
 
-class System(Generic[S]):
+class System(Generic[State]):
     """``client.sys``: inspect and control a running client, in every state.
 
     Requests that only read or switch something are answered at once. ``replace_state`` and
@@ -40,7 +40,7 @@ class System(Generic[S]):
     """
 
     def __init__(self, life: Any) -> None:
-        self._life: Lifecycle[S] = life
+        self._life: Lifecycle[State] = life
 
     @property
     def _label(self) -> str:
@@ -48,7 +48,7 @@ class System(Generic[S]):
 
     # Inspection
 
-    def get_state(self) -> S:
+    def get_state(self) -> State:
         """Return the handler's state. While a callback is pending, this is the state before it."""
         return self._life.delivery.state
 
@@ -115,7 +115,9 @@ class System(Generic[S]):
 
     # Between two events
 
-    def replace_state(self, function: Callable[[S], S | Awaitable[S]]) -> Deferred[S]:
+    def replace_state(
+        self, function: Callable[[State], State | Awaitable[State]]
+    ) -> Deferred[State]:
         """Replace the handler's state.
 
         Args:
@@ -123,14 +125,16 @@ class System(Generic[S]):
                 the new state.
 
         Returns:
-            A Deferred that fires with the new state. If the function fails, the Deferred fails too
-            and the state is unchanged.
+            A Deferred that fires with the new state. If the function fails or is not callable, the
+            Deferred fails too and the state is unchanged.
         """
+        if not callable(function):
+            return fail(TypeError(expected_type("function", "a function of the state", function)))
         replace = self._life.delivery.replace_state
         return self._ask(lambda: replace(function), "replace_state")
 
     def change_code(
-        self, new_class: type[Handler[S]], old_version: Any = None, extra: Any = None
+        self, new_class: type[Handler[State]], old_version: Any = None, extra: Any = None
     ) -> Deferred[None]:
         """Replace the handler's class, on the same connection and with the same handler object.
 

@@ -41,7 +41,7 @@ _FLAGS: Final = {
     "demo": "Start a demo server on a free loopback port and connect to it.",
     "demo-server": "Run only a demo server, with an echo and a feed; see --port.",
     "doctor": "Connect once to --url, show each phase of connecting and what is wrong, then end.",
-    "json": "With --doctor: print the report as JSON.",
+    "json": "Print the report of the doctor as JSON.",
     "insecure": "Do not verify the server's certificate.",
     "reconnect": "Reconnect when the connection is lost. This is the default.",
     "no-reconnect": "End the client when the connection is lost.",
@@ -496,4 +496,5 @@ def makeService(options: Options) -> IService:
         options["chosen_handler"], supervisor, reactor, metrics, options["observer"]
     )
     runner.program = "wsx" if options.is_brief else "twistd"
+    runner.ends_on_hangup = options.is_brief
     return runner

@@ -1,9 +1,9 @@
 """Code as users write it: mypy and pyright, both strict, must report nothing."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, Unpack, assert_type
+from typing import Any, TypedDict, TypeVar, Unpack, assert_type
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint
@@ -12,7 +12,17 @@ from twisted.internet.task import Clock, react
 from twisted.python.filepath import FilePath
 
 import wsx
-from wsx import Answer, Backoff, Client, ClientService, Conn, Disconnect, Handler, Ok, Text
+from wsx import (
+    Answer,
+    Backoff,
+    Client,
+    ClientService,
+    Conn,
+    Disconnect,
+    Handler,
+    Ok,
+    Text,
+)
 
 State = TypeVar("State")
 URL = "wss://example.com/"
@@ -83,6 +93,15 @@ class Annotated(Handler[int], restart="transient", shutdown=2.0):
         return Ok(state)
 
 
+class Backup(Annotated):
+    """A callback that is asynchronous in a subclass, and uses that of its base class."""
+
+    async def handle_disconnect(self, status: Disconnect, state: int) -> Answer[int]:
+        if status.attempt_number > 5:
+            return wsx.Reconnect(state, conn=status.conn.replace(url="wss://backup.example.com/"))
+        return super().handle_disconnect(status, state)
+
+
 class Optional(Handler[int | None]):
     """A state that may be None."""
 
@@ -138,6 +157,41 @@ async def start_clients(reactor: Any, parent: Any) -> object:
     for each in clients:
         await each.stop()
     return await client.terminated()
+
+
+class Levels(TypedDict):
+    """A state that is a dict with certain keys."""
+
+    bid: float
+
+
+class Prices(Handler[dict[str, float | None]]):
+    """A state whose type is not that of the literal that is passed."""
+
+
+class Quotes(Handler[Levels]):
+    """The same with a TypedDict."""
+
+
+class Order(Handler[Sequence[int]]):
+    """The same with an abstract type."""
+
+
+async def first_states(parent: Any) -> None:
+    """The type of the state is that of the handler."""
+    assert_type(await wsx.start(URL, Prices, {}), Client[dict[str, float | None], Prices])
+    assert_type(
+        await wsx.start(URL, Prices, {"EURUSD": None}), Client[dict[str, float | None], Prices]
+    )
+    await wsx.start(URL, Prices(), {"EURUSD": 1})
+    await wsx.start(URL, Quotes, {"bid": 1})
+    await wsx.start(URL, Order, [1])
+    await wsx.start(URL, Order(), ())
+    await wsx.start_link(parent, URL, Prices, {"EURUSD": 1})
+    await wsx.start_link(parent, URL, Quotes(), {"bid": 1})
+    ClientService(URL, Prices, {"EURUSD": 1}, name="prices")
+    ClientService(URL, Quotes(), {"bid": 1})
+    ClientService(URL, Order, [])
 
 
 def all_options(source: wsx.ConnSource, limiter: wsx.ConnectLimiter) -> None:

@@ -29,6 +29,10 @@ class Feed(Handler[int]):
         return Ok(state + len(frame.payload))
 
 
+class Prices(Handler[dict[str, float | None]]):
+    """A handler whose state is not of the type of a literal."""
+
+
 class Stateless(Handler[None]):
     """A handler without a state."""
 
@@ -65,6 +69,10 @@ def test_others() -> None:
         assert_type(other.state, None)
     with run(Feed(), 0, wsx.Conn("ws://test/")) as feed:
         assert_type(feed.handler, Feed)
+    with run(Prices, {"EURUSD": 1}) as prices:
+        assert_type(prices.state, dict[str, float | None])
+    with run(Prices(), {}):
+        pass
     with run(Feed, 0, lambda attempt: f"ws://test/{attempt.number}"):
         pass
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import wsx
-from wsx import Answer, Backoff, Client, ClientService, Conn, Handler, Ok, Reply, Supervisor, Text
+from wsx import (
+    Answer,
+    Backoff,
+    Client,
+    ClientService,
+    Conn,
+    Handler,
+    Ok,
+    Reply,
+    Supervisor,
+    Text,
+)
 from wsx.testing import MemoryServer, run, stand_in
 
 URL = "wss://example.com/"
@@ -18,6 +29,10 @@ class Feed(Handler[int]):
 
     def handle_frame(self, frame: wsx.Frame, state: int) -> Answer[int]:
         return Ok(state + 1)
+
+
+class Prices(Handler[dict[str, float | None]]):
+    """Another handler without mistakes."""
 
 
 async def options_of_start() -> None:
@@ -58,6 +73,9 @@ async def state_and_handler(parent: Any) -> None:
     wsx.start(URL, Feed())  # mistake: the state is missing
     wsx.start(URL, Feed, "0")  # mistake: the state has another type
     wsx.start(URL, Feed, None)  # mistake: the state may not be None
+    wsx.start(URL, Prices, {"EURUSD": "1"})  # mistake: the values of the dict
+    wsx.start(URL, Prices(), {1: 1.0})  # mistake: the keys of the dict
+    wsx.start(URL, Feed, lambda: 0)  # mistake: a function that returns a state
     wsx.start(URL, int, 0)  # mistake: not a handler
     wsx.start_link(parent, URL, Feed)  # mistake: the state is missing
     wsx.start_link(parent, URL, Feed, 0, pong=1)  # mistake: the name of an option
@@ -77,6 +95,7 @@ def connections(conn: Conn) -> None:
     Conn(URL, [("X-A", "1")])  # mistake: options are keywords
     Conn(URL, close_timeout=None)  # mistake: None is not allowed
     Conn(URL, ssl_options={"servername": "example.com"})  # mistake: the name of a key
+    Conn(URL, ssl_options={"alpn": "http/1.1"})  # mistake: a str is not a list of names
     Conn(URL, ssl_options={"minimum_version": "TLSv1.1"})  # mistake: not among the literals
     conn.replace(pingtimeout=5.0)  # mistake: the name of an option
     conn.replace(proxy=8080)  # mistake: not a str
@@ -127,6 +146,15 @@ class Wrong(Handler[int]):
 
     async def code_change(self, old_version: Any, state: int, extra: Any) -> Ok[str]:  # mistake
         return Ok("")
+
+
+class Backup(Handler[int]):
+    """A handler that connects to another server."""
+
+    async def handle_disconnect(self, status: wsx.Disconnect, state: int) -> Answer[int]:
+        if status.attempt_number > 5:
+            return wsx.Reconnect(state, conn=URL)  # mistake: not a Conn
+        return wsx.Reconnect(state, after="5")  # mistake: not a number
 
 
 async def clients(client: Client[int], feed: Client[int, Feed]) -> None:

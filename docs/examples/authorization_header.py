@@ -40,7 +40,8 @@ def explain(error: wsx.WsxError) -> str:
     match error:
         case RequestError(code=401, headers=headers):
             wanted = [value for name, value in headers if name.lower() == "www-authenticate"]
-            return f"401: the server does not accept this Authorization; it asks for {wanted}"
+            asked = f"; it asks for {', '.join(wanted)}" if wanted else ""
+            return f"401: the server does not accept this Authorization{asked}"
     return f"No connection: {error}"
 
 

@@ -1,7 +1,7 @@
 """A test of a handler with a reconnect: no server, no sockets, no real time.
 
 Run it with pytest, ``pytest docs/examples/test_feed.py``, or with trial,
-``trial docs/examples/test_feed.py``.
+``python -m twisted.trial docs/examples/test_feed.py``.
 """
 
 from twisted.trial.unittest import SynchronousTestCase

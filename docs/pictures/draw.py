@@ -76,39 +76,39 @@ class Picture:
 
 PLACES = {
     State.NEW: (90, 50),
-    State.CONNECTING: (330, 50),
-    State.OPEN: (640, 50),
-    State.WAITING: (330, 160),
-    State.DISCONNECTED: (330, 290),
-    State.CLOSING: (640, 290),
+    State.CONNECTING: (440, 50),
+    State.OPEN: (750, 50),
+    State.WAITING: (440, 160),
+    State.DISCONNECTED: (440, 290),
+    State.CLOSING: (750, 290),
     State.TERMINATED: (90, 420),
-    State.TERMINATING: (330, 420),
-    State.ENDING: (640, 420),
+    State.TERMINATING: (440, 420),
+    State.ENDING: (750, 420),
 }
 # Of each arrow: its path, and the place of its label and the side on which the label is.
 ARROW_PATHS: dict[tuple[State, State], tuple[str, float, float, str]] = {
-    (State.NEW, State.CONNECTING): ("M150 50H268", 208, 38, "middle"),
-    (State.CONNECTING, State.OPEN): ("M392 50H578", 485, 38, "middle"),
-    (State.OPEN, State.CLOSING): ("M640 68V270", 650, 130, "start"),
-    (State.OPEN, State.DISCONNECTED): ("M585 70L392 272", 505, 178, "start"),
-    (State.CLOSING, State.DISCONNECTED): ("M578 290H394", 485, 278, "middle"),
-    (State.DISCONNECTED, State.WAITING): ("M350 272V180", 358, 232, "start"),
-    (State.WAITING, State.DISCONNECTED): ("M310 178V270", 302, 216, "end"),
-    (State.WAITING, State.CONNECTING): ("M330 142V70", 338, 106, "start"),
-    (State.CONNECTING, State.DISCONNECTED): ("M275 68C215 120 215 220 276 272", 222, 128, "middle"),
-    (State.DISCONNECTED, State.TERMINATING): ("M330 308V400", 338, 352, "start"),
-    (State.CLOSING, State.ENDING): ("M640 308V400", 0, 0, ""),
-    (State.CLOSING, State.CLOSING): ("M702 282C750 270 750 310 704 298", 745, 262, "middle"),
-    (State.OPEN, State.ENDING): ("M702 50C830 130 830 360 704 414", 0, 0, ""),
-    (State.ENDING, State.TERMINATING): ("M578 420H394", 485, 408, "middle"),
-    (State.ENDING, State.ENDING): ("M702 426C750 438 750 402 704 416", 745, 446, "middle"),
-    (State.TERMINATING, State.TERMINATED): ("M268 420H154", 212, 408, "middle"),
-    (State.NEW, State.TERMINATING): ("M90 68C100 330 200 390 268 410", 0, 0, ""),
-    (State.CONNECTING, State.TERMINATING): ("M268 62C130 130 150 340 268 406", 168, 252, "middle"),
-    (State.WAITING, State.TERMINATING): ("M268 168C185 220 190 340 270 402", 0, 0, ""),
+    (State.NEW, State.CONNECTING): ("M150 50H378", 264, 38, "middle"),
+    (State.CONNECTING, State.OPEN): ("M502 50H688", 595, 38, "middle"),
+    (State.OPEN, State.CLOSING): ("M750 68V270", 760, 130, "start"),
+    (State.OPEN, State.DISCONNECTED): ("M695 70L502 272", 615, 178, "start"),
+    (State.CLOSING, State.DISCONNECTED): ("M688 290H504", 595, 278, "middle"),
+    (State.DISCONNECTED, State.WAITING): ("M460 272V180", 468, 232, "start"),
+    (State.WAITING, State.DISCONNECTED): ("M420 178V270", 412, 216, "end"),
+    (State.WAITING, State.CONNECTING): ("M440 142V70", 448, 106, "start"),
+    (State.CONNECTING, State.DISCONNECTED): ("M385 68C330 120 330 220 386 272", 334, 138, "end"),
+    (State.DISCONNECTED, State.TERMINATING): ("M440 308V400", 448, 352, "start"),
+    (State.CLOSING, State.ENDING): ("M750 308V400", 0, 0, ""),
+    (State.CLOSING, State.CLOSING): ("M812 282C860 270 860 310 814 298", 855, 262, "middle"),
+    (State.OPEN, State.ENDING): ("M812 50C940 130 940 360 814 414", 0, 0, ""),
+    (State.ENDING, State.TERMINATING): ("M688 420H504", 595, 408, "middle"),
+    (State.ENDING, State.ENDING): ("M812 426C860 438 860 402 814 416", 855, 446, "middle"),
+    (State.TERMINATING, State.TERMINATED): ("M378 420H154", 225, 454, "middle"),
+    (State.NEW, State.TERMINATING): ("M80 68C48 300 150 400 378 416", 0, 0, ""),
+    (State.CONNECTING, State.TERMINATING): ("M378 60C160 66 140 330 378 412", 150, 238, "middle"),
+    (State.WAITING, State.TERMINATING): ("M378 168C295 220 300 340 380 402", 0, 0, ""),
 }
 SHORTER = {
-    Event.START_FAILED: "first attempt failed,\nhandle_disconnect\nis not asked",
+    Event.START_FAILED: "first attempt\nfailed, and\nhandle_disconnect\nis not asked",
     Event.FAIL_CONNECTION: "connection failed",
     Event.ABORT: "",
     Event.OPENED: "opening handshake\ncomplete",
@@ -122,18 +122,20 @@ SHORTER = {
 
 
 def lifecycle() -> Picture:
-    picture = Picture(830, 480, "The states of a client and the transitions between them")
+    picture = Picture(940, 500, "The states of a client and the transitions between them")
     for (source, target), events in sorted_arrows().items():
         path, x, y, anchor = ARROW_PATHS[source, target]
         ends = events == [Event.END]
         picture.path(path, GREY if ends else INK, dashed=ends)
-        label = "\n".join(filter(None, (SHORTER.get(e, e.value) for e in events if e != Event.END)))
+        label = ",\n".join(
+            filter(None, (SHORTER.get(e, e.value) for e in events if e != Event.END))
+        )
         if label and anchor:
             picture.text(x, y - 16 * label.count("\n") * (anchor == "middle"), label, BLUE, anchor)
     for state, (x, y) in PLACES.items():
         picture.box(x, y, 122, 34, state.name, "#fbe9e7" if state.is_ending else SAND)
-    picture.path("M30 465H70", GREY, dashed=True)
-    picture.text(78, 465, "stop, a callback that raised, or Exit", GREY, "start")
+    picture.path("M30 484H70", GREY, dashed=True)
+    picture.text(78, 484, "stop, a callback that raised, or Exit", GREY, "start")
     return picture
 
 

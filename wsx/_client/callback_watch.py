@@ -70,16 +70,29 @@ class CallbackWatch:
         """How long the callback has been pending, in seconds; None if none is pending."""
         return None if self._began is None else self._scheduler.seconds() - self._began
 
-    def begin(self, expires: bool = True) -> None:
+    def begin(self, expires: bool = True) -> float:
         """Watch a callback that has just become pending.
 
         Args:
             expires: Whether ``timeout`` applies to it. Default True.
+
+        Returns:
+            The time at which it has become pending, for :meth:`resume`.
         """
         now = self._began = self._scheduler.seconds()
         self._warns_at = now + self._warning
         self._expires_at = now + self._timeout if expires else math.inf
         self._arm(now)
+        return now
+
+    def resume(self, began: float) -> None:
+        """Watch a callback again that has completed with another awaitable: its limits go on.
+
+        Args:
+            began: The time at which it has become pending, as returned by :meth:`begin`.
+        """
+        self._began = began
+        self._arm(self._scheduler.seconds())
 
     def finish(self) -> None:
         """Stop watching the callback, because it has completed."""

@@ -103,9 +103,10 @@ class _Call:
         began: The monotonic time of the call, in seconds; None if there are no
             telemetry observers.
         deferred: The Deferred that the callback returned, or None.
+        pending_since: The time at which the callback has become pending, or None.
     """
 
-    __slots__ = ("argument", "began", "callback", "concluded", "deferred")
+    __slots__ = ("argument", "began", "callback", "concluded", "deferred", "pending_since")
 
     def __init__(
         self,
@@ -118,6 +119,7 @@ class _Call:
         self.concluded = concluded
         self.began: float | None = None
         self.deferred: Deferred[Any] | None = None
+        self.pending_since: float | None = None
 
 
 class _Request:
@@ -730,7 +732,7 @@ class Delivery(Generic[S]):
             self._pending = None
             response.cancel()
         elif self._pending is call:
-            self._watch_pending()
+            self._watch_call(call)
 
     def _settled(self, call: _Call, outcome: object) -> None:
         """Conclude a callback whose Deferred has fired."""
@@ -790,12 +792,19 @@ class Delivery(Generic[S]):
             return None
         return self._pending.callback, seconds
 
-    def _watch_pending(self, expires: bool = True) -> None:
+    def _watch_call(self, call: _Call) -> None:
+        """Watch a callback. Its time does not start again for each of several awaitables."""
+        if call.pending_since is None or self._watch is None:
+            call.pending_since = self._watch_pending()
+        else:
+            self._watch.resume(call.pending_since)
+
+    def _watch_pending(self, expires: bool = True) -> float:
         if self._watch is None:
             self._watch = CallbackWatch(
                 self._scheduler, self._warning, self._timeout, self._overdue, self._expired
             )
-        self._watch.begin(expires)
+        return self._watch.begin(expires)
 
     def _finish_watching(self, outcome: Any = None) -> Any:
         if self._watch is not None:

@@ -271,7 +271,7 @@ class Lifecycle(Generic[S]):
 
     def send_frame(self, frame: Frame, timeout: float | None = 5.0) -> Deferred[None]:
         """Send a frame; see :meth:`wsx.Client.send_frame`."""
-        if timeout is not None and not timeout >= 0:
+        if timeout is not None and not _is_time(timeout):
             return fail(_wrong_timeout(timeout))
         if self._naming is not None:
             self._naming.is_overdue()  # If it is, the client is no longer open.
@@ -285,7 +285,7 @@ class Lifecycle(Generic[S]):
         """Send a frame and wait for the reply; see :meth:`wsx.Client.request`."""
         if not isinstance(self.handler, Requests):
             return fail(TypeError(_NO_REQUESTS.format(type(self.handler).__qualname__)))
-        if timeout is not None and not timeout >= 0:
+        if timeout is not None and not _is_time(timeout):
             return fail(_wrong_timeout(timeout))
         if self._naming is not None:
             self._naming.is_overdue()
@@ -314,7 +314,7 @@ class Lifecycle(Generic[S]):
         if not is_iterable or isinstance(parts, (str, bytes, bytearray, memoryview)):
             what = "an iterable or async iterable of str or bytes"
             return fail(TypeError(expected_type("parts", what, parts)))
-        if timeout is not None and not timeout >= 0:
+        if timeout is not None and not _is_time(timeout):
             return fail(_wrong_timeout(timeout))
         if self._naming is not None:
             self._naming.is_overdue()
@@ -1013,6 +1013,14 @@ _PERFORM: Final[dict[Action, Callable[[Lifecycle[Any]], None]]] = {
     Action.CALL_TERMINATE: Lifecycle._call_terminate,
     Action.FINISH: Lifecycle._finish,
 }
+
+
+def _is_time(value: Any) -> bool:
+    """Return whether a value is a number of seconds of at least 0; infinity is one."""
+    try:
+        return bool(value >= 0)
+    except TypeError:
+        return False
 
 
 def _wrong_timeout(timeout: object) -> ValueError:

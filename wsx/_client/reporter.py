@@ -31,7 +31,7 @@ from wsx.errors import (
 )
 from wsx.frames import Frame, Pong
 from wsx.limiter import ConnectLimiter
-from wsx.reasons import Disconnect, Shutdown, is_normal
+from wsx.reasons import Disconnect, LocalClose, Shutdown, is_normal
 
 __all__ = ["Reporter"]
 
@@ -350,7 +350,7 @@ class Reporter:
 
     def terminate_timed_out(self, seconds: float) -> None:
         """Log that ``terminate`` was cancelled after so many seconds."""
-        self._warn("terminate was cancelled after {seconds:g} s", seconds=seconds)
+        self._warn("terminate was cancelled after {seconds:g} s", seconds=round(seconds, 1))
 
     def not_delivered(self, count: int) -> None:
         """Log the number of casts and infos that were dropped when the client ended."""
@@ -417,7 +417,11 @@ def _failed(status: Disconnect, was_open: bool) -> str:
     if isinstance(status.reason, ProviderError):
         return f"{status.reason.subject} failed"
     url = status.conn.parsed.shown
-    return f"connection to {url} lost" if was_open else f"connecting to {url} failed"
+    if was_open:
+        return f"connection to {url} lost"
+    # A client that waits for its next attempt has not failed.
+    what = "cancelled" if isinstance(status.reason, LocalClose) else "failed"
+    return f"connecting to {url} {what}"
 
 
 def _describe(reason: object, conn: Conn) -> str:

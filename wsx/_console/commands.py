@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
-from wsx._console.close_codes import KNOWN_CODES
+from wsx._console.close_codes import KNOWN_CODES, name_of
 from wsx._text import escape, expected
 from wsx._twistd.invalid import reason_of
 from wsx.errors import FrameEncodeError, WsxError
@@ -24,7 +24,14 @@ from wsx.frames import (
     wire_payload,
 )
 
-__all__ = ["Command", "CommandError", "complete", "help_text", "parse"]
+__all__ = [
+    "Command",
+    "CommandError",
+    "complete",
+    "describe_completion",
+    "help_text",
+    "parse",
+]
 
 _FILE_LIMIT: Final = 16 * 1024 * 1024  # bytes
 _NOTHING: Final = "no argument"
@@ -203,7 +210,7 @@ _RULES: Final[dict[str, _Rule]] = {
     "pong": _Rule("[TEXT]", "send a pong", _read_pong),
     "close": _Rule("[CODE [REASON]]", "close the connection (1000) and end", _read_close, _CODES),
     "binary": _Rule("HEX|@FILE", "send a binary message", _read_binary, ("@",)),
-    "send": _Rule("@FILE", "send the content of a file as a text message", _read_send, ("@",)),
+    "send": _Rule("@FILE", "send a file in UTF-8 as a text message", _read_send, ("@",)),
     "status": _Rule("", "show the connection", _simple("status")),
     "trace": _Rule("on|off", "show each frame and event", _read_trace, ("on", "off")),
     "reconnect": _Rule("", "connect again, at once", _simple("reconnect")),
@@ -215,7 +222,7 @@ def help_text() -> str:
     """Return the lines that ``/help`` shows."""
     rows = [(f"/{name} {rule.arguments}", rule.explanation) for name, rule in _RULES.items()]
     rows += [
-        ("//TEXT", "send a text that begins with a slash: /TEXT"),
+        ("//TEXT", "send text that begins with a slash: /TEXT"),
         ("Ctrl-D", "close the connection and end"),
         ("Ctrl-C", "end, with close code 1001"),
     ]
@@ -237,6 +244,16 @@ def complete(line: str) -> list[str]:
         return [f"/{name} @{path}" for path in _complete_path(argument[1:])]
     words = _RULES[name].words if name in _RULES else ()
     return [f"/{name} {word}" for word in words if word.startswith(argument)]
+
+
+def describe_completion(line: str) -> str:
+    """Return what a terminal shows for a completion: a close code has its name.
+
+    Args:
+        line: A line that :func:`complete` has returned.
+    """
+    code = line.removeprefix("/close ")
+    return f"{code} {name_of(int(code))}" if code in _CODES else line
 
 
 def _complete_path(typed: str) -> list[str]:

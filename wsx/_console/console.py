@@ -10,7 +10,14 @@ from twisted.internet.interfaces import IDelayedCall
 
 from wsx._console.execution import Executor
 from wsx._console.frontend import Frontend
-from wsx._console.limits import Limits, MessagesMayBeMissing, TimedOut, TooFewMessages
+from wsx._console.limits import (
+    InvalidInput,
+    Limits,
+    MessagesMayBeMissing,
+    TimedOut,
+    TooFewMessages,
+    requested_end,
+)
 from wsx._console.plain import Plain
 from wsx._console.records import IN, OUT, Record, frame_record
 from wsx._scheduler import scheduler_for
@@ -42,6 +49,9 @@ class Console(Handler[Any], restart="temporary"):
     Args:
         frontend: The terminal or pipe. Default: standard input and output.
         limits: When the console ends on its own. Default: no limits.
+
+    Attributes:
+        last_end: Why the last connection or attempt has ended; empty before the first end.
     """
 
     def __init__(self, frontend: Frontend | None = None, limits: Limits | None = None) -> None:
@@ -55,12 +65,14 @@ class Console(Handler[Any], restart="temporary"):
         self._line_number = 0  # Of the first unsent line, from 0.
         self._input_ended = False
         self._output_ended = False
+        self._failure: Exception | None = None  # Why the input or output has ended too early.
         self._quiet_timer: IDelayedCall | None = None
         self._timeout: IDelayedCall | None = None
         self._connected = False
         self._was_lost = False  # Whether a connection has ended abnormally.
         self._requested: str | None = None  # "close" or "reconnect", by the user.
         self._retry_at: float | None = None  # The scheduler's time of the next attempt.
+        self.last_end = ""
 
     # Around the client
 
@@ -131,14 +143,14 @@ class Console(Handler[Any], restart="temporary"):
         was_connected, self._connected = self._connected, False
         self._show_end(status, was_connected)
         requested, self._requested = self._requested, None
-        if self._output_ended:
-            raise Exit  # A normal end, because the reader of the output has closed it.
+        if self._output_ended or (self._failure is not None and self._is_done()):
+            raise Exit(self._failure)  # Normal if the reader of the output has closed it.
         if requested == "reconnect":
             return Reconnect(state, after=0)
         if was_connected and self._limits.expect_close is not None:
             raise Exit(self._limits.check_close(status.reason))
         if requested == "close":
-            raise Exit
+            raise Exit(requested_end(status.reason))
         was_lost = self._was_lost
         self._was_lost = was_lost or (was_connected and not is_normal(status.reason))
         return self._go_on(status, state, was_lost)
@@ -186,6 +198,8 @@ class Console(Handler[Any], restart="temporary"):
 
     def line(self, line: str) -> None:
         """Send a line, after the lines before it; or execute it, if a user has typed a command."""
+        if self._failure is not None:
+            return
         if self.frontend.interactive:
             self._executor.execute(line)
         else:
@@ -207,26 +221,49 @@ class Console(Handler[Any], restart="temporary"):
         else:
             self._close_when_quiet()
 
-    def end_of_output(self) -> None:
-        """Close the connection now, because messages can no longer be printed."""
+    def bad_input(self, problem: str) -> None:
+        """Tell a user about a line that cannot be sent; in a pipe, end after the lines before it.
+
+        Args:
+            problem: What is wrong.
+        """
+        if self.frontend.interactive:
+            self.frontend.notice(f"{problem}; not sent")
+        elif self._failure is None:
+            self._failure = InvalidInput(problem)
+            self.frontend.pause()
+            self.end_of_input()
+
+    def end_of_output(self, error: Exception | None = None) -> None:
+        """Close the connection now, because messages can no longer be printed.
+
+        Args:
+            error: Why not, or None (default) if the reader of the output has closed it.
+        """
         self._output_ended = True
+        self._failure = self._failure or error
         self.client.close()
 
-    def waiting(self) -> tuple[str, float | None]:
-        """Return what the console waits for while it is not connected, and the seconds left.
+    def waiting(self) -> str:
+        """Return what the console waits for while it is not connected, otherwise "".
 
-        Returns:
-            For example ``("reconnecting to ws://host/", 1.5)``; ``("", None)`` while it is
-            connected.
+        The time left comes first, because a narrow terminal shows only the beginning.
         """
         status = self.client.status
         url = self.client.conn.parsed.shown
-        if status == "disconnected" and self._retry_at is not None:
-            left = self._retry_at - scheduler_for(self.client.reactor).seconds()
-            return f"reconnecting to {url}", max(0.0, left)
+        left = self.retry_seconds
+        if left is not None:
+            return f"reconnecting in {left:.1f} s (/reconnect: now) to {url}"
         if status in ("connecting", "disconnected"):
-            return f"connecting to {url}", None
-        return (f"closing {url}", None) if status == "closing" else ("", None)
+            return f"connecting to {url}"
+        return f"closing {url}" if status == "closing" else ""
+
+    @property
+    def retry_seconds(self) -> float | None:
+        """The seconds until the next attempt to connect, or None if none is due."""
+        if self.client.status != "disconnected" or self._retry_at is None:
+            return None
+        return max(0.0, self._retry_at - scheduler_for(self.client.reactor).seconds())
 
     @property
     def unsent(self) -> int:
@@ -282,13 +319,13 @@ class Console(Handler[Any], restart="temporary"):
     def _show_end(self, status: Disconnect, was_connected: bool) -> None:
         """Show how a connection has ended, or why an attempt has failed."""
         reason = status.reason
+        # A server may repeat secrets of the request.
+        self.last_end = status.conn.redactor().text(describe(reason))
         if was_connected and isinstance(reason, (LocalClose, RemoteClose)):
             direction = OUT if isinstance(reason, LocalClose) else IN
             self.frontend.show(Record(self._now(), direction, "close", reason.message, reason.code))
         else:
-            # A server may repeat secrets of the request.
-            shown = status.conn.redactor().text(describe(reason))
-            self._show_event("lost" if was_connected else "failed", shown)
+            self._show_event("lost" if was_connected else "failed", self.last_end)
 
     def _now(self) -> float:
         return float(self.client.reactor.seconds())
@@ -300,7 +337,8 @@ class Console(Handler[Any], restart="temporary"):
 
     def _close_when_quiet(self) -> None:
         """Start or restart the timer that closes the connection, if everything is sent."""
-        if not self._is_done() or self._limits.wait_for_server:
+        waits = self._limits.wait_for_server and self._failure is None
+        if waits or not self._is_done():
             return
         if self._quiet_timer is not None and self._quiet_timer.active():
             self._quiet_timer.reset(_QUIET_SECONDS)

@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol
 from wsx._console.commands import Command, CommandError, help_text, parse
 from wsx._console.frontend import Frontend
 from wsx._scheduler import scheduler_for
-from wsx.frames import Frame, Ping
+from wsx._text import quote
+from wsx.frames import Frame, Ping, Text
 
 __all__ = ["Executor"]
 
@@ -34,6 +35,14 @@ class ConsoleControl(Protocol):
     @property
     def unsent(self) -> int:
         """The number of frames that wait to be sent."""
+
+    @property
+    def retry_seconds(self) -> float | None:
+        """The seconds until the next attempt to connect, or None if none is due."""
+
+    @property
+    def last_end(self) -> str:
+        """Why the last connection or attempt has ended; empty before the first end."""
 
     def send(self, frame: Frame) -> None:
         """Send a frame."""
@@ -86,7 +95,9 @@ class Executor:
 
     def _send(self, command: Command) -> None:
         if self._console.client.status != "open":
-            self._console.frontend.notice("not connected; sent after the next connection is open")
+            shown = _describe_frame(command.value)
+            text = f"not connected: {shown} is sent after the next connection is open"
+            self._console.frontend.notice(text)
         self._console.send(command.value)
 
     def _ping(self, command: Command) -> None:
@@ -132,6 +143,10 @@ class Executor:
         if client.status == "open":
             lines[0] += f" for {self._seconds() - (self._connected_at or 0.0):.1f} s"
             lines.append(f"peer {conn.peer}; {_negotiated(conn)}")
+        elif self._console.last_end:
+            left = self._console.retry_seconds
+            after = "" if left is None else f"next attempt in {left:.1f} s; "
+            lines.append(f"{after}{self._console.last_end}")
         counts = f"received {_count(self._console.received, 'message')}, sent {self._console.sent}"
         lines.append(f"{counts}, waiting to be sent {self._console.unsent}")
         if client.latency is not None:
@@ -142,6 +157,12 @@ class Executor:
 def _negotiated(conn: Any) -> str:
     extensions = ", ".join(map(str, conn.extensions or ())) or "none"
     return f"subprotocol {conn.subprotocol or 'none'}; extensions {extensions}"
+
+
+def _describe_frame(frame: Frame) -> str:
+    if isinstance(frame, Text):
+        return quote(frame.payload)
+    return f"binary message, {_count(len(frame.payload), 'byte')},"
 
 
 def _count(number: int, noun: str) -> str:

@@ -20,11 +20,14 @@ class LineReceiver(Protocol):
     def end_of_input(self) -> None:
         """Handle the end of the input."""
 
-    def end_of_output(self) -> None:
-        """Handle that nothing more can be shown."""
+    def bad_input(self, problem: str) -> None:
+        """Handle a line of input that cannot be sent."""
 
-    def waiting(self) -> tuple[str, float | None]:
-        """Return what the console waits for while it is not connected, and the seconds left."""
+    def end_of_output(self, error: Exception | None = None) -> None:
+        """Handle that nothing more can be shown: the reader has gone, or an error."""
+
+    def waiting(self) -> str:
+        """Return what the console waits for while it is not connected, otherwise ""."""
 
 
 class Frontend(Protocol):

@@ -16,7 +16,9 @@ from wsx._redaction import is_secret_name, is_token_like
 __all__ = ["history_path", "is_secret", "open_history"]
 
 _LIMIT: Final = 1024 * 1024  # bytes; of a longer file, the last half is kept
-_NAME: Final = re.compile(r"""([A-Za-z][\w-]*)["']?\s*[:=]""")
+# A match begins only at the beginning of a word: to search from each letter of a long word would
+# take quadratic time.
+_NAME: Final = re.compile(r"""(?<![\w-])([\w-]+)["']?\s*[:=]""")
 
 _WORD: Final = re.compile(r"[\w.+/~=-]+")
 

@@ -8,15 +8,19 @@ from typing import Any, Final
 from wsx._console.close_codes import name_of
 from wsx._text import describe
 from wsx.errors import WsxError
-from wsx.reasons import ConnectionDropped, RemoteClose
+from wsx.reasons import ConnectionDropped, LocalClose, RemoteClose, is_normal
 
 __all__ = [
     "ExpectedClose",
+    "InvalidInput",
     "Limits",
     "MessagesMayBeMissing",
+    "OutputFailed",
+    "RequestedClose",
     "TimedOut",
     "TooFewMessages",
     "UnexpectedClose",
+    "requested_end",
 ]
 
 _NO_CLOSE_FRAME: Final = 1006  # RFC 6455 section 7.1.5: never in a close frame
@@ -30,6 +34,28 @@ class MessagesMayBeMissing(WsxError):
 
     def __str__(self) -> str:
         return "a connection was lost before the end of the input; messages may be missing"
+
+
+class InvalidInput(WsxError):
+    """The input contains a line that cannot be sent; it and the rest of the input were not sent.
+
+    Attributes:
+        problem: What is wrong.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.problem}; this line and the lines after it were not sent"
+
+
+class OutputFailed(WsxError):
+    """Standard output, which is not a pipe or a terminal, could not be written."""
+
+    def __str__(self) -> str:
+        return "standard output cannot be written; messages are missing there"
 
 
 class TimedOut(WsxError):
@@ -100,6 +126,21 @@ class ExpectedClose:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestedClose:
+    """The user has closed the connection: a normal end with any close code.
+
+    Attributes:
+        close: The close code and message.
+    """
+
+    close: LocalClose
+    normal: bool = True
+
+    def __str__(self) -> str:
+        return describe(self.close)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """When the console ends on its own.
 
@@ -134,6 +175,20 @@ class Limits:
         if self.expect_close == _received_code(reason):
             return ExpectedClose(self.expect_close)
         return UnexpectedClose(self.expect_close, reason)
+
+
+def requested_end(reason: object) -> object:
+    """Return the normal reason with which the client ends after the user has closed it.
+
+    Args:
+        reason: Why the connection or the attempt has ended.
+
+    Returns:
+        None for ``LocalClose(1000, "")``, if the connection has ended in another way before.
+    """
+    if not isinstance(reason, LocalClose):
+        return None
+    return reason if is_normal(reason) else RequestedClose(reason)
 
 
 def _received_code(reason: object) -> int | None:

@@ -16,8 +16,11 @@ from twisted.logger import (
 from zope.interface import implementer
 
 from wsx._console.rendering import render_text, to_plain
+from wsx._console.streams import columns_of, print_error
 
-__all__ = ["BriefLog", "log_to_stderr", "print_to_stderr"]
+__all__ = ["BriefLog", "ShowLog", "log_to_stderr", "print_to_stderr"]
+
+ShowLog = Callable[[float, str, str], None]  # with the time, a style and the text
 
 _STYLES: Final = {
     LogLevel.warn: "warning",
@@ -33,7 +36,7 @@ def log_to_stderr() -> ILogObserver:
 
 def print_to_stderr(when: float, style: str, text: str) -> None:
     """Print a log line to standard error."""
-    print(to_plain(render_text(when, style, text)), end="", file=sys.__stderr__, flush=True)
+    print_error(to_plain(render_text(when, style, text, columns_of(2))))
 
 
 @implementer(ILogObserver)
@@ -44,7 +47,7 @@ class BriefLog:
         show: Called with the time in seconds since the epoch, a style and the text.
     """
 
-    def __init__(self, show: Callable[[float, str, str], None]) -> None:
+    def __init__(self, show: ShowLog) -> None:
         self._show = show
 
     def __call__(self, event: LogEvent) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import IService
 from twisted.logger import globalLogBeginner
@@ -13,8 +13,17 @@ from wsx.tap import Options, makeService
 
 __all__ = ["CommandLine", "main"]
 
-# Options of ``twistd wsx`` that are not for the console.
-_NOT_FOR_CONSOLE = ("config", "demo", "handler", "state")
+# Options of ``twistd wsx`` that are not for the console, with the command that has them.
+_OTHER_COMMANDS: Final = {
+    "config": "twistd wsx",
+    "demo": "twistd wsx",
+    "demo-server": "twistd wsx",
+    "port": "twistd wsx",
+    "handler": "twistd wsx",
+    "state": "twistd wsx",
+    "doctor": "python -m wsx doctor URL",
+    "json": "python -m wsx doctor",
+}
 
 
 class CommandLine(Options):
@@ -36,6 +45,15 @@ class CommandLine(Options):
         """Return the first line of the help text."""
         return f"Usage: python -m wsx {self.synopsis}"
 
+    def getUsage(self, width: int | None = None) -> str:
+        """Return the help text, with the options of the console only."""
+        known = self.longOpt
+        self.longOpt = [name for name in known if name.rstrip("=") not in _OTHER_COMMANDS]
+        try:
+            return str(super().getUsage(width))
+        finally:
+            self.longOpt = known
+
     def parseOptions(self, options: Any = None) -> None:
         """Parse and check the command line. Options may follow the URL.
 
@@ -51,25 +69,17 @@ class CommandLine(Options):
         """Take the URL.
 
         Raises:
-            usage.UsageError: There is no URL, or there are several.
+            usage.UsageError: An option is not for the console, there is no URL, or there are
+                several.
         """
+        for name, other in _OTHER_COMMANDS.items():
+            if self[name]:
+                raise usage.UsageError(expected(f"--{name}", f'no such option ("{other}" has it)'))
         given = [*args, *([] if self["url"] is None else [self["url"]])]
         if len(given) != 1:
             found = "none" if not given else "several"
             raise usage.UsageError(f"{expected('URL', 'one URL')}, got {found}")
         self["url"] = given[0]
-
-    def postOptions(self) -> None:
-        """Check the options.
-
-        Raises:
-            usage.UsageError: An option is wrong, or is not for the console.
-        """
-        for name in _NOT_FOR_CONSOLE:
-            if self[name]:
-                text = expected(f"--{name}", 'no such option ("twistd wsx" has it)')
-                raise usage.UsageError(text)
-        super().postOptions()
 
 
 def main(arguments: list[str]) -> None:
@@ -77,6 +87,9 @@ def main(arguments: list[str]) -> None:
 
     Args:
         arguments: The arguments of the command line, without the name of the program.
+
+    Raises:
+        SystemExit: The command line is wrong, or asks for the help text.
     """
     options = CommandLine()
     options.parseOptions(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from getopt import GetoptError, gnu_getopt
 from typing import Any, ClassVar, Final
 
@@ -10,12 +11,11 @@ from twisted.python import usage
 
 from wsx._console.console import Console
 from wsx._console.limits import Limits
-from wsx._console.log import BriefLog, log_to_stderr, print_to_stderr
-from wsx._console.plain import Plain
+from wsx._console.log import BriefLog, ShowLog, log_to_stderr, print_to_stderr
+from wsx._console.plain import Plain, is_terminal
 from wsx._console.selection import choose_frontend, choose_reactor
 from wsx._text import escape, expected
 from wsx._twistd.command_line import explain_getopt
-from wsx._twistd.invalid import InvalidValue
 
 __all__ = ["ConsoleOptions"]
 
@@ -34,6 +34,16 @@ _PARAMETERS: Final = {
 }
 _ENDS: Final = ("once", "max-messages", "expect-close", "timeout")
 _OTHER_MODES: Final = ("handler", "config", "demo", "demo-server", "doctor")
+
+
+def _show_and_print(show: ShowLog) -> ShowLog:
+    """Return a function that shows log lines, and prints them to standard error."""
+
+    def show_and_print(when: float, style: str, text: str) -> None:
+        show(when, style, text)
+        print_to_stderr(when, style, text)
+
+    return show_and_print
 
 
 class ConsoleOptions(usage.Options):
@@ -114,19 +124,11 @@ class ConsoleOptions(usage.Options):
             choose_reactor()
 
     def make_console(self) -> Console:
-        """Return the console, and choose its log observer.
-
-        Raises:
-            usage.UsageError: The file of the history cannot be opened.
-        """
+        """Return the console, and choose its log observer."""
         from twisted.internet import reactor
 
-        try:
-            frontend = choose_frontend(
-                reactor, bool(self["jsonl"]), not self["no-history"], self.command
-            )
-        except InvalidValue as error:
-            raise usage.UsageError(error.about("history")) from error
+        store_history = not self["no-history"]
+        frontend = choose_frontend(reactor, bool(self["jsonl"]), store_history, self.command)
         self["observer"] = self._choose_observer(frontend)
         limits = Limits(
             1 if self["once"] else self["max-messages"], self["expect-close"], self["timeout"]
@@ -139,5 +141,6 @@ class ConsoleOptions(usage.Options):
         if twistd is not None and any(twistd.get(key) for key in ("logfile", "logger", "syslog")):
             return None
         if not isinstance(frontend, Plain):
-            return BriefLog(frontend.log)
+            show = frontend.log
+            return BriefLog(show if is_terminal(sys.__stderr__) else _show_and_print(show))
         return BriefLog(print_to_stderr) if self.is_brief else log_to_stderr()

@@ -17,8 +17,10 @@ from twisted.protocols.basic import LineReceiver
 from zope.interface import implementer
 
 from wsx._console import frontend
+from wsx._console.limits import OutputFailed
 from wsx._console.records import IN, Record, to_json, to_line
 from wsx._console.rendering import render, render_text, to_ansi, to_plain
+from wsx._console.streams import columns_of, has_reader, print_error
 
 __all__ = ["Lines", "Plain", "is_terminal", "show_at_terminal", "uses_colours"]
 
@@ -48,7 +50,7 @@ def show_at_terminal(record: Record) -> str:
     """
     if record.direction != IN:
         return ""
-    fragments = render(record)
+    fragments = render(record, columns_of(1))
     return to_ansi(fragments) if uses_colours() else to_plain(fragments)
 
 
@@ -58,37 +60,71 @@ class Lines(LineReceiver):
 
     Args:
         console: The console that receives the lines.
+        output_error: The error if writing fails, or None (default) if a failure means that the
+            reader of the output has closed it.
     """
 
     delimiter = b"\n"
     MAX_LENGTH = 16 * 1024 * 1024
 
-    def __init__(self, console: frontend.LineReceiver) -> None:
+    def __init__(
+        self, console: frontend.LineReceiver, output_error: Exception | None = None
+    ) -> None:
         self._console = console
+        self._output_error = output_error
+        self._pieces: list[bytes] = []  # Of an incomplete line.
+        self._size = 0
+        self._number = 0  # Of the line, from 1.
         self._output_ended = False
         self._flushed: Deferred[None] | None = None
 
+    def dataReceived(self, data: bytes) -> None:
+        """Collect the pieces of a line.
+
+        ``LineReceiver`` copies what it has of a line for each piece: 16 MiB would take 20 seconds.
+        """
+        self._pieces.append(data)
+        self._size += len(data)
+        if self.delimiter in data or self._size > self.MAX_LENGTH:
+            super().dataReceived(self._take_pieces())
+
+    def _take_pieces(self) -> bytes:
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        return b"".join(pieces)
+
     def lineReceived(self, line: bytes) -> None:
         """Pass a line to the console."""
-        self._console.line(line.removesuffix(b"\r").decode("utf-8", "replace"))
+        self._number += 1
+        try:
+            text = line.removesuffix(b"\r").decode("utf-8")
+        except UnicodeDecodeError as error:
+            at = f"byte {error.start + 1}"
+            self._console.bad_input(f"line {self._number} of the input is not UTF-8 ({at})")
+        else:
+            self._console.line(text)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line that is too long."""
+        limit = f"{self.MAX_LENGTH // 1024 // 1024} MiB"
+        self._console.bad_input(f"line {self._number + 1} of the input is longer than {limit}")
 
     def readConnectionLost(self) -> None:
         """Pass the text after the last newline to the console, then the end of the input."""
-        rest = self.clearLineBuffer()
+        rest = self.clearLineBuffer() + self._take_pieces()
         if rest:
             self.lineReceived(rest)
         self._console.end_of_input()
 
     def writeConnectionLost(self) -> None:
-        """Pass the end of the output to the console: the reader of the output has closed it."""
+        """Pass the end of the output to the console."""
         self._output_ended = True
-        self._console.end_of_output()
+        self._console.end_of_output(self._output_error)
 
     def connectionLost(self, reason: Any = None) -> None:
         """Pass the end of the output to the console, unless the console has flushed it."""
         self._output_ended = True
         if self._flushed is None:
-            self._console.end_of_output()
+            self._console.end_of_output(self._output_error)
         elif not self._flushed.called:
             self._flushed.callback(None)
 
@@ -154,14 +190,16 @@ class Plain:
             self._render = show_at_terminal if is_terminal(sys.__stdout__) else to_line
 
     def begin(self, console: frontend.LineReceiver, reactor: Any) -> None:
-        """Do nothing: nothing is read before there is a connection."""
+        """Read commands of a user at once. A pipe is not read before there is a connection."""
+        if self.interactive:
+            self.connected(console, reactor)
 
     def connected(self, console: frontend.LineReceiver, reactor: Any) -> None:
         """Start reading. The first call counts."""
         if self._lines is None:
             self._explain_keys()
             self._note_modes()
-            self._lines = Lines(console)
+            self._lines = Lines(console, None if has_reader(1) else OutputFailed())
             transport: Any = StandardIO(self._lines, reactor=reactor)
             transport.registerProducer(self._gate, True)
 
@@ -179,14 +217,14 @@ class Plain:
     def notice(self, text: str) -> None:
         """Write a text for the user to standard error."""
         if self.interactive:
-            shown = to_plain(render_text(time.time(), "notice", text))
-            print(shown, end="", file=sys.__stderr__, flush=True)
+            print_error(to_plain(render_text(time.time(), "notice", text, columns_of(2))))
         else:
-            print(f"{self._program}: {text}", file=sys.__stderr__, flush=True)
+            print_error(f"{self._program}: {text}\n")
 
     def pause(self) -> None:
-        """Stop reading for now."""
-        self._call_transport("pauseProducing")
+        """Stop reading a pipe for now. What a user types may be a command, so it is read."""
+        if not self.interactive:
+            self._call_transport("pauseProducing")
 
     def resume(self) -> None:
         """Read again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from twisted.application.service import IServiceCollection
@@ -25,7 +26,12 @@ class ConsoleRunner(Runner):
         reactor: As for :class:`Runner`.
         metrics: As for :class:`Runner`.
         observer: The log observer, or None for twistd's own.
+
+    Attributes:
+        ends_on_hangup: Whether SIGHUP ends the console. Default False: twistd ignores it.
     """
+
+    ends_on_hangup = False
 
     def __init__(
         self,
@@ -49,6 +55,19 @@ class ConsoleRunner(Runner):
         """Prepare the terminal, and start the client."""
         self._console.begin(self._reactor)
         super().startService()
+
+    def _handle_hangup(self) -> None:
+        """Handle SIGHUP; leave it ignored if it is, as by ``nohup``, where it would end wsx."""
+        ignored = hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        if not (self.ends_on_hangup and ignored):
+            super()._handle_hangup()
+
+    def reload(self) -> None:
+        """End the console if SIGHUP ends it: its terminal was closed."""
+        if self.ends_on_hangup:
+            self._stop_by_signal()
+        else:
+            super().reload()
 
     def stopService(self) -> Deferred[Any]:
         """Stop the client, then restore the terminal.

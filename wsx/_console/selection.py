@@ -10,7 +10,8 @@ from typing import Any
 
 from wsx._console.frontend import Frontend
 from wsx._console.plain import Plain, is_terminal
-from wsx._twistd.invalid import InvalidValue, reason_of
+from wsx._text import quote
+from wsx._twistd.invalid import reason_of
 
 __all__ = ["choose_frontend", "choose_reactor"]
 
@@ -41,8 +42,9 @@ def choose_frontend(reactor: Any, as_json: bool, store_history: bool, program: s
         store_history: Whether typed lines are stored in a file.
         program: The name of the program in notices.
 
-    Raises:
-        InvalidValue: The file of the history cannot be opened.
+    Returns:
+        The front end. If the file of the history cannot be opened, typed lines are not stored, and
+        a notice says so.
     """
     if as_json or not can_edit() or not _is_asyncio(reactor):
         return Plain(as_json, program)
@@ -51,11 +53,11 @@ def choose_frontend(reactor: Any, as_json: bool, store_history: bool, program: s
 
     path = history_path() if store_history else None
     try:
-        history = open_history(path)
+        return Terminal(open_history(path))
     except OSError as error:
-        reason = f"{reason_of(error)}; use --no-history"
-        raise InvalidValue("a history file that can be written", str(path), reason) from None
-    return Terminal(history)
+        terminal = Terminal(open_history(None))
+        terminal.notice(f"typed lines are not stored: {quote(str(path))}: {reason_of(error)}")
+        return terminal
 
 
 def _is_asyncio(reactor: Any) -> bool:

@@ -24,6 +24,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import History
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
 from prompt_toolkit.output import Output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.renderer import print_formatted_text
@@ -34,7 +35,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsx._console.commands import complete
+from wsx._console.commands import complete, describe_completion
 from wsx._console.frontend import LineReceiver
 from wsx._console.plain import uses_colours
 from wsx._console.records import Record
@@ -45,6 +46,7 @@ __all__ = ["Terminal", "standard_output"]
 
 _log = Logger("wsx")
 
+_KEYS: Final = "/help lists the commands; Ctrl-D closes the connection and ends"
 _FRAMES: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"  # of the spinner
 _SPIN_SECONDS: Final = 0.1
 _FLUSH_SECONDS: Final = 0.03  # between two updates of the screen
@@ -77,6 +79,10 @@ def standard_output() -> Output:
     return output
 
 
+def _insert_line_break(event: KeyPressEvent) -> None:
+    event.current_buffer.insert_text("\n")
+
+
 class _Commands(Completer):
     """Completion of commands and their arguments."""
 
@@ -85,7 +91,10 @@ class _Commands(Completer):
     ) -> Iterable[Completion]:
         """Return the completions of the text before the cursor."""
         typed = document.text_before_cursor
-        return [Completion(line, start_position=-len(typed)) for line in complete(typed)]
+        return [
+            Completion(line, start_position=-len(typed), display=describe_completion(line))
+            for line in complete(typed)
+        ]
 
 
 class Terminal:
@@ -117,6 +126,7 @@ class Terminal:
         self._session: PromptSession[str] | None = None
         self._finished: Deferred[None] | None = None
         self._is_ending = False
+        self._has_explained = False
         self._entries: list[list[Fragment]] = []
         self._shown: Deferred[None] | None = None  # Fires when there is space for entries.
         self._flush_timer: IDelayedCall | None = None
@@ -174,6 +184,8 @@ class Terminal:
         def end(event: KeyPressEvent) -> None:
             self._end_of_input()
 
+        bindings.add("escape", "enter")(_insert_line_break)
+        bindings.add("c-v")(get_by_name("quoted-insert"))
         return bindings
 
     @property
@@ -238,18 +250,17 @@ class Terminal:
     def _prompt(self) -> StyleAndTextTuples:
         """Return the prompt, with a line above it while there is no connection."""
         assert self._console is not None
-        what, left = self._console.waiting()
+        what = self._console.waiting()
         if not what:
             return [("", "> ")]
         frame = _FRAMES[self._spin % len(_FRAMES)]
-        when = "" if left is None else f" in {left:.1f} s"
-        return [("class:spinner", f"{frame} {what}{when}\n"), ("", "> ")]
+        return [("class:spinner", f"{frame} {what}\n"), ("", "> ")]
 
     def _spin_on(self) -> None:
         """Update the line above the prompt while there is no connection."""
         assert self._console is not None and self._session is not None
         self._spin_timer = self._reactor.callLater(_SPIN_SECONDS, self._spin_on)
-        is_waiting = bool(self._console.waiting()[0])
+        is_waiting = bool(self._console.waiting())
         if is_waiting or self._was_waiting:
             self._spin += 1
             self._session.app.invalidate()
@@ -258,7 +269,10 @@ class Terminal:
     # Showing
 
     def connected(self, console: LineReceiver, reactor: Any) -> None:
-        """Do nothing: the prompt is there already."""
+        """Show the most important keys, once."""
+        if not self._has_explained:
+            self._has_explained = True
+            self.notice(_KEYS)
 
     def show(self, record: Record) -> Deferred[None] | None:
         """Show a record above the prompt.
@@ -266,11 +280,11 @@ class Terminal:
         Returns:
             None, or a Deferred that fires when there is space for more.
         """
-        return self._add(render(record))
+        return self._add(render(record, self._columns))
 
     def notice(self, text: str) -> None:
         """Show a text for the user above the prompt."""
-        self._add(render_text(time.time(), "notice", text))
+        self._add(render_text(time.time(), "notice", text, self._columns))
 
     def log(self, when: float, style: str, text: str) -> None:
         """Show a log line above the prompt.
@@ -280,7 +294,7 @@ class Terminal:
             style: ``"log"``, ``"warning"`` or ``"error"``.
             text: The text.
         """
-        self._add(render_text(when, style, text))
+        self._add(render_text(when, style, text, self._columns))
 
     def _add(self, fragments: list[Fragment]) -> Deferred[None] | None:
         if not fragments:
@@ -321,6 +335,11 @@ class Terminal:
             print_formatted_text(output, fragments, self._style)
         if app is not None and is_running:
             app.invalidate()
+
+    @property
+    def _columns(self) -> int:
+        output = self._output if self._session is None else self._session.app.output
+        return (output or standard_output()).get_size().columns
 
     def _open_gate(self) -> None:
         shown, self._shown = self._shown, None

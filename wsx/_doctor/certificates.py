@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -12,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from wsx._text import line
+from wsx._transport.tls_names import names_in
 
 __all__ = ["CertificateFacts", "read_certificate"]
 
@@ -57,21 +57,10 @@ def read_certificate(der: bytes) -> CertificateFacts | None:
         return CertificateFacts(
             line(certificate.subject.rfc4514_string(), _NAME_LIMIT),
             line(certificate.issuer.rfc4514_string(), _NAME_LIMIT),
-            tuple(_names(certificate))[:_MAX_NAMES],
+            tuple(names_in(certificate))[:_MAX_NAMES],
             certificate.not_valid_before_utc,
             certificate.not_valid_after_utc,
             certificate.fingerprint(SHA256()).hex(),
         )
     except Exception:  # A server may send anything, and parsers raise any class.
         return None
-
-
-def _names(certificate: x509.Certificate) -> Iterator[str]:
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return
-    for name in extension.value.get_values_for_type(x509.DNSName):
-        yield line(name)
-    for address in extension.value.get_values_for_type(x509.IPAddress):
-        yield str(address)

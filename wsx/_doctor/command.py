@@ -17,7 +17,6 @@ from wsx.tap import REPEATABLE, WITH_DOCTOR, Options
 
 __all__ = ["DoctorOptions", "main"]
 
-_BAD_USAGE: Final = 2
 # Of the options of ``twistd wsx --doctor``, those that are about the phases until the first ping.
 _OPTIONS: Final = {
     *(REPEATABLE.get(key, key) for key in WITH_DOCTOR),
@@ -60,7 +59,7 @@ class DoctorOptions(Options):
         """
         if len(args) != 1:
             shown = [redact_url(arg) for arg in args[:2]] or ["none"]
-            raise usage.UsageError(f"{expected('arguments', 'one URL')}, got {' and '.join(shown)}")
+            raise usage.UsageError(f"{expected('URL', 'one URL')}, got {' and '.join(shown)}")
         self["url"], self["doctor"] = args[0], 1
 
 
@@ -71,17 +70,13 @@ def main(arguments: Sequence[str]) -> int:
         arguments: The arguments after ``doctor``.
 
     Returns:
-        The exit status: 0 if all phases have passed, 1 if one has failed, 2 if the command line is
-        wrong.
+        The exit status: 0 if all phases have passed, 1 if one has failed.
+
+    Raises:
+        SystemExit: The command line is wrong, or asks for the help text.
     """
     options = DoctorOptions()
-    try:
-        options.parseOptions(arguments)
-    except SystemExit as error:
-        if not isinstance(error.code, str):
-            raise  # --help or --version.
-        print(error.code, file=sys.stderr)
-        return _BAD_USAGE
+    options.parseOptions(arguments)
     from twisted.internet import reactor
 
     return _run(options["conn"], reactor, as_json=bool(options["json"]))

@@ -105,7 +105,8 @@ def _advice_for_redirect(error: RequestError, conn: Conn) -> str:
     if target is None:
         return _CHECK_PATH
     shown = quote(conn.redactor().location(target), 200)
-    return f"use the address {shown} with wss:// or ws://, if it is a WebSocket and not a web page"
+    scheme = "" if target.lower().startswith(("ws:", "wss:")) else " with wss:// or ws://"
+    return f"use the address {shown}{scheme}, if it is a WebSocket and not a web page"
 
 
 def _advice_for_401(conn: Conn) -> str:

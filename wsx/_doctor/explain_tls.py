@@ -8,7 +8,7 @@ from typing import Final
 from wsx._doctor.certificates import CertificateFacts, read_certificate
 from wsx._doctor.findings import Findings, Problem
 from wsx._text import line, quote
-from wsx._transport.tls_problems import WRONG_HOST, certificate_problem
+from wsx._transport.tls_problems import certificate_problem, is_wrong_host
 from wsx.errors import ConnError
 
 __all__ = ["explain_tls"]
@@ -32,7 +32,7 @@ def explain_tls(findings: Findings) -> Problem:
             "check that the server speaks TLS on this port, or allow more time with "
             "--connect-timeout",
         )
-    explain = _CERTIFICATE_PROBLEMS.get(text)
+    explain = _explain_wrong_host if is_wrong_host(text) else _CERTIFICATE_PROBLEMS.get(text)
     if explain is None and text in _UNKNOWN_CA:
         explain = _explain_unknown_ca
     if explain is not None:
@@ -115,7 +115,6 @@ def _explain_unknown_ca(leaf: CertificateFacts | None, findings: Findings) -> Pr
 
 
 _CERTIFICATE_PROBLEMS: Final[dict[str, Callable[[CertificateFacts | None, Findings], Problem]]] = {
-    WRONG_HOST: _explain_wrong_host,
     _EXPIRED: _explain_expired,
     _NOT_YET_VALID: _explain_not_yet_valid,
     _SELF_SIGNED: _explain_self_signed,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-
-from twisted.internet.error import ConnectError
 
 from wsx._doctor.phases import Timeline
 from wsx._error_texts import cause
@@ -48,9 +45,6 @@ class AddressAttempt:
         """One line about the error, or None if the address has not failed."""
         if self.status != "failed" or self.error is None:
             return None
-        number = getattr(self.error, "osError", None)
-        if type(self.error) is ConnectError and isinstance(number, int):
-            return os.strerror(number).lower()  # Twisted's text repeats its class and the number.
         return cause(self.error)
 
 

@@ -100,8 +100,8 @@ class SupervisorLog:
     def too_many_restarts(self, intensity: Intensity) -> None:
         """Log that the supervisor ends because the restart intensity was exceeded."""
         _log.error(
-            "supervisor {supervisor}: more than {max_restarts} restarts within {max_seconds:g} s; "
-            "stopping all children",
+            "supervisor {supervisor}: more than {max_restarts} restarts within {max_seconds:g} s, "
+            "not counting delays; stopping all children",
             supervisor=self._supervisor,
             max_restarts=intensity.max_restarts,
             max_seconds=intensity.max_seconds,

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from wsx._error_texts import cause
 from wsx._failures import cause_of, log_failure
 from wsx._scheduler import Scheduler, Timeout, scheduler_for
+from wsx._text import quote
 from wsx._transport.connection import Connection, Listener, Opening
 from wsx._transport.endpoints import endpoint_for
 from wsx._transport.observed import AttemptObserver
@@ -144,13 +145,15 @@ class Attempt:
         self.failed(refusal or self._timeout)
 
     def _connecting_failed(self, failure: Failure) -> None:
-        """Report an error of DNS or TCP; with a proxy, they concern the proxy."""
+        """Report an error of DNS or TCP. The URL does not name a proxy or endpoint."""
         error, explanation = cause_of(failure), None
         if not isinstance(error, WsxError):
             if self._timeout is not None:  # The attempt itself was the cause, and reports it.
                 return
             if self._conn.proxy is not None:
                 explanation = f"proxy {parse_proxy(self._conn.proxy).authority}: {cause(error)}"
+            elif isinstance(self._conn.endpoint, str):
+                explanation = f"endpoint {quote(self._conn.endpoint)}: {cause(error)}"
         self.failed(ConnError(error, explanation))
 
     def _finish(self) -> bool:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import idna
+from cryptography.x509 import (
+    Certificate,
+    DNSName,
+    ExtensionNotFound,
+    IPAddress,
+    SubjectAlternativeName,
+)
 from service_identity.hazmat import DNS_ID, IPAddress_ID
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 
-from wsx._text import expected
+from wsx._text import expected, line
 from wsx.conn import Conn
 
-__all__ = ["ServerName", "server_name_of"]
+__all__ = ["ServerName", "names_in", "server_name_of"]
 
 _SERVER_NAME: Final = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9._\-]{0,252}")  # RFC 1035 section 2.3.4
 
@@ -51,6 +58,22 @@ def server_name_of(conn: Conn, options: Mapping[str, Any]) -> ServerName:
     host = host.removesuffix(".")  # A certificate and SNI have the name without it.
     identity = None if conn.insecure else _identity_of(host)
     return ServerName(None if _is_address(host) else _checked(host), identity)
+
+
+def names_in(certificate: Certificate) -> Iterator[str]:
+    """Return the DNS names and IP addresses that a certificate is valid for, escaped.
+
+    Raises:
+        ValueError: The certificate is malformed; parsers raise other classes, too.
+    """
+    try:
+        extension = certificate.extensions.get_extension_for_class(SubjectAlternativeName)
+    except ExtensionNotFound:
+        return
+    for name in extension.value.get_values_for_type(DNSName):
+        yield line(name)
+    for address in extension.value.get_values_for_type(IPAddress):
+        yield str(address)
 
 
 def _is_address(host: str) -> bool:

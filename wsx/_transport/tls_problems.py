@@ -7,19 +7,33 @@ import ssl
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from cryptography.x509 import Certificate
 from OpenSSL.SSL import Error
+from service_identity.hazmat import DNS_ID, IPAddress_ID
 from twisted.internet.interfaces import ISSLTransport
+
+from wsx._text import line, quote
+from wsx._transport.tls_names import names_in
 
 __all__ = [
     "WRONG_HOST",
     "WrongHostError",
     "certificate_problem",
     "explain",
+    "is_wrong_host",
     "openssl_error",
     "record_problem",
+    "wrong_host_problem",
 ]
 
 WRONG_HOST: Final = "the server's certificate is not for this host"
+_VALID_FOR: Final = "the server's certificate is valid for "
+_SHOWN_NAMES: Final = 3
+_LIMIT: Final = 300  # characters
+_UNKNOWN_CA: Final = (
+    "the server's certificate is signed by {} that is not trusted; if you trust it, add its root "
+    "certificate to cacerts"
+)
 _REJECTED: Final = "certificate verify failed"  # OpenSSL's reason
 
 # OpenSSL's X509_V_ERR_* codes; see its manual page X509_STORE_CTX_get_error(3).
@@ -27,10 +41,11 @@ _CERTIFICATE_PROBLEMS: Final = {
     2: "the issuer of the trusted certificate is not trusted; add its root certificate to cacerts",
     9: "the server's certificate is not valid yet",
     10: "the server's certificate has expired",
-    18: "the server's certificate is self-signed, and not among the trusted ones",
-    19: "the server's certificate is signed by a root certificate that is not trusted",
-    20: "the server's certificate is signed by an authority that is not trusted",
-    21: "the server's certificate is signed by an authority that is not trusted",
+    18: "the server's certificate is self-signed, and not among the trusted ones; if you trust it, "
+    "add it to cacerts",
+    19: _UNKNOWN_CA.format("a root certificate"),
+    20: _UNKNOWN_CA.format("an authority"),
+    21: _UNKNOWN_CA.format("an authority"),
     23: "the server's certificate is revoked",
     26: "the server's certificate is not for servers",
     62: WRONG_HOST,
@@ -65,6 +80,30 @@ def certificate_problem(code: int) -> str:
     """Return a sentence about a certificate that OpenSSL rejected with this verify code."""
     unknown = f"the server's certificate is not accepted (OpenSSL verify code {code})"
     return _CERTIFICATE_PROBLEMS.get(code, unknown)
+
+
+def wrong_host_problem(certificate: Certificate | None, host: DNS_ID | IPAddress_ID) -> str:
+    """Return a sentence about a certificate that is not valid for a host.
+
+    Args:
+        certificate: The certificate, or None if it is malformed.
+        host: The host that was expected.
+    """
+    if certificate is None:
+        return WRONG_HOST
+    try:
+        names = [quote(name) for name in names_in(certificate)]
+    except Exception:  # A server may send anything, and parsers raise any class.
+        return WRONG_HOST
+    more = len(names) - _SHOWN_NAMES
+    shown = ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
+    expected = host.hostname.decode("ascii") if isinstance(host, DNS_ID) else str(host.ip)
+    return line(f"{_VALID_FOR}{shown or 'no name'}, not for {quote(expected)}", _LIMIT)
+
+
+def is_wrong_host(problem: str) -> bool:
+    """Return whether a sentence is about a certificate that is not valid for the host."""
+    return problem == WRONG_HOST or problem.startswith(_VALID_FOR)
 
 
 def record_problem(session: object, problem: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cryptography import x509
 from OpenSSL.crypto import FILETYPE_PEM, X509, load_privatekey
 from OpenSSL.SSL import (
     VERIFY_FAIL_IF_NO_PEER_CERT,
@@ -32,7 +33,7 @@ from zope.interface import implementer
 
 from wsx._transport.pem import certificate_blocks, read_pem, split_pem
 from wsx._transport.tls_names import ServerName, server_name_of
-from wsx._transport.tls_problems import WRONG_HOST, certificate_problem, record_problem
+from wsx._transport.tls_problems import certificate_problem, record_problem, wrong_host_problem
 from wsx.conn import Conn
 
 __all__ = ["TwistedTLS", "tls_creator"]
@@ -146,9 +147,18 @@ class _Creator:
             try:
                 verify_service_identity(extract_patterns(certificate), [self._identity], [])
             except Exception:  # A VerificationError, or the error of a malformed certificate.
-                record_problem(connection, WRONG_HOST)
+                problem = wrong_host_problem(_parsed(certificate), self._identity)
+                record_problem(connection, problem)
                 return False
         return True
+
+
+def _parsed(certificate: X509) -> x509.Certificate | None:
+    """Return a certificate as an object of cryptography, or None if it is malformed."""
+    try:
+        return certificate.to_cryptography()
+    except Exception:  # A server may send anything, and parsers raise any class.
+        return None
 
 
 def _client_certificate(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,11 +22,11 @@ from twisted.internet.error import ConnectionLost
 from wsx._transport.pem import as_sources, certificate_blocks, read_pem, split_pem
 from wsx._transport.tls_names import ServerName, server_name_of
 from wsx._transport.tls_problems import (
-    WRONG_HOST,
     WrongHostError,
     certificate_problem,
     openssl_error,
     record_problem,
+    wrong_host_problem,
 )
 from wsx.conn import Conn
 
@@ -88,13 +88,13 @@ class TLSSettings:
         return True
 
     def _verify_name(self, session: ssl.SSLObject) -> None:
-        certificate = session.getpeercert(binary_form=True)
+        host, certificate = self._name.identity, None
+        assert host is not None
         try:
-            assert certificate is not None
-            names = extract_patterns(load_der_x509_certificate(certificate))
-            verify_service_identity(names, [self._name.identity], [])  # type: ignore[list-item]
+            certificate = load_der_x509_certificate(session.getpeercert(True) or b"")
+            verify_service_identity(extract_patterns(certificate), [host], [])
         except Exception:  # A VerificationError, or the error of a malformed certificate.
-            record_problem(session, WRONG_HOST)
+            record_problem(session, wrong_host_problem(certificate, host))
             raise WrongHostError from None
 
 

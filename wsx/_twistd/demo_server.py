@@ -37,7 +37,7 @@ class _Connection(WebSocketServerProtocol):  # type: ignore[misc]
 
     def onConnect(self, request: Any) -> None:
         if request.path not in (_ECHO, _FEED):
-            raise ConnectionDeny(404, f"expected the path {_ECHO} or {_FEED}")
+            raise ConnectionDeny(404, f"Not Found (the paths are {_ECHO} and {_FEED})")
         self._is_feed = request.path == _FEED
         self._symbols: list[str] = []
 

@@ -144,7 +144,7 @@ show that wsx does it too. To find the tests of a row, search the linked files f
 brackets, such as `[S1]`. The third column says where wsx differs on purpose, and why.
 
 To translate a WebSockex module to wsx, start with
-[From WebSockex or OTP to wsx](../how-to/from-websockex.md).
+[Migrate from WebSockex or OTP](../how-to/from-websockex.md).
 
 | row | behaviour | difference in wsx | tests |
 |---|---|---|---|

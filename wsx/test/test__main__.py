@@ -23,7 +23,7 @@ class MainTests(SynchronousTestCase):
         errors = StringIO()
         self.patch(sys, "stderr", errors)
         self.assertEqual(main(["doctor"]), 2)
-        self.assertIn("python -m wsx doctor: arguments", errors.getvalue())
+        self.assertIn("python -m wsx doctor: URL", errors.getvalue())
 
     def test_console(self) -> None:
         """A URL runs the console."""
@@ -37,9 +37,17 @@ class ErrorTests(OptionsCase):
     """A wrong command line."""
 
     def test_nothing(self) -> None:
-        """Without arguments, one line says what is missing."""
-        error = self.assertRaises(SystemExit, main, [])
-        self.assertEqual(error.code, "python -m wsx: URL: expected one URL, got none")
+        """Without arguments, one line says what is missing; the exit status is 2."""
+        errors = StringIO()
+        self.patch(sys, "stderr", errors)
+        self.assertEqual(main([]), 2)
+        self.assertEqual(errors.getvalue(), "python -m wsx: URL: expected one URL, got none\n")
+
+    def test_help(self) -> None:
+        """The help text is no error."""
+        for arguments in (["--help"], ["doctor", "--help"]):
+            error = self.assertRaises(SystemExit, main, arguments)
+            self.assertEqual(error.code, 0)
 
 
 class ProcessTests(SynchronousTestCase):

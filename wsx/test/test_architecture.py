@@ -29,6 +29,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "values": frozenset(
         {
             "_arguments",
+            "_callback_names",
             "_deferreds",
             "_distribution",
             "_error_texts",
@@ -89,6 +90,7 @@ FOR_TYPES_ONLY: dict[str, frozenset[str]] = {
 PURE = frozenset(
     {
         "_arguments",
+        "_callback_names",
         "_error_texts",
         "_members",
         "_redaction",

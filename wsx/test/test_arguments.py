@@ -7,7 +7,7 @@ import fractions
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._arguments import as_list, is_hashable, is_number, require
+from wsx._arguments import as_list, check_delay, is_hashable, is_number, require
 from wsx.test.support.each import each
 
 
@@ -100,3 +100,20 @@ class RequireTests(SynchronousTestCase):
         """The class of the error can be chosen."""
         error = self.assertRaises(TypeError, require, False, "limit", "a number", "x", TypeError)
         self.assertEqual(str(error), 'limit: expected a number, got "x"')
+
+
+class CheckDelayTests(SynchronousTestCase):
+    """``check_delay``."""
+
+    @each([0, 1.5, fractions.Fraction(1, 2), decimal.Decimal("0.5")])
+    def test_number(self, value: object) -> None:
+        """Whatever can be converted to a float is accepted."""
+        check_delay(value)
+
+    @each(["tick", None, [1]])
+    def test_other_types(self, value: object) -> None:
+        """Another value raises a TypeError, which does not show it."""
+        error = self.assertRaises(TypeError, check_delay, value)
+        self.assertEqual(
+            str(error), f"delay: expected a number of seconds, got {type(value).__name__}"
+        )

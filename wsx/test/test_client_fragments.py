@@ -581,7 +581,9 @@ class RefusedTests(FragmentsCase):
     def test_timeout(self) -> None:
         """The timeout is at least 0, or None."""
         self.begin()
-        self.failureResultOf(self.send(Text, [], timeout=-1), ValueError)
+        for timeout in (-1, "x"):
+            error = self.failureResultOf(self.send(Text, [], timeout=timeout), ValueError).value
+            self.assertIn("timeout: expected a number of at least 0 or None, got ", str(error))
 
     def test_not_connected(self) -> None:
         """Without an open connection, nothing is taken from the iterable."""

@@ -146,6 +146,13 @@ class MailboxTests(ClientCase):
         self.step()
         self.assertEqual(recorder.arguments("handle_info"), ["tick"])
 
+    def test_send_after_swapped(self) -> None:
+        """The message in place of the delay is refused, and no timer is started."""
+        client = self.open(Recorder(), ping_interval=None)
+        error = self.assertRaises(TypeError, client.send_after, "tick", 2.0)
+        self.assertEqual(str(error), "delay: expected a number of seconds, got str")
+        self.assertRaises(ValueError, client.send_after, -1.0, "tick")
+
     def test_send_after_cancelled(self) -> None:
         """The IDelayedCall that ``send_after`` returns can be cancelled."""
         recorder = Recorder()

@@ -23,6 +23,11 @@ class Feed(Recorder):
     """A handler with the name that the documentation uses."""
 
 
+async def waiting_for(answer: Deferred[Any]) -> Any:
+    """Wait for a Deferred; return its result."""
+    return await answer
+
+
 class PendingCase(EndCase):
     """A client with a callback that does not complete.
 
@@ -385,6 +390,36 @@ class TimeoutTests(PendingCase):
             client.cast(number)
             self.pass_time(2.5)
             answers[number].callback(None)
+        self.pass_time(10)
+        self.assertEqual((self.cancelled, client.status), ([], "open"))
+
+    def test_chain(self) -> None:
+        """A Deferred that fires with another awaitable does not start the time again."""
+        answers: list[Deferred[Any]] = [Deferred(self.cancelled.append) for _ in range(3)]
+        client = self.open(Feed(handle_cast=lambda *_: answers[0]), callback_timeout=3.0)
+        client.cast("x")
+        self.step()
+        self.pass_time(2)
+        answers[0].callback(waiting_for(answers[1]))
+        self.pass_time(0.5)
+        answers[1].callback(waiting_for(answers[2]))
+        self.assertEqual(client.sys.get_status()["pending_callback"]["seconds"], 2.5)
+        self.assertEqual((self.cancelled, client.status), ([], "open"))
+        self.pass_time(0.5)
+        self.assertEqual((self.cancelled, client.status), ([answers[2]], "closing"))
+
+    def test_chain_in_time(self) -> None:
+        """After such a chain of awaitables, the next callback has its own time."""
+        answers: list[Deferred[Any]] = [Deferred(self.cancelled.append) for _ in range(3)]
+        client = self.open(Feed(handle_cast=lambda n, _: answers[n]), callback_timeout=3.0)
+        client.cast(0)
+        self.step()
+        self.pass_time(2)
+        answers[0].callback(waiting_for(answers[2]))
+        answers[2].callback(None)
+        client.cast(1)
+        self.pass_time(2.5)
+        answers[1].callback(None)
         self.pass_time(10)
         self.assertEqual((self.cancelled, client.status), ([], "open"))
 

@@ -706,6 +706,15 @@ class LogTests(ProviderCase):
         client.abort()
         self.step()
 
+    def test_wrong_headers(self) -> None:
+        """For a wrong result, no line of wsx is shown as if it were the user's."""
+        started = self.start(Recorder(), extra_headers=lambda attempt: None)
+        self.assertEqual(
+            str(self.failureResultOf(started, ProviderError).value),
+            "extra_headers callable failed: ValueError: extra_headers: expected a mapping or a "
+            "list of pairs, got NoneType",
+        )
+
     def test_failed_after_limits(self) -> None:
         """Each case of a wrong result has its own text."""
         for result, text in (

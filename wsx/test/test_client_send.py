@@ -274,6 +274,14 @@ class FullBufferTests(ClientCase):
         self.assertEqual(self.client.status, "open")
         self.successResultOf(self.client.send_frame(wsx.Text("more")))
 
+    def test_wrong_timeout(self) -> None:
+        """A timeout that is negative or not a number is a ValueError that names it."""
+        wrong: tuple[Any, ...] = (-1, float("nan"), "x")
+        for timeout in wrong:
+            sent = self.client.send_frame(wsx.Text("hi"), timeout=timeout)
+            error = self.failureResultOf(sent, ValueError).value
+            self.assertIn("timeout: expected a number of at least 0 or None, got ", str(error))
+
     def test_timeout_argument(self) -> None:
         """``timeout`` sets the limit; None means no limit."""
         short = self.client.send_frame(wsx.Text("hi"), timeout=0.5)

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import wsx
 from wsx._options import START_OPTIONS
 from wsx.conn import CONN_OPTIONS
+from wsx.test.support.twistd_config import ConfigCase
 
 DOCS = Path(wsx.__file__).resolve().parents[1] / "docs"
 
@@ -100,7 +101,7 @@ class ErrorTests(SynchronousTestCase):
 
 
 class OptionTests(SynchronousTestCase):
-    """The page with the options."""
+    """The pages with options."""
 
     def test_all_options(self) -> None:
         """Each option is on the page once."""
@@ -109,3 +110,35 @@ class OptionTests(SynchronousTestCase):
         shown = re.findall(r"^\| `(\w+)` \|", tables, re.MULTILINE)
         keys = {"certificate", "private_key", "server_name", "minimum_version", "alpn"}
         self.assertEqual(sorted(shown), sorted(CONN_OPTIONS | START_OPTIONS | keys))
+
+
+class ConfigurationFileTests(ConfigCase):
+    """The page about the configuration file."""
+
+    FLAGS = frozenset({"async_", "handle_initial_conn_failure", "insecure", "reconnect"})
+
+    def is_accepted(self, name: str) -> bool:
+        """Return whether an option may be false."""
+        try:
+            self.spec(**{name: "false"})
+        except SystemExit:
+            return False
+        return True
+
+    def test_turned_off(self) -> None:
+        """It names every option that false turns off."""
+        page = (DOCS / "reference" / "configuration-file.md").read_text()
+        sentence = page.partition("Use `false` to turn off ")[2].partition(". ")[0]
+        accepted = set(filter(self.is_accepted, CONN_OPTIONS | START_OPTIONS))
+        self.assertEqual(set(re.findall(r"`(\w+)`", sentence)), accepted - self.FLAGS)
+
+    def test_callable_of_a_file(self) -> None:
+        """The headers callable reads the token."""
+        page = (DOCS / "reference" / "configuration-file.md").read_text()
+        (code,) = re.findall(r"^```python\n(.*?)^```", page, FLAGS)
+        token = self.mktemp()
+        Path(token).write_text("Bearer s3cret\n")
+        names: dict[str, Any] = {}
+        exec(code.replace("/run/secrets/token", token), names)
+        headers = names["authorize"](wsx.Attempt(1))
+        self.assertEqual(headers, {"Authorization": "Bearer s3cret"})

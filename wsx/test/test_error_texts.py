@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from service_identity import VerificationError
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 import wsx
@@ -29,6 +30,19 @@ class RefusalTests(SynchronousTestCase):
         """The text says who refused, with the code and the phrase."""
         self.assertEqual(refusal("the server", 503, "Busy", ()), "the server answered 503 Busy")
         self.assertEqual(refusal("the proxy", 407, "No", ()), "the proxy answered 407 No")
+
+    @each(
+        [
+            (404, "Not Found", "404 Not Found"),
+            (404, "not found", "404 not found"),
+            (404, "expected the path / or /feed", '404 "expected the path / or /feed"'),
+            (400, "Not Found", '400 "Not Found"'),
+            (799, "Something Else", '799 "Something Else"'),
+        ]
+    )
+    def test_own_phrase(self, code: int, phrase: str, shown: str) -> None:
+        """A sentence of the server's own is quoted; the standard phrase is not."""
+        self.assertEqual(refusal("the server", code, phrase, ()), f"the server answered {shown}")
 
     def test_no_phrase(self) -> None:
         """Without a phrase the text ends with the code."""
@@ -129,6 +143,23 @@ class CauseTests(SynchronousTestCase):
     @each(
         [
             ("other", OSError("No route to host"), "OSError: No route to host"),
+            (
+                "file",
+                FileNotFoundError(2, "No such file or directory", "ca.pem"),
+                'cannot read the file "ca.pem": No such file or directory',
+            ),
+            (
+                "file in bytes",
+                PermissionError(13, "Permission denied", b"\x1b.pem"),
+                r'cannot read the file "\x1b.pem": Permission denied',
+            ),
+            ("of the system", ConnectError(2, "odd"), os.strerror(2).lower()),
+            ("time limit", TimeoutError("it took 6 s"), "it took 6 s"),
+            (
+                "time limit of the system",
+                TimeoutError(110, "Connection timed out"),
+                "TimeoutError: [Errno 110] Connection timed out",
+            ),
             ("of wsx", wsx.PingTimeout(5), str(wsx.PingTimeout(5))),
             ("clean close", ConnectionDone(), "the server closed the TCP connection"),
             (
@@ -206,6 +237,12 @@ class WrongResultTests(SynchronousTestCase):
         """A result is shown by its name, without its state."""
         text = wrong_result("code_change", result)
         self.assertEqual(text, f"code_change returned {name}(...) (expected Ok or None)")
+
+    def test_misplaced_reconnect(self) -> None:
+        """The text says where a Reconnect belongs."""
+        text = wrong_result("handle_frame", wsx.Reconnect(SECRET))
+        allowed = f"{MOST}; Reconnect is for handle_disconnect, which is called after a Close"
+        self.assertEqual(text, f"handle_frame returned Reconnect(...) (expected {allowed})")
 
     @each(
         [

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
+import socket
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredQueue, maybeDeferred
 
 import wsx
 from wsx.test.support import MemoryCase, text
@@ -150,9 +151,11 @@ class HelperServer(AiohttpServer):
     Attributes:
         count: The number of tokens that it has issued.
         used: The tokens of the connections.
+        messages: The messages that it has received.
     """
 
     def __init__(self) -> None:
+        self.messages: DeferredQueue[str | bytes] = DeferredQueue()
         self.count = 0
         self.used: list[str] = []
         super().__init__()
@@ -162,6 +165,10 @@ class HelperServer(AiohttpServer):
             return aiohttp.web.Response(text="BTC")
         self.count += 1
         return aiohttp.web.json_response({"access_token": f"T{self.count}"})
+
+    async def obey(self, message: str | bytes, *arguments: Any) -> None:
+        global_reactor().callFromThread(self.messages.put, message)
+        await super().obey(message, *arguments)
 
     async def _serve(self, request: aiohttp.web.Request) -> aiohttp.web.WebSocketResponse:
         if "token" not in request.query:
@@ -219,6 +226,33 @@ class FreshTokenScriptTests(ScriptCase):
         process = self.run_python("-c", snippets("fresh-token.md")[0])
         await process.says("received used T2")
         self.assertEqual(self.helper.used, ["T1", "T2"])
+
+
+class MigrationScriptTests(ScriptCase):
+    """The scripts of the pages for users of other libraries."""
+
+    def run_page(self, page: str, url: str) -> Twistd:
+        """Run the script of a page with another URL and shorter delays."""
+        code = snippets(page)[1].replace("wss://example.com/feed", url)
+        return self.run_python("-c", re.sub(r"Backoff\(.*?\)", "Backoff(initial=0.1)", code))
+
+    @each(("from-autobahn.md", "from-websocket-client.md"))
+    async def test_server_is_down(self, page: str) -> None:
+        """The script prints each failed attempt, and tries again."""
+        with socket.create_server((HOST, 0)) as server:
+            port = server.getsockname()[1]
+        process = self.run_page(page, f"ws://{HOST}:{port}/")
+        await process.says("closed connection failed: connection refused\n", times=2)
+        self.assertIsNone(process.status)
+
+    @each(("from-autobahn.md", "from-websocket-client.md"))
+    async def test_interrupt(self, page: str) -> None:
+        """Ctrl-C sends a close frame."""
+        process = self.run_page(page, f"ws://{HOST}:{self.helper.port}/")
+        self.assertEqual(await self.helper.messages.get(), "subscribe EURUSD")
+        process.transport.signalProcess("INT")
+        self.assertIn(await process.ended(), (0, -2), process.errors)
+        self.assertEqual(await self.helper.closes.get(), 1001)
 
 
 class AsyncioScriptTests(ScriptCase):

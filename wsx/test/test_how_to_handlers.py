@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 import wsx
 from wsx import Binary, Text
-from wsx.testing import run
+from wsx.testing import CloseFrame, MemoryServer, result_of, run
 
 HOW_TO = Path(wsx.__file__).resolve().parents[1] / "docs" / "how-to"
 
@@ -63,26 +64,54 @@ class SubscribeTests(SynchronousTestCase):
             feed.client.cast(("subscribe", "EURUSD"))
             feed.server.accept().expect(Text("subscribe EURUSD"))
 
+    def test_symbols_survive_a_restart(self) -> None:
+        """A new client subscribes to the symbols that the one before it has added."""
+        codes = snippets("subscribe-again.md")
+        server = MemoryServer()
+        names = define(codes[0], print=lambda _: None)
+        names |= {"wsx": wsx, "url": "ws://test/"}
+        with_server = partial(wsx.ClientService, reactor=server.reactor)
+        self.patch(wsx, "ClientService", with_server)
+        exec(codes[2], names)
+        service = names["service"]
+        service.startService()
+        server.accept().expect(Text("subscribe EURUSD"))
+        service.client.cast("GBPUSD")
+        server.expect(Text("subscribe GBPUSD"))
+        service.client.stop()
+        server.expect(CloseFrame(1001))
+        server.reactor.advance(2.0)  # the longest delay of the first restart
+        server.accept().expect(Text("subscribe EURUSD"), Text("subscribe GBPUSD"))
+        stopped = service.stopService()
+        server.expect(CloseFrame(1001))
+        result_of(stopped)
+        self.assertEqual(server.left_over(), [])
+
 
 class MigrationTests(SynchronousTestCase):
     """The handlers of the pages for users of other libraries."""
 
     def test_autobahn(self) -> None:
         """Collect text messages, and no others."""
-        feed_class = define(snippets("from-autobahn.md")[1])["Feed"]
-        with run(feed_class, []) as feed:
+        printed: list[object] = []
+        names = define(snippets("from-autobahn.md")[1], print=lambda *row: printed.append(row))
+        with run(names["Feed"], []) as feed:
             feed.server.accept().expect(Text("subscribe EURUSD"))
             feed.server.send(Text("1"), Binary(b"2"), Text("3"))
             self.assertEqual(feed.state, ["1", "3"])
+            feed.server.close(1012)
+        self.assertEqual(printed, [("closed", wsx.RemoteClose(1012, ""))])
 
     def test_websocket_client(self) -> None:
         """Print messages."""
         printed: list[object] = []
-        feed_class = define(snippets("from-websocket-client.md")[1], print=printed.append)["Feed"]
-        with run(feed_class) as feed:
+        code = snippets("from-websocket-client.md")[1]
+        names = define(code, print=lambda *row: printed.append(row))
+        with run(names["Feed"]) as feed:
             feed.server.accept().expect(Text("subscribe EURUSD"))
             feed.server.send(Text("1"))
-        self.assertEqual(printed, ["1"])
+            feed.server.close(1012)
+        self.assertEqual(printed, [("1",), ("closed", wsx.RemoteClose(1012, ""))])
 
     def test_factory(self) -> None:
         """The policy with the delays of ReconnectingClientFactory."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
+import twisted.internet
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,6 +23,7 @@ from wsx._options import (
 from wsx.conn import CONN_OPTIONS
 from wsx.test.support import URL
 from wsx.test.support.each import each
+from wsx.test.support.loops import run_in_loop
 from wsx.test.support.options import DEFAULTS as OF_CONN
 
 # Design section 4. The reactor is not in the table, because its default is global.
@@ -158,6 +163,62 @@ class SplitTests(SynchronousTestCase):
         self.assertIsNone(split_options(URL, {})[1].reactor)
 
 
+class LoopTests(SynchronousTestCase):
+    """The global reactor, while an event loop of asyncio runs."""
+
+    def outcome(self, reactor: object) -> object:
+        """Return the reactor that a client gets, or the message of the RuntimeError."""
+        self.patch(twisted.internet, "reactor", reactor)
+
+        async def start() -> object:
+            try:
+                return with_reactor(split_options(URL, {})[1]).reactor
+            except RuntimeError as error:
+                return str(error)
+
+        return run_in_loop(start())
+
+    def test_other_reactor(self) -> None:
+        """A reactor that does not run is an error that says what to do."""
+        message = self.outcome(SimpleNamespace(running=False))
+        self.assertIn("Twisted's reactor does not run on it", str(message))
+        self.assertIn("asyncioreactor.install(asyncio.get_running_loop())", str(message))
+
+    def test_other_loop(self) -> None:
+        """So is the asyncio reactor of another event loop, also if it was started."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        reactor = AsyncioSelectorReactor(loop)
+        reactor.running = True
+        self.assertIn("does not run on it", str(self.outcome(reactor)))
+
+    def test_same_loop(self) -> None:
+        """The asyncio reactor of the loop is used, also if it was not started."""
+
+        async def start() -> object:
+            reactor = AsyncioSelectorReactor(asyncio.get_running_loop())
+            self.patch(twisted.internet, "reactor", reactor)
+            return reactor, with_reactor(split_options(URL, {})[1]).reactor
+
+        reactor, found = run_in_loop(start())
+        self.assertIs(reactor, found)
+
+    def test_loop_inside_of_a_reactor(self) -> None:
+        """A reactor that runs is used: it may run the loop itself."""
+        reactor = SimpleNamespace(running=True)
+        self.assertIs(self.outcome(reactor), reactor)
+
+    def test_start(self) -> None:
+        """The Deferred of ``start`` fails, and a task that awaits it does not wait without end."""
+        self.patch(twisted.internet, "reactor", SimpleNamespace(running=False))
+
+        async def start() -> None:
+            await wsx.connect(URL)
+
+        error = self.assertRaises(RuntimeError, run_in_loop, start())
+        self.assertIn("does not run on it", str(error))
+
+
 class RefusedTests(SynchronousTestCase):
     """Refused options and their messages."""
 
@@ -169,6 +230,18 @@ class RefusedTests(SynchronousTestCase):
             )
             self.assertIn("colour, size", str(error))
             self.assertNotIn("name", str(error))
+
+    @each(
+        (
+            ("recconect", "recconect (did you mean reconnect?)"),
+            ("ping_intervall", "ping_intervall (did you mean ping_interval?)"),
+            ("colour", "colour"),
+        )
+    )
+    def test_similar(self, name: str, shown: str) -> None:
+        """The message suggests an option with a similar name."""
+        error = self.assertRaises(TypeError, split_options, URL, {name: 1})
+        self.assertEqual(str(error), f"unknown options: {shown}")
 
     def test_answers_are_no_options(self) -> None:
         """Attributes of the server's response are not options."""

@@ -436,11 +436,12 @@ class RefusedTests(RequestCase):
                 self.assertIn("key: expected a hashable value other than None", str(error))
         self.assertEqual(self.peer.received(), [])
 
-    @each([("nan", float("nan")), ("negative", -1.0)])
-    def test_timeout(self, _: str, timeout: float) -> None:
-        """The timeout is at least 0."""
+    @each([("nan", float("nan")), ("negative", -1.0), ("text", "x")])
+    def test_timeout(self, _: str, timeout: Any) -> None:
+        """The timeout is a number of at least 0."""
         self.begin()
-        self.failureResultOf(self.ask(timeout=timeout), ValueError)
+        error = self.failureResultOf(self.ask(timeout=timeout), ValueError).value
+        self.assertIn("timeout: expected a number of at least 0 or None, got ", str(error))
 
     @each(
         [("no_frame", "x", wsx.InvalidFrameError), ("long", Ping(b"x" * 126), wsx.FrameEncodeError)]

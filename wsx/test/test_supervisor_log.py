@@ -86,7 +86,10 @@ class LogTests(SupervisorCase):
             self.crash("a")
         self.assertEqual(
             self.supervisor_lines(),
-            ['supervisor "feeds": more than 0 restarts within 5 s; stopping all children'],
+            [
+                'supervisor "feeds": more than 0 restarts within 5 s, not counting delays; '
+                "stopping all children"
+            ],
         )
         self.assert_told_once("without a close frame")
 
@@ -99,7 +102,8 @@ class LogTests(SupervisorCase):
         self.assertEqual(
             self.supervisor_lines(),
             [
-                'supervisor "inner": more than 0 restarts within 5 s; stopping all children',
+                'supervisor "inner": more than 0 restarts within 5 s, not counting delays; '
+                "stopping all children",
                 'supervisor "feeds": restarting child "inner" now (restart 1 of 3 within 5 s)',
             ],
         )

@@ -42,7 +42,9 @@ class ReplaceStateTests(SystemCase):
         later = client.sys.replace_state(fail_later)
         self.settle()
         self.failureResultOf(later, RuntimeError)
-        self.failureResultOf(client.sys.replace_state(None), TypeError)  # type: ignore[arg-type]
+        wrong: Any = {"the": "new state"}
+        error = self.failureResultOf(client.sys.replace_state(wrong), TypeError).value
+        self.assertEqual(str(error), "function: expected a function of the state, got dict")
         self.assertEqual(client.sys.get_state(), FIRST)
         client.cast("still there")
         self.step()

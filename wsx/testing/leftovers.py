@@ -17,6 +17,7 @@ from wsx._text import safely, shorten
 __all__ = ["LoggedError", "LoggedErrors", "describe_timer"]
 
 _LEVELS: Final = (LogLevel.error, LogLevel.critical)
+_UNHANDLED: Final = "Unhandled error in Deferred:"  # Twisted logs the exception as another event.
 _YOUNG_GENERATIONS: Final = sys.version_info < (3, 14)  # Later ones collect in increments.
 
 
@@ -66,6 +67,8 @@ class LoggedErrors:
         if isinstance(failure, Failure):
             old_style = "log_failure" not in event
             text = str(event.get("why") or "Unhandled Error") if old_style else formatEvent(event)
+            if self._errors and self._errors[-1] == (_UNHANDLED, None, ""):
+                text = f"{self._errors.pop().text} {text}".rstrip()
             self._errors.append(LoggedError(text, failure.value, failure.getTraceback()))
         elif event.get("log_level") in _LEVELS:
             self._errors.append(LoggedError(formatEvent(event), None, ""))

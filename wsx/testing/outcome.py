@@ -30,8 +30,14 @@ def result_of(awaitable: Deferred[T] | Coroutine[Any, Any, T]) -> T:
     outcomes: list[Any] = []
     ensureDeferred(awaitable).addBoth(outcomes.append)
     if not outcomes:
-        raise AssertionError(f"{awaitable!r} has not fired; advance the clock first")
+        is_deferred = isinstance(awaitable, Deferred)
+        what = f"{awaitable!r} has not fired" if is_deferred else f"{_name(awaitable)} still waits"
+        raise AssertionError(f"{what}; send what it waits for, or advance the clock, first")
     outcome = outcomes[0]
     if isinstance(outcome, Failure):
         outcome.raiseException()
     return outcome  # type: ignore[no-any-return]
+
+
+def _name(coroutine: object) -> str:
+    return str(getattr(coroutine, "__qualname__", coroutine))

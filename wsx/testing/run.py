@@ -12,7 +12,9 @@ from twisted.python.failure import Failure
 from typing_extensions import TypeVar
 
 from wsx._text import describe, expected
-from wsx.client import Client, H_co, HandlerOf, check_handler, start
+from wsx.backoff import is_retryable
+from wsx.client import Client, FirstState, H_co, HandlerOf, check_handler, start
+from wsx.errors import WsxError
 from wsx.handler import Handler
 from wsx.option_types import StartOptions
 from wsx.provider import ConnSource
@@ -25,16 +27,17 @@ __all__ = ["URL", "Run", "run"]
 
 __tracebackhide__ = True  # pytest shows the line of the test instead.
 
-S = TypeVar("S")
+State = TypeVar("State")
 H = TypeVar("H", bound=Handler[Any])
 
 URL: Final = "ws://test/"
 _NOT_STARTED: Final = "The client was not started: write `with run(...) as feed:`."
 _MAX_END: Final = 10.0  # seconds in which a stopped client must end, besides its own limits
+_INITIAL: Final = "handle_initial_conn_failure"
 _OWN: Final = ("reactor", "endpoint")  # The options that the kit sets.
 
 
-class Run(Generic[S, H_co]):
+class Run(Generic[State, H_co]):
     """A handler under test; :func:`run` creates it. Use it in a ``with`` statement.
 
     Attributes:
@@ -57,15 +60,16 @@ class Run(Generic[S, H_co]):
         self._begin: Callable[[], Deferred[Any]] = lambda: start(
             url, handler, state, reactor=server.reactor, **options
         )
-        self._client: Client[S, H_co] | None = None
+        self._client: Client[State, H_co] | None = None
         self._recorder: Recorder | None = None
         self._logged: LoggedErrors | None = None
         self._reason: list[object] = []  # Why the client has ended, once it has.
+        self._ends_at_first = bool(options.get("reconnect")) and not options.get(_INITIAL)
         server.explain_with(self._situation)
 
     # The block
 
-    def __enter__(self) -> Run[S, H_co]:
+    def __enter__(self) -> Run[State, H_co]:
         if self._logged is not None:
             raise AssertionError("run: expected one `with` block for each run, got another one")
         self._recorder = Recorder(self.handler)
@@ -137,10 +141,12 @@ class Run(Generic[S, H_co]):
         return ["\n    ".join(["timers are still pending after the client has ended:", *timers])]
 
     def _add_logged(self, error: BaseException) -> None:
-        """Show logged errors with the failure of the test, because they may be its cause."""
+        """Show what may be the cause with the failure of the test."""
         assert self._logged is not None
         for logged in self._logged.errors:
             error.add_note(f"logged before that: {logged}")
+        if self._pending and self._pending not in str(error):
+            error.add_note(self._pending)
 
     def _clean_up(self) -> None:
         """Leave nothing behind for the next test, whatever has happened."""
@@ -157,7 +163,7 @@ class Run(Generic[S, H_co]):
     # For the test
 
     @property
-    def client(self) -> Client[S, H_co]:
+    def client(self) -> Client[State, H_co]:
         """The client.
 
         Raises:
@@ -168,10 +174,10 @@ class Run(Generic[S, H_co]):
         return self._client
 
     @property
-    def state(self) -> S:
+    def state(self) -> State:
         """The handler's state."""
         self.reactor.settle()
-        state: S = self.client.sys.get_state()
+        state: State = self.client.sys.get_state()
         return state
 
     @property
@@ -238,6 +244,18 @@ class Run(Generic[S, H_co]):
         self._logged.collect_garbage()
         return self._logged.flush(kinds)
 
+    @property
+    def _pending(self) -> str:
+        """A sentence that names the pending callback; empty if there is none."""
+        pending = [call for call in self.calls if call.answer is PENDING]
+        return f"{pending[-1].callback} has not completed." if pending else ""
+
+    @property
+    def _is_not_retried(self) -> bool:
+        """Whether the reconnect policy was not asked, although it would retry the first attempt."""
+        failed = isinstance(self._reason[0], WsxError) and not self.calls
+        return failed and self._ends_at_first and is_retryable(self._reason[0])
+
     def _situation(self) -> str:
         """Return what the client does now, for failures."""
         if self._client is None:
@@ -245,9 +263,10 @@ class Run(Generic[S, H_co]):
         lines = [f"The client's status is {self.client.status}."]
         if self._reason:
             lines = [f"The client has ended: {describe(self._reason[0])}."]
-        pending = [call for call in self.calls if call.answer is PENDING]
-        if pending:
-            lines.append(f"{pending[-1].callback} has not completed.")
+            if self._is_not_retried:
+                lines.append(f"The first attempt is retried only with {_INITIAL}=True.")
+        if self._pending:
+            lines.append(self._pending)
         timers = self.reactor.timers()
         if timers and self.client.status == "disconnected":
             delay = timers[0].getTime() - self.reactor.seconds()
@@ -258,23 +277,34 @@ class Run(Generic[S, H_co]):
 
 @overload
 def run(
-    handler: type[HandlerOf[S, H]] | HandlerOf[S, H],
-    state: S,
+    handler: type[HandlerOf[State, H]],
+    state: FirstState[State],
     url: ConnSource = URL,
     *,
     server: MemoryServer | None = None,
     **options: Unpack[StartOptions],
-) -> Run[S, H]: ...
+) -> Run[State, H]: ...
 
 
 @overload
 def run(
-    handler: type[HandlerOf[S | None, H]] | HandlerOf[S | None, H],
+    handler: HandlerOf[State, H],
+    state: FirstState[State],
+    url: ConnSource = URL,
+    *,
+    server: MemoryServer | None = None,
+    **options: Unpack[StartOptions],
+) -> Run[State, H]: ...
+
+
+@overload
+def run(
+    handler: type[HandlerOf[State | None, H]] | HandlerOf[State | None, H],
     *,
     url: ConnSource = URL,
     server: MemoryServer | None = None,
     **options: Unpack[StartOptions],
-) -> Run[S | None, H]: ...
+) -> Run[State | None, H]: ...
 
 
 def run(

@@ -7,6 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 
+from wsx._arguments import check_delay
 from wsx._client.reconnect import ReconnectPolicy
 from wsx._text import expected
 from wsx.backoff import Backoff
@@ -92,6 +93,7 @@ class StandIn(Generic[H]):
 
     def send_after(self, delay: float, message: Any) -> IDelayedCall:
         """Record a message and its delay; return a timer that does nothing."""
+        check_delay(delay)
         self.messages.append(Message("send_after", message, delay))
         return self.reactor.callLater(delay, lambda: None)
 

@@ -141,6 +141,19 @@ class TimeoutTests(WatchCase):
         self.assertEqual(self.overdue[:2], [(10.0, 10.0), (70.0, 70.0)])
         self.assertEqual(self.expired, [75.0])
 
+    def test_resume(self) -> None:
+        """A callback that continues with another awaitable keeps its time, and its next report."""
+        watch = self.make(2.0, 4.0)
+        began = watch.begin()
+        self.pass_time(3)
+        watch.finish()
+        watch.resume(began)
+        self.assertEqual(watch.seconds, 3.0)
+        self.pass_time(0.75)
+        self.assertEqual((self.expired, self.overdue), ([], [(2.0, 2.0)]))
+        self.pass_time(60)
+        self.assertEqual((self.expired, self.overdue), ([4.0], [(2.0, 2.0), (62.0, 62.0)]))
+
     def test_not_for_this_callback(self) -> None:
         """A callback with a limit of its own does not expire, but is reported."""
         self.make(10.0, 4.0).begin(expires=False)

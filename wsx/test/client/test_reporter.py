@@ -433,11 +433,12 @@ class OtherLineTests(ReporterCase):
     """Other lines."""
 
     def test_terminate_timed_out(self) -> None:
-        """The time limit is shown without needless digits."""
-        self.assertEqual(
-            self.warning(self.reporter.terminate_timed_out, 5.0),
-            "feed: terminate was cancelled after 5 s",
-        )
+        """The time is shown without needless digits."""
+        for seconds, shown in ((5.0, "5"), (5.00511, "5"), (0.000386, "0"), (2.34, "2.3")):
+            self.assertEqual(
+                self.warning(self.reporter.terminate_timed_out, seconds),
+                f"feed: terminate was cancelled after {shown} s",
+            )
 
     def test_not_delivered(self) -> None:
         """Casts and infos that were dropped are counted."""

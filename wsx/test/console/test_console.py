@@ -1,22 +1,28 @@
-"""Tests of wsx._console.console: the handler of the console, in memory and in real processes."""
+"""Tests of wsx._console.console: the handler of the console, in memory."""
 
 from __future__ import annotations
 
-import os
 import sys
 from io import StringIO
 from typing import Any
 
 from twisted.internet.error import ConnectionRefusedError
+from twisted.protocols.basic import LineReceiver
 
 from wsx import Backoff, Client, ConnectionDropped, RemoteClose, Shutdown
 from wsx._console.console import Console
-from wsx._console.limits import Limits, MessagesMayBeMissing, TimedOut
+from wsx._console.limits import (
+    InvalidInput,
+    Limits,
+    MessagesMayBeMissing,
+    OutputFailed,
+    TimedOut,
+)
+from wsx._console.plain import Lines
 from wsx.reasons import is_normal
 from wsx.test.support import close, server_frame, text
 from wsx.test.support.console import POLICY, PlainCase, Terminal, TypedCase
 from wsx.test.support.each import each
-from wsx.test.support.twistd import Twistd, TwistdCase
 
 PATIENT: dict[str, Any] = {"handle_initial_conn_failure": True}
 
@@ -67,6 +73,19 @@ class OutputTests(PlainCase):
         self.assert_closes()
         self.answer_close()
         self.assert_ends_normally(client)
+
+    def test_failed_output(self) -> None:
+        """A standard output that cannot be written ends the console, and not normally."""
+        client = self.console()
+        self.stdio.lines._output_error = OutputFailed()
+        self.stdio.lines.writeConnectionLost()
+        self.step()
+        self.assert_closes()
+        self.answer_close()
+        reason = self.successResultOf(client.terminated())
+        self.assertIsInstance(reason, OutputFailed)
+        self.assertFalse(is_normal(reason))
+        self.assertIn("standard output cannot be written", str(reason))
 
     def test_end_of_output_while_waiting(self) -> None:
         """A reader that goes away while there is no connection ends it too."""
@@ -122,11 +141,59 @@ class InputTests(PlainCase):
         self.read(b"\n")
         self.assertEqual(self.sent(), ["two"])
 
+    def assert_refuses(self, client: Any, problem: str) -> None:
+        """Assert that the console has ended because of its input."""
+        self.assertFalse(self.stdio.reading)
+        self.clock.advance(1)
+        self.step()
+        self.assert_closes()
+        self.answer_close()
+        reason = self.successResultOf(client.terminated())
+        self.assertIsInstance(reason, InvalidInput)
+        self.assertEqual(reason.problem, problem)
+        self.assertEqual(str(reason), f"{problem}; this line and the lines after it were not sent")
+
     def test_no_utf8(self) -> None:
-        """What is no UTF-8 is replaced, and harms nothing."""
+        """A line that is not UTF-8 cannot be sent as it is: the lines before it are sent."""
+        client = self.console()
+        self.read(b"one\ncaf\xe9\nnext\n\xe9\n")
+        self.assertEqual(self.sent(), ["one"])
+        self.assert_refuses(client, "line 2 of the input is not UTF-8 (byte 4)")
+
+    def test_too_long(self) -> None:
+        """A line that is too long is not sent, and neither is the rest of the input."""
+        self.patch(Lines, "MAX_LENGTH", 2 * 1024 * 1024)
+        for data in (b"x" * 2**21 + b"y\nnext\n", b"x" * 2**21 + b"y"):
+            client = self.console()
+            self.read(b"one\n")
+            self.read(data)
+            self.read(b"next\n")
+            self.assertEqual(self.sent(), ["one"])
+            self.assert_refuses(client, "line 2 of the input is longer than 2 MiB")
+            self.stdios.clear()
+
+    def test_too_long_while_waiting_for_messages(self) -> None:
+        """With --max-messages, such an input ends the console as well."""
+        client = self.console(Console(limits=Limits(max_messages=3)))
+        self.read(b"\xe9\n")
+        self.assert_refuses(client, "line 1 of the input is not UTF-8 (byte 1)")
+
+    def test_pieces_of_a_long_line(self) -> None:
+        """The pieces of a long line are not copied for each further piece."""
         self.console()
-        self.read(b"caf\xe9\nnext\n")
-        self.assertEqual(self.sent(), ["caf\ufffd", "next"])
+        calls: list[int] = []
+        received = LineReceiver.dataReceived
+
+        def receive(lines: Any, data: bytes) -> None:
+            calls.append(len(data))
+            received(lines, data)
+
+        self.patch(LineReceiver, "dataReceived", receive)
+        for _ in range(100):
+            self.read(b"x" * 100)
+        self.read(b"\n")
+        self.assertEqual(calls, [10_001])
+        self.assertEqual([len(line) for line in self.sent()], [10_000])
 
     def test_last_line(self) -> None:
         """The last line may lack its newline."""
@@ -504,6 +571,13 @@ class TerminalTests(PlainCase):
         self.assertEqual(self.sent(), ["/text"])
         self.assertIn("open: ws://example.test/feed", self.errors.getvalue())
 
+    def test_no_utf8(self) -> None:
+        """A typed line that is not UTF-8 is refused, and the session goes on."""
+        self.console()
+        self.read(b"caf\xe9\nnext\n")
+        self.assertEqual(self.sent(), ["next"])
+        self.assertIn("is not UTF-8 (byte 4); not sent", self.errors.getvalue())
+
     def test_no_commands(self) -> None:
         """In a pipe it is sent."""
         self.patch(sys, "__stdin__", StringIO())
@@ -818,138 +892,16 @@ class WaitingTests(TypedCase):
         self.server.silent = True
         started = self.start(self.handler, async_=True, reconnect=POLICY, **PATIENT)
         url = "ws://example.test/feed"
-        self.assertEqual(self.handler.waiting(), (f"connecting to {url}", None))
+        self.assertEqual(self.handler.waiting(), f"connecting to {url}")
         self.server.silent = False
         self.clock.advance(7)  # The attempt times out.
         self.step()
-        what, left = self.handler.waiting()
-        self.assertEqual(what, f"reconnecting to {url}")
-        assert left is not None
-        self.assertAlmostEqual(left, 1.0)
+        waiting = f"reconnecting in 1.0 s (/reconnect: now) to {url}"
+        self.assertEqual(self.handler.waiting(), waiting)
         self.clock.advance(0.75)
-        self.assertAlmostEqual(self.handler.waiting()[1] or 0.0, 0.25)
+        self.assertAlmostEqual(self.handler.retry_seconds or 0.0, 0.25)
         self.reconnect()
-        self.assertEqual(self.handler.waiting(), ("", None))
+        self.assertEqual(self.handler.waiting(), "")
         self.successResultOf(started).close()
-        self.assertEqual(self.handler.waiting(), (f"closing {url}", None))
+        self.assertEqual(self.handler.waiting(), f"closing {url}")
         self.answer_close()
-
-
-class ProcessTests(TwistdCase):
-    """The console in a real process, between real pipes."""
-
-    def type(self, process: Twistd, data: bytes, end: bool = True) -> None:
-        """Writes into its standard input, and ends that."""
-        transport: Any = process.transport
-        transport.write(data)
-        if end:
-            transport.closeStdin()
-
-    async def assert_echoes(self, process: Twistd, output: str) -> None:
-        """It ends with status 0, and wrote this; its log is on standard error."""
-        self.assertEqual(await process.ended(), 0, process.errors)
-        self.assertEqual(process.output, output)
-        self.assertIn("Main loop terminated", process.errors)
-
-    async def test_pipes(self) -> None:
-        """[Y5] Lines are echoed, with or without a last newline; an empty input is; status 0.
-
-        Trace lines go where the log goes: standard output has the messages only.
-        """
-        server = self.serve()
-        echoes = {b"one\ntwo\n": "one\ntwo\n", b"one\nzw\xc3\xb6lf": "one\nzw\xf6lf\n", b"": ""}
-        processes = {
-            data: self.twistd("--url", server.url(), "--debug", "trace") for data in echoes
-        }
-        for data, process in processes.items():
-            self.type(process, data)
-        for data, process in processes.items():
-            await self.assert_echoes(process, echoes[data])
-            self.assertEqual(await server.closes.get(), 1000)
-            self.assertRegex(process.errors, r"\*DBG\* <wsx.Client Console .*> sending close frame")
-
-    async def test_files(self) -> None:
-        """Input may be a file, also an empty one, and output too."""
-        server = self.serve()
-        (self.directory / "lines").write_bytes(b"one\ntwo\n" * 200)
-        processes = []
-        for path in (self.directory / "lines", os.devnull):
-            with open(path, "rb") as file:
-                processes.append(self.twistd("--url", server.url(), stdin=file.fileno()))
-        with (
-            open(self.directory / "lines", "rb") as source,
-            open(self.directory / "out", "wb") as out,
-        ):
-            to_file = self.twistd("--url", server.url(), stdin=source.fileno(), stdout=out.fileno())
-        await self.assert_echoes(processes[0], "one\ntwo\n" * 200)
-        await self.assert_echoes(processes[1], "")
-        await self.assert_echoes(to_file, "")
-        self.assertEqual((self.directory / "out").read_bytes(), b"one\ntwo\n" * 200)
-
-    async def test_closed_output(self) -> None:
-        """A reader that goes away, as ``head`` does, ends it with status 0."""
-        server = self.serve()
-        process = self.twistd("--url", server.url())
-        self.type(process, b"one\n", end=False)
-        await process.says("one\n")
-        transport: Any = process.transport
-        transport.closeChildFD(1)
-        self.assertEqual(await process.ended(), 0, process.errors)
-        self.assertEqual(await server.closes.get(), 1000)
-
-    async def test_sigterm(self) -> None:
-        """[V4] SIGTERM ends the console with close code 1001 and status 0."""
-        server = self.serve()
-        process = self.twistd("--url", server.url())
-        self.type(process, b"one\n", end=False)
-        await process.says("one\n")
-        process.transport.signalProcess("TERM")
-        await self.assert_echoes(process, "one\n")
-        self.assertEqual(await server.closes.get(), 1001)
-
-    async def test_restarted(self) -> None:
-        """A console whose client ended and was restarted goes on: lines are sent, and it ends."""
-        server = self.serve()
-        process = self.twistd(
-            "--url", server.url(), "--no-reconnect", "--restart", "transient", "--debug", "trace"
-        )
-        self.type(process, b"drop\n", end=False)
-        await process.says("successfully connected", times=2)
-        self.type(process, b"two\n")
-        self.assertEqual(await process.ended(), 1, process.errors)
-        self.assertEqual(process.output, "two\n")
-        self.assertIn("a connection was lost before the end of the input", process.errors)
-
-    test_restarted.timeout = 20  # type: ignore[attr-defined]
-
-    async def test_exit_status(self) -> None:
-        """The exit status tells a normal close by the server from any other end."""
-        expected = {b"close 1000 bye\n": 0, b"close 4001 bye\n": 1, b"drop\n": 1}
-        # One server each, because "drop" drops all connections of a server.
-        processes = {data: self.twistd("--url", self.serve().url()) for data in expected}
-        for data, process in processes.items():
-            self.type(process, b"one\n", end=False)
-            await process.says("one\n")  # A reset discards what the client has not read.
-            self.type(process, data)
-        for data, process in processes.items():
-            self.assertEqual(await process.ended(), expected[data], process.errors)
-            self.assertEqual(process.output, "one\n")
-            self.assertIn(f"twistd stops with exit status {expected[data]}\n", process.errors)
-
-    async def test_exit_status_after_a_reconnect(self) -> None:
-        """A connection that was dropped before the end of the input is exit status 1 too."""
-        server = self.serve()
-        process = self.twistd("--url", server.url(), "--debug", "trace")
-        self.type(process, b"drop\n", end=False)
-        await process.says("successfully reconnected")
-        self.type(process, b"two\n")
-        self.assertEqual(await process.ended(), 1, process.errors)
-        self.assertEqual(process.output, "two\n")
-
-    async def test_no_reconnect(self) -> None:
-        """With --no-reconnect the exit statuses are the same."""
-        server = self.serve()
-        for data, status in ((b"close 1000 bye\n", 0), (b"close 4001 bye\n", 1), (b"drop\n", 1)):
-            process = self.twistd("--url", server.url(), "--no-reconnect")
-            self.type(process, data)
-            self.assertEqual(await process.ended(), status, process.errors)

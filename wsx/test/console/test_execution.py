@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import capturedLogs, formatEvent
+
 from wsx import LocalClose
 from wsx._console.console import Console
 from wsx._console.limits import Limits
@@ -31,7 +33,13 @@ class SendTests(TypedCase):
         self.drop()
         self.type("one", "/binary 00")
         self.assertEqual(len(self.frontend.notices), 2)
-        self.assertIn("sent after the next connection", self.frontend.notices[0])
+        self.assertEqual(
+            self.frontend.notices,
+            [
+                'not connected: "one" is sent after the next connection is open',
+                "not connected: binary message, 1 byte, is sent after the next connection is open",
+            ],
+        )
         self.reconnect()
         self.assertEqual(self.peer.received(), [(1, b"one"), (2, b"\x00")])
 
@@ -93,7 +101,9 @@ class CloseTests(TypedCase):
         self.assertEqual(self.peer.received(), [(8, code.to_bytes(2, "big") + message)])
         self.peer.send(close(code))
         self.drop()
-        self.assertTrue(is_normal(self.successResultOf(client.terminated())))
+        reason = self.successResultOf(client.terminated())
+        self.assertTrue(is_normal(reason))
+        self.assertIn(f"closed by this client: {code}", str(reason))
         self.assertEqual(self.server.attempts, 1)
         self.assertIn(("out", "close"), self.frontend.kinds())
 
@@ -136,6 +146,18 @@ class ReconnectTests(TypedCase):
         self.type("/reconnect")
         self.assertEqual(self.server.attempts, 2)
 
+    def test_after_a_failure(self) -> None:
+        """The log does not call an attempt that was not made a failure."""
+        self.console()
+        self.drop()
+        self.server.refusal = OSError()
+        self.clock.advance(1)
+        self.step()
+        with capturedLogs() as events:
+            self.type("/reconnect")
+        line = formatEvent(events[0]) or ""
+        self.assertIn("connecting to ws://example.test/feed cancelled (closed by this", line)
+
     def test_once(self) -> None:
         """The next loss is handled as usual."""
         client = self.console()
@@ -171,6 +193,8 @@ class OtherTests(TypedCase):
         self.type("/status")
         self.assertTrue(self.frontend.notices[0].startswith("disconnected: ws://"))
         self.assertNotIn("opensesame", self.frontend.notices[0])
+        lines = self.frontend.notices[0].split("\n")
+        self.assertRegex(lines[1], r"^next attempt in 1\.0 s; .*OSError")
 
     def test_latency(self) -> None:
         """The status has the last round trip of the keepalive."""

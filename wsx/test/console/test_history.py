@@ -13,6 +13,7 @@ from wsx.test.support.extras import missing
 
 SKIP = missing("prompt_toolkit")
 if SKIP is None:
+    from wsx._console import history
     from wsx._console.history import history_path, is_secret, open_history
 
 
@@ -96,6 +97,8 @@ class SecretTests(HistoryCase):
             '{"op": "login", "apiKey": "x"}',
             "Authorization: Bearer x",
             "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+            "2password : x",
+            "--my-token=x",
         ]
     )
     def test_secrets(self, line: str) -> None:
@@ -110,6 +113,17 @@ class SecretTests(HistoryCase):
     def test_others(self, line: str) -> None:
         """Other lines are stored."""
         self.assertFalse(is_secret(line))
+
+
+class LongLineTests(HistoryCase):
+    """Lines of any length are examined in linear time."""
+
+    def test_repeated(self) -> None:
+        """A name is searched once for each word, not once for each letter."""
+        matches = history._NAME.finditer("z" * 200_000 + " token=x")
+        self.assertEqual([match[1] for match in matches], ["token"])
+        # A quadratic search needs minutes for this line.
+        self.assertFalse(is_secret("z" * 2_000_000))
 
 
 class PathTests(HistoryCase):

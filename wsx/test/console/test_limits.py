@@ -12,6 +12,7 @@ from wsx._console.limits import (
     TimedOut,
     TooFewMessages,
     UnexpectedClose,
+    requested_end,
 )
 from wsx.reasons import is_normal
 from wsx.test.support.each import each
@@ -41,6 +42,22 @@ class CloseTests(SynchronousTestCase):
     def test_no_expectation(self) -> None:
         """Without an expectation nothing is compared."""
         self.assertIsNone(Limits().check_close(RemoteClose(4001, "")))
+
+
+class RequestedEndTests(SynchronousTestCase):
+    """The reason after ``/close``."""
+
+    def test_codes(self) -> None:
+        """Any close code of the user is a normal end, which names the code."""
+        normal = LocalClose(1000, "bye")
+        self.assertIs(requested_end(normal), normal)
+        reason = requested_end(LocalClose(4001, "bye"))
+        self.assertTrue(is_normal(reason))
+        self.assertEqual(str(reason), 'closed by this client: 4001 "bye"')
+
+    def test_other_end(self) -> None:
+        """A connection that was lost meanwhile is a normal end too."""
+        self.assertIsNone(requested_end(RemoteClose(1012, "restart")))
 
 
 class WaitTests(SynchronousTestCase):

@@ -65,6 +65,10 @@ class CommandLineTests(OptionsCase):
             ("unknown", [URL, "--onse"], "did you mean --once?"),
             ("handler", [URL, "--handler", f"{HANDLERS}.Feed"], '"twistd wsx" has it'),
             ("config", [URL, "--config", "x"], '"twistd wsx" has it'),
+            ("demo", ["--demo"], '--demo: expected no such option ("twistd wsx" has it)'),
+            ("port", [URL, "--port", "1"], '"twistd wsx" has it'),
+            ("doctor", [URL, "--doctor"], '"python -m wsx doctor URL" has it'),
+            ("json", [URL, "--json"], '"python -m wsx doctor" has it'),
             ("combination", [URL, "--once", "--max-messages", "1"], "--once: expected no"),
         ]
     )
@@ -79,6 +83,13 @@ class CommandLineTests(OptionsCase):
     def test_help(self) -> None:
         """The help begins with how to call the program."""
         self.assertTrue(str(CommandLine()).startswith("Usage: python -m wsx [options] URL"))
+
+    def test_options_in_help(self) -> None:
+        """The help lists the options of the console, and none that it refuses."""
+        shown = set(re.findall(r"--([a-z-]+)=? ", str(CommandLine())))
+        self.assertLessEqual({"once", "header", "timeout"}, shown)
+        refused = {"config", "demo", "demo-server", "doctor", "handler", "json", "port", "state"}
+        self.assertEqual(shown & refused, set())
 
 
 class WsxCase(TwistdCase):
@@ -166,6 +177,16 @@ class PipeTests(WsxCase):
             [(None, "open"), ("out", "text"), ("in", "text"), ("out", "close")],
         )
 
+    async def test_hangup(self) -> None:
+        """SIGHUP, which a terminal sends when it is closed, ends it with 1001 and status 0."""
+        server = self.serve()
+        process = self.wsx(server.url())
+        self.type(process, "one\n")
+        await process.says("one\n")
+        process.transport.signalProcess("HUP")
+        self.assertEqual(await process.ended(), 0, process.errors)
+        self.assertEqual(await server.closes.get(), 1001)
+
     async def test_slow_reader(self) -> None:
         """Nothing is lost if the reader of standard output is slow, even at the end."""
         server = self.serve()
@@ -183,6 +204,39 @@ class PipeTests(WsxCase):
         self.assertEqual(content, f"{line}\n" * 60)
         self.assertEqual(await process.ended(), 0)
 
+    async def test_full_disk(self) -> None:
+        """Messages that cannot be written are status 1, and one line says so."""
+        server = self.serve()
+        with open("/dev/full", "wb") as output:
+            process = self.wsx(server.url(), childFDs={0: "w", 1: output.fileno(), 2: "r"})
+        self.type(process, "one\n")
+        self.assertEqual(await process.ended(), 1, process.errors)
+        self.assertIn("standard output cannot be written", process.errors)
+
+    async def test_closed_streams(self) -> None:
+        """Closed input has ended; closed output cannot be written; closed errors get nothing."""
+        server = self.serve()
+        process = self.wsx(server.url(), childFDs={1: "r", 2: "r"})
+        self.assertEqual(await process.ended(), 0, process.errors)
+        process = self.wsx(server.url(), childFDs={0: "w", 2: "r"})
+        self.type(process, "one\n")
+        self.assertEqual(await process.ended(), 1, process.errors)
+        self.assertNotIn("Traceback", process.errors)
+        process = self.wsx(server.url(), childFDs={0: "w", 1: "r"})
+        self.type(process, "one\n", end=True)
+        self.assertEqual(await process.ended(), 0)
+        self.assertEqual(process.output, "one\n")
+
+    async def test_bad_input(self) -> None:
+        """Input that is not UTF-8 is status 1, after the answers to the lines before it."""
+        server = self.serve()
+        process = self.wsx(server.url())
+        transport: Any = process.transport
+        transport.write(b"one\n\xff\ntwo\n")
+        self.assertEqual(await process.ended(), 1, process.errors)
+        self.assertEqual(process.output, "one\n")
+        self.assertIn("line 2 of the input is not UTF-8", process.errors)
+
     async def test_secrets(self) -> None:
         """A header from a variable reaches the server, and not the command line."""
         server = self.serve()
@@ -194,9 +248,9 @@ class PipeTests(WsxCase):
         self.assertNotIn("opensesame", process.errors)
 
     async def test_wrong(self) -> None:
-        """A wrong command line is one line on standard error, and status 1."""
+        """A wrong command line is one line on standard error, and status 2."""
         process = self.wsx("ws://127.0.0.1:1/", "--once", "--max-messages", "2")
-        self.assertEqual(await process.ended(), 1)
+        self.assertEqual(await process.ended(), 2)
         self.assertEqual(process.output, "")
         self.assertEqual(process.errors, "python -m wsx: --once: expected no --max-messages\n")
 
@@ -320,14 +374,15 @@ class TerminalTests(PtyCase):
         process = self.wsx_on_terminal(server.url())
         await self.connected(process)
         process.hang_up()
-        self.assertEqual(await server.closes.get(), 1000)
+        # The end of the input and SIGHUP arrive at the same time.
+        self.assertIn(await server.closes.get(), (1000, 1001))
         self.assertEqual(await process.ended(), 0)
 
     async def test_reconnecting(self) -> None:
         """While it reconnects, a line shows the time left; Ctrl-D ends it."""
         process = self.wsx_on_terminal(f"ws://127.0.0.1:{self.unused_port()}/")
         await process.until(
-            lambda: bool(re.search(r"reconnecting to \S+ in \d\.\d s", self.plain(process)))
+            lambda: bool(re.search(r"reconnecting in \d\.\d s .* to ws://", self.plain(process)))
         )
         self.type(process, "\x04")
         self.assertEqual(await process.ended(), 0, process.output)
@@ -338,7 +393,8 @@ class TerminalTests(PtyCase):
         server = self.serve()
         process = self.wsx_on_terminal(server.url("/404"))
         self.assertEqual(await process.ended(), 1)
-        self.assertIn("the server answered 404", self.plain(process))
+        words = " ".join(self.plain(process).split())  # The line is longer than the terminal.
+        self.assertIn("the server answered 404", words)
         self.assert_restored(process)
 
     async def test_twistd(self) -> None:
@@ -356,6 +412,17 @@ class TerminalTests(PtyCase):
 
 class PlainTerminalTests(PtyCase):
     """A terminal without line editing."""
+
+    async def test_without_connection(self) -> None:
+        """Commands work and Ctrl-D ends the session while there is no connection."""
+        process = self.wsx_on_terminal(f"ws://127.0.0.1:{self.unused_port()}/")
+        await process.says("reconnecting in")
+        self.type(process, "hello\n/status\n")
+        await process.says("waiting to be sent 1")
+        self.assertIn('not connected: "hello" is sent after', self.plain(process))
+        self.type(process, "\x04")
+        self.assertEqual(await process.ended(), 0, process.output)
+        self.assert_restored(process)
 
     async def test_session(self) -> None:
         """Lines are sent, commands work, and Ctrl-D ends the session."""

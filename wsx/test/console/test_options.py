@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from io import StringIO
 from typing import Any
 
 from twisted.application.app import ServerOptions
@@ -11,6 +13,7 @@ from twisted.scripts._twistd_unix import ServerOptions as TwistdOptions
 from wsx import tap
 from wsx._console.limits import Limits
 from wsx._console.options import ConsoleOptions
+from wsx.test.support.console import FakeFrontend, Terminal
 from wsx.test.support.each import each
 from wsx.test.support.twistd import HANDLERS, OptionsCase, parse
 
@@ -117,6 +120,33 @@ class ModeTests(OptionsCase):
         """The options of the console are part of those of ``twistd wsx``."""
         self.assertTrue(issubclass(tap.Options, ConsoleOptions))
         self.assertFalse(issubclass(ServerOptions, ConsoleOptions))
+
+
+class LogTests(OptionsCase):
+    """Where the log goes with line editing."""
+
+    def lines(self, errors: StringIO) -> list[str]:
+        """Return the log lines on the terminal after one event."""
+        self.patch(sys, "__stderr__", errors)
+        shown: list[str] = []
+        frontend = FakeFrontend()
+        frontend.log = lambda when, style, text: shown.append(text)  # type: ignore[attr-defined]
+        observer = parse(*URL)._choose_observer(frontend)
+        assert observer is not None
+        observer({"log_time": 0.0, "log_namespace": "wsx", "log_format": "connected"})
+        return shown
+
+    def test_terminal(self) -> None:
+        """If standard error is the terminal, the log is above the prompt only."""
+        errors = Terminal()
+        self.assertEqual(self.lines(errors), ["connected"])
+        self.assertEqual(errors.getvalue(), "")
+
+    def test_file(self) -> None:
+        """If standard error is a file, it has the log as well."""
+        errors = StringIO()
+        self.assertEqual(self.lines(errors), ["connected"])
+        self.assertRegex(errors.getvalue(), r" - connected\n\Z")
 
 
 class HeaderTests(OptionsCase):

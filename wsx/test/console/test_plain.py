@@ -30,11 +30,14 @@ class FakeConsole:
     def end_of_input(self) -> None:
         self.ends.append("input")
 
-    def end_of_output(self) -> None:
+    def bad_input(self, problem: str) -> None:
+        self.ends.append(problem)
+
+    def end_of_output(self, error: Exception | None = None) -> None:
         self.ends.append("output")
 
-    def waiting(self) -> tuple[str, float | None]:
-        return "", None
+    def waiting(self) -> str:
+        return ""
 
 
 class PlainCase(SynchronousTestCase):
@@ -43,6 +46,7 @@ class PlainCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.stdios: list[FakeStdio] = []
         self.patch(plain, "StandardIO", self._open_stdio)
+        self.patch(plain, "has_reader", lambda descriptor: True)
         self.errors = StringIO()
         self.patch(sys, "__stderr__", self.errors)
         self.patch(sys, "__stdout__", StringIO())
@@ -140,6 +144,30 @@ class ShowTests(PlainCase):
         assert waiter is not None
         producer.stopProducing()
         self.assertIsNone(self.successResultOf(waiter))
+
+
+class ReadTests(PlainCase):
+    """When the input is read."""
+
+    def test_pipe(self) -> None:
+        """A pipe is read once there is a connection, and can be paused."""
+        frontend = Plain()
+        frontend.begin(self.console, Clock())
+        self.assertEqual(self.stdios, [])
+        frontend.connected(self.console, Clock())
+        self.assertTrue(self.stdios[0].reading)
+        frontend.pause()
+        self.assertFalse(self.stdios[0].reading)
+
+    def test_terminal(self) -> None:
+        """What a user types is read from the start, and without a connection: it may be /close."""
+        self.patch(sys, "__stdin__", Terminal())
+        frontend = Plain()
+        frontend.begin(self.console, Clock())
+        frontend.pause()
+        self.assertTrue(self.stdios[0].reading)
+        frontend.connected(self.console, Clock())
+        self.assertEqual(len(self.stdios), 1)
 
 
 class NoticeTests(PlainCase):

@@ -55,6 +55,23 @@ class TextTests(SynchronousTestCase):
         """A JSON object has one value on each line."""
         self.assertEqual(shown(Text('{"a":1.10}')), f'< {{\n{INDENT}  "a": 1.10\n{INDENT}}}\n')
 
+    def test_json_that_fits(self) -> None:
+        """On a terminal, what fits in one row stays in one row."""
+        record = frame_record(0.0, IN, Text('{"a":1.10,"b":[1,2]}'))
+        self.assertRegex(to_plain(render(record, 80)), r'< \{"a": 1.10, "b": \[1, 2\]\}\n\Z')
+        self.assertEqual(to_plain(render(record, 36)).count("\n"), 4)
+
+    @each([8, 20, 39, 40, 80])
+    def test_rows(self, columns: int) -> None:
+        """No row of a message begins in the first column but the first one."""
+        fake = "x" * 200 + "12:00:00.000 < fake" * 20 + "\x1b" * 30 + "\u6f22" * 50 + "\n> end"
+        for frame in (Text(fake), Binary(bytes(range(256))), Ping(fake[:100].encode())):
+            rows = to_plain(render(frame_record(0.0, IN, frame), columns)).split("\n")
+            self.assertEqual(rows.pop(), "")
+            self.assertEqual({row[:2] for row in rows[1:]}, {"  "})
+            widths = [len(row) + row.count("\u6f22") for row in rows]
+            self.assertLessEqual(max(widths[1:]), columns)
+
     def test_long(self) -> None:
         """Of a very long message, the end is left out."""
         text = shown(Text("x" * 100_000))
@@ -115,6 +132,16 @@ class BinaryTests(SynchronousTestCase):
                 "",
             ],
         )
+
+    @each([(93, 16), (92, 8), (60, 8), (59, 4), (44, 4)])
+    def test_width(self, columns: int, size: int) -> None:
+        """In a narrower terminal, a line has fewer bytes, and still fits."""
+        record = frame_record(0.0, IN, Binary(bytes(32)))
+        rows = to_plain(render(record, columns)).splitlines()[1:]
+        self.assertEqual(len(rows), 32 // size)
+        self.assertLessEqual(max(map(len, rows)), columns)
+        self.assertEqual({row.count(" 00") for row in rows}, {size + 1})
+        self.assertEqual({row[-size - 2 :] for row in rows}, {f"|{'.' * size}|"})
 
     def test_sizes(self) -> None:
         """An empty message and one byte have a line with their size."""

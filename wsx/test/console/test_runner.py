@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from twisted.application.service import Application, MultiService
@@ -67,6 +68,35 @@ class RunnerTests(RunCase):
         self.step()
         self.successResultOf(service.stopService())
         self.assertEqual((self.reactor.stops, frontend.ended), (1, [False]))
+
+    def test_hangup(self) -> None:
+        """SIGHUP ends the console, because its terminal was closed."""
+        frontend = FakeFrontend()
+        service = self.runner(frontend)
+        service.ends_on_hangup = True
+        service.startService()
+        self.reactor.run()
+        service.reload()
+        self.successResultOf(service.stopService())
+        self.assertEqual((self.reactor.stops, frontend.ended), (1, [False]))
+
+    def test_hangup_of_twistd(self) -> None:
+        """Under twistd, SIGHUP is ignored."""
+        service = self.runner(FakeFrontend())
+        service.startService()
+        self.reactor.run()
+        service.reload()
+        self.assertEqual(self.reactor.stops, 0)
+        self.successResultOf(service.stopService())
+
+    def test_ignored_hangup(self) -> None:
+        """A SIGHUP that is ignored, as by ``nohup``, stays ignored."""
+        self.patch(signal, "getsignal", lambda _: signal.SIG_IGN)
+        service = self.runner(FakeFrontend())
+        service.ends_on_hangup = True
+        service.startService()
+        self.assertNotIn(signal.SIGHUP, self.signals)
+        self.successResultOf(service.stopService())
 
     def test_observer(self) -> None:
         """twistd finds the log observer as a component of its application."""

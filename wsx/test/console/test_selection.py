@@ -14,7 +14,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsx._console import selection
 from wsx._console.plain import Plain
 from wsx._console.selection import choose_frontend, choose_reactor
-from wsx._twistd.invalid import InvalidValue
 from wsx.test.support.console import Terminal
 from wsx.test.support.extras import require
 from wsx.test.support.sockets import global_reactor
@@ -57,11 +56,19 @@ class FrontendTests(SelectionCase):
         self.assertFalse(self.state.exists())
 
     def test_history_cannot_be_opened(self) -> None:
-        """A history that cannot be opened is an error that says what to do."""
+        """Without a history that can be opened, lines are not stored, and a notice says so."""
         require("prompt_toolkit")
         self.state.write_text("a file in place of the folder")
-        error = self.assertRaises(InvalidValue, self.frontend)
-        self.assertIn("use --no-history", error.about("history"))
+        notices: list[str] = []
+        from wsx._console.terminal import Terminal
+
+        self.patch(Terminal, "notice", lambda _, text: notices.append(text))
+        frontend = self.frontend()
+        frontend._history.append_string("one")
+        self.assertEqual(frontend._history.get_strings(), ["one"])
+        [notice] = notices
+        self.assertTrue(notice.startswith("typed lines are not stored: "), notice)
+        self.assertTrue(notice.endswith('/wsx/history": Not a directory'), notice)
 
     def test_other_reactor(self) -> None:
         """On another reactor, they cannot."""

@@ -38,7 +38,7 @@ class FakeConsole:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.ends = 0
-        self.state: tuple[str, float | None] = ("", None)
+        self.state = ""
 
     def line(self, line: str) -> None:
         self.lines.append(line)
@@ -46,10 +46,13 @@ class FakeConsole:
     def end_of_input(self) -> None:
         self.ends += 1
 
-    def end_of_output(self) -> None:
+    def bad_input(self, problem: str) -> None:
         raise AssertionError("not called")
 
-    def waiting(self) -> tuple[str, float | None]:
+    def end_of_output(self, error: Exception | None = None) -> None:
+        raise AssertionError("not called")
+
+    def waiting(self) -> str:
         return self.state
 
 
@@ -162,10 +165,35 @@ class PromptTests(TerminalCase):
         self.type("/rec\t\r")
         self.assertEqual(self.console.lines, ["/reconnect"])
 
+    def test_close_codes(self) -> None:
+        """Several close codes are listed with their names."""
+        self.type("/close 101\t")
+        shown = "\n".join(self.shown())
+        self.assertIn("1012 service restart", shown)
+        self.assertIn("> /close 101", shown)
+
     def test_paste(self) -> None:
         """Several lines that are pasted are one message."""
         self.type("\x1b[200~one\ntwo\x1b[201~\r")
         self.assertEqual(self.console.lines, ["one\ntwo"])
+
+    def test_line_break(self) -> None:
+        """Alt-Enter begins another line of the same message."""
+        self.type("one\x1b\rtwo\r")
+        self.assertEqual(self.console.lines, ["one\ntwo"])
+
+    def test_quoted_insert(self) -> None:
+        """After Ctrl-V, a key such as Tab is text."""
+        self.type("a\x16\tb\r")
+        self.assertEqual(self.console.lines, ["a\tb"])
+
+    def test_keys(self) -> None:
+        """The first connection tells which keys there are; the next one does not."""
+        self.terminal.connected(self.console, self.clock)
+        self.terminal.connected(self.console, self.clock)
+        self.turn()
+        [line, _] = self.shown()
+        self.assertIn("/help lists the commands; Ctrl-D", line)
 
     def test_end_of_input(self) -> None:
         """Ctrl-D ends the input on an empty line; otherwise it deletes a character."""
@@ -195,8 +223,7 @@ class OutputTests(TerminalCase):
         self.terminal.show(frame_record(0.0, IN, Text('{"a":1}')))
         self.terminal.show(Record(0.0, None, "open", "ws://host/"))
         self.turn()
-        indent = " " * 15
-        expected = ["> mine", "< {", f'{indent}  "a": 1', f"{indent}}}", ">"]
+        expected = ["> mine", '< {"a": 1}', ">"]
         self.assertEqual(self.shown(), expected)
 
     def test_typed_text(self) -> None:
@@ -280,23 +307,23 @@ class WaitingTests(TerminalCase):
         """The line has a spinner and the time left; it goes when the connection is open."""
         frames = set()
         for left in (1.5, 1.4, 1.3):
-            self.console.state = ("reconnecting to ws://host/", left)
+            self.console.state = f"reconnecting in {left} s"
             self.turn(0.1)
             line, prompt = self.shown()
-            self.assertEqual(line[1:], f" reconnecting to ws://host/ in {left} s")
+            self.assertEqual(line[1:], f" reconnecting in {left} s")
             self.assertEqual(prompt, ">")
             frames.add(line[0])
         self.assertEqual(len(frames), 3)
-        self.console.state = ("connecting to ws://host/", None)
+        self.console.state = "connecting to ws://host/"
         self.turn(0.1)
         self.assertEqual(self.shown()[0][1:], " connecting to ws://host/")
-        self.console.state = ("", None)
+        self.console.state = ""
         self.turn(0.1)
         self.assertEqual(self.shown(), [">"])
 
     def test_typing(self) -> None:
         """Typed text stays below it."""
-        self.console.state = ("connecting to ws://host/", None)
+        self.console.state = "connecting to ws://host/"
         self.type("hello")
         self.turn(0.2)
         self.assertEqual(self.shown()[1:], ["> hello"])

@@ -32,9 +32,9 @@ class RefusalTests(DoctorCase):
             ("401 Unauthorized", "unauthorized", "401", "--header @FILE"),
             ("403 Forbidden", "forbidden", "403", "Origin"),
             ("404 Not Found", "not_found", "404", "the path of the URL"),
-            ("405 Not Allowed", "not_found", "405", "the path of the URL"),
+            ("405 Method Not Allowed", "not_found", "405", "the path of the URL"),
             ("426 Upgrade Required", "upgrade_required", "426", "reverse proxy"),
-            ("429 Slow Down", "too_many_requests", "429", "try again later"),
+            ("429 Too Many Requests", "too_many_requests", "429", "try again later"),
             ("500 Oops", "server_error", "500", "the log of the server"),
             ("502 Bad Gateway", "server_error", "502", "reverse proxy"),
             ("503 Unavailable", "unavailable", "503", "try again later"),
@@ -54,6 +54,18 @@ class RefusalTests(DoctorCase):
         self.refuse("302 Found", "Location: https://x.test/login?ticket=hushhush\r\n")
         self.assert_problem("opening_handshake", "redirected", "https://x.test/login?ticket=...")
         self.assertNotIn("hushhush", str(self.report()))
+
+    @each(
+        [
+            ("https://x.test/", '"https://x.test/" with wss:// or ws://, if'),
+            ("/elsewhere", '"/elsewhere" with wss:// or ws://, if'),
+            ("wss://x.test/", '"wss://x.test/", if it is a WebSocket'),
+        ]
+    )
+    def test_redirect_scheme(self, target: str, part: str) -> None:
+        """Only an address that is not one of a WebSocket needs another scheme."""
+        self.refuse("302 Found", f"Location: {target}\r\n")
+        self.assert_problem("opening_handshake", "redirected", f"use the address {part}")
 
     def test_credentials_that_are_not_accepted(self) -> None:
         """With credentials, the suggestion is to replace them."""

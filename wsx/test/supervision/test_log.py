@@ -83,7 +83,8 @@ class RestartTests(LogCase):
             self.line(self.log.too_many_restarts, Intensity(3, 2.5)),
             (
                 LogLevel.error,
-                'supervisor "feeds": more than 3 restarts within 2.5 s; stopping all children',
+                'supervisor "feeds": more than 3 restarts within 2.5 s, not counting delays; '
+                "stopping all children",
             ),
         )
 

@@ -147,6 +147,7 @@ class PlainCase(ConsoleCase):
         super().setUp()
         self.stdios: list[FakeStdio] = []
         self.patch(plain, "StandardIO", self._open_stdio)
+        self.patch(plain, "has_reader", lambda descriptor: True)
         self.errors = StringIO()
         self.patch(sys, "__stderr__", self.errors)
         self.patch(sys, "__stdout__", StringIO())

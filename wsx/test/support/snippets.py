@@ -39,7 +39,7 @@ _COMMANDS = {
     "python": '[ "$1" = setup.py ] || exec "{python}" "$@"',
     "twistd": 'exec "{python}" -P -c "from twisted.scripts.twistd import run; run()" "$@"',
     "trial": """case "$*" in *" wsx") exit;; esac
-        exec "{python}" -c "from twisted.scripts.trial import run; run()" "$@\"""",
+        exec "{python}" -P -c "from twisted.scripts.trial import run; run()" "$@\"""",
     "pip": 'echo "pip $@"',
 }
 # A python3 that creates such an environment, in no time and without a network.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import ANY
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx import Ping, Text
@@ -39,6 +41,15 @@ class InboxTests(SynchronousTestCase):
         self.inbox.expect([CloseFrame()])
         self.inbox.expect([])
         self.assertIsNone(self.inbox.take())
+
+    def test_any_message(self) -> None:
+        """``unittest.mock.ANY`` stands for any message of a close frame, but not for any code."""
+        self.inbox.expect([A, B, C])
+        self.inbox.add(CloseFrame(1002, "a reserved bit is set"), is_optional=False)
+        text = str(self.assertRaises(AssertionError, self.inbox.expect, [CloseFrame(1003, ANY)]))
+        self.assertIn("- CloseFrame(1003, <ANY>)", text)
+        self.inbox.expect([CloseFrame(1002, ANY)])
+        self.assertEqual(self.inbox.left_over, [])
 
     def test_expect(self) -> None:
         """Expected frames are the next ones; a failure leaves them as they were."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import fail
 from twisted.internet.task import Clock, LoopingCall
 from twisted.logger import Logger
 from twisted.python import log
@@ -42,6 +43,19 @@ class LoggedErrorsTests(KitCase):
             self.assertIn("KeyError: 'price'", one.traceback)
             self.assertIn("raise KeyError", str(one))
         self.assertEqual(len(self.logged.flush((KeyError,))), 3)
+
+    def test_unhandled(self) -> None:
+        """The two events of an unhandled error in a Deferred are one error."""
+        fail(KeyError("price"))
+        fail(ValueError("other"))
+        self.logged.collect_garbage()
+        self.assertEqual(
+            [one.text for one in self.logged.errors], 2 * ["Unhandled error in Deferred:"]
+        )
+        self.assertEqual(len(self.logged.flush((KeyError,))), 1)
+        [error] = self.logged.flush((ValueError,))
+        self.assertIn("ValueError: other", str(error))
+        self.assertEqual(self.logged.errors, [])
 
     def test_stop(self) -> None:
         """After ``stop``, nothing is collected."""

@@ -34,5 +34,12 @@ class ResultTests(KitCase):
     def test_no_result(self) -> None:
         """Without a result, the failure says what to do."""
         waiting: Deferred[Any] = Deferred()
-        self.assertIn("has not fired; advance the clock first", self.failure_of(result_of, waiting))
+        advice = "; send what it waits for, or advance the clock, first"
+        self.assertIn(f"has not fired{advice}", self.failure_of(result_of, waiting))
+
+        async def wait() -> None:
+            await waiting
+
+        text = self.failure_of(result_of, wait())
+        self.assertIn(f"test_no_result.<locals>.wait still waits{advice}", text)
         waiting.callback(None)

@@ -120,6 +120,21 @@ class TrialTests(RunnerCase):
         self.assertIn("Ran 2 tests", done.stdout)
         self.assertIn("PASSED (successes=2)", done.stdout)
 
+    def test_command(self) -> None:
+        """The command of the page finds a test, and a handler in a file beside it."""
+        [arguments] = re.findall(r"`python -m (twisted\.trial \S+)`", PAGE.read_text("utf-8"))
+        folder = self.folder()
+        example = (EXAMPLES / "test_feed.py").read_text("utf-8")
+        handler = example[example.index("import wsx") : example.index("def test_")]
+        (folder / "feed.py").write_text(handler)
+        (folder / "test_feed.py").write_text(
+            example.replace("class Feed(", "class Other(").replace(
+                "def test_", "from feed import Feed\n\n\ndef test_", 1
+            )
+        )
+        done = run_command(folder, *arguments.split())
+        self.assertIn("PASSED (successes=1)", done.stdout, done.stderr)
+
 
 class PytestCase(RunnerCase):
     """Base class for tests in plain pytest, without plug-ins."""

@@ -44,7 +44,7 @@ class StartTests(KitCase):
     def test_wrong_arguments(self) -> None:
         """Wrong arguments raise what start fails with, and nothing is left."""
         rows: list[tuple[Any, str, dict[str, Any]]] = [
-            (TypeError, "unknown options: recconect", {"recconect": None}),
+            (TypeError, "recconect (did you mean reconnect?)", {"recconect": None}),
             (wsx.URLError, "unknown scheme", {"url": "ftp://test/"}),
             (ValueError, "ping_interval", {"ping_interval": "x"}),
             (TypeError, "run: reactor: expected no such option", {"reactor": None}),
@@ -253,6 +253,25 @@ class DriveTests(KitCase):
             self.assertIn("wait_open: the client has not opened in 10 s\n", text)
             self.assertIn("The client's status is disconnected. Its next timer is due in", text)
             self.assertGreater(feed.server.attempts, 3)
+
+    def test_first_attempt(self) -> None:
+        """If the policy does not retry the first attempt, the failure says how to change that."""
+        hint = "handle_initial_conn_failure=True"
+        with run_echo(reconnect=wsx.Backoff()) as feed:
+            feed.server.refuse(503)
+            self.assertIn(hint, self.failure_of(feed.wait_open))
+        others: list[tuple[int, dict[str, Any]]] = [
+            (503, {"reconnect": wsx.Backoff(max_attempts=0), "handle_initial_conn_failure": True}),
+            (503, {"reconnect": None}),
+            (401, {"reconnect": wsx.Backoff()}),
+        ]
+        for status, options in others:
+            with run_echo(**options) as feed:
+                feed.server.refuse(status)
+                self.assertNotIn(hint, self.failure_of(feed.wait_open))
+        with run_echo(reconnect=wsx.Backoff()) as feed:
+            feed.wait_open().close(1008)
+            self.assertNotIn(hint, self.failure_of(feed.wait_open))
 
     def test_wait_open_while_connect_is_pending(self) -> None:
         """A handle_connect that has not completed is named."""
@@ -498,7 +517,6 @@ class EndTests(KitCase):
             lost.cycle = lost
             del lost
             self.assertEqual(len(feed.errors(ZeroDivisionError)), 1)
-            feed.errors()  # Twisted logs a second line for each.
 
     def test_errors_of_what_is_due(self) -> None:
         """``errors`` lets the client do what is due first."""
@@ -585,6 +603,28 @@ class EndTests(KitCase):
         self.assertIsNone(wsx.whereis("feed"))
         self.assertEqual(list(feed.reactor.getDelayedCalls()), [])
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_error_while_a_callback_is_pending(self) -> None:
+        """The error in the block names a callback that has not completed, unless it says so."""
+
+        class Waiting(Listener):
+            def handle_cast(self, message: Any, state: Any) -> Any:
+                return Deferred()
+
+        def block(check: Any) -> None:
+            with run(Waiting) as feed:
+                feed.wait_open()
+                feed.client.cast("a")
+                check(feed)
+
+        def compare(feed: Any) -> None:
+            assert feed.state == 1
+
+        error = self.assertRaises(AssertionError, block, compare)
+        self.assertEqual(error.__notes__, ["handle_cast has not completed."])
+        error = self.assertRaises(AssertionError, block, lambda feed: feed.server.expect(Text))
+        self.assertEqual(str(error).count("handle_cast has not completed."), 1)
+        self.assertFalse(hasattr(error, "__notes__"))
 
     def test_error_in_the_block_of_an_open_client(self) -> None:
         """A client that is open then is aborted, and terminate is called."""

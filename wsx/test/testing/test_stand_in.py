@@ -66,6 +66,8 @@ class StandInTests(KitCase):
             client.messages,
             [("send_after", "tick", 5.0), ("cast", "word", None), ("info", "ws://test/", None)],
         )
+        self.assertRaises(TypeError, client.send_after, "tick", 5.0)
+        self.assertEqual(len(client.messages), 3)
         self.assertTrue(client.is_healthy)
         self.assertEqual(len(client.reactor.getDelayedCalls()), 1)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import ConnectError, ConnectionLost, ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsx import ConnError, HandshakeError, Ping, RequestError, Text
@@ -96,6 +98,16 @@ class FailureTests(ProtocolCase):
         self.attempt(proxy="http://user:s3cr3t@proxy.test:8080")
         error = self.failure(ConnError)
         self.assertEqual(str(error), "connection failed: proxy proxy.test:8080: connection refused")
+
+    def test_endpoint_that_refuses(self) -> None:
+        """An error of an endpoint names its description, because the URL leads elsewhere."""
+        self.clock.connectUNIX = self._refuse  # type: ignore[attr-defined]
+        self.attempt(endpoint="unix:/run/no.sock")
+        expected = f'connection failed: endpoint "unix:/run/no.sock": {os.strerror(2).lower()}'
+        self.assertEqual(str(self.failure(ConnError)), expected)
+
+    def _refuse(self, path: str, factory: Any, timeout: int, checkPID: int) -> None:
+        factory.clientConnectionFailed(None, Failure(ConnectError(2, "odd")))
 
     def test_unusable_options(self) -> None:
         """[S8] Options that ``endpoint_for`` cannot use fail the attempt."""

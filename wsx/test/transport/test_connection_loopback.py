@@ -243,11 +243,12 @@ class CertificateTests(RawCase):
             ),
             "unknown authority": (
                 lambda ca: trustme.CA().issue_cert(HOST),
-                "the server's certificate is signed by an authority that is not trusted",
+                "the server's certificate is signed by an authority that is not trusted; if you "
+                "trust it, add its root certificate to cacerts",
             ),
             "other host": (
                 lambda ca: ca.issue_cert("127.0.0.2"),
-                "the server's certificate is not for this host",
+                'the server\'s certificate is valid for "127.0.0.2", not for "127.0.0.1"',
             ),
         }.items()
     )

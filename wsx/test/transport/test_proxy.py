@@ -112,7 +112,7 @@ class TunnelTests(SynchronousTestCase):
         self.peer.send(b"in")
         error = self.failureResultOf(connecting, RequestError).value
         self.assertEqual((error.code, error.message, error.body), (407, "Who are you?", b"login"))
-        self.assertEqual(str(error), "the proxy answered 407 Who are you?")
+        self.assertEqual(str(error), 'the proxy answered 407 "Who are you?"')
         assert_closed_gently(self, self.peer, self.clock)
 
     def test_abort_after_a_second(self) -> None:

@@ -5,11 +5,20 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
+from cryptography.x509 import load_pem_x509_certificate
 from OpenSSL.SSL import Error
+from service_identity.hazmat import DNS_ID, IPAddress_ID
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._transport.tls_problems import certificate_problem, openssl_error
+from wsx._transport.tls_problems import (
+    WRONG_HOST,
+    certificate_problem,
+    is_wrong_host,
+    openssl_error,
+    wrong_host_problem,
+)
 from wsx.test.support.each import each
+from wsx.test.support.extras import Once, trustme
 
 
 class OpenSSLErrorTests(SynchronousTestCase):
@@ -49,3 +58,37 @@ class CertificateProblemTests(SynchronousTestCase):
         self.assertEqual(certificate_problem(10), "the server's certificate has expired")
         unknown = "the server's certificate is not accepted (OpenSSL verify code 99)"
         self.assertEqual(certificate_problem(99), unknown)
+
+
+class WrongHostTests(SynchronousTestCase):
+    """What is shown of a certificate for another host."""
+
+    ca = Once(lambda: trustme.CA())
+
+    def problem(self, *names: str, host: Any = None) -> str:
+        """Return the sentence about a certificate with these names."""
+        pem = self.ca.issue_cert(*names).cert_chain_pems[0].bytes()
+        problem = wrong_host_problem(load_pem_x509_certificate(pem), host or DNS_ID("x.test"))
+        self.assertTrue(is_wrong_host(problem))
+        return problem
+
+    def test_names(self) -> None:
+        """The names of the certificate and the host are shown, with the first three names."""
+        start = "the server's certificate is valid for"
+        self.assertEqual(self.problem("a.test"), f'{start} "a.test", not for "x.test"')
+        four = self.problem("a.test", "b.test", "c.test", "d.test", host=IPAddress_ID("::1"))
+        self.assertEqual(four, f'{start} "a.test", "b.test", "c.test" and 1 more, not for "::1"')
+
+    def test_length(self) -> None:
+        """A server cannot make the sentence long."""
+        name = ".".join(["a" * 60] * 4)
+        self.assertLessEqual(len(self.problem(*(f"{n}.{name}" for n in range(3)))), 300)
+
+    def test_malformed(self) -> None:
+        """A certificate that cannot be read has the general sentence."""
+        malformed: Any = object()
+        for certificate in (None, malformed):
+            problem = wrong_host_problem(certificate, DNS_ID("x.test"))
+            self.assertEqual(problem, WRONG_HOST)
+            self.assertTrue(is_wrong_host(problem))
+        self.assertFalse(is_wrong_host(certificate_problem(10)))
