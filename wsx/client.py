@@ -1,4 +1,7 @@
-"""The public interface of clients: start them, send messages and frames, close and stop them."""
+"""The public interface of clients: start them, send messages and frames, close and stop them.
+
+This module is longer than 500 lines because it contains the documentation of the public methods.
+"""
 
 from __future__ import annotations
 
@@ -507,4 +510,11 @@ def send_frame(
         The Deferred of :meth:`Client.send_frame`. It fails with :class:`UnknownNameError` if no
         client has the name.
     """
-    return registry.find(client).addCallback(lambda found: found.send_frame(frame, timeout))
+    return registry.find(client).addCallback(_send_frame_through, frame, timeout)
+
+
+def _send_frame_through(client: Any, frame: Frame, timeout: float | None) -> Deferred[None]:
+    if not callable(getattr(client, "send_frame", None)):  # As whereis_name may return anything.
+        raise TypeError(expected("whereis_name", "a client with send_frame", client))
+    sent: Deferred[None] = client.send_frame(frame, timeout)
+    return sent

@@ -245,9 +245,9 @@ class Cluster(Service):
                 self._holdings.pop(holding, None)
         return None
 
-    async def _unregister(self, token: str) -> None:
+    async def _unregister(self, token: str, client: Any) -> None:
         holding = self._held(token)
-        if holding is not None:
+        if holding is not None and holding.client is client:
             del self._holdings[holding]
             await holding.release()
 
@@ -300,9 +300,9 @@ class _Registry:
         """Register a client, or return None if the name is in use."""
         return await self._cluster._register(self._name, self._token, client, standby, lost)
 
-    async def unregister_name(self, key: Any) -> None:
+    async def unregister_name(self, key: Any, client: Any) -> None:
         """Release the name."""
-        await self._cluster._unregister(self._token)
+        await self._cluster._unregister(self._token, client)
 
     async def whereis_name(self, key: Any) -> Any:
         """Return the client, a reference to it, or None."""

@@ -25,7 +25,7 @@
     ├── ClientEnded                    the client ended for a reason that is not an exception
     ├── AlreadyStartedError            the caller: the name is in use
     ├── UnknownNameError (LookupError) the caller: no client has the name
-    ├── ClusterError                   NATS cannot be reached, does not answer, or refuses
+    ├── ClusterError                   NATS, or another store of names, cannot be reached or refuses
     ├── NameLost                       the client may no longer use its name
     ├── RemoteError                    another process: an exception that is none of wsx
     ├── ChildError (ValueError)        the caller: unknown child, or not possible in its state
@@ -612,6 +612,8 @@ class UnknownNameError(WsxError, LookupError):
 
 class ClusterError(WsxError):
     """NATS cannot be reached, does not answer in time, or refuses what a :class:`Cluster` asks.
+
+    The registry of an :class:`AsyncVia` raises it if its store cannot be reached.
 
     Attributes:
         reason: What has failed.

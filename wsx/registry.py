@@ -141,8 +141,10 @@ class AsyncRegistry(Protocol):
                 has failed, and the reconnect policy decides. Any other exception ends the client.
         """
 
-    def unregister_name(self, key: Any) -> MaybeAwaitable[object]:
+    def unregister_name(self, key: Any, client: Any) -> MaybeAwaitable[object]:
         """Free the key of a client that has the name and has ended.
+
+        Another client of the process may wait for the same key.
 
         ``client.terminated()`` fires after that. The result is ignored; an exception is logged.
         """

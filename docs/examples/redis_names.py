@@ -208,10 +208,12 @@ class RedisNames:
         lease.hold(lost)
         return Registration(fence, lease.seconds_left)
 
-    async def unregister_name(self, key: str) -> None:
-        lease = self.leases.pop(key)
-        lease.keeping.cancel()
-        await lease.release()
+    async def unregister_name(self, key: str, client: Any) -> None:
+        lease = self.leases.get(key)
+        if lease is not None and lease.client is client:
+            del self.leases[key]
+            lease.keeping.cancel()
+            await lease.release()
 
     async def whereis_name(self, key: str) -> Any:
         """Return the client if it is in this process, else a :class:`Holder` or None."""

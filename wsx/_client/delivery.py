@@ -377,10 +377,13 @@ class Delivery(Generic[S]):
             self._after_batch()
         return pending.callback
 
-    def drop_connection(self) -> None:
-        """Deliver of the connection only its loss."""
-        self._interrupt()
-        self._mailbox.drop_connection()
+    def drop_connection(self) -> int:
+        """Deliver of the connection only its loss.
+
+        Returns:
+            The number of frames that are dropped, as far as they were decoded.
+        """
+        return length_hint(self._interrupt()) + self._mailbox.drop_connection()
 
     def _forget(self, pending: _Call) -> None:
         """Go on without the pending callback, which may ignore its cancellation."""

@@ -198,7 +198,7 @@ class Lifecycle(Generic[S]):
         # The client as a whole:
         self._registered = False
         self._naming = naming_for(
-            options.name, client, self._name_lost, self.reporter.name_not_released
+            options.name, client, scheduler, self._name_lost, self.reporter.name_not_released
         )
         if self._naming is not None:
             self.delivery.guard = self._naming.is_overdue
@@ -802,7 +802,9 @@ class Lifecycle(Generic[S]):
             if callback is not None:
                 self.reporter.callback_cancelled(callback, error)
         # What the handler has not got yet would be delivered after the time is over.
-        self.delivery.drop_connection()
+        dropped = self.delivery.drop_connection()
+        if dropped:
+            self.reporter.frames_dropped(dropped, error)
         if self._open is not None:
             self._name_timer = self._scheduler.callLater(seconds / 2, self._name_time_over)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import length_hint
 from typing import Any, Final
 
 from wsx._wire.batch import Batch
@@ -144,13 +145,21 @@ class Mailbox:
             else:
                 self._own_queue().append(item)
 
-    def drop_connection(self) -> None:
-        """Drop the opening of the connection and its frames; keep its loss and all messages."""
+    def drop_connection(self) -> int:
+        """Drop the opening of the connection and its frames; keep its loss and all messages.
+
+        Returns:
+            The number of frames.
+        """
         queue, self.queue = self.queue, _EMPTY
         self.batches = 0
+        dropped = 0
         for item in queue:
             if type(item) is Lost or type(item) is Message:
                 self._own_queue().append(item)
+            elif type(item) is Frames:
+                dropped += length_hint(item.frames)
+        return dropped
 
     def rest(self, item: Rest) -> None:
         """Queue the rest of the last read, after the frames that were decoded before."""

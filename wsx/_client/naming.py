@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from wsx._scheduler import Scheduler
 from wsx._text import expected
 from wsx.errors import AlreadyStartedError, NameLost
 from wsx.registry import AsyncVia, Name, Registration, as_async
@@ -23,6 +26,7 @@ class Naming:
         name: The name.
         via: The registry and the key of the name.
         client: The client.
+        scheduler: The scheduler for the time of a registration.
         lost: Called when the registry takes the name away, with the reason and the time in seconds
             until another client may have the name.
         not_released: Called with the exception of ``unregister_name``.
@@ -40,6 +44,8 @@ class Naming:
         "_name",
         "_not_released",
         "_registration",
+        "_scheduler",
+        "_timer",
         "_via",
         "was_held",
     )
@@ -49,6 +55,7 @@ class Naming:
         name: Name,
         via: AsyncVia,
         client: object,
+        scheduler: Scheduler,
         lost: Callable[[NameLost, float], None],
         not_released: Callable[[Failure], None],
     ) -> None:
@@ -56,6 +63,8 @@ class Naming:
         self._name = name
         self._via = via
         self._client = client
+        self._scheduler = scheduler
+        self._timer: IDelayedCall | None = None
         self._lost = lost
         self._not_released = not_released
         self._asking: Deferred[Registration] | None = None
@@ -122,7 +131,25 @@ class Naming:
         if self._lost_early is not None:
             raise NameLost(self._name, self._lost_early)
         self._registration = _check(registration)
+        self._watch_time()
         return self._registration
+
+    def _watch_time(self) -> None:
+        """Lose the name when its time is over, even if the registry is late.
+
+        The timers of a registry may depend on the wall clock, and that of the client does not.
+        """
+        self._timer = None
+        if self._registration is not None and not self.is_overdue():
+            seconds = self._registration.seconds_left()
+            if seconds < math.inf:
+                self._timer = self._scheduler.callLater(seconds, self._watch_time)
+
+    def _forget(self) -> None:
+        self._registration = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _give_back(self, registration: Registration | None) -> NoReturn:
         """Release a name that the registry has granted although it was asked to give up."""
@@ -159,7 +186,7 @@ class Naming:
         if registration is None:
             self._lost_early = reason
             return
-        self._registration = None
+        self._forget()
         seconds = max(0.0, registration.seconds_left())
         self._lost(NameLost(self._name, reason), seconds)
 
@@ -169,10 +196,11 @@ class Naming:
         Returns:
             A Deferred that fires with None when the registry has answered. It never fails.
         """
-        registration, self._registration = self._registration, None
-        if registration is None:
+        if self._registration is None:
             return succeed(None)
-        released = maybeDeferred(self._via.registry.unregister_name, self._via.key)
+        self._forget()
+        unregister = self._via.registry.unregister_name
+        released = maybeDeferred(unregister, self._via.key, self._client)
         return released.addCallbacks(lambda _: None, self._not_released)
 
 
@@ -187,6 +215,7 @@ def _check(registration: Any) -> Registration:
 def naming_for(
     name: Name | None,
     client: object,
+    scheduler: Scheduler,
     lost: Callable[[NameLost, float], None],
     not_released: Callable[[Failure], None],
 ) -> Naming | None:
@@ -197,4 +226,4 @@ def naming_for(
     via = as_async(name)
     if name is None or via is None:
         return None
-    return Naming(name, via, client, lost, not_released)
+    return Naming(name, via, client, scheduler, lost, not_released)

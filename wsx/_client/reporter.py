@@ -346,6 +346,11 @@ class Reporter:
         what = "{handler}.{callback} was cancelled ({error})"
         self._warn(what, handler=handler, callback=callback, error=describe(error))
 
+    def frames_dropped(self, count: int, error: Exception) -> None:
+        """Log that frames which were received are not delivered."""
+        frames = _count(count, "received frame")
+        self._warn("{frames} not delivered ({error})", frames=frames, error=describe(error))
+
     # Other lines
 
     def terminate_timed_out(self, seconds: float) -> None:

@@ -65,7 +65,8 @@ class Process:
     def unregister(self) -> Deferred[Any]:
         """Free the name."""
         self.registration = None
-        return Deferred.fromCoroutine(self.names.unregister_name("feed"))
+        client = self.names.leases["feed"].client
+        return Deferred.fromCoroutine(self.names.unregister_name("feed", client))
 
     def whereis(self) -> Deferred[Any]:
         """Find who has the name."""

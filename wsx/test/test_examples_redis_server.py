@@ -160,7 +160,7 @@ class ServerRegistryTests(ServerCase):
         if not asked.called:
             asked.addErrback(lambda _: None).cancel()
         if "feed" in names.leases:
-            released = Deferred.fromCoroutine(names.unregister_name("feed"))
+            released = Deferred.fromCoroutine(names.unregister_name("feed", "client"))
             return released.addErrback(lambda _: None)
         return None
 
@@ -185,7 +185,7 @@ class ServerRegistryTests(ServerCase):
             names = list(waiting)[position]
             self.assertEqual([one.called for one in waiting.values()].count(True), 1)
             fences.append((await waiting.pop(names)).fence)
-            await names.unregister_name("feed")
+            await names.unregister_name("feed", "client")
         self.assertEqual(fences, sorted(set(fences)))
         self.assertEqual(await self.redis.get("wsx:name:feed"), None)
 

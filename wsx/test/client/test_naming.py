@@ -50,7 +50,7 @@ class Directory:
     def _cancel(self, _: Deferred[Any]) -> None:
         self.cancelled += 1
 
-    def unregister_name(self, key: Any) -> Any:
+    def unregister_name(self, key: Any, client: Any) -> Any:
         self.released.append(key)
         return self.releasing
 
@@ -449,6 +449,38 @@ class LossTests(NamingCase):
         self.step()
         self.assertEqual(self.successResultOf(started).fence, 2)
 
+    def test_registry_is_late(self) -> None:
+        """When the time is over, the client disconnects, even if the registry says nothing."""
+        self.left = 2.0
+        handler = Defaults()
+        client = self.opened(handler)
+        self.left = 0.5
+        self.clock.advance(2.0)
+        self.step()
+        self.assertEqual(client.status, "open")
+        self.left = 0.0
+        self.clock.advance(0.5)
+        self.step()
+        self.assertTrue(self.peer._lost)
+        self.assertEqual([type(reason) for reason in handler.reasons], [wsx.NameLost])
+
+    def test_dropped_frames(self) -> None:
+        """Frames that wait for a callback are dropped with the name, and counted in the log."""
+        self.left = 2.0
+        recorder = Recorder(
+            handle_frame=lambda *_: Deferred(), handle_disconnect=lambda _, state: Reconnect(state)
+        )
+        self.opened(recorder)
+        self.peer.send(text("1") + text("2") + text("3"))
+        with capturedLogs() as events:
+            self.take_away()
+        self.peer.drop()
+        self.step()
+        self.assertEqual(recorder.names.count("handle_frame"), 1)
+        lines = [formatEvent(event) for event in events]
+        self.assertIn("AsyncVia", lines[0])
+        self.assertRegex("\n".join(lines), "2 received frames not delivered .*no answer for 8 s")
+
     def test_while_connecting(self) -> None:
         """The attempt is cancelled, and the next one waits for the name."""
         self.left = 2.0
@@ -516,6 +548,11 @@ class SendFrameTests(NamingCase):
         self.successResultOf(wsx.send_frame(self.name(), Text("x")))
         self.assertEqual(len(self.peer.received()), 1)
         self.assertIs(self.successResultOf(wsx.lookup(self.name())), client)
+        self.directory.known = "a process"
+        error = self.failureResultOf(wsx.send_frame(self.name(), Text("x")), TypeError).value
+        self.assertEqual(
+            str(error), 'whereis_name: expected a client with send_frame, got "a process"'
+        )
         self.directory.known = None
         self.failureResultOf(wsx.send_frame(self.name(), Text("x")), wsx.UnknownNameError)
         self.assertIsNone(self.successResultOf(wsx.lookup(self.name())))
