@@ -10,7 +10,7 @@ from typing import Final
 
 from wsx._arguments import is_number, require
 from wsx._error_texts import certificate_problem
-from wsx.errors import ConnError, RequestError
+from wsx.errors import ClusterSetupError, ConnError, RequestError
 from wsx.reasons import Disconnect, LocalClose, RemoteClose
 
 __all__ = ["Backoff", "is_retryable", "retry_after"]
@@ -123,6 +123,7 @@ def is_retryable(reason: object) -> bool:
     - HTTP 200, any 3xx, 400, 401, 403, 404, 405, 407, 410, 426, 501 and 505, from the server or
       from a proxy;
     - a certificate that fails verification;
+    - a :class:`ClusterSetupError`;
     - the server's close codes 1002, 1003 and 1007 to 1010.
 
     A client with a connection provider or a headers callable retries a 401 once nevertheless, if
@@ -131,7 +132,7 @@ def is_retryable(reason: object) -> bool:
     Args:
         reason: The reason of a :class:`Disconnect`.
     """
-    if isinstance(reason, LocalClose):
+    if isinstance(reason, (LocalClose, ClusterSetupError)):
         return False
     if isinstance(reason, RequestError):
         return reason.code not in _PERMANENT_STATUS

@@ -25,7 +25,7 @@ from wsx._deferreds import Waiters
 from wsx._failures import cause_of
 from wsx._scheduler import Scheduler, scheduler_for
 from wsx._text import describe
-from wsx.errors import ClusterError, UnknownNameError, WsxError
+from wsx.errors import ClusterError, ClusterSetupError, UnknownNameError, WsxError
 from wsx.registry import AsyncVia, Global
 from wsx.remote import RemoteClient
 
@@ -182,7 +182,7 @@ class Cluster(Service):
         if isinstance(error, CancelledError):  # The service was stopped.
             return
         self._problem = error.reason if isinstance(error, ClusterError) else describe(error)
-        self._failure = ClusterError(self._problem)
+        self._failure = ClusterSetupError(self._problem)
         _log.error("{error}", error=str(self._failure))
         self._connected.fail(self._failure)
 

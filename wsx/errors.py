@@ -26,6 +26,7 @@
     ├── AlreadyStartedError            the caller: the name is in use
     ├── UnknownNameError (LookupError) the caller: no client has the name
     ├── ClusterError                   NATS, or another store of names, cannot be reached or refuses
+    │   └── ClusterSetupError          the caller: trying again cannot help
     ├── NameLost                       the client may no longer use its name
     ├── RemoteError                    another process: an exception that is none of wsx
     ├── ChildError (ValueError)        the caller: unknown child, or not possible in its state
@@ -55,6 +56,7 @@ __all__ = [
     "ChildError",
     "ClientEnded",
     "ClusterError",
+    "ClusterSetupError",
     "ConnError",
     "DataTimeout",
     "DuplicateKeyError",
@@ -625,6 +627,17 @@ class ClusterError(WsxError):
 
     def __str__(self) -> str:
         return f"cluster: {line(self.reason, _TEXT_LIMIT)}"
+
+
+class ClusterSetupError(ClusterError):
+    """NATS is set up otherwise than the :class:`Cluster`, so trying again cannot help.
+
+    The credentials are wrong, a permission is missing, JetStream is not enabled, the bucket has
+    another ``ttl``, or the packages of ``txwsx[nats]`` are not installed.
+
+    Attributes:
+        reason: What is wrong.
+    """
 
 
 class NameLost(WsxError):

@@ -18,14 +18,13 @@ from wsx._cluster.call_format import (
     subject_for,
 )
 from wsx._cluster.error_values import error_from_value
-from wsx._cluster.refusals import SetupError
 from wsx._cluster.store import Link, NoResponder
 from wsx._cluster.values import check_value, pack
 from wsx._deferreds import AnyDeferred
 from wsx._failures import cause_of
 from wsx._scheduler import scheduler_for
 from wsx._text import describe
-from wsx.errors import ClusterError, UnknownNameError
+from wsx.errors import ClusterError, ClusterSetupError, UnknownNameError
 
 __all__ = ["Calls"]
 
@@ -187,7 +186,7 @@ def _fail(batch: list[_Call], connected: bool, failure: Failure) -> None:
     """
     error = cause_of(failure)
     reason = error.reason if isinstance(error, ClusterError) else describe(error)
-    may_have_arrived = connected and not isinstance(error, SetupError)  # No permission.
+    may_have_arrived = connected and not isinstance(error, ClusterSetupError)  # No permission.
     for call in batch:
         if isinstance(error, NoResponder):
             call.fail(UnknownNameError(call.known["name"]))

@@ -11,9 +11,8 @@ import re
 from base64 import b64decode
 from typing import Any, Final
 
-from wsx._cluster.refusals import SetupError
 from wsx._cluster.store import Entry, WrongRevision
-from wsx.errors import ClusterError
+from wsx.errors import ClusterError, ClusterSetupError
 
 __all__ = ["Bucket", "write_headers"]
 
@@ -91,7 +90,7 @@ class Bucket:
             reply: The reply to a request for information or creation.
 
         Raises:
-            SetupError: The bucket has another time to live, or cannot be used at all.
+            ClusterSetupError: The bucket has another time to live, or cannot be used at all.
             ClusterError: JetStream is not available now.
         """
         result = _unpack(reply)
@@ -102,7 +101,7 @@ class Bucket:
             raise self._failure(error)
         ttl = result["config"].get("max_age", 0) / _NANOSECONDS
         if round(ttl * 1000) != round(self._ttl * 1000):
-            raise SetupError(
+            raise ClusterSetupError(
                 f'bucket "{self._name}" has ttl={ttl:g}, not {self._ttl:g}; '
                 "use the same ttl everywhere, or another bucket"
             )
@@ -112,9 +111,9 @@ class Bucket:
         """Return why the bucket cannot be used."""
         code, text = error.get("err_code"), error.get("description", "no description")
         if code in _NOT_ENABLED:
-            return SetupError("JetStream is not enabled for this account of the NATS server")
+            return ClusterSetupError("JetStream is not enabled for this account of the NATS server")
         is_transient = error.get("code") == _UNAVAILABLE or code == _NO_PEERS
-        kind = ClusterError if is_transient else SetupError
+        kind = ClusterError if is_transient else ClusterSetupError
         return kind(f'bucket "{self._name}": {text} (JetStream error {code})')
 
     def read_request(self, key: str) -> bytes:

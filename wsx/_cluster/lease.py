@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from wsx._cluster.store import Entry, Store, WrongRevision
 from wsx._failures import log_failure
 from wsx._scheduler import Scheduler
-from wsx.errors import ClusterError
+from wsx.errors import ClusterError, ClusterSetupError
 
 __all__ = ["Lease", "Terms", "steady_clock"]
 
@@ -111,14 +111,15 @@ class Lease:
             Whether the lease is held; always True for a standby.
 
         Raises:
+            ClusterSetupError: The process may not write the entry.
             ClusterError: The store does not answer, and ``standby`` is False.
         """
         seen = 0  # The revision of the other process at the last attempt.
         while True:
             try:
                 entry = await self._attempt()
-            except ClusterError:
-                if not standby:
+            except ClusterError as error:
+                if not standby or isinstance(error, ClusterSetupError):
                     raise
                 await self._wait(self._terms.ttl * _CHECK)
                 continue

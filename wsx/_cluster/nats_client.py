@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from nats.aio.client import Client as NatsPyClient
 
-from wsx._cluster.refusals import SetupError
+from wsx.errors import ClusterSetupError
 
 __all__ = ["Client"]
 
@@ -39,7 +39,7 @@ class Client(NatsPyClient):
         """Check that the server offers TLS; nats-py would send the password without it."""
         if initial_connection and self._requires_tls and not info.get("tls_required"):
             if not info.get("tls_available"):
-                raise SetupError("the NATS server does not offer TLS")
+                raise ClusterSetupError("the NATS server does not offer TLS")
             info["tls_required"] = True  # The server leaves it to the client.
         await super()._process_info(info, initial_connection)
 

@@ -15,9 +15,9 @@ from typing import Any, Final, Protocol
 from wsx._cluster.event_loop import Calls
 from wsx._cluster.nats_client import Client
 from wsx._cluster.pending import Message
-from wsx._cluster.refusals import SetupError, explain, refused_subject, why_closed
+from wsx._cluster.refusals import explain, refused_subject, why_closed
 from wsx._cluster.servers import ServerAddress
-from wsx.errors import ClusterError
+from wsx.errors import ClusterError, ClusterSetupError
 
 __all__ = ["NatsConnection", "Observer"]
 
@@ -134,7 +134,7 @@ class NatsConnection:
         """Check the version and the permissions, and prepare requests."""
         version = client.connected_server_version
         if (version.major, version.minor) < _OLDEST:
-            raise SetupError(
+            raise ClusterSetupError(
                 f"{self._address.shown} has version {version.major}.{version.minor} of nats-server "
                 f"(expected {_OLDEST[0]}.{_OLDEST[1]} or newer)"
             )
@@ -154,7 +154,7 @@ class NatsConnection:
         """
         await self._finish(client.flush(timeout=int(_LONG)))
         if subject.lower() in self._refused:
-            raise SetupError(f"no permission to subscribe to {subject}")
+            raise ClusterSetupError(f"no permission to subscribe to {subject}")
 
     async def subscribe(self, number: int, subject: str) -> None:
         """Subscribe to a subject.

@@ -18,12 +18,12 @@ from wsx._cluster.candidates import Candidates
 from wsx._cluster.event_loop import EventLoop
 from wsx._cluster.jetstream import Bucket, write_headers
 from wsx._cluster.pending import Message, Requests
-from wsx._cluster.refusals import NO_PACKAGE, SetupError
+from wsx._cluster.refusals import NO_PACKAGE
 from wsx._cluster.servers import Login, ServerAddress, parse_servers
 from wsx._cluster.store import Entry, NoResponder, Serve
 from wsx._deferreds import Waiters
 from wsx._scheduler import scheduler_for
-from wsx.errors import ClusterError
+from wsx.errors import ClusterError, ClusterSetupError
 
 if TYPE_CHECKING:
     from wsx._cluster.nats_connection import NatsConnection
@@ -183,7 +183,7 @@ class NatsLink:
             try:
                 await self._connect(server, is_first=not started.called)
             except ClusterError as error:
-                if isinstance(error, SetupError) and not started.called:
+                if isinstance(error, ClusterSetupError) and not started.called:
                     raise ClusterError(error.reason) from None
                 self._log_once(error.reason)
             else:
@@ -254,7 +254,7 @@ class NatsLink:
         """Return the error if no server answers requests for JetStream."""
         if self._connection is not None and self._connection.is_clustered:
             return ClusterError("no server answers for JetStream (is it enabled?)")
-        return SetupError("JetStream is not enabled on the NATS server")
+        return ClusterSetupError("JetStream is not enabled on the NATS server")
 
     async def _disconnect(self, grace: float = 0.0) -> None:
         """Close the connection, if there is one."""

@@ -9,9 +9,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from wsx._cluster.refusals import SetupError
 from wsx._cluster.store import NoResponder
-from wsx.errors import ClusterError
+from wsx.errors import ClusterError, ClusterSetupError
 
 __all__ = ["Message", "Requests"]
 
@@ -80,7 +79,7 @@ class Requests:
         ]
         for number in found:
             message = self._waiting[number][0]
-            self._fail(number, SetupError(f"no permission to publish to {message.subject}"))
+            self._fail(number, ClusterSetupError(f"no permission to publish to {message.subject}"))
         return bool(found)
 
     def fail_all(self, reason: str) -> None:

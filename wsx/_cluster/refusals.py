@@ -7,17 +7,13 @@ import ssl
 from typing import Final
 
 from wsx._redaction import redact_text
-from wsx.errors import ClusterError
+from wsx.errors import ClusterError, ClusterSetupError
 
-__all__ = ["NO_PACKAGE", "SetupError", "explain", "refused_subject", "why_closed"]
+__all__ = ["NO_PACKAGE", "explain", "refused_subject", "why_closed"]
 
 NO_PACKAGE: Final = 'NATS needs more packages: pip install "txwsx[nats]"'
 _REFUSAL: Final = re.compile(r"authori[sz]ation|authentication (?:expired|revoked)", re.IGNORECASE)
 _PERMISSION: Final = re.compile(r'permissions violation for (publish|subscription) to "(\S+)"')
-
-
-class SetupError(ClusterError):
-    """The setup is wrong, so trying again does not help."""
 
 
 def explain(error: BaseException, server: str) -> ClusterError:
@@ -30,14 +26,14 @@ def explain(error: BaseException, server: str) -> ClusterError:
     if isinstance(error, ClusterError):
         return error
     if isinstance(error, ImportError):
-        return SetupError(f"{NO_PACKAGE} ({error})")
+        return ClusterSetupError(f"{NO_PACKAGE} ({error})")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return SetupError(f"{server}: the certificate is not valid ({error.verify_message})")
+        return ClusterSetupError(f"{server}: the certificate is not valid ({error.verify_message})")
     reason = _describe(error)
     if _REFUSAL.search(reason):
-        return SetupError(f"{server} refuses the credentials ({reason})")
+        return ClusterSetupError(f"{server} refuses the credentials ({reason})")
     if "Seed" in type(error).__name__ or type(error).__module__.startswith("nkeys"):
-        return SetupError(f"the NKey seed is not valid ({type(error).__name__})")
+        return ClusterSetupError(f"the NKey seed is not valid ({type(error).__name__})")
     return ClusterError(f"cannot connect to {server} ({reason})")
 
 

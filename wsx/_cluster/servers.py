@@ -10,9 +10,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 
-from wsx._cluster.refusals import SetupError
 from wsx._text import expected
-from wsx.errors import URLError
+from wsx.errors import ClusterSetupError, URLError
 
 __all__ = ["Login", "ServerAddress", "parse_servers"]
 
@@ -132,7 +131,7 @@ class Login:
         nats-py reads files itself, but in an endless loop if a credentials file has no JWT.
 
         Raises:
-            SetupError: A file cannot be read, or is no such file.
+            ClusterSetupError: A file cannot be read, or is no such file.
         """
         user, password, token = self.user, self.password, self.token
         if user is None and token is None:
@@ -150,7 +149,9 @@ class Login:
 def _read_credentials(path: str | Path) -> str:
     text = _read(path, "credentials file")
     if not all(mark in text for mark in _CREDENTIALS_MARKS):
-        raise SetupError(f"{path} is not a credentials file of NATS (expected a JWT and a seed)")
+        raise ClusterSetupError(
+            f"{path} is not a credentials file of NATS (expected a JWT and a seed)"
+        )
     return text
 
 
@@ -158,6 +159,6 @@ def _read(path: str | Path, purpose: str) -> str:
     try:
         return Path(path).read_text(encoding="ascii")
     except OSError as error:
-        raise SetupError(f"cannot read the {purpose} {path} ({error.strerror})") from error
+        raise ClusterSetupError(f"cannot read the {purpose} {path} ({error.strerror})") from error
     except UnicodeDecodeError:
-        raise SetupError(f"{path} is not a {purpose} (expected ASCII text)") from None
+        raise ClusterSetupError(f"{path} is not a {purpose} (expected ASCII text)") from None

@@ -305,6 +305,11 @@ class RetryableTests(SynchronousTestCase):
         codes = (1000, 1001, 1011, 3000, 4999)
         self.assert_retryable(False, *(wsx.LocalClose(code, "x") for code in codes))
 
+    def test_cluster(self) -> None:
+        """A wrong setup of NATS is not retried; an outage is."""
+        self.assert_retryable(False, wsx.ClusterSetupError("no permission"))
+        self.assert_retryable(True, wsx.ClusterError("no answer"))
+
     @each((200, *range(300, 309), 399, 400, 401, 403, 404, 405, 407, 410, 426, 501, 505))
     def test_permanent_status(self, code: int) -> None:
         """A status that another attempt cannot change is not retried, from server or proxy."""

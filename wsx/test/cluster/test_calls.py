@@ -9,8 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 
 from wsx import ClusterError, MailboxFullError, RemoteError, UnknownNameError
 from wsx._cluster.call_format import DONE, MAX_CALLS, encode_reply
-from wsx._cluster.refusals import SetupError
 from wsx._cluster.values import pack, unpack
+from wsx.errors import ClusterSetupError
 from wsx.test.support.each import each
 from wsx.test.support.remote import NAME, RemoteCase
 
@@ -208,7 +208,7 @@ class OutcomeTests(CallsCase):
 
     def test_no_permission(self) -> None:
         """If NATS refuses a request, it was not delivered, and the error says so."""
-        refused = SetupError("no permission to publish to wsx.b.call.feed")
+        refused = ClusterSetupError("no permission to publish to wsx.b.call.feed")
         self.link.request = lambda *_: fail(refused)  # type: ignore[method-assign]
         error = self.error(self.cast(1), ClusterError)
         text = "cluster: no permission to publish to wsx.b.call.feed; the cast was not sent"

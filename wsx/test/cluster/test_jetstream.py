@@ -9,9 +9,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._cluster.jetstream import Bucket, write_headers
-from wsx._cluster.refusals import SetupError
 from wsx._cluster.store import Entry, WrongRevision
-from wsx.errors import ClusterError
+from wsx.errors import ClusterError, ClusterSetupError
 
 
 def pack(**reply: Any) -> bytes:
@@ -56,7 +55,7 @@ class BucketTests(SynchronousTestCase):
     def test_other_ttl(self) -> None:
         """A bucket with another time to live, or with none, is refused."""
         for config, ttl in (({"max_age": 10_000_000_000}, "10"), ({}, "0")):
-            error = self.assertRaises(SetupError, self.bucket.exists, pack(config=config))
+            error = self.assertRaises(ClusterSetupError, self.bucket.exists, pack(config=config))
             self.assertEqual(
                 error.reason,
                 f'bucket "b" has ttl={ttl}, not 2.5; '
@@ -65,15 +64,17 @@ class BucketTests(SynchronousTestCase):
 
     def test_not_enabled(self) -> None:
         """JetStream can be off for an account."""
-        error = self.assertRaises(SetupError, self.bucket.exists, refusal(10039, code=503))
+        error = self.assertRaises(ClusterSetupError, self.bucket.exists, refusal(10039, code=503))
         self.assertIn("JetStream is not enabled", error.reason)
 
     def test_unavailable(self) -> None:
         """Some errors end by themselves, others do not."""
         for reply in (refusal(10008, "unavailable", 503), refusal(10005, "no peers")):
             error = self.assertRaises(ClusterError, self.bucket.exists, reply)
-            self.assertNotIsInstance(error, SetupError)
-        error = self.assertRaises(SetupError, self.bucket.exists, refusal(10074, "replicas > 1"))
+            self.assertNotIsInstance(error, ClusterSetupError)
+        error = self.assertRaises(
+            ClusterSetupError, self.bucket.exists, refusal(10074, "replicas > 1")
+        )
         self.assertEqual(error.reason, 'bucket "b": replicas > 1 (JetStream error 10074)')
 
     def test_write_headers(self) -> None:

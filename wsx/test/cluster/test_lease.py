@@ -7,14 +7,14 @@ import random
 import time
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsx._cluster.lease import Lease, Terms, steady_clock
 from wsx._cluster.store import Entry
 from wsx._scheduler import Scheduler, scheduler_for
-from wsx.errors import ClusterError
+from wsx.errors import ClusterError, ClusterSetupError
 from wsx.test.support.each import each
 from wsx.test.support.memory_nats import MemoryLink, MemoryNats
 from wsx.test.support.sockets import global_reactor
@@ -170,6 +170,12 @@ class AcquireTests(LeaseCase):
         process.link.loses_requests = False
         self.advance(3)
         self.assertTrue(self.successResultOf(acquiring))
+
+    def test_standby_without_permission(self) -> None:
+        """A standby that may not write does not wait in vain."""
+        process = self.process()
+        process.link.write = lambda *_: fail(ClusterSetupError("no"))  # type: ignore[method-assign]
+        self.failureResultOf(process.acquire(standby=True), ClusterSetupError)
 
     def test_cancel(self) -> None:
         """A cancelled standby asks no more."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from wsx._cluster.event_loop import EventLoop
-from wsx._cluster.refusals import SetupError
+from wsx.errors import ClusterSetupError
 from wsx.test.support.nats import NatsCase
 from wsx.test.support.sockets import global_reactor
 
@@ -56,7 +56,7 @@ class ClientTests(NatsCase):
         connecting = Deferred.fromCoroutine(
             self.client(url, requires_tls=True, user="me", password="opensesame")
         )
-        await self.assertFailure(connecting, SetupError)
+        await self.assertFailure(connecting, ClusterSetupError)
         self.assertEqual([server.received for server in servers], [b""])
 
     async def test_ping_after_commands(self) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from wsx._cluster.event_loop import EventLoop
-from wsx._cluster.refusals import SetupError
 from wsx._cluster.servers import parse_servers
-from wsx.errors import ClusterError
+from wsx.errors import ClusterError, ClusterSetupError
 from wsx.test.support.nats import INFO, FakeServer, NatsCase
 from wsx.test.support.sockets import global_reactor
 
@@ -68,13 +67,13 @@ class ConnectionTests(NatsCase):
     async def test_old_version(self) -> None:
         """A server that is too old is refused."""
         error = await self.refusal(info=INFO.replace(b"2.10", b"2.8"))
-        self.assertIsInstance(error, SetupError)
+        self.assertIsInstance(error, ClusterSetupError)
         self.assertEqual(self.reason, "HOST has version 2.8 of nats-server (expected 2.9 or newer)")
 
     async def test_refused_credentials(self) -> None:
         """Trying again with the same credentials does not help."""
         error = await self.refusal(answer=b"-ERR 'Authorization Violation'\r\n")
-        self.assertIsInstance(error, SetupError)
+        self.assertIsInstance(error, ClusterSetupError)
         self.assertEqual(self.reason, "HOST refuses the credentials (Authorization Violation)")
 
     async def test_other_refusal(self) -> None:

@@ -6,8 +6,8 @@ import ssl
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._cluster.refusals import SetupError, explain, refused_subject, why_closed
-from wsx.errors import ClusterError
+from wsx._cluster.refusals import explain, refused_subject, why_closed
+from wsx.errors import ClusterError, ClusterSetupError
 
 
 class ExplainTests(SynchronousTestCase):
@@ -36,13 +36,13 @@ class ExplainTests(SynchronousTestCase):
             "User Authentication Revoked",
         ):
             found = explain(Exception(f"nats: '{text}'"), "h:1")
-            self.assertIsInstance(found, SetupError)
+            self.assertIsInstance(found, ClusterSetupError)
             self.assertEqual(found.reason, f"h:1 refuses the credentials ({text})")
 
     def test_packages(self) -> None:
         """A missing package is final, and the error says what to install."""
         found = explain(ImportError("No module named 'nkeys'"), "h:1")
-        self.assertIsInstance(found, SetupError)
+        self.assertIsInstance(found, ClusterSetupError)
         self.assertIn('pip install "txwsx[nats]"', found.reason)
 
     def test_certificate(self) -> None:
@@ -50,12 +50,12 @@ class ExplainTests(SynchronousTestCase):
         error = ssl.SSLCertVerificationError(1, "text")
         error.verify_message = "self-signed"
         found = explain(error, "h:1")
-        self.assertIsInstance(found, SetupError)
+        self.assertIsInstance(found, ClusterSetupError)
         self.assertEqual(found.reason, "h:1: the certificate is not valid (self-signed)")
 
     def test_explained(self) -> None:
         """An error of wsx stays as it is."""
-        error = SetupError("text")
+        error = ClusterSetupError("text")
         self.assertIs(explain(error, "h:1"), error)
 
     def test_secrets(self) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._cluster.refusals import SetupError
 from wsx._cluster.servers import Login, ServerAddress, parse_servers
-from wsx.errors import URLError
+from wsx.errors import ClusterSetupError, URLError
 
 CREDENTIALS = "-----BEGIN NATS USER JWT-----\nabc\n-----BEGIN USER NKEY SEED-----\nSUA\n"
 
@@ -119,7 +118,7 @@ class LoginTests(SynchronousTestCase):
 
     def test_no_file(self) -> None:
         """A missing file is an error that says which one."""
-        error = self.assertRaises(SetupError, self.options, Login(nkey_file="/no/seed"))
+        error = self.assertRaises(ClusterSetupError, self.options, Login(nkey_file="/no/seed"))
         self.assertEqual(
             error.reason, "cannot read the NKey seed file /no/seed (No such file or directory)"
         )
@@ -128,6 +127,6 @@ class LoginTests(SynchronousTestCase):
         """A file with other contents is an error that does not show them."""
         for text in ("opensesame", "opensesame é"):
             login = Login(credentials_file=self.file(text))
-            error = self.assertRaises(SetupError, self.options, login)
+            error = self.assertRaises(ClusterSetupError, self.options, login)
             self.assertIn("is not a credentials file", error.reason)
             self.assertNotIn("opensesame", error.reason)
