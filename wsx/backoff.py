@@ -10,7 +10,7 @@ from typing import Final
 
 from wsx._arguments import is_number, require
 from wsx._error_texts import certificate_problem
-from wsx.errors import ConnError, RequestError
+from wsx.errors import ClusterError, ConnError, RequestError
 from wsx.reasons import Disconnect, LocalClose, RemoteClose
 
 __all__ = ["Backoff", "is_retryable", "retry_after"]
@@ -123,7 +123,8 @@ def is_retryable(reason: object) -> bool:
     - HTTP 200, any 3xx, 400, 401, 403, 404, 405, 407, 410, 426, 501 and 505, from the server or
       from a proxy;
     - a certificate that fails verification;
-    - the server's close codes 1002, 1003 and 1007 to 1010.
+    - the server's close codes 1002, 1003 and 1007 to 1010;
+    - a cluster that NATS refuses, such as for wrong credentials.
 
     A client with a connection provider or a headers callable retries a 401 once nevertheless, if
     the callable then returns something else.
@@ -137,6 +138,8 @@ def is_retryable(reason: object) -> bool:
         return reason.code not in _PERMANENT_STATUS
     if isinstance(reason, RemoteClose):
         return reason.code not in _PERMANENT_CLOSE_CODES
+    if isinstance(reason, ClusterError):
+        return not reason.is_permanent
     if isinstance(reason, ConnError):
         return certificate_problem(reason.original) is None and is_retryable(reason.original)
     return True

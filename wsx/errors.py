@@ -617,11 +617,14 @@ class ClusterError(WsxError):
 
     Attributes:
         reason: What has failed.
+        is_permanent: Whether another attempt of the same process cannot succeed, such as with wrong
+            credentials. Default False.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, is_permanent: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.is_permanent = is_permanent
 
     def __str__(self) -> str:
         return f"cluster: {line(self.reason, _TEXT_LIMIT)}"

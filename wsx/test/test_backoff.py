@@ -325,6 +325,11 @@ class RetryableTests(SynchronousTestCase):
         codes = (1000, 1001, 1005, 1011, 1012, 1013, 1014, 3000, 4000, 4999)
         self.assert_retryable(True, *(wsx.RemoteClose(code) for code in codes))
 
+    def test_cluster(self) -> None:
+        """A cluster that cannot be reached is retried, one that refuses is not."""
+        self.assert_retryable(True, wsx.ClusterError("no answer"))
+        self.assert_retryable(False, wsx.ClusterError("wrong password", is_permanent=True))
+
     def test_certificate(self) -> None:
         """A certificate that does not verify is not retried, for its chain or for its name."""
         self.assert_retryable(
