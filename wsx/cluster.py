@@ -179,7 +179,8 @@ class Cluster(Service):
         self._problem = reason
 
     def _failed(self, error: BaseException) -> None:
-        if isinstance(error, CancelledError):  # The service was stopped.
+        if self._shared is None or isinstance(error, CancelledError):  # The service was stopped.
+            self._connected.fail(ClusterError(self._problem))
             return
         self._problem = error.reason if isinstance(error, ClusterError) else describe(error)
         self._failure = ClusterSetupError(self._problem)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from wsx.handler import Handler
 
 __all__ = [
+    "ON_PARTITION",
     "AsyncRegistry",
     "AsyncVia",
     "Global",
@@ -206,7 +207,7 @@ Name: TypeAlias = str | Global | Via | AsyncVia
 SyncName: TypeAlias = str | Global | Via
 
 _NAMES: Final = (str, Global, Via, AsyncVia)
-_ON_PARTITION: Final = ("stop", "keep")
+ON_PARTITION: Final = ("stop", "keep")
 
 _clients: dict[str | Global, Any] = {}
 
@@ -228,7 +229,7 @@ def check_name(name: object) -> None:
 
 def _check_global(name: Global) -> None:
     require(is_hashable(name.key), "name", "a Global with a hashable key", name, TypeError)
-    valid = name.on_partition in _ON_PARTITION
+    valid = name.on_partition in ON_PARTITION
     require(valid, "on_partition", '"stop" or "keep"', name.on_partition)
     if name.cluster is None:
         changed = name.standby or name.on_partition != "stop"

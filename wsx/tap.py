@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from getopt import GetoptError
 from importlib import import_module
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final
 
 from twisted.application.service import IService
 from twisted.python import usage
@@ -21,10 +21,13 @@ from wsx._doctor.service import DoctorService
 from wsx._text import escape, expected
 from wsx._twistd import checks, command_line, config
 from wsx._twistd.clients import client_spec
+from wsx._twistd.cluster_options import ClusterOptions
+from wsx._twistd.command_line import check_option
 from wsx._twistd.config_error import ConfigError
 from wsx._twistd.demo import DemoHandler
 from wsx._twistd.demo_server import StandaloneServer
 from wsx._twistd.invalid import InvalidValue
+from wsx._twistd.option_texts import DEFAULTS, FLAGS, PARAMETERS
 from wsx._twistd.runner import ConfigRunner, DemoRunner, Runner
 from wsx._twistd.sources import Value, read_value
 from wsx._version import __version__
@@ -36,72 +39,6 @@ from wsx.supervisor import Supervisor
 
 __all__ = ["REPEATABLE", "WITH_DOCTOR", "Options", "makeService"]
 
-# The options by name, with their help texts.
-_FLAGS: Final = {
-    "demo": "Start a demo server on a free loopback port and connect to it.",
-    "demo-server": "Run only a demo server, with an echo and a feed; see --port.",
-    "doctor": "Connect once to --url, show each phase of connecting and what is wrong, then end.",
-    "json": "Print the report of the doctor as JSON.",
-    "insecure": "Do not verify the server's certificate.",
-    "reconnect": "Reconnect when the connection is lost. This is the default.",
-    "no-reconnect": "End the client when the connection is lost.",
-}
-_PARAMETERS: Final = {
-    "url": "Connect to this URL: ws://, wss://, http:// or https://; or @FILE or env:NAME.",
-    "config": "Run the clients of this TOML file. SIGHUP reloads the file.",
-    "handler": "Pass messages to this subclass of wsx.Handler: module.Class.",
-    "state": "Set the handler's first state, as JSON. Default: null.",
-    "certificate": "Send the client certificate in this PEM file.",
-    "private-key": "Read the key of --certificate from this PEM file.",
-    "proxy": (
-        "Connect through this proxy: http://[user:password@]host:port; or @FILE or env:NAME."
-    ),
-    "endpoint": "Connect through this Twisted client endpoint.",
-    "compression": "Compress messages: deflate offers permessage-deflate.",
-    "name": "Set the client's name.",
-    "max-attempts": "Give up after this many failed attempts to reconnect. Default: never.",
-    "ping-interval": 'Send a ping every N seconds; "none" for no pings. Default: 20.',
-    "ping-timeout": (
-        "Drop the connection if nothing is received within N seconds of a ping; "
-        '"none" for no limit. Default: 20.'
-    ),
-    "data-timeout": "Close the connection after N seconds without a message. Default: none.",
-    "callback-warning": (
-        'Log a callback that has not completed for N seconds; "none" for never. Default: 10.'
-    ),
-    "callback-timeout": (
-        "Cancel a callback that has not completed for N seconds, and close the connection. "
-        "Default: none."
-    ),
-    "connect-timeout": "Wait at most N seconds for DNS, TCP, proxy and TLS together. Default: 6.",
-    "connect-limit": (
-        "Start at most N attempts to connect to one host in any S seconds: N/S, for example "
-        "300/60. Default: no limit."
-    ),
-    "debug": "Switch on trace, log, log:N or statistics; separate with commas.",
-    "log-to-file": "Append the client's events, with payloads, to this file.",
-    "restart": (
-        "Restart a client that has ended: permanent (always), transient (after a failure) or "
-        "temporary (never). Default: transient; temporary with --no-reconnect and for the "
-        "console."
-    ),
-    "max-restarts": "Stop twistd after more than N restarts within --max-seconds. Default: 3.",
-    "max-seconds": "Set the period for --max-restarts. Default: 5.",
-    "port": "Let --demo-server listen on this port of 127.0.0.1; 0 for a free one. Default: 8080.",
-    "metrics": (
-        "Serve Prometheus metrics at this Twisted server endpoint, for example tcp:9100. The "
-        "default interface is 127.0.0.1."
-    ),
-}
-_DEFAULTS: Final = {
-    "ping-interval": 20.0,
-    "ping-timeout": 20.0,
-    "callback-warning": 10.0,
-    "connect-timeout": 6.0,
-    "max-restarts": 3,
-    "max-seconds": 5.0,
-    "debug": [],
-}
 _SOURCES: Final = ("url", "demo", "demo-server", "config")
 _WITH_CONFIG: Final = {"config", "metrics"}
 _WITH_DEMO_SERVER: Final = {"demo-server", "port"}
@@ -133,14 +70,13 @@ REPEATABLE: Final = {
     "secret_headers": "secret-header",
     "subprotocols": "subprotocol",
     "cacerts": "cacerts",
+    "cluster": "cluster",
 }
 _NOT_GIVEN: Final[tuple[Any, ...]] = (None, 0, [])  # The values of options that were not given.
 _DEMO_URL: Final = "ws://127.0.0.1/"  # The port is added once the demo server listens.
 
-T = TypeVar("T")
 
-
-class Options(ConsoleOptions):
+class Options(ClusterOptions, ConsoleOptions):
     """The command line of ``twistd wsx``.
 
     A wrong command line ends the process with one line on standard error and exit status 1, before
@@ -156,15 +92,15 @@ class Options(ConsoleOptions):
         "when the connection is lost. Without --handler, twistd wsx is a console: it prints each "
         "message that it receives and sends each line of its standard input. After the end of the "
         "input it waits until no message has been received for one second, then closes the "
-        "connection. The values of --url, --proxy and --header may be @FILE or env:NAME, which "
-        "reads them from a file or from an environment variable: other users of the machine can "
-        "see the command line."
+        "connection. The values of --url, --proxy, --header and --cluster may be @FILE or "
+        "env:NAME, which reads them from a file or from an environment variable: other users of "
+        "the machine can see the command line."
     )
 
-    optFlags: ClassVar[list[Any]] = [[name, None, text] for name, text in _FLAGS.items()]
+    optFlags: ClassVar[list[Any]] = [[name, None, text] for name, text in FLAGS.items()]
 
     optParameters: ClassVar[list[Any]] = [
-        [name, None, None, text] for name, text in _PARAMETERS.items()
+        [name, None, None, text] for name, text in PARAMETERS.items()
     ]
 
     def __init__(self) -> None:
@@ -273,13 +209,6 @@ class Options(ConsoleOptions):
             auto_shutdown="all",
         )
 
-    def _checked(self, name: str, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function that reads or checks the value of an option."""
-        try:
-            return function(*arguments)
-        except InvalidValue as error:
-            raise usage.UsageError(error.about(f"--{name}")) from error
-
     # What to run
 
     def _check_sources(self) -> None:
@@ -303,7 +232,7 @@ class Options(ConsoleOptions):
             import_module("wsx.prometheus")  # It needs a package that may not be installed.
         except ImportError as error:
             raise usage.UsageError(f"--metrics: {error}") from error
-        self._checked("metrics", checks.check_server_endpoint, self["metrics"], reactor)
+        check_option("metrics", checks.check_server_endpoint, self["metrics"], reactor)
 
     def _refuse_others(self, allowed: set[str], text: str) -> None:
         """Refuse all options but some."""
@@ -315,8 +244,8 @@ class Options(ConsoleOptions):
         text = expected("--demo-server", "no other option except --port")
         self._refuse_others(_WITH_DEMO_SERVER, text)
         given = "8080" if self["port"] is None else self["port"]
-        self["port"] = self._checked("port", command_line.read_port, given)
-        self._checked("port", checks.check_port, self["port"])
+        self["port"] = check_option("port", command_line.read_port, given)
+        check_option("port", checks.check_port, self["port"])
 
     def _load_config(self) -> None:
         text = expected("--config", "no other option except --metrics")
@@ -358,6 +287,7 @@ class Options(ConsoleOptions):
     def _read_client(self) -> None:
         self._read_values()
         self._check_tls_files()
+        self["client_name"] = self.read_client_name()
         self["chosen_handler"] = self._choose_handler()
         self["conn"] = self._make_conn()
         self["client_options"] = self._make_client_options()
@@ -371,30 +301,30 @@ class Options(ConsoleOptions):
             raise usage.UsageError(f"{text}, got both")
         for name, read in command_line.READERS.items():
             given = self[name] is not None
-            self[name] = self._checked(name, read, self[name]) if given else _DEFAULTS.get(name)
-        self["headers"] = self._checked("header", command_line.read_headers, self["headers"])
+            self[name] = check_option(name, read, self[name]) if given else DEFAULTS.get(name)
+        self["headers"] = check_option("header", command_line.read_headers, self["headers"])
         for text in self["header_variables"]:
-            pair = self._checked("header-env", command_line.read_header_env, text)
+            pair = check_option("header-env", command_line.read_header_env, text)
             self["headers"].append(pair)
             self["secret_headers"].append(pair[0])
         names = self["secret_headers"]
-        self._checked("secret-header", command_line.check_secret_headers, names)
-        self._checked("subprotocol", command_line.check_subprotocols, self["subprotocols"])
+        check_option("secret-header", command_line.check_secret_headers, names)
+        check_option("subprotocol", command_line.check_subprotocols, self["subprotocols"])
 
     def _check_tls_files(self) -> None:
         certificate, key = self["certificate"], self["private-key"]
         for path in self["cacerts"]:
-            self._checked("cacerts", checks.check_certificates, path)
+            check_option("cacerts", checks.check_certificates, path)
         if certificate is not None:
             check = checks.check_certificate_and_key if key is None else checks.check_certificates
-            self._checked("certificate", check, certificate)
+            check_option("certificate", check, certificate)
         if key is not None:
-            self._checked("private-key", checks.check_private_key, key, certificate)
+            check_option("private-key", checks.check_private_key, key, certificate)
 
     def _choose_handler(self) -> type[Handler[Any]]:
         if self["handler"] is None:
             return DemoHandler if self["demo"] else Console
-        return self._checked("handler", checks.import_handler, self["handler"])
+        return check_option("handler", checks.import_handler, self["handler"])
 
     def _make_conn(self) -> Conn:
         from twisted.internet import reactor
@@ -404,7 +334,7 @@ class Options(ConsoleOptions):
         if proxy is not None:
             proxy = self._read_secret("proxy", checks.check_proxy)
         if self["endpoint"] is not None:
-            self._checked("endpoint", checks.check_client_endpoint, self["endpoint"], reactor)
+            check_option("endpoint", checks.check_client_endpoint, self["endpoint"], reactor)
         return Conn(
             url,
             extra_headers=self["headers"],
@@ -424,7 +354,7 @@ class Options(ConsoleOptions):
 
     def _read_secret(self, name: str, check: Callable[[str], None]) -> str:
         """Return a value that may be in a file or a variable; an error shows only its source."""
-        value: Value = self._checked(name, read_value, self[name])
+        value: Value = check_option(name, read_value, self[name])
         try:
             check(value.text)
         except InvalidValue as error:
@@ -447,7 +377,7 @@ class Options(ConsoleOptions):
             debug.append(("log_to_file", os.path.abspath(self["log-to-file"])))
         limiter = self["connect-limit"]
         return {
-            "name": self["name"],
+            "name": self["client_name"],
             "reconnect": policy,
             "connect_limiter": limiter,
             "debug": debug,
@@ -458,7 +388,7 @@ class Options(ConsoleOptions):
     def _check_log_file(self) -> None:
         """Check the log file. Call this last, because the check creates the file."""
         if self["log-to-file"] is not None:
-            self._checked("log-to-file", checks.check_log_file, self["log-to-file"])
+            check_option("log-to-file", checks.check_log_file, self["log-to-file"])
 
     def _log_to_standard_error(self) -> None:
         """Send twistd's log to standard error, unless the user has chosen another destination."""
@@ -491,7 +421,8 @@ def makeService(options: Options) -> IService:
         )
     supervisor = options.make_supervisor(conn)
     if not options.is_console:
-        return Runner(supervisor, reactor, metrics)
+        cluster = options["client_cluster"]
+        return Runner(supervisor, reactor, metrics, [] if cluster is None else [cluster])
     runner = ConsoleRunner(
         options["chosen_handler"], supervisor, reactor, metrics, options["observer"]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,13 +11,15 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 
+from wsx._redaction import HIDDEN, redact_url
 from wsx._text import expected
 from wsx.errors import ClusterSetupError, URLError
 
-__all__ = ["Login", "ServerAddress", "parse_servers"]
+__all__ = ["Login", "ServerAddress", "parse_servers", "redact_server"]
 
 _PORT: Final = 4222
 _EXPECTED: Final = "expected nats://[user:password@]host[:port] or tls://..."
+_SCHEME: Final = re.compile("[A-Za-z]+://")
 _CREDENTIALS_MARKS: Final = ("BEGIN NATS USER JWT", "BEGIN USER NKEY SEED")
 
 
@@ -90,12 +93,24 @@ def _parse_server(url: str) -> ServerAddress:
         parts = urlsplit(url if "://" in url else f"nats://{url}")
         port = parts.port
     except ValueError:
-        raise URLError(url, _EXPECTED, "NATS URL") from None
+        raise URLError(redact_server(url), _EXPECTED, "NATS URL") from None
     if not _is_valid(parts):
-        raise URLError(url, _EXPECTED, "NATS URL")
+        raise URLError(redact_server(url), _EXPECTED, "NATS URL")
     user, password = (None if part is None else unquote(part) for part in _userinfo(parts))
     is_secure = parts.scheme == "tls"
     return ServerAddress(parts.hostname or "", port or _PORT, is_secure, user or None, password)
+
+
+def redact_server(url: str) -> str:
+    """Return a URL, valid or not, without user name and password.
+
+    A user name without a password is a token, which :func:`redact_url` may show.
+    """
+    before, at, place = url.rpartition("@")
+    if not at:
+        return redact_url(url)
+    scheme = _SCHEME.match(before)
+    return f"{scheme[0] if scheme else ''}{HIDDEN}@{redact_url(f'//{place}').removeprefix('//')}"
 
 
 def _is_valid(parts: SplitResult) -> bool:

@@ -9,6 +9,7 @@ from twisted.logger import globalLogBeginner
 from twisted.python import usage
 
 from wsx._text import expected
+from wsx._twistd.cluster_options import CLUSTER_OPTIONS
 from wsx.tap import Options, makeService
 
 __all__ = ["CommandLine", "main"]
@@ -21,6 +22,7 @@ _OTHER_COMMANDS: Final = {
     "port": "twistd wsx",
     "handler": "twistd wsx",
     "state": "twistd wsx",
+    **dict.fromkeys(CLUSTER_OPTIONS, "twistd wsx"),
     "doctor": "python -m wsx doctor URL",
     "json": "python -m wsx doctor",
 }

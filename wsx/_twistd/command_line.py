@@ -13,7 +13,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from getopt import GetoptError
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from twisted.python import usage
 
 from wsx._redaction import HIDDEN, is_token_like, redact_subprotocols, redact_url
 from wsx._text import expected
@@ -23,9 +25,11 @@ from wsx.child import RESTARTS
 from wsx.conn import TOKEN, Conn
 from wsx.frames import is_wire_close_code
 from wsx.limiter import ConnectLimiter
+from wsx.registry import ON_PARTITION
 
 __all__ = [
     "READERS",
+    "check_option",
     "check_secret_headers",
     "check_subprotocols",
     "explain_argument",
@@ -42,8 +46,22 @@ _HEADER: Final = '"Name: value"'
 _FIRST_WORD: Final = re.compile(r"[A-Za-z-]+(?![^\s:=])")
 
 _VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+T = TypeVar("T")
+
 # RFC 6455 section 7.1.5: a close frame without a code, and an end without a close frame.
 _ENDS_WITHOUT_CODE: Final = (1005, 1006)
+
+
+def check_option(name: str, function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function that reads or checks the value of an option.
+
+    Raises:
+        usage.UsageError: The function raised :class:`InvalidValue`.
+    """
+    try:
+        return function(*arguments)
+    except InvalidValue as error:
+        raise usage.UsageError(error.about(f"--{name}")) from error
 
 
 def read_count(text: str) -> int:
@@ -115,6 +133,19 @@ def _one_of(words: Sequence[str], text: str) -> str:
     if text not in words:
         raise InvalidValue(alternatives(words), text)
     return text
+
+
+def read_on_partition(text: str) -> str:
+    """Return what happens when a cluster cannot be reached: ``stop`` or ``keep``."""
+    return _one_of(ON_PARTITION, text)
+
+
+def read_number(text: str) -> float | str:
+    """Return a number, or the text if it is none, for an option whose range is checked later."""
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return text
 
 
 def read_connect_limit(text: str) -> ConnectLimiter:
@@ -261,6 +292,9 @@ READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "connect-limit": read_connect_limit,
     "debug": read_debug,
     "restart": read_restart,
+    "cluster-ttl": read_number,
+    "cluster-replicas": read_number,
+    "on-partition": read_on_partition,
     "max-restarts": read_count,
     "max-seconds": read_seconds,
     "max-messages": read_positive,

@@ -6,10 +6,11 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,6 +22,7 @@ from wsx._twistd.config_error import ConfigError
 from wsx._twistd.demo import DemoServer
 from wsx._twistd.exposure import exposed_mode
 from wsx._twistd.metrics import MetricsServer
+from wsx.cluster import Cluster
 from wsx.errors import ChildError
 from wsx.reasons import is_normal
 from wsx.supervisor import Supervisor
@@ -37,6 +39,8 @@ class Runner(MultiService):
         supervisor: The supervisor of the clients.
         reactor: The reactor of twistd.
         metrics: The string description of the server endpoint for metrics, or None (default).
+        clusters: The clusters in which the clients have names. Default none. They are started
+            before the clients, and stopped after them.
 
     Attributes:
         program: The name of the program in the log. Default ``"twistd"``.
@@ -44,13 +48,23 @@ class Runner(MultiService):
 
     program = "twistd"
 
-    def __init__(self, supervisor: Supervisor, reactor: Any, metrics: str | None = None) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        reactor: Any,
+        metrics: str | None = None,
+        clusters: Iterable[Cluster] = (),
+    ) -> None:
         super().__init__()
         self._reactor = reactor
         self._stopping = False
         self._was_signalled = False  # Whether SIGTERM or SIGINT has stopped the reactor.
         if metrics is not None:
             MetricsServer(metrics, reactor, lambda: self._end(1)).setServiceParent(self)
+        # Not among the children, because a MultiService stops all of them at the same time.
+        self._clusters = MultiService()
+        for cluster in clusters:
+            cluster.setServiceParent(self._clusters)
         supervisor.setServiceParent(self)
         supervisor.terminated().addCallback(self._supervisor_ended)
 
@@ -58,7 +72,21 @@ class Runner(MultiService):
         """Start the clients."""
         self._handle_hangup()
         self._reactor.callWhenRunning(self._handle_signals)
+        self._clusters.startService()
         super().startService()
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop the clients, which releases their names, then the clusters.
+
+        Returns:
+            A Deferred that fires when this is done.
+        """
+        stopped: Deferred[Any] = maybeDeferred(super().stopService)
+        return stopped.addBoth(self._stop_clusters)
+
+    def _stop_clusters(self, result: Any) -> Deferred[Any]:
+        stopped: Deferred[Any] = maybeDeferred(self._clusters.stopService)
+        return stopped.addCallback(lambda _: result)
 
     def _handle_hangup(self) -> None:
         """Handle SIGHUP, which would end the process without a close frame.

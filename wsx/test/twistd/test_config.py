@@ -377,7 +377,9 @@ class FileTests(ConfigCase):
 class CommandLineTests(ConfigCase):
     """--config beside other options."""
 
-    FLAGS: ClassVar[list[str]] = ["insecure", "doctor", "json", "reconnect", "no-reconnect"]
+    FLAGS: ClassVar[list[str]] = [
+        *("insecure", "doctor", "json", "reconnect", "no-reconnect", "standby", "no-standby")
+    ]
     VALUES: ClassVar[dict[str, str]] = {
         "handler": f"{HANDLERS}.Feed",
         "state": "1",
@@ -403,6 +405,13 @@ class CommandLineTests(ConfigCase):
         "restart": "permanent",
         "max-restarts": "1",
         "max-seconds": "1",
+        "cluster": "nats://localhost",
+        "cluster-bucket": "names",
+        "cluster-ttl": "5",
+        "cluster-replicas": "1",
+        "cluster-nkey": "user.nk",
+        "cluster-credentials": "user.creds",
+        "on-partition": "keep",
     }
 
     def setUp(self) -> None:
@@ -444,7 +453,7 @@ class CommandLineTests(ConfigCase):
             *self.FLAGS,
             *self.VALUES,
         }
-        self.assertEqual(known | {"header", "subprotocol", "cacerts"}, tested)
+        self.assertEqual(known | {"header", "subprotocol", "cacerts", "cluster"}, tested)
 
     def test_other_ways(self) -> None:
         """There is one of --url, --demo and --config."""
