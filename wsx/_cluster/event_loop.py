@@ -80,6 +80,7 @@ class EventLoop:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: Deferred[None] | None = None
+        self._thread: Thread | None = None
 
     @property
     def is_running(self) -> bool:
@@ -98,6 +99,7 @@ class EventLoop:
         ended: Deferred[None] = Deferred()
         self._ended = ended
         thread = Thread(target=self._run_thread, args=(loop, ended), name="wsx cluster")
+        self._thread = thread
         # The thread has nothing to do after its last call, so joining it does not block.
         ended.addCallback(lambda _: thread.join())
         thread.start()
@@ -110,6 +112,12 @@ class EventLoop:
             return succeed(None)
         self.to_loop(loop.stop)
         return ended
+
+    def end(self) -> None:
+        """End the thread, and block until it has ended: the reactor does not run much longer."""
+        if self._loop is not None and self._thread is not None:
+            self.to_loop(self._loop.stop)
+            self._thread.join()
 
     def run(self, function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> Deferred[T]:
         """Run a coroutine function in the event loop.

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol
 
+from nats.aio.client import RawCredentials
+
 from wsx._cluster.event_loop import Calls
 from wsx._cluster.nats_client import Client
 from wsx._cluster.pending import Message
@@ -112,6 +114,8 @@ class NatsConnection:
 
     async def _connect(self, client: Client, options: dict[str, Any]) -> None:
         host = f"[{self._host}]" if ":" in self._host else self._host
+        if "user_credentials" in options:  # A str would be the path of a file.
+            options = {**options, "user_credentials": RawCredentials(options["user_credentials"])}
         await client.connect(
             # Without credentials, so nats-py cannot show them, and with an address, so it needs no
             # threads to look it up.
@@ -256,6 +260,11 @@ class NatsConnection:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def abort(self) -> None:
+        """Close the socket at once."""
+        if self._client is not None:
+            self._client.abort()
 
     async def close(self, grace: float = 0.0) -> None:
         """Close the connection; it never fails.

@@ -153,9 +153,12 @@ class NatsLink:
             self._at_shutdown = None
         self._stopped.succeed(None)
 
-    def _shut_down(self) -> Deferred[None]:
+    def _shut_down(self) -> None:
+        """End the thread if stop() was not called. The reactor does not wait for Deferreds now."""
         self._at_shutdown = None
-        return self.stop()
+        if self._connection is not None:
+            self._loop.to_loop(self._connection.abort)
+        self._loop.end()
 
     def _cancel_start(self, started: Deferred[None]) -> None:
         started.errback(CancelledError())

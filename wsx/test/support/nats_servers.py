@@ -200,6 +200,7 @@ class NatsServer:
     def pause(self) -> None:
         """Stop the process with SIGSTOP: its connections stay open, but nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitpid(self.pid, os.WUNTRACED)  # Until then it may still answer.
         self._is_paused = True
 
     def resume(self) -> None:
