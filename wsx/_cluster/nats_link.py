@@ -38,6 +38,7 @@ _SHORTEST_LIMIT: Final = 0.5  # seconds for an operation
 _SHORTEST_CONNECT: Final = 2.0  # seconds to connect
 _PINGS: Final = (0.25, 3.0)  # minimum and maximum seconds between two pings
 _GRACE: Final = 1.0  # seconds to send the rest at a stop
+_REPLIES: Final = "NATS refuses replies: no permission to publish to"
 _NOT_CONNECTED: Final = "not connected to NATS"
 
 
@@ -310,8 +311,9 @@ class NatsLink:
 
     def refused(self, subject: str) -> None:
         """Fail requests for which the permission is missing; log if a reply is refused."""
-        if not self._requests.refuse(subject):
-            self._log_once(f"no permission to publish to {subject}")
+        if not self._requests.refuse(subject) and _REPLIES not in self._logged:
+            self._logged.add(_REPLIES)  # Each reply has another subject; one line is enough.
+            _log.error("cluster: {reason} {subject}", reason=_REPLIES, subject=subject)
 
     def lost(self, source: NatsConnection, reason: str) -> None:
         """Fail what waits for the connection."""

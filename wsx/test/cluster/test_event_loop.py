@@ -173,6 +173,16 @@ class ThreadTests(TestCase):
         self.loop.to_loop(self.fail)
         await self.loop.stop()
 
+    async def test_end(self) -> None:
+        """end() ends the thread before it returns, also if tasks still run."""
+
+        async def work() -> None:
+            await asyncio.sleep(3600)
+
+        self.loop.run(work).addErrback(lambda failure: failure.trap(asyncio.CancelledError))
+        self.loop.end()
+        self.assertNotIn("wsx cluster", [thread.name for thread in threading.enumerate()])
+
     async def test_start_again(self) -> None:
         """It can be started again."""
 

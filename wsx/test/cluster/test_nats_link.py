@@ -124,6 +124,17 @@ class SetupTests(NatsCase):
             login = Login(user="me", password="opensesame")
             self.assertIn(refused, await self.refusal(servers.urls[0], login=login))
 
+    async def test_refused_replies(self) -> None:
+        """A holder that may not reply logs one line; the caller gets an error."""
+        config = USERS.format(permissions=', permissions: { publish: { deny: "_INBOX.>" } }')
+        servers = await self.serve(config=config)
+        link = await self.connected(servers.urls, login=Login(user="me", password="opensesame"))
+        await link.subscribe("a", echo)
+        for _ in range(3):
+            await self.cluster_error(link.request("a", b"", 0.3))
+        lines = [line for line in self.lines if "NATS refuses replies" in line]
+        self.assertEqual(len(lines), 1)
+
     async def test_no_package(self) -> None:
         """Without nats-py, start() says what to install."""
         with patch.dict(sys.modules, {"wsx._cluster.nats_connection": None}):
