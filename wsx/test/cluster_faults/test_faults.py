@@ -50,7 +50,9 @@ class HolderTests(FaultCase):
         ended = first.terminate()
         await self.until_connected(first)
         await ended
-        self.assertLess(self.events("connected", standby)[0].time, first_exit(self) + self.ttl / 2)
+        await self.until_event("connected", standby)
+        [exited], [connected] = self.events("exited"), self.events("connected", standby)
+        self.assertLess(connected.time, exited.time + self.ttl / 2)
         self.assertEqual(len(self.events("released", first)), 1)
         await self.finish()
 
@@ -90,11 +92,6 @@ class HolderTests(FaultCase):
         await self.until_event("frame", first, frames + 5)
         self.assertEqual(len(self.events("acquired")), 1)
         await self.finish()
-
-
-def first_exit(case: ProcessCase) -> float:
-    """Return when the first process has ended."""
-    return case.events("exited")[0].time
 
 
 class CutTests(FaultCase):
