@@ -24,7 +24,7 @@ from wsx._cluster.store import Link
 from wsx._deferreds import Waiters
 from wsx._failures import cause_of
 from wsx._scheduler import Scheduler, scheduler_for
-from wsx._text import describe
+from wsx._text import describe, expected_type
 from wsx.errors import ClusterError, ClusterSetupError, UnknownNameError, WsxError
 from wsx.registry import AsyncVia, Global
 from wsx.remote import RemoteClient
@@ -97,8 +97,15 @@ class Cluster(Service):
         valid = is_number(ttl) and shortest <= ttl <= longest
         require(valid, "ttl", f"a number from {shortest:g} to {longest:g}", ttl)
         fewest, most = _REPLICAS
-        valid = isinstance(replicas, int) and fewest <= replicas <= most
+        valid = isinstance(replicas, int) and not isinstance(replicas, bool)
+        valid = valid and fewest <= replicas <= most
         require(valid, "replicas", f"a number from {fewest} to {most}", replicas)
+        _require_type("user", user, "a str", str)
+        _require_type("password", password, "a str", str)
+        _require_type("token", token, "a str", str)
+        _require_type("nkey_file", nkey_file, "a path", str, Path)
+        _require_type("credentials_file", credentials_file, "a path", str, Path)
+        _require_type("tls", tls, "an SSLContext, a bool", SSLContext, bool)
         self._url = url
         self._bucket = bucket
         self._ttl = ttl
@@ -285,6 +292,12 @@ async def _until_served(remote: RemoteClient, scheduler: Scheduler) -> None:
             return  # Its calls fail in the same way; they say why.
         else:
             return
+
+
+def _require_type(name: str, value: object, expectation: str, *types: type) -> None:
+    """Check the type of an optional argument, whose value may be a secret."""
+    if not (value is None or isinstance(value, types)):
+        raise TypeError(expected_type(name, f"{expectation} or None", value))
 
 
 class _Registry:

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 
+from wsx._arguments import as_list
 from wsx._redaction import HIDDEN, redact_url
 from wsx._text import expected
 from wsx.errors import ClusterSetupError, URLError
@@ -18,6 +19,7 @@ from wsx.errors import ClusterSetupError, URLError
 __all__ = ["Login", "ServerAddress", "parse_servers", "redact_server"]
 
 _PORT: Final = 4222
+_URLS: Final = "the URL of a NATS server, or several"
 _EXPECTED: Final = "expected nats://[user:password@]host[:port] or tls://..."
 _SCHEME: Final = re.compile("[A-Za-z]+://")
 _CREDENTIALS_MARKS: Final = ("BEGIN NATS USER JWT", "BEGIN USER NKEY SEED")
@@ -79,16 +81,19 @@ def parse_servers(urls: str | Sequence[str]) -> tuple[ServerAddress, ...]:
     Raises:
         URLError: A URL is not one of a NATS server.
         ValueError: There is no URL.
+        TypeError: A URL is not a str.
     """
-    given = (urls,) if isinstance(urls, str) else tuple(urls)
+    given = [urls] if isinstance(urls, str) else as_list(urls)
+    if given is None:
+        raise TypeError(expected("url", _URLS, urls))
     if not given:
-        raise ValueError(expected("urls", "the URL of a NATS server, or several", urls))
+        raise ValueError(expected("url", _URLS, urls))
     return tuple(map(_parse_server, given))
 
 
 def _parse_server(url: str) -> ServerAddress:
     if not isinstance(url, str):
-        raise TypeError(expected("urls", "the URL of a NATS server, or several", url))
+        raise TypeError(expected("url", _URLS, url))
     try:
         parts = urlsplit(url if "://" in url else f"nats://{url}")
         port = parts.port

@@ -381,6 +381,15 @@ class ArgumentTests(SynchronousTestCase):
             ({"ttl": 0.5}, ValueError, "ttl: expected a number from 1 to 3600, got 0.5"),
             ({"ttl": "10"}, ValueError, 'ttl: expected a number from 1 to 3600, got "10"'),
             ({"replicas": 0}, ValueError, "replicas: expected a number from 1 to 5, got 0"),
+            ({"replicas": True}, ValueError, "replicas: expected a number from 1 to 5, got True"),
+            ({"user": 5}, TypeError, "user: expected a str or None, got int"),
+            ({"password": b"x"}, TypeError, "password: expected a str or None, got bytes"),
+            ({"token": b"x"}, TypeError, "token: expected a str or None, got bytes"),
+            ({"nkey_file": 5}, TypeError, "nkey_file: expected a path or None, got int"),
+            ({"credentials_file": 5}, TypeError, "credentials_file: expected a path or None"),
+            ({"tls": "x"}, TypeError, "tls: expected an SSLContext, a bool or None, got str"),
+            ({"url": 5}, TypeError, "url: expected the URL of a NATS server, or several, got 5"),
+            ({"url": []}, ValueError, "url: expected the URL of a NATS server, or several"),
             ({"url": "http://x"}, wsx.URLError, 'NATS URL "http://x"'),
         ]
     )
