@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import signature
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from wsx._client.tracing import parse_option
 from wsx._options import START_OPTIONS, Options, Provided
 from wsx._redaction import is_token_like
 from wsx._twistd import checks
+from wsx._twistd.client_name import NAME_KEYS, read_name
 from wsx._twistd.clients import CHILD_FIELDS, client_spec
+from wsx._twistd.cluster_table import ClusterTable
 from wsx._twistd.config_error import ConfigError, checked, refuse_unknown
 from wsx._twistd.exposure import has_secret
 from wsx._twistd.invalid import InvalidValue
+from wsx._twistd.toml_values import canonical, dotted_key
 from wsx.backoff import Backoff
 from wsx.child import ChildSpec, check_fields
 from wsx.conn import CONN_OPTIONS, Conn
 from wsx.limiter import ConnectLimiter
 from wsx.provider import ConnSource
+from wsx.registry import Global
 
 __all__ = ["ClientReader", "ClientTable"]
 
@@ -32,7 +35,11 @@ _REQUIRED: Final = {"url": "a WebSocket URL", "handler": '"module.Class"'}
 _PROVIDER: Final = "provider"  # In place of "url".
 _NOT_IN_FILES: Final = {"name", "reactor", "connect_limiter"}  # Options of start that are not keys.
 _KEYS: Final = (
-    {*_REQUIRED, _PROVIDER, "state"} | CHILD_FIELDS | CONN_OPTIONS | (START_OPTIONS - _NOT_IN_FILES)
+    {*_REQUIRED, _PROVIDER, "state"}
+    | NAME_KEYS
+    | CHILD_FIELDS
+    | CONN_OPTIONS
+    | (START_OPTIONS - _NOT_IN_FILES)
 )
 _BACKOFF_KEYS: Final = set(signature(Backoff).parameters) - {"rng"}
 _SECONDS_OR_FALSE: Final = "a number above 0 or false"
@@ -52,7 +59,6 @@ _FLAGS: Final = dict.fromkeys(
 _EXPECTATIONS: Final = _OPTIONAL | _FLAGS  # With the words of TOML instead of Python.
 _PEM_FILES: Final = {"certificate", "private_key"}
 _DEBUG_OPTION: Final = '"trace", "log", ["log", N], "statistics" or ["log_to_file", "path"]'
-_BARE_KEY: Final = re.compile("[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, repr=False)  # The repr would contain passwords.
@@ -60,14 +66,17 @@ class ClientTable:
     """A client of a configuration file.
 
     Attributes:
-        content: The content of the table as a str, and whether there is a connection limit. It is
-            equal for equal tables, in any order of keys, and shows whether a client has changed.
+        content: The content of the table and of its cluster as a str, and whether there is a
+            connection limit. It is equal for equal tables, in any order of keys, and shows whether
+            a client has changed.
         spec: The child specification.
+        name: The name of the client.
         has_secret: Whether the table contains a password or a token.
     """
 
     content: str
     spec: ChildSpec
+    name: str | Global
     has_secret: bool
 
 
@@ -90,19 +99,24 @@ class ClientReader:
         self.name = name
         self._table = table
         self._folder = folder
-        bare = _BARE_KEY.fullmatch(name)
-        self._key = f"clients.{name if bare else json.dumps(name, ensure_ascii=False)}"
+        self._key = dotted_key("clients", name)
         if not name:
             raise ConfigError(self._key, "expected a name that is not empty")
         if not isinstance(table, dict):
             raise ConfigError(self._key, f"expected a table, got {type(table).__name__}")
 
-    def read(self, reactor: Any, limiter: ConnectLimiter | None = None) -> ClientTable:
+    def read(
+        self,
+        reactor: Any,
+        limiter: ConnectLimiter | None = None,
+        clusters: Mapping[str, ClusterTable] = MappingProxyType({}),
+    ) -> ClientTable:
         """Return the client.
 
         Args:
             reactor: The reactor of the client.
             limiter: The limit on connection attempts, or None (default) for no limit.
+            clusters: The clusters of the file by name. Default none.
 
         Raises:
             ConfigError: A key is missing, unknown or has a wrong value.
@@ -114,15 +128,17 @@ class ClientReader:
             self._checked(key, check_fields, **{key: value})
         conn = self._read_conn()
         self._check_conn(conn, reactor)
-        options = self._read_options() | {"name": self.name, "connect_limiter": limiter}
+        name, cluster = read_name(self.name, self._key, self._table, clusters)
+        options = self._read_options() | {"name": name, "connect_limiter": limiter}
         state = self._table.get("state")
         source: ConnSource = conn
         if _PROVIDER in self._table:
             source = self._import(_PROVIDER)
             options |= {key: getattr(conn, key) for key in CONN_OPTIONS & self._table.keys()}
         spec = client_spec(self.name, source, handler, state, options, reactor, **fields)
-        content = _canonical([self._table, limiter is not None])
-        return ClientTable(content, spec, has_secret(conn))
+        in_cluster = "" if cluster is None else cluster.content
+        content = canonical([self._table, limiter is not None, in_cluster])
+        return ClientTable(content, spec, name, has_secret(conn))
 
     def check_log_files(self) -> None:
         """Check that the client can append to its log files, and create them."""
@@ -259,12 +275,3 @@ def _check_start_option(key: str, value: Any) -> None:
         if key not in _EXPECTATIONS:
             raise
         raise InvalidValue(_EXPECTATIONS[key], value) from None
-
-
-def _canonical(value: Any) -> str:
-    """Return a str that is equal for equal values of the same type, in any order of keys."""
-    if isinstance(value, dict):
-        return repr([(key, _canonical(value[key])) for key in sorted(value)])
-    if isinstance(value, list):
-        return repr([_canonical(item) for item in value])
-    return repr(value)

@@ -187,7 +187,8 @@ class ConfigRunner(Runner):
             id=os.path.basename(path),
             auto_shutdown="all",
         )
-        super().__init__(self._supervisor, reactor, metrics)
+        clusters = [table.cluster for table in tree.clusters.values()]
+        super().__init__(self._supervisor, reactor, metrics, clusters)
 
     def startService(self) -> None:
         """Start the clients, and warn if other users can read secrets in the file."""
@@ -196,8 +197,7 @@ class ConfigRunner(Runner):
 
     def _check_mode(self) -> None:
         """Log one warning if the file contains a secret and other users can read it."""
-        contains_secret = any(client.has_secret for client in self._tree.clients.values())
-        mode = exposed_mode(self._path) if contains_secret else None
+        mode = exposed_mode(self._path) if self._tree.has_secret else None
         if mode is not None and not self._warned:
             _log.warn(
                 "{path}: contains a password or token, and its mode {mode:04o} allows other users "
@@ -210,13 +210,13 @@ class ConfigRunner(Runner):
     def reload(self) -> None:
         """Read the file again: start new clients, stop removed ones and replace changed ones.
 
-        The other clients keep their connections. If the file is not valid, the error is logged and
-        no client changes.
+        The other clients keep their connections. A client is also replaced if the table of its
+        cluster has changed. If the file is not valid, the error is logged and no client changes.
         """
         if self._stopping:
             return
         try:
-            tree = config.load(self._path, self._reactor, self._tree.limiter)
+            tree = config.load(self._path, self._reactor, self._tree)
         except ConfigError as error:
             _log.error("{path}: {error}; no client was changed", path=self._path, error=error)
             return
@@ -228,9 +228,24 @@ class ConfigRunner(Runner):
             tree.limiter.configure(**tree.connect_limit)
         if tree.limits != old.limits:
             self._supervisor.configure(*tree.limits)
+        self._start_clusters(tree)
         specs = [client.spec for client in tree.clients.values()]
         changing = self._supervisor.change_children(specs)
+        changing.addBoth(self._stop_clusters_of, old, tree)
         changing.addCallbacks(self._changed, self._not_changed, callbackArgs=(old, tree))
+
+    def _start_clusters(self, tree: Tree) -> None:
+        for table in tree.clusters.values():
+            if table.cluster.parent is None:
+                table.cluster.setServiceParent(self._clusters)
+
+    def _stop_clusters_of(self, result: Any, old: Tree, tree: Tree) -> Any:
+        """Stop the clusters that have changed, now that their clients have ended."""
+        kept = [table.cluster for table in tree.clusters.values()]
+        for table in old.clusters.values():
+            if table.cluster not in kept and table.cluster.parent is not None:
+                table.cluster.disownServiceParent()
+        return result
 
     def _changed(self, failures: dict[Any, Exception], old: Tree, tree: Tree) -> None:
         for name, error in failures.items():

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from wsx._twistd import cluster_options
+from wsx._twistd import cluster_options, cluster_table
 from wsx.test.support.memory_cluster import TTL, MemoryCluster
 from wsx.test.support.memory_nats import MemoryNats
 from wsx.test.support.twistd import RunCase
+from wsx.test.support.twistd_runner import ConfigRunCase
 
-__all__ = ["CREDENTIALS", "SEED", "ClusterRunCase", "Recorded"]
+__all__ = ["CREDENTIALS", "SEED", "ClusterConfigCase", "ClusterRunCase", "Recorded"]
 
 SEED = "SUAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H776Y"
 CREDENTIALS = (
@@ -49,11 +50,11 @@ class Recorded(MemoryCluster):
         return super().stopService()
 
 
-class ClusterRunCase(RunCase):
-    """Base class: ``--cluster`` leads to NATS in memory.
+class InMemory(RunCase):
+    """Mixin: each cluster that ``twistd wsx`` makes is connected to NATS in memory.
 
     Attributes:
-        nats: The server of NATS.
+        servers_of_nats: A server of NATS for each URL.
         clusters: The clusters, in the order in which they were made.
         calls: The calls of ``startService`` and ``stopService`` of all clusters.
         refusal: The exception with which clusters that are made later fail to connect, or None.
@@ -63,19 +64,29 @@ class ClusterRunCase(RunCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.nats = MemoryNats(self.clock, TTL)
+        self.servers_of_nats: dict[str, MemoryNats] = {}
         self.clusters: list[Recorded] = []
         self.calls: list[str] = []
-        self.patch(cluster_options, "Cluster", self.make_cluster)
+        for module in (cluster_options, cluster_table):
+            self.patch(module, "Cluster", self.make_cluster)
 
-    def make_cluster(self, url: str | Sequence[str], **options: Any) -> Recorded:
+    def make_cluster(self, url: Sequence[str], **options: Any) -> Recorded:
         """Make a cluster in place of a :class:`wsx.Cluster`."""
-        cluster = Recorded(self.nats, self.calls, url, **options)
+        nats = self.servers_of_nats.setdefault(url[0], MemoryNats(self.clock, TTL))
+        cluster = Recorded(nats, self.calls, url, **options)
         cluster.refusal = self.refusal
         self.clusters.append(cluster)
         return cluster
 
-    def holder(self, key: str = "feed") -> Any:
+    def is_held(self, key: str = "feed", url: str = "nats://a.test") -> bool:
         """Return whether a client has a name."""
-        entry = self.nats.read(key)
+        entry = self.servers_of_nats[url].read(key)
         return entry is not None and not entry.is_deleted
+
+
+class ClusterRunCase(InMemory):
+    """Base class for tests of the command line."""
+
+
+class ClusterConfigCase(InMemory, ConfigRunCase):
+    """Base class for tests of a configuration file."""

@@ -230,15 +230,15 @@ class RunTests(ClusterRunCase):
         """The cluster starts before the client, and stops once the client has ended."""
         service = self.run_named()
         self.assertEqual(self.calls, ["start"])
-        self.assertTrue(self.holder())
+        self.assertTrue(self.is_held())
         self.serve()
         stopped = service.stopService()
         self.step()
         self.assertEqual(self.calls, ["start"])
-        self.assertTrue(self.holder())
+        self.assertTrue(self.is_held())
         self.finish()
         self.successResultOf(stopped)
-        self.assertFalse(self.holder())
+        self.assertFalse(self.is_held())
         self.assertEqual(self.calls, ["start", "stop"])
         self.assertEqual(Feed.calls[-1], ("terminate", wsx.Shutdown()))
 
