@@ -1,7 +1,7 @@
 """Code as users write it: mypy and pyright, both strict, must report nothing."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, TypeVar, Unpack, assert_type
 
@@ -23,6 +23,8 @@ from wsx import (
     Ok,
     Text,
 )
+from wsx.option_types import Status
+from wsx.registry import Registration
 
 State = TypeVar("State")
 URL = "wss://example.com/"
@@ -320,6 +322,51 @@ async def iterate() -> None:
     other = await wsx.connect(URL)
     first = await anext(other.frames())
     assert_type(first, Text | wsx.Binary)
+
+
+class Names:
+    """A registry that answers later (see the types of ``wsx.registry``)."""
+
+    def __init__(self) -> None:
+        self.clients: dict[str, object] = {}
+
+    async def register_name(
+        self, key: str, client: Client[Any], *, standby: bool, lost: Callable[[str], None]
+    ) -> Registration | None:
+        self.clients[key] = client
+        return Registration(fence=1, seconds_left=lambda: 5.0)
+
+    def unregister_name(self, key: str, client: Client[Any]) -> Deferred[None]:
+        self.clients.pop(key, None)
+        return succeed(None)
+
+    def whereis_name(self, key: str) -> object:
+        return self.clients.get(key)
+
+
+async def cluster_names() -> int | None:
+    """Use names in a cluster, and a registry that answers later."""
+    cluster = wsx.Cluster(["nats://a.test", "tls://b.test"], ttl=5, tls=True, nkey_file="user.nk")
+    cluster.startService()
+    name = wsx.Global(("feed", 7), cluster, standby=True, on_partition="keep")
+    assert_type(name.cluster, wsx.Cluster | None)
+    ClientService(URL, Annotated, 0, name=name)
+    Annotated.child_spec(URL, 0, name=wsx.AsyncVia(Names(), "feed", standby=True))
+    client = await wsx.start(URL, Annotated, 0, name=name)
+    found = await wsx.lookup(name)
+    if isinstance(found, wsx.RemoteClient):
+        await found.cast({"symbols": ["A", "B"]}, timeout=1.0)
+        await found.send_frame(Text("hello"))
+        assert_type(await found.status(), Status)
+        print(await found.sys.get_state(), await found.stop(), found.holder.host)
+    try:
+        await wsx.start(URL, Annotated, 0, name=wsx.Global("feed", cluster))
+    except wsx.ClusterSetupError as error:
+        print(error.reason)
+    except (wsx.ClusterError, wsx.AlreadyStartedError) as error:
+        print(error)
+    assert_type(client.fence, int | None)
+    return client.fence
 
 
 async def supervise() -> dict[str, int]:

@@ -179,6 +179,24 @@ async def clients(client: Client[int], feed: Client[int, Feed]) -> None:
     print(other, Backoff(inital=1.0))  # mistake: the name of an argument
 
 
+async def clusters(remote: wsx.RemoteClient) -> None:
+    """Wrong use of names in a cluster."""
+    cluster = wsx.Cluster("nats://a.test", tll=5)  # mistake: the name of an argument
+    wsx.Cluster("nats://a.test", ttl="5")  # mistake: not a number
+    wsx.Cluster("nats://a.test", tls="yes")  # mistake: not a bool
+    wsx.Global("feed", "nats://a.test")  # mistake: not a Cluster
+    wsx.Global("feed", cluster, on_partition="wait")  # mistake: not among the literals
+    wsx.Global(["feed"], cluster)  # mistake: a list is not hashable
+    wsx.AsyncVia(cluster, "feed")  # mistake: a Cluster is not a registry
+    wsx.lookup(Feed)  # mistake: not a name
+    wsx.lookup(wsx.Global("feed", cluster)).cast("hello")  # mistake: a Deferred has no cast
+    remote.send_frame("hello")  # mistake: a str is not a frame
+    await remote.close("bye")  # mistake: the code comes first
+    remote.sys.trace("on")  # mistake: not a bool
+    print(remote.conn)  # mistake: there is no such attribute
+    wsx.start(URL, Feed, 0, name=cluster)  # mistake: a Cluster is not a name
+
+
 def tests() -> None:
     """Wrong use of the test kit."""
     run(Feed, 0, recconect=None)  # mistake: the name of an option
