@@ -131,11 +131,11 @@ class Client(Generic[State, H_co]):
 
     @property
     def fence(self) -> int | None:
-        """A number that grows each time a client acquires the name in the cluster.
+        """The fencing token of the client's name, a number that grows with each acquisition.
 
-        Pass it to a store that refuses smaller ones, because a client may have lost its name
-        without having noticed it yet. None if the client does not have its name, or if the name
-        has no fence, such as a str.
+        Pass it to a store that refuses smaller ones, because a client may not know yet that it has
+        lost its name. None if the client does not hold its name, or if the name has no fence, such
+        as a str.
         """
         return self._life.fence
 
@@ -514,7 +514,7 @@ def send_frame(
 
 
 def _send_frame_through(client: Any, frame: Frame, timeout: float | None) -> Deferred[None]:
-    if not callable(getattr(client, "send_frame", None)):  # As whereis_name may return anything.
+    if not callable(getattr(client, "send_frame", None)):  # whereis_name may return anything.
         raise TypeError(expected("whereis_name", "a client with send_frame", client))
     sent: Deferred[None] = client.send_frame(frame, timeout)
     return sent

@@ -1,4 +1,4 @@
-"""A cluster of processes, in which one client has a name: leases and calls on NATS."""
+"""Names that only one client in a cluster of processes can hold: leases and calls on NATS."""
 
 from __future__ import annotations
 
@@ -36,36 +36,37 @@ _log = Logger("wsx")
 _BUCKET: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TTL: Final = (1.0, 3600.0)  # seconds
 _REPLICAS: Final = (1, 5)
-_CONNECT_SECONDS: Final = 10.0  # for a start that is no standby
-_SERVED_SECONDS: Final = 2.0  # for a new holder to serve calls
+_CONNECT_SECONDS: Final = 10.0  # for a start without standby, and for lookup
+_SERVED_SECONDS: Final = 2.0  # to wait until a new holder serves calls
 _SERVED_STEP: Final = 0.05  # seconds
 
 
 class Cluster(Service):
-    """Names that one client in a whole cluster has, kept in a key-value bucket of NATS.
+    """Keep names that only one client in a cluster of processes can hold, in a bucket of NATS.
 
     A Cluster is a service: add it to your application, or call ``startService``. It needs the extra
     ``txwsx[nats]``, and a NATS server with JetStream.
 
-    A client with ``name=wsx.Global("feed", cluster)`` starts only if no client of the cluster has
-    the name; with ``standby=True`` it waits for it. Its process renews the name every fifth of
-    ``ttl``. If it cannot, its client disconnects 0.15 ``ttl`` before another one may have the name.
+    A client with ``name=wsx.Global("feed", cluster)`` starts only if no other client holds the
+    name; with ``standby=True`` it waits for the name. The holder renews its lease every fifth of
+    ``ttl``. If it cannot, it disconnects 0.1 to 0.15 ``ttl`` before the lease expires.
 
     Args:
         url: The URL of a NATS server, or several: ``nats://[user:password@]host[:port]``, or
-            ``tls://``.
+            ``tls://``. The default port is 4222. Other servers of the NATS cluster are discovered.
         bucket: The name of the bucket. It is created if it does not exist. All processes of a
             cluster use the same bucket. Default ``"wsx"``.
-        ttl: The time in seconds after which the name of a process that has died is free. All
-            processes of a cluster use the same time. Default 10.
-        replicas: The number of NATS servers that store the bucket, if this process creates it.
-            Default 1.
-        user: The user name, if it is not in the URL.
-        password: The password, if it is not in the URL.
-        token: The token, if NATS uses tokens.
-        nkey_file: The file with the seed of an NKey.
-        credentials_file: The file with a user's JWT and seed, as ``nsc`` creates it.
-        tls: A context, or True for that of ``ssl.create_default_context``: connect with TLS only.
+        ttl: The time to live of a lease in seconds, from 1 to 3600: if a holder dies, its names are
+            free after this time. All processes of a cluster use the same value. Default 10.
+        replicas: The number of NATS servers that store the bucket, from 1 to 5, if this process
+            creates it. Default 1.
+        user: The user name. Default None: that of the URL, if any.
+        password: The password. Default None: that of the URL, if any.
+        token: The token, if NATS uses tokens. Default None.
+        nkey_file: The path of a file with the seed of an NKey. Default None.
+        credentials_file: The path of a file with a user's JWT and seed, as ``nsc`` creates it.
+            Default None.
+        tls: A context, or True for that of ``ssl.create_default_context``: connect only with TLS.
             Default None: use TLS if the server requires it.
         reactor: The reactor, or None (default) for the global one.
 
@@ -114,11 +115,11 @@ class Cluster(Service):
         self._tls = tls
         self._reactor = reactor
         self._values = ProcessValues()
-        self._holdings: dict[Holding, str] = {}  # Those that have or want a name, with its token.
+        self._holdings: dict[Holding, str] = {}  # Holders and standbys, with tokens.
         self._shared: Shared | None = None
         self._connected: Waiters[Shared] = Waiters()
         self._failure: ClusterError | None = None  # if trying again cannot help
-        self._problem = "its service has not been started"
+        self._problem = "the service has not been started"
 
     def __repr__(self) -> str:
         servers = ", ".join(server.shown for server in self._servers)
@@ -129,8 +130,8 @@ class Cluster(Service):
     def startService(self) -> None:
         """Connect to NATS, and connect again whenever the connection is lost.
 
-        If trying again cannot help, such as with wrong credentials, this is logged, and the clients
-        that need a name fail with the same :class:`ClusterError`.
+        If trying again cannot help, for example after wrong credentials, the reason is logged, and
+        the clients that need a name fail with :class:`ClusterSetupError`.
         """
         if self.running:
             return
@@ -163,14 +164,14 @@ class Cluster(Service):
         return Shared(link, self._bucket, terms, Calls(link, self._bucket, self._reactor))
 
     def stopService(self) -> Deferred[Any]:
-        """Stop the clients that have or want a name of this cluster, and disconnect from NATS.
+        """Stop the holders and standbys of this cluster in this process; disconnect from NATS.
 
         Returns:
             A Deferred that fires when all names have been released and the connection has ended.
         """
         super().stopService()
         shared, self._shared = self._shared, None
-        self._problem = "its service has been stopped"
+        self._problem = "the service has been stopped"
         if shared is None:
             return succeed(None)
         ending = DeferredList([holding.client.stop() for holding in list(self._holdings)])
@@ -198,7 +199,7 @@ class Cluster(Service):
         """Return a Deferred that fires when the service is connected to NATS.
 
         Args:
-            limit: The time limit in seconds, or None.
+            limit: The time limit in seconds, or None for no limit.
         """
         shared = self._shared
         if shared is not None and shared.link.is_connected:
@@ -224,7 +225,7 @@ class Cluster(Service):
     # Names
 
     def registry(self, name: Global) -> AsyncVia:
-        """Return a name as one in the registry of this cluster. wsx calls this.
+        """Return the name in the registry of this cluster. wsx calls this method.
 
         Raises:
             TypeError: The key has no unique JSON form.
@@ -272,24 +273,24 @@ class Cluster(Service):
         return remote
 
     def _held(self, token: str) -> Holding | None:
-        """Return the registration of the client of this process that has a name."""
+        """Return the registration of the holder of a name, if it is in this process."""
         held = (h for h, other in self._holdings.items() if other == token and h.is_registered)
         return next(held, None)
 
     def _is_left_over(self, value: bytes) -> bool:
-        """Return whether an entry is of this process, but no client of it has or wants the name."""
+        """Return whether this process wrote an entry for a client that no longer needs the name."""
         return self._values.wrote(value) and all(h.value != value for h in self._holdings)
 
 
 async def _until_served(remote: RemoteClient, scheduler: Scheduler) -> None:
-    """Wait a moment for a holder that has written its entry, but does not serve calls yet."""
+    """Wait at most 2 s for a holder that has written its entry, but does not serve calls yet."""
     for _ in range(round(_SERVED_SECONDS / _SERVED_STEP)):
         try:
             await remote.status(_SERVED_SECONDS)
         except UnknownNameError:
             await deferLater(scheduler, _SERVED_STEP)
         except WsxError:
-            return  # Its calls fail in the same way; they say why.
+            return  # The caller's own calls will fail with the same error.
         else:
             return
 
@@ -301,7 +302,7 @@ def _require_type(name: str, value: object, expectation: str, *types: type) -> N
 
 
 class _Registry:
-    """The registry for one name (a :class:`wsx.registry.AsyncRegistry`)."""
+    """Registry of one name (a :class:`wsx.registry.AsyncRegistry`)."""
 
     def __init__(self, cluster: Cluster, name: Global, token: str) -> None:
         self._cluster = cluster

@@ -28,7 +28,7 @@
     ├── ClusterError                   NATS, or another store of names, cannot be reached or refuses
     │   └── ClusterSetupError          the caller: trying again cannot help
     ├── NameLost                       the client may no longer use its name
-    ├── RemoteError                    another process: an exception that is none of wsx
+    ├── RemoteError                    another process: an exception that is not rebuilt here
     ├── ChildError (ValueError)        the caller: unknown child, or not possible in its state
     └── MaxRestartsExceeded            the supervised client: it ended too often
 
@@ -582,8 +582,8 @@ class AlreadyStartedError(WsxError):
 
     Attributes:
         name: The name.
-        client: The client that has the name, or a :class:`RemoteClient`, or None if it has ended
-            meanwhile.
+        client: The client that has the name; a :class:`RemoteClient` if it is in another process;
+            None if it has ended in the meantime.
     """
 
     def __init__(self, name: object, client: object) -> None:
@@ -593,8 +593,8 @@ class AlreadyStartedError(WsxError):
 
     def __str__(self) -> str:
         holder = getattr(self.client, "holder", None)
-        where = "" if holder is None else f" in process {holder.pid} on {line(holder.host)}"
-        return f"name {quote(self.name)} is in use by a client{where} that has not ended"
+        where = "" if holder is None else f" (process {holder.pid} on {line(holder.host)})"
+        return f"name {quote(self.name)} is in use by a client that has not ended{where}"
 
 
 class UnknownNameError(WsxError, LookupError):
@@ -630,7 +630,7 @@ class ClusterError(WsxError):
 
 
 class ClusterSetupError(ClusterError):
-    """NATS is set up otherwise than the :class:`Cluster`, so trying again cannot help.
+    """The arguments of the :class:`Cluster` do not fit NATS, so trying again cannot help.
 
     The credentials are wrong, a permission is missing, JetStream is not enabled, the bucket has
     another ``ttl``, or the packages of ``txwsx[nats]`` are not installed.
@@ -641,7 +641,7 @@ class ClusterSetupError(ClusterError):
 
 
 class NameLost(WsxError):
-    """The client may no longer use its name, because another process may have it soon.
+    """The client may no longer use its name, because another process may soon hold it.
 
     Attributes:
         name: The name.
@@ -658,7 +658,9 @@ class NameLost(WsxError):
 
 
 class RemoteError(WsxError):
-    """A call to a client in another process has raised an exception that is none of wsx.
+    """A call to a client in another process failed with an exception that is not rebuilt here.
+
+    TypeError, ValueError and most errors of wsx are raised as themselves.
 
     Attributes:
         kind: The name of the exception's class.
@@ -671,9 +673,8 @@ class RemoteError(WsxError):
         self.text = text
 
     def __str__(self) -> str:
-        return f"the client in the other process raised {line(self.kind)}: " + line(
-            self.text, _TEXT_LIMIT
-        )
+        text = line(self.text, _TEXT_LIMIT)
+        return f"the client in the other process raised {line(self.kind)}: {text}"
 
 
 class ChildError(WsxError, ValueError):

@@ -1,7 +1,7 @@
 """Names of clients: a str, a :class:`Global`, or one in the user's own registry.
 
-The registry of a :class:`Via` answers at once. That of an :class:`AsyncVia`, and the cluster of a
-:class:`Global`, may answer with a Deferred and take a name away again.
+The registry of a :class:`Via` returns its results at once. That of an :class:`AsyncVia`, and the
+cluster of a :class:`Global`, may return Deferreds, and may take a name away again.
 """
 
 from __future__ import annotations
@@ -95,16 +95,16 @@ class Via:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """The answer of an :class:`AsyncRegistry` that has registered a client.
+    """The result of an :class:`AsyncRegistry` that has registered a client.
 
     Attributes:
         fence: A number that grows with each registration of the name, or None (default). A store
-            that remembers the greatest fence can refuse a client that has lost its name.
-        seconds_left: Returns the time in seconds until another client may have the name, measured
+            that keeps the greatest fence can refuse the writes of an earlier holder.
+        seconds_left: Returns the time in seconds until another client may hold the name, measured
             with a monotonic clock. The client calls it before it delivers messages and sends
-            frames, since the process may have been stopped and the registry's timer late: make it
-            fast. If the result is not above 0, the name is lost as if the registry had called
-            ``lost``. Default: always infinite.
+            frames, because the registry's timer may be late: make it fast. If the result is not
+            above 0, the name is lost, as if the registry had called ``lost``. Default: always
+            infinite.
     """
 
     fence: int | None = None
@@ -120,43 +120,41 @@ class AsyncRegistry(Protocol):
         """Register a client under a key.
 
         The client calls this before it connects, and again after it has lost the name. It keeps the
-        name when it only reconnects. If it is stopped meanwhile, the Deferred is cancelled: undo
-        what was written.
+        name when it only reconnects. If the client is stopped first, the Deferred is cancelled:
+        delete what was written.
 
         Args:
             key: The key.
             client: The client.
-            standby: Whether to wait while the key is in use or the store cannot be reached. True
-                also for a client that has had the name before.
-            lost: Call this once, with a reason in a few words, when the client may no longer use
-                the name, and before ``seconds_left`` is 0: the closing handshake takes up to half
-                of the time that is left. Stop renewing first, since ``unregister_name`` is not
-                called for this registration, and ``register_name`` may be called again before
-                ``lost`` returns.
+            standby: Whether to wait while the key is in use or the store cannot be reached. It is
+                also True for a client that has held the name before.
+            lost: Call this once, with a short reason, when the client may no longer use the name,
+                and before ``seconds_left`` is 0: the closing handshake takes up to half of the time
+                that is left. Stop renewing first: ``unregister_name`` is not called for a name that
+                is lost, and ``register_name`` may be called again before ``lost`` returns.
 
         Returns:
             The registration; None if the key is in use and ``standby`` is False.
 
         Raises:
-            ClusterError: The store cannot be reached. As for each :class:`WsxError`, the attempt
-                has failed, and the reconnect policy decides. Any other exception ends the client.
+            ClusterError: The store cannot be reached. After any :class:`WsxError`, the attempt has
+                failed, and the reconnect policy decides. Any other exception ends the client.
         """
 
     def unregister_name(self, key: Any, client: Any) -> MaybeAwaitable[object]:
-        """Free the key of a client that has the name and has ended.
+        """Free the key of a holder that has ended.
 
-        Another client of the process may wait for the same key.
-
-        ``client.terminated()`` fires after that. The result is ignored; an exception is logged.
+        Do nothing if another client holds the key. ``client.terminated()`` fires after this method
+        has completed. The result is ignored; an exception is logged.
         """
 
     def whereis_name(self, key: Any) -> MaybeAwaitable[Any]:
-        """Return the client with this key, a reference to it, or None.
+        """Return the client with this key, a description of it, or None.
 
-        It is called by :func:`lookup`, and after ``register_name`` has returned None, for the
-        attribute ``client`` of :class:`AlreadyStartedError`. For a client in another process,
-        return any description of it. If that has a method ``send_frame(frame, timeout)``,
-        :func:`send_frame` works.
+        :func:`lookup` and :func:`send_frame` call this. The client calls it after
+        ``register_name`` has returned None, for the attribute ``client`` of
+        :class:`AlreadyStartedError`. For a client in another process, return any description of it.
+        :func:`send_frame` needs one with a method ``send_frame(frame, timeout)``.
 
         Raises:
             ClusterError: The store cannot be reached.
@@ -165,13 +163,13 @@ class AsyncRegistry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AsyncVia:
-    """A name in a registry that the user provides, and that may answer with Deferreds.
+    """A name in a registry that the user provides, and whose methods may return Deferreds.
 
     Attributes:
         registry: The registry, any object with the methods of :class:`wsx.registry.AsyncRegistry`.
         key: The key of the client in that registry.
-        standby: Whether the client waits while the name is in use. Default False: its start fails
-            with :class:`AlreadyStartedError` then.
+        standby: Whether the client waits while the name is in use. Default False: its start then
+            fails with :class:`AlreadyStartedError`.
     """
 
     registry: AsyncRegistry = field(repr=False)
@@ -183,18 +181,18 @@ class AsyncVia:
 class Global:
     """A name that is any hashable key, such as ``Global(("feed", 7))``.
 
-    With a cluster, one client in all processes of the cluster has the name. Without one, the name
-    is known in this process. It differs from a str with the same text.
+    With a cluster, at most one client of all its processes holds the name. Without one, the name is
+    known in this process only. ``Global("feed")`` and ``"feed"`` are different names.
 
     Attributes:
         key: The key, any hashable value. With a cluster: a str, number, bool or None, or a tuple of
             these.
         cluster: The :class:`Cluster`, or None (default).
-        standby: Whether the client waits while another one has the name. Default False: its start
-            fails with :class:`AlreadyStartedError` then. Only with a cluster.
-        on_partition: What happens when the cluster cannot be reached. ``"stop"`` (default): the
-            client disconnects before another one may have the name. ``"keep"``: it stays
-            connected, so there may be two. Only with a cluster.
+        standby: Whether the client waits while another one holds the name. Default False: its start
+            then fails with :class:`AlreadyStartedError`. Only with a cluster.
+        on_partition: What happens when NATS cannot be reached. ``"stop"`` (default): the client
+            disconnects before another one may hold the name. ``"keep"``: it stays connected, so two
+            clients may be connected. Only with a cluster.
     """
 
     key: Hashable
@@ -239,7 +237,7 @@ def _check_global(name: Global) -> None:
 
 
 def as_async(name: Name | None) -> AsyncVia | None:
-    """Return the registry and the key of a name whose registry may answer with Deferreds.
+    """Return the registry and the key of a name whose registry may return Deferreds.
 
     Returns:
         The name in the registry, or None if the name is known in this process.
@@ -262,7 +260,7 @@ def _require_local(name: Name) -> SyncName:
     """Return a name that is known in this process.
 
     Raises:
-        TypeError: The registry of the name may answer with a Deferred.
+        TypeError: The registry of the name may return a Deferred.
     """
     if isinstance(name, AsyncVia) or as_async(name) is not None:
         problem = expected("name", "the name of a client in this process", name)
@@ -365,8 +363,8 @@ def find(client_or_name: Client[Any] | Name) -> Deferred[Any]:
     """Find the client for a client or a name, also in other processes.
 
     Returns:
-        A Deferred that fires with the client or a reference to it. It fails with
-        :class:`UnknownNameError` if no client has the name.
+        A Deferred that fires with the client, or with what :func:`lookup` returns for a client in
+        another process. It fails with :class:`UnknownNameError` if no client has the name.
     """
     if not isinstance(client_or_name, _NAMES):
         return succeed(client_or_name)

@@ -1,4 +1,4 @@
-"""References to clients in other processes, which hold a name in a cluster."""
+"""References to clients in other processes that hold a name in a cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Holder", "RemoteClient", "RemoteSystem"]
 
 T = TypeVar("T")
 
-_REPLY_SECONDS: Final = 2.0  # for the reply to a send_frame, after its own time limit
+_REPLY_SECONDS: Final = 2.0  # for the reply to a send_frame, in addition to its time limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,14 @@ class _Caller:
     def call(
         self, group: str, call: list[Any], timeout: float, more_time: float = 0.0, **known: Any
     ) -> Deferred[Any]:
-        """Call an operation; see :meth:`Calls.add`.
+        """Call an operation of the client; see :meth:`Calls.add`.
 
         Args:
             group: The group of the operation.
             call: The operation and its arguments.
             timeout: The time limit in seconds. The Deferred fails if it is not valid.
             more_time: The time in seconds to wait for the reply after the time limit. Default 0.
-            **known: Attributes of errors that the holder does not send.
+            **known: Attributes of errors that the caller knows, so the holder does not send them.
         """
         try:
             _check_timeout(timeout)
@@ -92,13 +92,13 @@ class RemoteClient:
     """A reference to the client that holds a name in a cluster, in any process.
 
     :func:`wsx.lookup` returns it, and it is the ``client`` of an :class:`AlreadyStartedError`. It
-    stands for the name: if another client takes the name over, calls reach that one. While no
-    client has the name, calls fail with :class:`UnknownNameError`.
+    addresses the name: after a takeover, calls reach the new holder. While there is no holder,
+    calls fail with :class:`UnknownNameError`.
 
-    All methods return Deferreds. A call that was sent and has no reply in time fails with
-    :class:`ClusterError`, whose text says that the call may have been delivered. It fails with
-    ClusterError, too, if it is larger than the server of NATS allows. Messages of one process are
-    delivered in the order in which they were sent.
+    All methods return Deferreds. If no reply arrives in time, the Deferred fails with
+    :class:`ClusterError`, whose text says that the call may have been delivered. It also fails with
+    ClusterError if the call is larger than the NATS server accepts. Casts and infos of one process
+    are delivered in the order in which they were sent.
 
     A message must be a MessagePack value: None, a bool, an int of 64 bits, a float, a str, bytes, a
     list, or a dict with str keys.
@@ -157,8 +157,8 @@ class RemoteClient:
 
         Returns:
             A Deferred that fires with None once the frame has been passed to the transport and the
-            transport's write buffer is below its high-water mark. It fails as that of
-            :meth:`Client.send_frame`, and with :class:`UnknownNameError` or :class:`ClusterError`.
+            transport's write buffer is below its high-water mark. It fails with the errors of
+            :meth:`Client.send_frame`, :class:`UnknownNameError` or :class:`ClusterError`.
             The ``original`` of a :class:`ConnError` is a :class:`RemoteError`.
         """
         try:
@@ -169,7 +169,7 @@ class RemoteClient:
         return self._caller.call("call", call, timeout, _REPLY_SECONDS, frame=frame, **known)
 
     def status(self, timeout: float = 5.0) -> Deferred[Status]:
-        """Ask for the status.
+        """Return the status of the connection.
 
         Args:
             timeout: The time limit in seconds, at most 3600. Default 5.
@@ -233,7 +233,7 @@ class RemoteSystem:
         self._caller = caller
 
     def get_state(self, timeout: float = 5.0) -> Deferred[Any]:
-        """Ask for the handler's state. While a callback is pending, this is the state before it.
+        """Return the handler's state. While a callback is pending, this is the state before it.
 
         Args:
             timeout: The time limit in seconds, at most 3600. Default 5.
@@ -245,7 +245,7 @@ class RemoteSystem:
         return self._caller.call("read", ["get_state"], timeout)
 
     def get_status(self, timeout: float = 5.0) -> Deferred[dict[str, Any]]:
-        """Ask for the client's status, passed through the handler's ``format_status``.
+        """Return the client's status, passed through the handler's ``format_status``.
 
         Args:
             timeout: The time limit in seconds, at most 3600. Default 5.

@@ -26,7 +26,7 @@ event                     metadata      when
 ``wsx.callback.overdue``  ``callback``  a callback has not completed for ``callback_warning``
                                         seconds; again every minute
 ``wsx.terminate``         ``reason``    a client has ended; once for each client
-``wsx.name.waiting``      ``holder``    a standby waits, because another process has its name
+``wsx.name.waiting``      ``holder``    a standby waits, because another process holds its name
 ``wsx.name.acquired``     ``fence``     a client has acquired its name in a cluster
 ``wsx.name.lost``         ``reason``    a client has lost its name in a cluster
 ``wsx.name.released``                   a client has released its name in a cluster

@@ -27,7 +27,9 @@ class NameTests(ClusterCase):
         error: Any = self.failureResultOf(started, wsx.AlreadyStartedError).value
         self.assertIsInstance(error.client, wsx.RemoteClient)
         self.assertEqual(error.client.holder.client, f"Recorder {URL}")
-        self.assertRegex(str(error), r"is in use by a client in process \d+ on \S+ that has not")
+        self.assertRegex(
+            str(error), r"in use by a client that has not ended \(process \d+ on \S+\)"
+        )
         self.assertEqual(self.two.server.attempts, 0)
 
     def test_other_names(self) -> None:
@@ -297,7 +299,7 @@ class ServiceTests(ClusterCase):
         error = self.failureResultOf(started, ClusterError).value
         self.assertEqual(
             str(error),
-            "cluster: not connected to NATS within 10 s: its service has not been started",
+            "cluster: not connected to NATS within 10 s: the service has not been started",
         )
 
     def test_started_later(self) -> None:
@@ -343,7 +345,7 @@ class ServiceTests(ClusterCase):
             self.advance()
         self.assertEqual([e for e in events if e["log_level"].name == "error"], [])
         error = self.failureResultOf(started, ClusterError).value
-        self.assertEqual(str(error), "cluster: its service has been stopped")
+        self.assertEqual(str(error), "cluster: the service has been stopped")
         self.assertNotIsInstance(error, wsx.ClusterSetupError)
 
     def test_client_service(self) -> None:
