@@ -191,8 +191,11 @@ class NatsLink:
                     raise ClusterError(error.reason) from None
                 self._log_once(error.reason)
             else:
-                self._announce(server, started)
-                self._announce_loss(server, await self._lost)
+                self._note_connection(server)
+                # Not called from here: they may call stop(), which cancels this coroutine.
+                self._loop.to_reactor(self._announce, started)
+                reason = await self._lost
+                self._loop.to_reactor(self._announce_loss, server, reason)
             await self._disconnect()
             await deferLater(self._clock, self._candidates.next(), _ignore)
 
@@ -266,16 +269,22 @@ class NatsLink:
             await self._loop.run(self._connection.close, grace)
             self._connection = None
 
-    def _announce(self, server: ServerAddress, started: Deferred[None]) -> None:
-        self.is_connected = True
+    def _note_connection(self, server: ServerAddress) -> None:
+        self.is_connected = not self._lost.called
         self._candidates.succeeded()
         self._logged.clear()
         _log.info("cluster: connected to NATS at {server}", server=server.shown)
+
+    def _announce(self, started: Deferred[None]) -> None:
+        if self._stopped:
+            return
         self._on_connected()
         if not started.called:
             started.callback(None)
 
     def _announce_loss(self, server: ServerAddress, reason: str) -> None:
+        if self._stopped:
+            return
         _log.warn(
             "cluster: connection to NATS at {server} lost ({reason}); connecting again",
             server=server.shown,

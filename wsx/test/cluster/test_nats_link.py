@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
+from inspect import iscoroutine
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,8 +18,10 @@ from wsx._cluster.nats_link import NatsLink
 from wsx._cluster.servers import Login
 from wsx._cluster.store import Entry, Link, NoResponder
 from wsx.errors import ClusterError
+from wsx.test.support import collect_garbage
 from wsx.test.support.nats import NatsCase
 from wsx.test.support.nats_servers import HOST, free_ports
+from wsx.test.support.sockets import global_reactor
 from wsx.test.support.store_contract import LinkContract
 
 USERS = """
@@ -208,6 +212,31 @@ class StartTests(NatsCase):
         starting.cancel()
         await self.assertFailure(starting, CancelledError)
         await link.stop()
+
+    async def test_stop_in_callback(self) -> None:
+        """stop() may be called where start() fires, and where a loss is reported."""
+        servers = await self.serve()
+        link = self.link(servers.urls)
+        stopped: Deferred[None] = Deferred()
+        link.start().addCallback(lambda _: link.stop().chainDeferred(stopped))
+        await stopped
+        self.assertEqual(self.events, ["connected"])
+        # Cancelling a coroutine that runs has no effect; it would stay suspended.
+        suspended = [one for one in gc.get_objects() if iscoroutine(one) and one.cr_frame]
+        self.assertNotIn("_stay_connected", [one.__name__ for one in suspended])
+        ended: Deferred[None] = Deferred()
+        again = NatsLink(
+            servers.urls,
+            bucket="test",
+            ttl=2.0,
+            reactor=global_reactor(),
+            on_disconnected=lambda _: again.stop().chainDeferred(ended),
+        )
+        await again.start()
+        servers.servers[0].kill()
+        await ended
+        collect_garbage()
+        self.assertFalse(self.flushLoggedErrors())
 
     async def test_stop_again(self) -> None:
         """stop() can be called more than once, and without a start."""
