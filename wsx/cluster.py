@@ -24,7 +24,7 @@ from wsx._cluster.store import Link
 from wsx._deferreds import Waiters
 from wsx._failures import cause_of
 from wsx._scheduler import Scheduler, scheduler_for
-from wsx._text import describe, expected_type
+from wsx._text import describe, expected_type, line
 from wsx.errors import ClusterError, ClusterSetupError, UnknownNameError, WsxError
 from wsx.registry import AsyncVia, Global
 from wsx.remote import RemoteClient
@@ -192,7 +192,11 @@ class Cluster(Service):
             return
         self._problem = error.reason if isinstance(error, ClusterError) else describe(error)
         self._failure = ClusterSetupError(self._problem)
-        _log.error("{error}", error=str(self._failure))
+        _log.error(
+            "cluster {bucket}: {reason}; not trying again",
+            bucket=self._bucket,
+            reason=line(self._problem, 300),
+        )
         self._connected.fail(self._failure)
 
     def _connect(self, limit: float | None) -> Deferred[Shared]:

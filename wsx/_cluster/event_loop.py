@@ -1,7 +1,6 @@
 """The asyncio event loop for nats-py: that of Twisted's asyncio reactor, or one in a thread.
 
-The reactor's thread and the event loop call functions of each other through :class:`Calls`, on both
-kinds of reactor.
+With both kinds, :class:`Calls` passes calls from the reactor to the event loop, and back.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ __all__ = ["Calls", "EventLoop"]
 
 T = TypeVar("T")
 
-_log = Logger()
+_log = Logger("wsx")
 _GRACE: Final = 1.0  # seconds for the remaining tasks of the thread to end
 
 
 class Calls:
-    """Functions to call in another thread, in order, with one wake-up for many calls.
+    """Call functions in another thread, in order, with one wake-up for many calls.
 
     Args:
-        wake: Has a function called in the other thread.
+        wake: Schedules the call of a function in the other thread.
     """
 
     def __init__(self, wake: Callable[[Callable[[], None]], object]) -> None:
@@ -38,7 +37,7 @@ class Calls:
         self._is_woken = False
 
     def __call__(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Have a function called. An exception that it raises is logged."""
+        """Schedule the call of a function. An exception that it raises is logged."""
         self._waiting.append((function, arguments))
         if not self._is_woken:
             self._is_woken = True
@@ -52,11 +51,11 @@ class Calls:
             try:
                 function(*arguments)
             except Exception:
-                _log.failure("cluster: {function} failed", function=function)
+                _log.failure("cluster: {function} raised an exception", function=function)
 
 
 class EventLoop:
-    """An event loop that runs while the reactor runs.
+    """Event loop for nats-py, next to the reactor.
 
     On Twisted's asyncio reactor, with asyncio's event loop or uvloop's, it is the reactor's own.
     On other reactors it runs in one thread from :meth:`start` until :meth:`stop`.
@@ -114,7 +113,7 @@ class EventLoop:
         return ended
 
     def end(self) -> None:
-        """End the thread, and block until it has ended: the reactor does not run much longer."""
+        """End the thread and block until it has ended, because the reactor is about to stop."""
         if self._loop is not None and self._thread is not None:
             self.to_loop(self._loop.stop)
             self._thread.join()
@@ -156,12 +155,12 @@ class EventLoop:
 
 
 def _wake(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # The loop is closed: what is called after stop() has no effect.
+    with suppress(RuntimeError):  # The loop is closed; calls after stop() have no effect.
         loop.call_soon_threadsafe(function)
 
 
 async def _cancel_tasks() -> None:
-    """Cancel what still runs in the event loop of the thread."""
+    """Cancel the remaining tasks of the thread's event loop."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()

@@ -1,7 +1,7 @@
-"""nats-py's client, with those private parts changed that wsx cannot do without.
+"""nats-py's client, with changes to its private methods that wsx needs.
 
-All uses of private attributes of nats-py are in this module. Tests with real servers notice if one
-of them changes.
+All uses of private attributes of nats-py are in this module. Tests with real servers fail if one of
+them changes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Client(NatsPyClient):
         await super()._process_info(info, initial_connection)
 
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
-        """Send a PING after what has been sent before; that of nats-py overtakes its buffer.
+        """Send a PING after the data sent before; nats-py would send it ahead of its buffer.
 
         Otherwise the PONG would not show that the server has processed a SUB or UNSUB.
         """
@@ -54,18 +54,19 @@ class Client(NatsPyClient):
         await super()._send_ping(future)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
-        """Close, without an attempt to write the rest of the buffer to a lost connection.
+        """Close, and discard the buffer.
 
-        nats-py would raise an exception there, and leave the tasks of its subscriptions behind.
+        On a lost connection, nats-py would fail to write it, and leave the tasks of its
+        subscriptions running.
         """
         self._pending.clear()
         self._pending_data_size = 0
         await super()._close(status, do_cbs)
 
     def when_reading_ends(self, function: Callable[[], None]) -> None:
-        """Have a function called when nothing is read any more, for whatever reason.
+        """Set a function to call when reading ends, for any reason.
 
-        The callbacks of nats-py are not called in some cases.
+        nats-py does not call its own callbacks in some cases.
         """
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -77,7 +78,7 @@ class Client(NatsPyClient):
         self._reading_task.add_done_callback(ended)
 
     def abort(self) -> None:
-        """Close the socket at once. A close with unsent data or TLS waits for the server."""
+        """Close the socket at once. A normal close with unsent data or TLS waits for the server."""
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:
             writer.transport.abort()

@@ -1,8 +1,8 @@
 """One connection to one NATS server, in the thread of the event loop.
 
-The connection does not reconnect by itself. If it is lost, its link opens another one. That has two
-reasons. What was not sent must not be sent later, but nats-py keeps it. And nats-py stops for good
-after some errors, such as expired credentials, and sends wrong ones forever after others.
+The connection does not reconnect by itself. If it is lost, its link opens another one, because
+nats-py would send later what it could not send before. nats-py also never tries again after some
+errors, such as expired credentials, and tries forever with wrong ones after others.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ _LONG: Final = 3600.0  # seconds
 
 
 class Observer(Protocol):
-    """What a connection calls, in the reactor's thread."""
+    """The methods that a connection calls, in the reactor's thread."""
 
     def replied(self, number: int, payload: bytes | None) -> None:
-        """Take the reply to a request, or None if no process subscribes to its subject."""
+        """Handle the reply to a request, or None if no process subscribes to its subject."""
 
     def received(self, number: int, payload: bytes, reply: str, source: NatsConnection) -> None:
-        """Take a message of a subscription."""
+        """Handle a message of a subscription."""
 
     def refused(self, subject: str) -> None:
-        """Note that the server has refused a message to a subject, in lower case."""
+        """Handle the refusal of a message to a subject, which is in lower case."""
 
     def lost(self, source: NatsConnection, reason: str) -> None:
-        """Note the loss of the connection. It is called once at most."""
+        """Handle the loss of the connection. It is called at most once."""
 
 
 class NatsConnection:
-    """A connection. All methods are called in the thread of the event loop.
+    """One connection. All methods are called in the thread of the event loop.
 
     Args:
         address: The address of the server.
         host: The IP address to connect to.
-        observer: Whom to call.
+        observer: The object to call.
         to_reactor: Calls functions in the reactor's thread.
         limit: The time limit for connecting in seconds.
-        interval: The time between two pings, and for an answer, in seconds.
+        interval: The time between two pings, and the time limit for the answer, in seconds.
 
     Attributes:
         max_payload: The maximum size of a message in bytes.
@@ -99,7 +99,7 @@ class NatsConnection:
             requires_tls: Whether to send nothing without TLS.
 
         Raises:
-            ClusterError: The attempt has failed. Call :meth:`close` then, too.
+            ClusterError: The attempt has failed. Call :meth:`close`, even then.
         """
         self._client = client = Client(requires_tls=requires_tls)
         try:
@@ -126,11 +126,11 @@ class NatsConnection:
             max_reconnect_attempts=1,  # nats-py would take 0 as "no limit".
             reconnect_time_wait=0,
             connect_timeout=self._limit,  # type: ignore[arg-type]
-            ping_interval=int(_LONG),  # The pings of this class are in its place.
+            ping_interval=int(_LONG),  # This class sends its own pings.
             pending_size=0,  # Without a limit, publish never waits.
             **options,
         )
-        # nats-py returns, too, if the server has closed the connection before its last reply.
+        # nats-py also returns if the server has closed the connection before its last reply.
         if not client.is_connected:
             raise ConnectionError("the server closed the connection")
 
@@ -153,8 +153,8 @@ class NatsConnection:
     async def _confirm(self, client: Client, subject: str) -> None:
         """Wait until the server has processed a subscription.
 
-        The wait has no time limit of nats-py, because it fails to read anything more when the PONG
-        arrives after that limit. Pings note the loss of the connection.
+        It does not use a time limit of nats-py, which stops reading if the PONG arrives after the
+        limit. The pings of this class detect a lost connection.
         """
         await self._finish(client.flush(timeout=int(_LONG)))
         if subject.lower() in self._refused:
@@ -187,7 +187,7 @@ class NatsConnection:
             await self._finish(subscription.drain())
 
     def send(self, message: Message) -> None:
-        """Send a message, after those before. It is not sent if the connection is lost."""
+        """Send a message after earlier ones. If the connection is lost first, it is not sent."""
         self._outgoing.append(message)
         self._has_outgoing.set()
 
@@ -217,18 +217,18 @@ class NatsConnection:
         self._to_reactor(self._observer.replied, number, None if is_lost else message.data)
 
     async def _ping(self, client: Client) -> None:
-        """Notice a connection on which nothing arrives, and that nats-py has closed."""
+        """Send pings; detect a silent connection, and one that nats-py has closed."""
         while True:
             await asyncio.sleep(self._interval)
             ping = self._spawn(client.flush(timeout=int(_LONG)))
             done, _ = await asyncio.wait({ping}, timeout=self._interval)
             if not done:
-                self._lose(f"the server does not answer within {self._interval:g} s")
+                self._lose(f"no answer from the server within {self._interval:g} s")
             elif ping.exception() is not None:
                 self._lose("the connection is closed")
 
     async def _note_error(self, error: Exception) -> None:
-        """Take an error that nats-py reports. Those of connecting are also raised."""
+        """Handle an error that nats-py reports. It also raises those of connecting."""
         refused = refused_subject(error)
         if refused is not None:
             kind, subject = refused
@@ -255,7 +255,7 @@ class NatsConnection:
         return self._client
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run a coroutine until :meth:`close` at most."""
+        """Run a coroutine, at most until :meth:`close`."""
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -270,7 +270,7 @@ class NatsConnection:
         """Close the connection; it never fails.
 
         Args:
-            grace: The time in seconds for what has not been sent yet. Default 0.
+            grace: The time limit in seconds for sending the buffer. Default 0: discard it.
         """
         client = self._client
         if client is None:

@@ -32,7 +32,7 @@ __all__ = ["NatsLink"]
 
 T = TypeVar("T")
 
-_log = Logger()
+_log = Logger("wsx")
 
 _SHORTEST_LIMIT: Final = 0.5  # seconds for an operation
 _SHORTEST_CONNECT: Final = 2.0  # seconds to connect
@@ -56,7 +56,7 @@ class NatsLink:
         ttl: The time to live of its entries in seconds.
         reactor: The reactor.
         replicas: The number of servers that store the bucket, if this link creates it. Default 1.
-        login: What the client proves its identity with. Default: what the URLs contain.
+        login: The credentials. Default: those of the URLs.
         tls: A context, or True for that of ``ssl.create_default_context``: send nothing without
             TLS. Default None: use TLS if the server requires it.
         tls_first: Whether TLS begins before the server has sent anything (its option
@@ -66,8 +66,8 @@ class NatsLink:
         on_disconnected: Called with a reason when the connection is lost.
 
     Attributes:
-        is_connected: As of a Link.
-        max_payload: As of a Link.
+        is_connected: Whether the connection is up.
+        max_payload: The maximum size of a message in bytes, as the server states it.
 
     Raises:
         URLError: A URL is not one of a NATS server.
@@ -91,6 +91,7 @@ class NatsLink:
         self.max_payload = 0
         self._candidates = Candidates(parse_servers(urls), min(ttl / 10, 1.0))
         self._bucket = Bucket(bucket, ttl, replicas)
+        self._label = f"cluster {bucket}"  # for log lines
         self._limit = max(ttl / 5, _SHORTEST_LIMIT)
         self._connect_limit = max(ttl / 5, _SHORTEST_CONNECT)
         self._ping_interval = sorted((ttl / 10, *_PINGS))[1]
@@ -148,14 +149,14 @@ class NatsLink:
 
     def _note_stop(self, result: Any) -> None:
         if isinstance(result, Failure):
-            _log.failure("cluster: cannot disconnect from NATS", result)
+            _log.failure("{cluster}: cannot disconnect from NATS", result, cluster=self._label)
         if self._at_shutdown is not None:
             self._reactor.removeSystemEventTrigger(self._at_shutdown)
             self._at_shutdown = None
         self._stopped.succeed(None)
 
     def _shut_down(self) -> None:
-        """End the thread if stop() was not called. The reactor does not wait for Deferreds now."""
+        """End the thread unless stop() was called. The reactor no longer waits for Deferreds."""
         self._at_shutdown = None
         if self._connection is not None:
             self._loop.to_loop(self._connection.abort)
@@ -166,7 +167,7 @@ class NatsLink:
         self.stop()
 
     def _give_up(self, failure: Failure, started: Deferred[None]) -> None:
-        """End after an error that trying again does not help against, or by stop()."""
+        """End after stop(), or after an error against which trying again does not help."""
 
         def report(_: object) -> None:
             if started.called:
@@ -177,7 +178,7 @@ class NatsLink:
                 started.errback(failure)
 
         if not failure.check(CancelledError, ClusterError):
-            _log.failure("cluster: the link to NATS has failed", failure)
+            _log.failure("{cluster}: the link to NATS has failed", failure, cluster=self._label)
         self.stop().addCallback(report)
 
     async def _stay_connected(self, started: Deferred[None]) -> None:
@@ -200,7 +201,7 @@ class NatsLink:
             await deferLater(self._clock, self._candidates.next(), _ignore)
 
     async def _connect(self, server: ServerAddress, *, is_first: bool) -> None:
-        """Open a connection to a server and make everything ready to use."""
+        """Open a connection to a server, prepare the bucket, and subscribe again."""
         options = {**self._login.options(server), **self._tls_options()}
         hosts = await resolve(self._reactor, server.host).addTimeout(
             self._connect_limit, self._clock
@@ -247,7 +248,7 @@ class NatsLink:
 
     async def _prepare_bucket(self) -> None:
         """Find the bucket, or create it."""
-        for _ in range(2):  # Another process may create it in between.
+        for _ in range(2):  # Another process may create it between the two requests.
             for subject, request in self._bucket.preparation():
                 try:
                     reply = await self._ask(subject, request, self._limit)
@@ -273,7 +274,8 @@ class NatsLink:
         self.is_connected = not self._lost.called
         self._candidates.succeeded()
         self._logged.clear()
-        _log.info("cluster: connected to NATS at {server}", server=server.shown)
+        text = "{cluster}: connected to NATS at {server}"
+        _log.info(text, cluster=self._label, server=server.shown)
 
     def _announce(self, started: Deferred[None]) -> None:
         if self._stopped:
@@ -286,7 +288,8 @@ class NatsLink:
         if self._stopped:
             return
         _log.warn(
-            "cluster: connection to NATS at {server} lost ({reason}); connecting again",
+            "{cluster}: connection to NATS at {server} lost ({reason}); connecting again",
+            cluster=self._label,
             server=server.shown,
             reason=reason,
         )
@@ -296,7 +299,7 @@ class NatsLink:
         """Log why an attempt has failed, unless that has been logged since the last connection."""
         if reason not in self._logged:
             self._logged.add(reason)
-            _log.warn("cluster: {reason}; trying again", reason=reason)
+            _log.warn("{cluster}: {reason}; trying again", cluster=self._label, reason=reason)
 
     # What the connection calls.
 
@@ -314,21 +317,24 @@ class NatsLink:
 
     def _answer(self, payload: bytes, subject: str, source: NatsConnection) -> None:
         if len(payload) > self.max_payload:
-            _log.error("cluster: a reply of {size} bytes is too large", size=len(payload))
+            text = "{cluster}: a reply of {size} bytes was not sent, because NATS accepts {limit}"
+            limit = self.max_payload
+            _log.error(text, cluster=self._label, size=len(payload), limit=limit)
         elif source is self._connection:
             self._loop.to_loop(source.send, Message(subject, payload))
 
     def refused(self, subject: str) -> None:
-        """Fail requests for which the permission is missing; log if a reply is refused."""
+        """Fail the requests to a subject without permission; log if it was a reply."""
         if not self._requests.refuse(subject) and _REPLIES not in self._logged:
             self._logged.add(_REPLIES)  # Each reply has another subject; one line is enough.
-            _log.error("cluster: {reason} {subject}", reason=_REPLIES, subject=subject)
+            text = "{cluster}: {reason} {subject}"
+            _log.error(text, cluster=self._label, reason=_REPLIES, subject=subject)
 
     def lost(self, source: NatsConnection, reason: str) -> None:
-        """Fail what waits for the connection."""
+        """Close a lost connection, and fail the requests that wait for a reply."""
         if source is self._connection and not self._lost.called:
             self.is_connected = False
-            self._loop.run(source.close)  # This ends what waits in the event loop.
+            self._loop.run(source.close)  # This ends its tasks in the event loop.
             self._requests.fail_all(f"the connection to NATS is lost ({reason})")
             self._lost.callback(reason)
 
@@ -371,7 +377,7 @@ class NatsLink:
         if connection is None:
             return fail(ClusterError(_NOT_CONNECTED))
         if len(payload) > self.max_payload:
-            text = f"the message has {len(payload)} bytes (NATS allows {self.max_payload})"
+            text = f"the message has {len(payload)} bytes, and NATS accepts {self.max_payload}"
             return fail(ClusterError(text))
         message, reply = self._requests.add(subject, payload, timeout, headers)
         self._loop.to_loop(connection.send, message)
@@ -418,4 +424,4 @@ class NatsLink:
 def _no_leader(failure: Failure) -> Failure:
     """Report that no server answers for the bucket."""
     failure.trap(NoResponder)
-    raise ClusterError("no server answers for the bucket (no leader now, or it was deleted)")
+    raise ClusterError("no server answers for the bucket (it has no leader, or was deleted)")

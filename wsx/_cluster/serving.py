@@ -33,10 +33,11 @@ from wsx.errors import ClusterError, UnknownNameError
 
 __all__ = ["Serving"]
 
-_log = Logger("wsx.cluster")
+_log = Logger("wsx")
 
 _LOST: Final = (
-    "the process that replied has lost the name; another one may have it, and may have got the call"
+    "the process that replied has lost the name; another process may hold it and may have received "
+    "the call"
 )
 _LOG_INTERVAL: Final = 60.0  # seconds between two log lines about rejected requests of one name
 
@@ -44,8 +45,8 @@ _LOG_INTERVAL: Final = 60.0  # seconds between two log lines about rejected requ
 class Serving:
     """Serve the requests for one name, as long as a client of this process holds it.
 
-    The calls of a request are performed in order. One that takes time, such as ``send_frame``, does
-    not delay the next ones; the reply is sent when all of them are done.
+    The calls of a request are performed in order. A call that takes time, such as ``send_frame``,
+    does not delay the next ones. The reply is sent when all calls are done.
 
     Args:
         link: The link to NATS.
@@ -54,8 +55,8 @@ class Serving:
         token: The token for the name.
         bucket: The name of the bucket.
         is_held: Returns whether the client may still use the name. Otherwise requests fail with
-            :class:`wsx.ClusterError`, because another process may hold the name and have performed
-            them, too. Default: always.
+            :class:`wsx.ClusterError`, because another process may hold the name, and may also have
+            performed them. Default: always.
     """
 
     def __init__(
@@ -115,9 +116,7 @@ class Serving:
         return self.stop().addCallback(lambda _: failures[0]) if failures else None
 
     def stop(self) -> Deferred[None]:
-        """Refuse requests from now on, and unsubscribe.
-
-        What was requested before is completed.
+        """Refuse new requests, and unsubscribe. Earlier requests are completed.
 
         Returns:
             A Deferred that fires with None when all subscriptions have ended. It never fails.
@@ -159,7 +158,7 @@ class Serving:
         if len(reply) <= limit:
             return reply
         what = f"the reply has {len(reply)} bytes, and NATS accepts {limit}"
-        return encode_refusal(ClusterError(f"{what}; the call was carried out"))
+        return encode_refusal(ClusterError(f"{what}; the call was performed"))
 
     def _perform(self, group: str, call: list[Any]) -> list[Any] | Deferred[list[Any]]:
         """Perform one call, and return its outcome."""
@@ -189,7 +188,7 @@ class Serving:
         """
         if operation not in OPERATIONS[group]:
             subject = self._subjects[group]
-            raise ClusterError(f"operation {quote(operation)} is not possible on {subject}")
+            raise ClusterError(f"operation {quote(operation)} is not allowed on {subject}")
         count = self._functions[operation][1]
         if len(arguments) != count:
             raise ClusterError(expected(operation, f"{count} arguments", len(arguments)))

@@ -315,7 +315,7 @@ class ServiceTests(ClusterCase):
         self.assertEqual(self.successResultOf(started).status, "open")
 
     def test_refused(self) -> None:
-        """If trying again cannot help, this is logged once, and clients fail with it."""
+        """If trying again cannot help, the reason is logged once, and clients fail with it."""
         cluster = MemoryCluster(self.nats, self.clock)
         cluster.refusal = ClusterError("NATS refuses the credentials")
         early = self.one.start(Recorder(), Global("feed", cluster))
@@ -329,7 +329,7 @@ class ServiceTests(ClusterCase):
             self.assertIsInstance(error, wsx.ClusterSetupError)
         self.assertEqual(
             [formatEvent(event) for event in events if event["log_level"].name == "error"],
-            ["cluster: NATS refuses the credentials"],
+            ["cluster wsx: NATS refuses the credentials; not trying again"],
         )
 
     def test_stopped_while_connecting(self) -> None:

@@ -126,7 +126,7 @@ class ConnectionTests(NatsCase):
         self.assertFalse(self.recorder.lost_for.called)
         servers[0].answer = b""
         reason = await self.recorder.lost_for
-        self.assertEqual(reason, "the server does not answer within 0.1 s")
+        self.assertEqual(reason, "no answer from the server within 0.1 s")
 
     def has_pings(self, server: FakeServer, number: int) -> bool:
         """Return whether a server has received this number of pings."""

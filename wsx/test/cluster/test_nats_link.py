@@ -353,7 +353,7 @@ class LossTests(NatsCase):
         error = await self.cluster_error(link.request("a", b"", 0.1))
         self.assertEqual(error.reason, "no answer from NATS within 0.1 s")
         await self.until(lambda: len(self.events) == 2)
-        self.assertEqual(self.events[1], "the server does not answer within 0.25 s")
+        self.assertEqual(self.events[1], "no answer from the server within 0.25 s")
         servers.servers[0].resume()
         await self.until(lambda: len(self.events) == 3)
         self.assertIsNone(await link.read("feed"))

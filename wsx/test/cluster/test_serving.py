@@ -84,7 +84,7 @@ class RejectionTests(RemoteCase):
             reply = self.request(group, [operation, *arguments])
         succeeded, (kind, (reason,)) = reply[1][0]
         self.assertEqual((succeeded, kind), (False, "ClusterError"))
-        self.assertEqual(reason, f'operation "{operation}" is not possible on wsx.b.{group}.feed')
+        self.assertEqual(reason, f'operation "{operation}" is not allowed on wsx.b.{group}.feed')
         self.assertEqual(len(logged), 1)
         self.assertEqual(self.client.status, "open")
 
@@ -202,7 +202,7 @@ class NameTests(RemoteCase):
         held[0] = False
         _, outcomes, error = self.request("read", ["status"])
         self.assertEqual((outcomes, error[0]), (None, "ClusterError"))
-        self.assertIn("another one may have it", error[1][0])
+        self.assertIn("another process may hold it", error[1][0])
 
     def test_started_and_stopped(self) -> None:
         """If serving ends before it has subscribed, the subscriptions end as soon as they begin."""
