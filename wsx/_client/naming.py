@@ -1,4 +1,4 @@
-"""A client's name in a registry that may answer with Deferreds and take the name away again."""
+"""A client's name in a registry that may return Deferreds and take the name away again."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Naming:
         name: The name.
         via: The registry and the key of the name.
         client: The client.
-        scheduler: The scheduler for the time of a registration.
-        lost: Called when the registry takes the name away, with the reason and the time in seconds
-            until another client may have the name.
+        scheduler: The scheduler for the time limit of a registration.
+        lost: Called when the name is lost, with the reason and the time in seconds until another
+            client may hold the name.
         not_released: Called with the exception of ``unregister_name``.
 
     Attributes:
-        was_held: Whether the client has had the name. From then on it waits for the name.
+        was_held: Whether the client has held the name. If so, it waits when the name is in use.
     """
 
     __slots__ = (
@@ -68,8 +68,8 @@ class Naming:
         self._lost = lost
         self._not_released = not_released
         self._asking: Deferred[Registration] | None = None
-        self._attempt: object = None  # The latest one; the registry may be late about another.
-        self._lost_early: str | None = None  # Why the name was lost before the registry answered.
+        self._attempt: object = None  # The latest; an earlier one may still be answered.
+        self._lost_early: str | None = None  # Why it was lost before it was held.
         self._registration: Registration | None = None
 
     @property
@@ -79,7 +79,7 @@ class Naming:
 
     @property
     def is_standby(self) -> bool:
-        """Whether the client starts although another one has the name."""
+        """Whether the client waits while another one holds the name."""
         return self._via.standby
 
     @property
@@ -94,8 +94,8 @@ class Naming:
 
         Args:
             succeeded: Called when the client has the name.
-            failed: Called with :class:`AlreadyStartedError` if another client has the name, or with
-                the exception of the registry, or :class:`NameLost` if the name was lost at once.
+            failed: Called with :class:`AlreadyStartedError` if another client holds the name, with
+                :class:`NameLost` if the name was lost at once, or with the registry's exception.
         """
         asking = self._asking = Deferred.fromCoroutine(self._acquire())
 
@@ -137,7 +137,7 @@ class Naming:
     def _watch_time(self) -> None:
         """Lose the name when its time is over, even if the registry is late.
 
-        The timers of a registry may depend on the wall clock, and that of the client does not.
+        The registry's timers may depend on the wall clock; this one does not.
         """
         self._timer = None
         if self._registration is not None and not self.is_overdue():
@@ -152,7 +152,7 @@ class Naming:
             self._timer = None
 
     async def _give_back(self, registration: Registration | None) -> NoReturn:
-        """Release a name that the registry has granted although it was asked to give up."""
+        """Release a name that the registry has granted after the attempt was cancelled."""
         if registration is not None and self._registration is None and self._asking is None:
             self._registration = registration
             await self.release()
@@ -166,17 +166,17 @@ class Naming:
             asking.cancel()
 
     def may_act(self) -> bool:
-        """Return whether the client has the name, and its time is not over."""
+        """Return whether the client holds the name and its time is not over."""
         return not self.is_overdue() and self._registration is not None
 
     def is_overdue(self) -> bool:
         """Return whether the time of the registration is over; if it is, the name is lost.
 
-        The registry's own timer may be late, because the process was stopped.
+        The registry's timer may be late, because the process was stopped.
         """
         if self._registration is None or self._registration.seconds_left() > 0:
             return False
-        self._taken_away(self._attempt, "the process did not run in time to renew it")
+        self._taken_away(self._attempt, "the process did not run in time to renew the name")
         return True
 
     def _taken_away(self, attempt: object, reason: str) -> None:
@@ -194,7 +194,7 @@ class Naming:
         """Free the name if the client has it.
 
         Returns:
-            A Deferred that fires with None when the registry has answered. It never fails.
+            A Deferred that fires with None when ``unregister_name`` has completed. It never fails.
         """
         if self._registration is None:
             return succeed(None)
@@ -205,7 +205,7 @@ class Naming:
 
 
 def _check(registration: Any) -> Registration:
-    """Return the answer of a registry if it has the attributes of a Registration."""
+    """Return the result of ``register_name`` if it has the attributes of a Registration."""
     if not callable(getattr(registration, "seconds_left", None)):
         raise TypeError(expected("register_name", "a Registration or None", registration))
     checked: Registration = registration
@@ -219,7 +219,7 @@ def naming_for(
     lost: Callable[[NameLost, float], None],
     not_released: Callable[[Failure], None],
 ) -> Naming | None:
-    """Return the naming of a client, or None if its registry answers at once.
+    """Return the naming of a client, or None if its registry returns no Deferreds.
 
     The arguments are those of :class:`Naming`.
     """

@@ -13,9 +13,9 @@ __all__ = ["resolve"]
 
 
 def resolve(reactor: Any, host: str) -> Deferred[list[str]]:
-    """Return the IP addresses of a host, without an address more than once.
+    """Return the IP addresses of a host, without duplicates.
 
-    asyncio would look them up in threads of its own, which would not end with the link.
+    asyncio would look them up in its own threads, which would not end with the link.
     """
     if isIPAddress(host) or isIPv6Address(host):
         return succeed([host])
@@ -26,7 +26,7 @@ def resolve(reactor: Any, host: str) -> Deferred[list[str]]:
 
 @implementer(IResolutionReceiver)
 class _Addresses:
-    """Gathers addresses."""
+    """Collect addresses."""
 
     def __init__(self) -> None:
         self.found: Deferred[list[str]] = Deferred()

@@ -29,7 +29,7 @@ __all__ = [
     "subject_for",
 ]
 
-# NATS grants permissions for subjects, so operations of different power have different subjects.
+# NATS grants permissions by subject, so each group of operations has a subject of its own.
 OPERATIONS: Final = {
     "call": ("cast", "info", "send_frame"),
     "read": ("status", "get_state", "get_status"),
@@ -116,7 +116,7 @@ def _is_outcome(outcome: object) -> bool:
 
 
 def _wrong(subject: str, expectation: str, content: object) -> str:
-    """Return the message for a wrong request or reply. It does not show the content."""
+    """Return the error message for a malformed request or reply, without its content."""
     if isinstance(content, list) and content and type(content[0]) is int:
         return (
             f"{expected(subject, expectation)}, got a list that begins with {shorten(content[0])}"

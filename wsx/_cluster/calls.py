@@ -1,4 +1,4 @@
-"""The caller's side of calls: send those of one reactor iteration together, and match replies."""
+"""The caller's side of calls: send the calls of one reactor iteration together; match replies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from wsx.errors import ClusterError, ClusterSetupError, UnknownNameError
 
 __all__ = ["Calls"]
 
-# These take the holder no time, so that one reply for many of them delays none of them.
+# The holder performs these at once, so a common reply delays none of them.
 _SENT_TOGETHER: Final = frozenset({"cast", "info"})
 
 
@@ -146,7 +146,7 @@ class Calls:
 
 
 def _batches(queue: list[_Call], limit: int) -> Iterator[list[_Call]]:
-    """Yield the calls in order, as many at once as one request may hold.
+    """Yield the calls in order, in lists that fit into one request each.
 
     A call that is too large is yielded alone.
     """

@@ -1,4 +1,4 @@
-"""Which server to connect to next, and when."""
+"""The choice of the next server to connect to, and of the delay before the attempt."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MAX_EXPONENT: Final = 20
 class Candidates:
     """The servers to connect to, in the order in which they are tried.
 
-    After a failure or a loss, the next server is tried at once. After all have failed, there is a
-    delay, which doubles each time up to 10 s. All delays are random, so that the clients of a
-    failed server do not all come at the same moment.
+    After a failure or a loss, the next server is tried within 0.1 s. After all have failed, there
+    is a delay, which doubles each time up to 10 s. All delays are random, so that the clients of a
+    failed server do not reconnect at the same moment.
 
     Args:
         servers: The configured servers, which are tried in random order.
@@ -44,7 +44,7 @@ class Candidates:
         return self._waiting[0]
 
     def discover(self, server: ServerAddress, places: Iterable[str]) -> None:
-        """Add the servers that a server has announced. Those of an earlier one are forgotten."""
+        """Add the servers that a server has announced, in place of those announced earlier."""
         announced = [server.neighbour(place) for place in places]
         known = {(one.host, one.port) for one in (server, *self._configured)}
         found = [one for one in announced if one and (one.host, one.port) not in known]
@@ -52,7 +52,7 @@ class Candidates:
         self._waiting = deque([server, *self._shuffled(others), *self._shuffled(found)])
 
     def succeeded(self) -> None:
-        """Note that the current server is connected."""
+        """Reset the delays, because the current server is connected."""
         self._failures = -1
 
     def next(self) -> float:

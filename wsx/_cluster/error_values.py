@@ -1,8 +1,8 @@
-"""Exceptions as values: what a call fails with in one process is raised in another one.
+"""Exceptions as values, so that a call raises in the caller what it raised in the holder.
 
-The value of an exception is the name of its class with a list of its attributes or, if its class or
-its attributes cannot be rebuilt, with its text. Neither contains a secret: the texts of the
-exceptions of wsx do not, and those of others are redacted.
+The value of an exception is the name of its class and a list of its attributes. If the class or an
+attribute cannot be rebuilt, it is the name and the text. Neither contains a secret: the texts of
+the exceptions of wsx do not, and those of others are redacted.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def frame_from_value(value: object) -> Frame:
     """Return the frame for its value.
 
     Raises:
-        InvalidFrameError: The value is none of a frame.
+        InvalidFrameError: The value does not describe a frame.
     """
     match value:
         case [str(kind), str() | bytes() as payload] if kind in _CLASSES:

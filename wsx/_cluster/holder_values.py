@@ -43,7 +43,7 @@ class ProcessValues:
 
 
 def parse_holder(value: bytes) -> Holder:
-    """Return what a value says; what is missing or wrong is empty."""
+    """Return the holder that a value describes; missing or wrong parts are empty."""
     found = _parse(value)
     pid = found.get("pid")
     return Holder(
@@ -55,7 +55,7 @@ def parse_holder(value: bytes) -> Holder:
 
 
 def describe_holder(value: bytes) -> str:
-    """Return a few words about a process, for messages."""
+    """Return a short description of a process, for messages."""
     holder = parse_holder(value)
     if not holder.host:
         return _UNKNOWN

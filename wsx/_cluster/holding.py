@@ -18,7 +18,7 @@ from wsx.errors import ClusterError
 
 __all__ = ["Holding", "Shared"]
 
-_NOTICE_SECONDS = 1.0  # for the standbys to confirm that the name is free
+_NOTICE_SECONDS = 1.0  # for a standby to confirm the notice that the name is free
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Holding:
         return self._lease.fence
 
     def seconds_left(self) -> float:
-        """Return the time in seconds until another client may have the name."""
+        """Return the time in seconds until another client may hold the name."""
         return self._lease.seconds_left()
 
     # Register
@@ -99,10 +99,10 @@ class Holding:
         """Acquire the name, and serve calls to it.
 
         Args:
-            standby: Whether to wait while another client has the name.
+            standby: Whether to wait while another client holds the name.
 
         Returns:
-            Whether the client has the name; always True for a standby.
+            Whether the client holds the name; always True for a standby.
 
         Raises:
             ClusterError: NATS cannot be reached, and ``standby`` is False.
@@ -112,7 +112,7 @@ class Holding:
                 await self._listen()
             registered = await self._acquire(standby)
         except BaseException:
-            self._start(self._lease.release())  # A write may be on its way.
+            self._start(self._lease.release())  # The server may have got a write.
             raise
         finally:
             self._end_listening()
@@ -150,7 +150,7 @@ class Holding:
         try:
             self._stop_listening = await self._shared.link.subscribe(self._subject, notice)
         except ClusterError:
-            return  # The standby tries again after some time without a notice, too.
+            return  # Without a notice, the standby tries again after some time.
 
     def _end_listening(self) -> None:
         stop, self._stop_listening = self._stop_listening, None
@@ -184,7 +184,7 @@ class Holding:
         notice.addErrback(lambda failure: failure.trap(NoResponder, ClusterError))
 
     def _start(self, ending: Awaitable[object]) -> None:
-        """Begin something whose failure needs no report, because the entry expires anyway."""
+        """Run a coroutine whose failure needs no report, because the entry expires anyway."""
         Deferred.fromCoroutine(_ignore_failure(ending))
 
 

@@ -1,7 +1,7 @@
-"""The requests and replies of JetStream's API with which a key-value bucket is used.
+"""Requests and replies of JetStream's API for a key-value bucket.
 
-They are those of nats-py's ``KeyValue`` (NATS ADR-8), but a read always asks the leader of the
-bucket: other servers may return an entry that has been replaced.
+They are the same as those of nats-py's ``KeyValue`` (NATS ADR-8), but a read always asks the leader
+of the bucket, because other servers may return an entry that has been replaced.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _UNAVAILABLE: Final = 503
 
 
 class Bucket:
-    """A key-value bucket: what to ask, and what the replies mean.
+    """A key-value bucket: build its requests, and parse the replies.
 
     Args:
         name: The name of the bucket.
@@ -41,7 +41,7 @@ class Bucket:
         replicas: The number of servers that store the entries.
 
     Attributes:
-        read_subject: Where to ask for an entry.
+        read_subject: The subject of read requests.
     """
 
     def __init__(self, name: str, ttl: float, replicas: int) -> None:
@@ -52,11 +52,11 @@ class Bucket:
         self.read_subject = f"{_API}.MSG.GET.{self._stream}"
 
     def key_subject(self, key: str) -> str:
-        """Return the subject of a key, where it is written."""
+        """Return the subject to which the entries of a key are written."""
         return f"$KV.{self._name}.{key}"
 
     def preparation(self) -> list[tuple[str, bytes]]:
-        """Return the subjects and requests to find the bucket, or else to create it."""
+        """Return two subjects with requests: to find the bucket, and to create it."""
         return [
             (f"{_API}.INFO.{self._stream}", b""),
             (f"{_API}.CREATE.{self._stream}", _pack(self._configuration())),
@@ -102,8 +102,8 @@ class Bucket:
         ttl = result["config"].get("max_age", 0) / _NANOSECONDS
         if round(ttl * 1000) != round(self._ttl * 1000):
             raise ClusterSetupError(
-                f'bucket "{self._name}" has ttl={ttl:g}, not {self._ttl:g}; '
-                "use the same ttl everywhere, or another bucket"
+                f'bucket "{self._name}" has ttl={ttl:g}, expected {self._ttl:g}; '
+                "use the same ttl in all processes, or another bucket"
             )
         return True
 
@@ -173,5 +173,5 @@ def _unpack(reply: bytes) -> dict[str, Any]:
     except ValueError:
         result = None
     if not isinstance(result, dict):
-        raise ClusterError("the reply of NATS is not a reply of JetStream")
+        raise ClusterError("malformed reply: expected a JSON object from JetStream")
     return result

@@ -1,9 +1,9 @@
 """The lease of one name: an entry in a bucket that expires unless it is written again.
 
-The holder writes the entry every fifth of its time to live. Each write names the revision that it
-replaces, so only one of several processes can write. The time of the holder begins before it sends
-a write, that of the server when the write arrives. The holder's time is therefore over first,
-however long a write takes. It ends another 15 % earlier, so that the client can disconnect.
+The holder renews the lease every fifth of its time to live: it writes the entry again. Each write
+names the revision that it replaces, so only one of several processes can write. The holder counts
+the time from before it sends a write, the server from the arrival of the write, so the holder's
+time is over first. The holder ends another 10 to 15 % earlier, so that the client can disconnect.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Lease", "Terms", "steady_clock"]
 
 _log = Logger("wsx")
 
-_RENEW: Final = 1 / 5  # All times are parts of the time to live.
+_RENEW: Final = 1 / 5  # All times are fractions of the time to live.
 _MARGIN: Final = 0.15
 _CHECK: Final = 1 / 20
 _WATCH: Final = 1 / 3  # between two attempts while the holder renews its lease
@@ -46,9 +46,9 @@ class Terms:
         store: The bucket.
         ttl: The time to live of its entries in seconds.
         scheduler: The scheduler for timers.
-        clock: Returns the time in seconds, also while the process or the machine is suspended.
+        clock: Returns the monotonic time in seconds; see :func:`steady_clock`.
         is_own: Returns whether this process has written a value.
-        describe: Returns a few words about the process that has written a value.
+        describe: Returns a short description of the process that has written a value.
     """
 
     store: Store
@@ -66,10 +66,9 @@ class Lease:
         terms: What all leases of the cluster share.
         key: The key of the name in the bucket.
         value: The value that describes this process and its client.
-        keep: Whether to keep the lease when its time is over, until another process has it.
+        keep: Whether to keep an expired lease until another process has acquired it.
         lost: Called with the reason when the lease is lost.
-        taken: Called with the entry of another process that has the lease, once for each entry
-            that a standby sees.
+        taken: Called with the entry of another holder, once for each entry that a standby reads.
 
     Attributes:
         fence: The revision with which the lease was acquired; 0 while it is not held.
@@ -102,10 +101,10 @@ class Lease:
     # Acquire
 
     async def acquire(self, standby: bool) -> bool:
-        """Write the entry once no other process has one.
+        """Acquire the lease: write the entry when there is none of another process.
 
         Args:
-            standby: Whether to wait while another process has one.
+            standby: Whether to wait while there is an entry of another process.
 
         Returns:
             Whether the lease is held; always True for a standby.
@@ -114,7 +113,7 @@ class Lease:
             ClusterSetupError: The process may not write the entry.
             ClusterError: The store does not answer, and ``standby`` is False.
         """
-        seen = 0  # The revision of the other process at the last attempt.
+        seen = 0  # The revision of the entry at the last attempt.
         while True:
             try:
                 entry = await self._attempt()
@@ -135,12 +134,12 @@ class Lease:
             await self._wait(self._terms.ttl * part)
 
     def try_now(self) -> None:
-        """Let a waiting standby try at once, because the name is said to be free."""
+        """Let a waiting standby try at once, after a notice that the name is free."""
         if self._waiting is not None:
             self._waiting.callback(None)
 
     async def _attempt(self) -> Entry | None:
-        """Try to acquire the lease once; return the entry of another process that has it."""
+        """Try to acquire the lease once; return the entry of another holder, or None."""
         after = 0
         while True:
             sent = self._terms.clock()
@@ -155,12 +154,12 @@ class Lease:
                 if self._terms.clock() < sent + self._terms.ttl * (1 - _MARGIN):
                     self._hold(revision, sent)
                     return None
-                after = revision  # The process was stopped meanwhile: the time may be over.
+                after = revision  # The write took too long: the time may be over.
 
     def _may_replace(self, entry: Entry) -> bool:
-        """Return whether an entry does not mean that a client has the name.
+        """Return whether an entry is deleted, or left over from this process.
 
-        An own entry remains if the reply to a write was lost.
+        An entry is left over if the reply to its write was lost.
         """
         return entry.is_deleted or self._terms.is_own(entry.value)
 
@@ -184,16 +183,16 @@ class Lease:
 
     @property
     def may_act(self) -> bool:
-        """Whether no other process can have the lease.
+        """Whether no other process can hold the lease.
 
         The timer that ends the lease may be late, because the process was stopped.
         """
         return self.is_held and self.seconds_left() > 0
 
     def seconds_left(self) -> float:
-        """Return the time in seconds until another process may have the lease.
+        """Return the time in seconds until another process may hold the lease.
 
-        It is infinite if the lease is kept until another process has it.
+        It is infinite if an expired lease is kept.
         """
         return math.inf if self._keep else self._expires_at - self._terms.clock()
 
@@ -261,8 +260,8 @@ class Lease:
             self._problem = error.reason
             return None
         if entry is None or self._may_replace(entry):
-            return "its entry is gone"
-        return f"{self._terms.describe(entry.value)} has it"
+            return "its entry was deleted"
+        return f"it is held by {self._terms.describe(entry.value)}"
 
     def _end(self, reason: str) -> None:
         self._stop()
@@ -285,7 +284,7 @@ class Lease:
         This also deletes the entry of a write whose reply did not arrive.
 
         Raises:
-            ClusterError: The store does not answer, so the entry stays until it expires.
+            ClusterError: The store does not answer, so the entry remains until it expires.
         """
         self._stop()
         revision = self._revision
@@ -295,7 +294,7 @@ class Lease:
                     await self._terms.store.erase(self._key, revision)
                     return
             except WrongRevision:
-                pass  # A renewal was on its way.
+                pass  # A renewal was written first.
             entry = await self._terms.store.read(self._key)
             if entry is None or entry.value != self._value:
                 return
@@ -303,9 +302,9 @@ class Lease:
 
 
 def steady_clock(scheduler: Scheduler) -> Callable[[], float]:
-    """Return a clock that is never set, and that runs while the machine is suspended.
+    """Return a clock that is never set and also runs while the machine is suspended.
 
-    Only Linux has such a clock. Elsewhere the monotonic clock is used.
+    It is CLOCK_BOOTTIME on Linux. Elsewhere it is the monotonic clock, which may stop then.
     """
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     if boot is None or scheduler.monotonic is not time.monotonic:

@@ -16,7 +16,7 @@ _log = Logger("wsx")
 
 
 class NameReports:
-    """Report who has the name of one client, and why that changes.
+    """Report which process holds the name of one client, and why that changes.
 
     Args:
         bucket: The name of the bucket, which stands for the cluster in log lines.
@@ -28,11 +28,11 @@ class NameReports:
         self._bucket = bucket
         self._client = client
         self._terms = terms
-        self._holder: bytes | None = None  # The last one that was reported.
+        self._holder: bytes | None = None  # The last holder that was reported.
         self._since = terms.clock()
 
     def waiting(self, holder: bytes) -> None:
-        """Report that another process has the name, once for each holder."""
+        """Report that another process holds the name, once for each holder."""
         if holder == self._holder:
             return
         self._holder = holder
@@ -41,7 +41,7 @@ class NameReports:
         self._notify(telemetry.NAME_WAITING, holder=shown)
 
     def acquired(self, fence: int) -> None:
-        """Report that the client has the name."""
+        """Report that the client has acquired the name."""
         before = "it was free"
         if self._holder is not None:
             before = f"before: {self._terms.describe(self._holder)}"

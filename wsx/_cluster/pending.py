@@ -96,7 +96,7 @@ class Requests:
         reply.errback(error)
 
     def _forget(self, number: int) -> None:
-        """Remove a request, and do not send it any more."""
+        """Remove a request. If it has not been sent yet, it is not sent."""
         message, _, timer = self._waiting.pop(number)
         message.is_cancelled = True
         if timer.active():

@@ -1,4 +1,4 @@
-"""Why a connection to NATS failed, and whether trying again can help."""
+"""The reasons why a connection to NATS failed, and whether trying again can help."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def explain(error: BaseException, server: str) -> ClusterError:
     """Return the error to report after a failed attempt to connect.
 
     Args:
-        error: What has failed.
+        error: The exception of the attempt.
         server: The address of the server.
     """
     if isinstance(error, ClusterError):
@@ -45,7 +45,7 @@ def why_closed(error: Exception | None) -> str:
 
 
 def _describe(error: BaseException) -> str:
-    """Return what has failed, in the words of the system or the server."""
+    """Return the failure in the words of the system or the server."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ssl.SSLError):
@@ -59,10 +59,10 @@ def _describe(error: BaseException) -> str:
 
 
 def refused_subject(error: BaseException) -> tuple[str, str] | None:
-    """Return what a server has refused for lack of a permission, and the subject in lower case.
+    """Return the operation that a server refused for lack of a permission, and its subject.
 
-    nats-py passes the message of the server in lower case. The first item is ``"publish"`` or
-    ``"subscription"``.
+    The operation is ``"publish"`` or ``"subscription"``. The subject is in lower case, because
+    nats-py converts the message of the server.
     """
     match = _PERMISSION.search(str(error).lower())
     return None if match is None else (match[1], match[2])

@@ -1,4 +1,4 @@
-"""The addresses of NATS servers, and what a client proves its identity with."""
+"""The addresses of NATS servers, and the credentials of a client."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _userinfo(parts: SplitResult) -> tuple[str | None, str | None]:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a client proves its identity with. All are optional; those in a URL come last.
+    """The credentials of a client. All are optional, and take precedence over those in a URL.
 
     Attributes:
         user: The user name.
@@ -146,12 +146,12 @@ class Login:
     credentials_file: str | Path | None = None
 
     def options(self, address: ServerAddress) -> dict[str, str]:
-        """Return the options of nats-py, without None. The files are read again each time.
+        """Return the options for nats-py, without None. The files are read at each call.
 
-        nats-py reads files itself, but in an endless loop if a credentials file has no JWT.
+        nats-py would read a credentials file itself, but without end if the file has no JWT.
 
         Raises:
-            ClusterSetupError: A file cannot be read, or is no such file.
+            ClusterSetupError: A file cannot be read, or has other content.
         """
         user, password, token = self.user, self.password, self.token
         if user is None and token is None:

@@ -12,9 +12,9 @@ __all__ = ["status_to_value"]
 
 
 def status_to_value(status: dict[Any, Any]) -> dict[Any, Any]:
-    """Return the status of a client with those entries converted that wsx has made.
+    """Return the status of a client with the entries of wsx converted to MessagePack values.
 
-    The state, and what ``format_status`` of the handler has added, is unchanged.
+    The state, and what the handler's ``format_status`` has added, are unchanged.
 
     Args:
         status: The result of ``client.sys.get_status()``.

@@ -48,14 +48,14 @@ class _WrongPart(Exception):
 
 
 def check_value(value: object, subject: str) -> None:
-    """Check that MessagePack carries a value without changing it.
+    """Check that a value is the same after packing and unpacking with MessagePack.
 
     Instances of subclasses are rejected, because they would arrive as instances of the base class,
     and tuples, because they would arrive as lists.
 
     Args:
         value: The value.
-        subject: What the value is, for the message, such as ``message``.
+        subject: The name of the value in the message, such as ``message``.
 
     Raises:
         TypeError: A part of the value is wrong. The message begins with its path, such as
@@ -152,8 +152,8 @@ def pack(value: object) -> bytes:
 def unpack(data: bytes) -> Any:
     """Return the value for its MessagePack form, which may come from a hostile sender.
 
-    The result may contain what :func:`check_value` rejects:
-    keys that are bytes, and instances of ``msgpack.Timestamp``.
+    The result may contain values that :func:`check_value` rejects: keys that are bytes, and
+    instances of ``msgpack.Timestamp``.
 
     Raises:
         ValueError: The data is not the MessagePack form of one value.

@@ -58,8 +58,8 @@ class BucketTests(SynchronousTestCase):
             error = self.assertRaises(ClusterSetupError, self.bucket.exists, pack(config=config))
             self.assertEqual(
                 error.reason,
-                f'bucket "b" has ttl={ttl}, not 2.5; '
-                "use the same ttl everywhere, or another bucket",
+                f'bucket "b" has ttl={ttl}, expected 2.5; '
+                "use the same ttl in all processes, or another bucket",
             )
 
     def test_not_enabled(self) -> None:

@@ -276,7 +276,7 @@ class HoldTests(LeaseCase):
         process = self.acquired(self.process())
         self.server.write("feed", b"", process.lease._revision, deletes=True)
         self.advance(3)
-        self.assertEqual(process.events, ["lost: its entry is gone"])
+        self.assertEqual(process.events, ["lost: its entry was deleted"])
 
     def test_keep(self) -> None:
         """With ``keep``, the lease outlasts a partition if no other process has acquired it."""
@@ -298,7 +298,7 @@ class HoldTests(LeaseCase):
         self.server.write("feed", b"other", 0)
         process.link.loses_requests = False
         self.advance(5)
-        self.assertEqual(process.events, ["lost: process other has it"])
+        self.assertEqual(process.events, ["lost: it is held by process other"])
 
 
 class HandOverTests(LeaseCase):

@@ -109,7 +109,7 @@ class SetupTests(NatsCase):
         servers = await self.serve()
         await self.connected(servers.urls)
         reason = await self.refusal(servers.urls[0], ttl=3.0)
-        self.assertIn('bucket "test" has ttl=2, not 3', reason)
+        self.assertIn('bucket "test" has ttl=2, expected 3', reason)
 
     async def test_replicas(self) -> None:
         """More replicas than servers."""
