@@ -1,21 +1,21 @@
-"""A name that one client in all processes has, on Redis.
+"""A name that only one client of all processes can hold, on Redis.
 
     pip install txredisapi
     python redis_names.py ws://127.0.0.1:8080/
 
-Start it twice: the second process waits until the first one ends.
+Start it twice: the second process is a standby and connects when the first one ends.
 
 The name is a key that expires after ``ttl`` seconds unless its holder renews it. Redis does not
-guarantee that there is only one holder. There may be two for a time if
+guarantee that there is only one holder. For a time, there may be two if
 
 * a replica becomes the master: Redis answers before it replicates, so the key may be unknown there;
 * Redis is restarted without ``appendfsync always``, or removes the key because its memory is full
   (set ``maxmemory-policy noeviction``);
 * the clock of the server is set forward, since keys expire by that clock.
 
-The fence tells the two apart: a store that remembers the greatest fence refuses the older client.
-:class:`wsx.Cluster` uses NATS, which confirms a name once most of its servers know it, and passes
-calls to the process that has the name. Use this registry if you have Redis and no NATS.
+The fence protects a store: if it keeps the greatest fence, it can refuse the earlier holder.
+:class:`wsx.Cluster` uses NATS, which can confirm a write only when most of its servers have stored
+it, and which carries calls to the holder. Use this registry if you have Redis and no NATS.
 """
 
 import json
@@ -39,8 +39,8 @@ from wsx.registry import Registration
 
 log = Logger("redis_names")
 
-STEP = 0.2  # Times are parts of ``ttl``: between two renewals, and for one answer of Redis.
-MARGIN = 0.15  # before the end, for the client to disconnect
+STEP = 0.2  # of ``ttl``: between two renewals, and the time limit for an answer of Redis
+MARGIN = 0.15  # of ``ttl``: before the key expires, for the client to disconnect
 POLL = 1.0  # seconds between two attempts of a standby
 
 # KEYS: of the name and of its fence. ARGV: the value of the holder, the time to live in ms.
@@ -65,7 +65,7 @@ return redis.call('del', KEYS[1])
 
 
 def steady() -> float:
-    """Return a time in seconds that is never set. On Linux it includes time in suspension."""
+    """Return the monotonic time in seconds. On Linux it includes times of suspension."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -75,7 +75,7 @@ def raise_timeout(_: object, seconds: float) -> NoReturn:
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that has a name. It is not a client: it cannot be called."""
+    """The process that holds a name. It is not a client: it cannot be called."""
 
     host: str
     pid: int
@@ -93,11 +93,11 @@ class Lease:
         self.expires_at = 0.0
 
     def seconds_left(self) -> float:
-        """Return the time until another client may have the name."""
+        """Return the time in seconds until another client may hold the name."""
         return self.expires_at - self.names.clock()
 
     def spare(self) -> float:
-        """Return the time until the client must disconnect."""
+        """Return the time in seconds until the client must disconnect."""
         return self.seconds_left() - self.names.ttl * MARGIN
 
     async def run(self, script: str, limit: float) -> int:
@@ -112,7 +112,7 @@ class Lease:
         return result
 
     async def acquire(self, standby: bool) -> int:
-        """Return the fence, or 0 if another client has the name."""
+        """Return the fence, or 0 if another client holds the name."""
         problem = ""
         while True:
             wait = POLL
@@ -134,7 +134,7 @@ class Lease:
             await deferLater(self.names.reactor, wait)
 
     def hold(self, lost: Callable[[str], None]) -> None:
-        """Renew the key from now on, and report when that fails."""
+        """Start to renew the key, and report when that fails."""
         self.lost = lost
         self.keeping = Deferred.fromCoroutine(self.keep())
         self.keeping.addCallbacks(self.end, self.failed)
@@ -174,10 +174,10 @@ class RedisNames:
     """A registry for :class:`wsx.AsyncVia` on Redis 5 or newer. Its keys are str.
 
     Args:
-        redis: A connection of txredisapi, and no pool, so that commands keep their order. Its
-            ``replyTimeout`` is less than a fifth of ``ttl``, so that a dead one is replaced.
+        redis: A single connection of txredisapi, not a pool, so that commands keep their order. Its
+            ``replyTimeout`` must be less than a fifth of ``ttl``: it replaces a dead connection.
         reactor: The reactor.
-        ttl: The time in seconds after which another client may have the name of a dead process.
+        ttl: The time to live of a key in seconds. Default 10.
         clock: Returns the monotonic time in seconds.
     """
 

@@ -306,13 +306,13 @@ def lifetime() -> Picture:
 
 
 def cluster() -> Picture:
-    """Draw who talks to whom: one of three hosts has the name, and a program calls its client."""
+    """Draw three hosts: the holder with the only connection, two standbys, and a caller."""
     picture = Picture(860, 420, "One feed on three hosts")
     picture.box(150, 45, 190, 46, "WebSocket server", LIGHT)
     hosts = [(150, "host a"), (360, "host b"), (570, "host c")]
     for x, host in hosts:
         holds = host == "host a"
-        label = f"{host}\nhas the name\nfence 41" if holds else f"{host}\nstandby"
+        label = f"{host}\nholder\nfence 41" if holds else f"{host}\nstandby"
         picture.box(x, 185, 170, 70, label, "#e3f1e7" if holds else SAND, GREEN if holds else INK)
     picture.box(760, 185, 150, 70, "another program\nlookup, cast", LIGHT)
     picture.path("M150 150V70", GREEN)
@@ -328,7 +328,7 @@ def cluster() -> Picture:
     picture.text(112, 262, "renews", BLUE)
     picture.path("M360 221V292", GREY, dashed=True)
     picture.path("M570 221V292", GREY, dashed=True)
-    picture.text(465, 258, "wait, and try", GREY)
+    picture.text(465, 258, "wait and try", GREY)
     picture.path("M760 221C760 262 735 290 690 312", INK)
     picture.text(772, 262, "cast")
     picture.path("M300 312C285 262 250 240 215 222", INK)

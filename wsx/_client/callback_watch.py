@@ -86,7 +86,7 @@ class CallbackWatch:
         return now
 
     def resume(self, began: float) -> None:
-        """Watch a callback again that has completed with another awaitable: its limits go on.
+        """Watch a callback again whose result is another awaitable. Its limits continue.
 
         Args:
             began: The time at which it has become pending, as returned by :meth:`begin`.

@@ -172,8 +172,8 @@ class Delivery(Generic[S]):
         monotonic: Returns the monotonic time in seconds.
         suspended: Whether delivery is suspended until :meth:`resume`.
         busy: Whether a callback is on the stack. :meth:`Owner.flush` is called after it.
-        guard: Called before items of the mailbox are delivered; none are if it returns True. Or
-            None.
+        guard: Called before items of the mailbox are delivered. If it returns True, none are.
+            Default None: no check.
     """
 
     __slots__ = (
@@ -363,7 +363,7 @@ class Delivery(Generic[S]):
         return dropped
 
     def cancel_callback(self) -> str | None:
-        """Cancel the pending callback, so that its result no longer counts.
+        """Cancel the pending callback, and ignore its result.
 
         Returns:
             The name of the callback, or None if none is pending.
@@ -378,15 +378,15 @@ class Delivery(Generic[S]):
         return pending.callback
 
     def drop_connection(self) -> int:
-        """Deliver of the connection only its loss.
+        """Drop all events of the connection except its loss.
 
         Returns:
-            The number of frames that are dropped, as far as they were decoded.
+            The number of decoded frames that were dropped.
         """
         return length_hint(self._interrupt()) + self._mailbox.drop_connection()
 
     def _forget(self, pending: _Call) -> None:
-        """Go on without the pending callback, which may ignore its cancellation."""
+        """Ignore the result of the pending callback, which may ignore its cancellation."""
         self._pending = None
         self._finish_watching()
         self._measure(pending)
@@ -796,7 +796,7 @@ class Delivery(Generic[S]):
         return self._pending.callback, seconds
 
     def _watch_call(self, call: _Call) -> None:
-        """Watch a callback. Its time does not start again for each of several awaitables."""
+        """Watch a callback. Its time does not start again if its result is an awaitable."""
         if call.pending_since is None or self._watch is None:
             call.pending_since = self._watch_pending()
         else:

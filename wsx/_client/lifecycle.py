@@ -763,7 +763,7 @@ class Lifecycle(Generic[S]):
         self.reporter.disconnected(self._reason)
         return self.history.lost(self._reason, self._conn)
 
-    # The name, if another client may have it later
+    # The name, if the registry may return Deferreds
 
     def _acquire_name(self) -> None:
         assert self._naming is not None
@@ -785,7 +785,7 @@ class Lifecycle(Generic[S]):
             self.end(error)
 
     def _name_lost(self, error: NameLost, seconds: float) -> None:
-        """Close the connection within ``seconds``, because another client may have the name then.
+        """Close the connection within ``seconds``, because another client may hold the name then.
 
         Half of that time is for the closing handshake.
         """
@@ -801,7 +801,7 @@ class Lifecycle(Generic[S]):
             callback = self.delivery.cancel_callback()
             if callback is not None:
                 self.reporter.callback_cancelled(callback, error)
-        # What the handler has not got yet would be delivered after the time is over.
+        # Otherwise frames that wait could be delivered after the time is over.
         dropped = self.delivery.drop_connection()
         if dropped:
             self.reporter.frames_dropped(dropped, error)
@@ -982,7 +982,7 @@ class Lifecycle(Generic[S]):
         self.reporter.ended(self._end_reason)
         if self._naming is None:
             self._promises.end(self._end_reason)
-        else:  # Whoever waits for the end may start another client with the name.
+        else:  # After the end, the user may start another client with the name.
             self._naming.release().addCallback(lambda _: self._promises.end(self._end_reason))
 
     def _release_name(self) -> None:

@@ -18,8 +18,8 @@ FLAGS: Final = {
     "insecure": "Do not verify the server's certificate.",
     "reconnect": "Reconnect when the connection is lost. This is the default.",
     "no-reconnect": "End the client when the connection is lost.",
-    "standby": ("With --cluster: wait while another client has the name. This is the default."),
-    "no-standby": "With --cluster: exit with status 1 if another client has the name.",
+    "standby": "With --cluster: wait while another client holds the name. This is the default.",
+    "no-standby": "With --cluster: exit with status 1 if another client holds the name.",
 }
 PARAMETERS: Final = {
     "url": "Connect to this URL: ws://, wss://, http:// or https://; or @FILE or env:NAME.",
@@ -36,8 +36,8 @@ PARAMETERS: Final = {
     "name": "Set the client's name; global:KEY is a name in the cluster of --cluster.",
     "cluster-bucket": "Keep the names of --cluster in this bucket of JetStream. Default: wsx.",
     "cluster-ttl": (
-        "Let another process have the name N seconds after the death of this one. All processes "
-        "use the same time. Default: 10."
+        "Let another process take the name over N seconds after this one has died. All processes "
+        "use the same value. Default: 10."
     ),
     "cluster-replicas": "Store the bucket on N servers, if this process creates it. Default: 1.",
     "cluster-credentials": "Log in to NATS with this credentials file.",
