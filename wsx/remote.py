@@ -113,7 +113,7 @@ class RemoteClient:
         self.name = name
         self.holder = holder
         self._caller = _Caller(calls, name, token)
-        self.sys = RemoteSystem(self._caller)
+        self.sys: RemoteSystem = RemoteSystem(self._caller)
 
     def __repr__(self) -> str:
         holder = self.holder
