@@ -70,9 +70,13 @@ class ClusterOptions(usage.Options):
         subject = "--cluster" if self["cluster"] else "--name"
         if self["demo"]:
             raise usage.UsageError(f"{expected(subject, 'no --demo')}: its client has no such name")
-        if not self["handler"]:
+        if self["handler"]:
+            return
+        if self["cluster"]:
             text = expected(subject, "--handler as well")
             raise usage.UsageError(f"{text}: the console has no name in a cluster")
+        error = InvalidValue(f'a name without "{_PREFIX}" for the console', self["name"])
+        raise usage.UsageError(error.about(subject))
 
     def _refuse_without_cluster(self, is_global: bool) -> None:
         for option in _OTHERS:

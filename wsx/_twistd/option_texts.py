@@ -33,7 +33,7 @@ PARAMETERS: Final = {
     ),
     "endpoint": "Connect through this Twisted client endpoint.",
     "compression": "Compress messages: deflate offers permessage-deflate.",
-    "name": "Set the client's name; global:KEY is a name in the cluster of --cluster.",
+    "name": "Set the client's name.",
     "cluster-bucket": "Keep the names of --cluster in this bucket of JetStream. Default: wsx.",
     "cluster-ttl": (
         "Let another process take the name over N seconds after this one has died. All processes "

@@ -129,7 +129,7 @@ class RefusedTests(OptionsCase):
             ),
             (
                 ["--url", URL, "--name", "global:feed"],
-                "--name: expected --handler as well: ",
+                '--name: expected a name without "global:" for the console, got "global:feed"',
             ),
             (["--demo", *NAMED], "--cluster: expected no --demo: its client has no such name"),
             (["--demo", "--handler", f"{HANDLERS}.Feed", *NAMED], "--cluster: expected no --demo"),
