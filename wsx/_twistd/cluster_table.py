@@ -12,7 +12,7 @@ from typing import Any, Final
 from wsx._cluster.servers import parse_servers
 from wsx._twistd import checks, cluster_checks
 from wsx._twistd.config_error import ConfigError, checked, refuse_unknown
-from wsx._twistd.invalid import InvalidValue, reason_of
+from wsx._twistd.invalid import InvalidValue
 from wsx._twistd.toml_values import canonical, dotted_key
 from wsx.cluster import Cluster
 
@@ -167,11 +167,7 @@ class _Reader:
             check_key = checks.check_private_key
             checked(f"{prefix}.private_key", check_key, private_key, certificate)
         if certificate is not None:
-            try:
-                # Without a password, OpenSSL would ask for it on the terminal.
-                context.load_cert_chain(certificate, private_key, password="")
-            except (OSError, ValueError) as error:
-                raise ConfigError(f"{prefix}.certificate", reason_of(error)) from None
+            context.load_cert_chain(certificate, private_key)
         return context
 
 

@@ -10,6 +10,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
 import wsx
 from wsx._twistd import cluster_table
 from wsx._twistd.cluster_table import MAIN
@@ -182,6 +189,21 @@ class ReadTests(ConfigCase):
         self.assertIsInstance(context, ssl.SSLContext)
         self.assertEqual(len(context.get_ca_certs()), 1)
         self.assertTrue(context.check_hostname)
+        self.write("cert.pem", SocketCase.leaf.cert_chain_pems[0].bytes().decode())
+        self.write("key.pem", SocketCase.leaf.private_key_pem.bytes().decode())
+        context = self.arguments(tls='{ certificate = "cert.pem", private_key = "key.pem" }')["tls"]
+        self.assertIsInstance(context, ssl.SSLContext)
+
+    def test_pass_phrase(self) -> None:
+        """A key with a pass phrase is refused, and nothing asks for it on the terminal."""
+        key = load_pem_private_key(SocketCase.leaf.private_key_pem.bytes(), None)
+        protection = BestAvailableEncryption(SECRET.encode())
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
+        certificate = SocketCase.leaf.cert_chain_pems[0].bytes()
+        self.write("own.pem", (certificate + secret).decode())
+        line = self.complaint(cluster(tls='{ certificate = "own.pem" }') + NAMED)
+        self.assertTrue(line.startswith("cluster.tls.certificate: expected a PEM file"), line)
+        self.assertIn("pass phrase", line)
 
     def test_secrets(self) -> None:
         """A password or token is a secret; so is a token in the URL, which has no password."""
