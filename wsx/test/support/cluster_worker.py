@@ -257,7 +257,8 @@ def observe_names(_event: str, _measurements: Any, metadata: Any, _config: objec
 
 def main(options: dict[str, Any]) -> None:
     """Run the worker until its standard input ends, or until SIGTERM."""
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if sys.platform == "linux":  # Elsewhere, the end of the standard input must be enough.
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     globalLogPublisher.addObserver(textFileLogObserver(sys.stderr))
     if options["broken"]:
         lease._MARGIN = -10.0  # type: ignore[misc]
