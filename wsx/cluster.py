@@ -154,7 +154,7 @@ class Cluster(Service):
             login=self._login,
             tls=self._tls,
             on_connected=self._on_connected,
-            on_disconnected=self._on_disconnected,
+            on_problem=self._on_problem,
         )
 
     def _share(self, link: Link) -> Shared:
@@ -183,7 +183,7 @@ class Cluster(Service):
         if self._shared is not None:
             self._connected.succeed(self._shared)
 
-    def _on_disconnected(self, reason: str) -> None:
+    def _on_problem(self, reason: str) -> None:
         self._problem = reason
 
     def _failed(self, error: BaseException) -> None:

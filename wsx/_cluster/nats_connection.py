@@ -88,6 +88,7 @@ class NatsConnection:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._subscriptions: dict[int, Any] = {}
         self._refused: set[str] = set()
+        self._last_error: Exception | None = None
         self._outgoing: deque[Message] = deque()
         self._has_outgoing = asyncio.Event()
 
@@ -107,6 +108,8 @@ class NatsConnection:
                 await self._connect(client, options)
                 await self._check(client)
         except Exception as error:
+            if type(error).__name__ == "NoServersError" and self._last_error is not None:
+                error = self._last_error  # nats-py raises its own in place of this one.
             raise explain(error, self._address.shown) from None
         client.when_reading_ends(lambda: self._lose(why_closed(client.last_error)))
         self._spawn(self._send_messages(client))
@@ -228,7 +231,8 @@ class NatsConnection:
                 self._lose("the connection is closed")
 
     async def _note_error(self, error: Exception) -> None:
-        """Handle an error that nats-py reports. It also raises those of connecting."""
+        """Handle an error that nats-py reports. It does not raise all those of connecting."""
+        self._last_error = error
         refused = refused_subject(error)
         if refused is not None:
             kind, subject = refused

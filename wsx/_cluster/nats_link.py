@@ -63,7 +63,7 @@ class NatsLink:
             ``handshake_first``). Default False.
         on_connected: Called when the connection is up and all subscriptions are made, also for the
             first time.
-        on_disconnected: Called with a reason when the connection is lost.
+        on_problem: Called with a reason when the connection is lost or an attempt has failed.
 
     Attributes:
         is_connected: Whether the connection is up.
@@ -85,7 +85,7 @@ class NatsLink:
         tls: SSLContext | bool | None = None,
         tls_first: bool = False,
         on_connected: Callable[[], object] = _ignore,
-        on_disconnected: Callable[[str], object] = _ignore,
+        on_problem: Callable[[str], object] = _ignore,
     ) -> None:
         self.is_connected = False
         self.max_payload = 0
@@ -101,7 +101,7 @@ class NatsLink:
         self._reactor = reactor
         self._clock = scheduler_for(reactor)
         self._on_connected = on_connected
-        self._on_disconnected = on_disconnected
+        self._on_problem = on_problem
         self._loop = EventLoop(reactor)
         self._requests = Requests(self._clock)
         self._connection: NatsConnection | None = None
@@ -293,13 +293,14 @@ class NatsLink:
             server=server.shown,
             reason=reason,
         )
-        self._on_disconnected(reason)
+        self._on_problem(reason)
 
     def _log_once(self, reason: str) -> None:
         """Log why an attempt has failed, unless that has been logged since the last connection."""
         if reason not in self._logged:
             self._logged.add(reason)
             _log.warn("{cluster}: {reason}; trying again", cluster=self._label, reason=reason)
+            self._on_problem(reason)
 
     # What the connection calls.
 

@@ -144,8 +144,11 @@ class ThreadTests(TestCase):
         async def work() -> None:
             began.append(None)
 
+        gate = threading.Event()
+        self.loop.to_loop(gate.wait)  # The thread cannot begin anything before the cancellation.
         working = self.loop.run(work)
         working.cancel()
+        gate.set()
         await self.assertFailure(working, CancelledError)
         await self.loop.stop()
         self.assertEqual(began, [])

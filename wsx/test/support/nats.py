@@ -94,7 +94,7 @@ class NatsCase(TestCase):
         link = NatsLink(
             urls,
             on_connected=lambda: self.events.append("connected"),
-            on_disconnected=self.events.append,
+            on_problem=self.events.append,
             **options,
         )
         self.addCleanup(link.stop)
