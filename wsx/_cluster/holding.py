@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,8 +181,9 @@ class Holding:
             self._reports.not_released(error.reason)
             return
         self._reports.released()
-        notice = self._shared.link.request(self._subject, b"", _NOTICE_SECONDS)
-        notice.addErrback(lambda failure: failure.trap(NoResponder, ClusterError))
+        # A link that stops now would not send the notice.
+        with suppress(NoResponder, ClusterError):
+            await self._shared.link.request(self._subject, b"", _NOTICE_SECONDS)
 
     def _start(self, ending: Awaitable[object]) -> None:
         """Run a coroutine whose failure needs no report, because the entry expires anyway."""

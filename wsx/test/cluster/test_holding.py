@@ -148,6 +148,30 @@ class StandbyTests(HoldingCase):
         self.assertTrue(self.successResultOf(waiting))
         self.assertEqual(self.served(), sorted(SUBJECTS))
 
+    def test_notice_before_the_end(self) -> None:
+        """A release waits for the answer to the notice, because a link that stops drops it."""
+        self.register(self.holding)
+        self.register(self.new_holding(b"b"), standby=True)
+        self.link.latency = 0.1
+        releasing = Deferred.fromCoroutine(self.holding.release())
+        self.clock.pump([0.1] * 2)
+        entry = self.nats.read("feed")
+        assert entry is not None
+        self.assertTrue(entry.is_deleted)
+        self.assertNoResult(releasing)
+        self.clock.pump([0.1] * 2)
+        self.successResultOf(releasing)
+
+    def test_no_answer_to_the_notice(self) -> None:
+        """A release waits one second at most for the answer to the notice."""
+        self.register(self.holding)
+        self.link.subscribe("wsx.feeds.free.feed", lambda _: Deferred())
+        releasing = Deferred.fromCoroutine(self.holding.release())
+        self.step()
+        self.assertNoResult(releasing)
+        self.clock.advance(1.0)
+        self.successResultOf(releasing)
+
     def test_no_standby(self) -> None:
         """A notice that nothing listens to is no error."""
         self.register(self.holding)

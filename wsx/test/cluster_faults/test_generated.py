@@ -20,6 +20,7 @@ from wsx.test.support.cluster_processes import Proxy, WorkerProcess
 
 FAULTS: Final = int(os.environ.get("WSX_FAULTS", "8"))
 SEED: Final = int(os.environ.get("WSX_SEED") or random.randrange(1_000_000))
+REACTORS: Final = ("epoll", "asyncio")  # nats-py has a thread of its own on the first
 _SECONDS: Final = 30  # for a fault, at most
 
 
@@ -42,8 +43,8 @@ class GeneratedFaultTests(ProcessCase):
         self.sender = sender
 
     async def join(self, proxy: Proxy, **options: Any) -> None:
-        """Start a process that wants the name."""
-        worker = self.spawn([proxy.url], **options)
+        """Start a process that wants the name, on one of two reactors."""
+        worker = self.spawn([proxy.url], reactor=self.rng.choice(REACTORS), **options)
         self.proxies[worker] = proxy
         await self.start_service(worker)
 
