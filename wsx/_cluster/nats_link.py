@@ -92,7 +92,7 @@ class NatsLink:
         self._candidates = Candidates(parse_servers(urls), min(ttl / 10, 1.0))
         self._bucket = Bucket(bucket, ttl, replicas)
         self._label = f"cluster {bucket}"  # for log lines
-        self._limit = max(ttl / 5, _SHORTEST_LIMIT)
+        self._limit = max(ttl / 10, _SHORTEST_LIMIT)
         self._connect_limit = max(ttl / 5, _SHORTEST_CONNECT)
         self._ping_interval = sorted((ttl / 10, *_PINGS))[1]
         self._login = Login() if login is None else login
