@@ -15,7 +15,7 @@ from wsx._cluster.lease import Lease, Terms
 from wsx._cluster.name_reports import NameReports
 from wsx._cluster.serving import Serving
 from wsx._cluster.store import Entry, Link, NoResponder
-from wsx.errors import ClusterError
+from wsx.errors import ClusterError, ClusterSetupError
 
 __all__ = ["Holding", "Shared"]
 
@@ -113,6 +113,7 @@ class Holding:
                 await self._listen()
             registered = await self._acquire(standby)
         except BaseException:
+            self._start(self._serving.stop())
             self._start(self._lease.release())  # The server may have got a write.
             raise
         finally:
@@ -131,6 +132,8 @@ class Holding:
                 if self._lease.is_held:
                     return True
                 reason = "the name was lost before calls to it were served"
+            except ClusterSetupError:
+                raise
             except ClusterError as error:
                 reason = error.reason
             await _ignore_failure(self._lease.release())

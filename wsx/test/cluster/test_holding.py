@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import capturedLogs, formatEvent
 
 from wsx._cluster.calls import Calls
@@ -12,7 +12,7 @@ from wsx._cluster.holding import Holding, Shared
 from wsx._cluster.lease import Terms
 from wsx._cluster.store import NoResponder
 from wsx._scheduler import Scheduler
-from wsx.errors import ClusterError
+from wsx.errors import ClusterError, ClusterSetupError
 from wsx.test.support import MemoryCase, Recorder
 from wsx.test.support.memory_nats import MemoryLink, MemoryNats
 
@@ -132,6 +132,41 @@ class RegisterTests(HoldingCase):
         entry = self.nats.read("feed")
         assert entry is not None
         self.assertTrue(entry.is_deleted)
+
+
+class CancelTests(HoldingCase):
+    """A registration that ends while calls begin to be served."""
+
+    def erased(self) -> bool:
+        """Return whether the entry was deleted."""
+        entry = self.nats.read("feed")
+        return entry is not None and entry.is_deleted
+
+    def test_cancelled(self) -> None:
+        """Nothing is served later, and the name is free."""
+        subscribe = self.link.subscribe
+        gate: Deferred[None] = Deferred()
+        self.patch(
+            self.link,
+            "subscribe",
+            lambda *arguments: gate.addCallback(lambda _: subscribe(*arguments)),
+        )
+        registering = self.register(self.holding)
+        registering.cancel()
+        self.failureResultOf(registering, CancelledError)
+        gate.callback(None)
+        self.step()
+        self.assertEqual(self.served(), [])
+        self.assertTrue(self.erased())
+
+    def test_no_permission(self) -> None:
+        """A standby that may not serve calls does not try again."""
+        refusal = ClusterSetupError("no permission to subscribe")
+        self.patch(self.link, "subscribe", lambda *_: fail(refusal))
+        waiting = self.register(self.holding, standby=True)
+        self.failureResultOf(waiting, ClusterSetupError)
+        self.step()
+        self.assertTrue(self.erased())
 
 
 class StandbyTests(HoldingCase):
