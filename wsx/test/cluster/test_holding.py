@@ -145,16 +145,15 @@ class CancelTests(HoldingCase):
     def test_cancelled(self) -> None:
         """Nothing is served later, and the name is free."""
         subscribe = self.link.subscribe
-        gate: Deferred[None] = Deferred()
-        self.patch(
-            self.link,
-            "subscribe",
-            lambda *arguments: gate.addCallback(lambda _: subscribe(*arguments)),
-        )
+
+        def subscribe_to_one(subject: str, serve: Any) -> Any:
+            return subscribe(subject, serve) if subject == SUBJECTS[0] else Deferred()
+
+        self.patch(self.link, "subscribe", subscribe_to_one)
         registering = self.register(self.holding)
+        self.assertEqual(self.served(), SUBJECTS[:1])
         registering.cancel()
         self.failureResultOf(registering, CancelledError)
-        gate.callback(None)
         self.step()
         self.assertEqual(self.served(), [])
         self.assertTrue(self.erased())
