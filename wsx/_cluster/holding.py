@@ -113,7 +113,6 @@ class Holding:
                 await self._listen()
             registered = await self._acquire(standby)
         except BaseException:
-            self._start(self._serving.stop())
             self._start(self._lease.release())  # The server may have got a write.
             raise
         finally:
