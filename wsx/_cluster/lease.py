@@ -124,10 +124,10 @@ class Lease:
                 continue
             if entry is None:
                 return True
-            if entry.revision != seen:
-                self._taken(entry)
             if not standby:
                 return False
+            if entry.revision != seen:
+                self._taken(entry)
             # An unchanged revision means that the holder has not renewed its lease in time.
             part = _CHECK if entry.revision == seen else _WATCH
             seen = entry.revision
