@@ -24,7 +24,7 @@ class LineReceiver(Protocol):
         """Handle a line of input that cannot be sent."""
 
     def end_of_output(self, error: Exception | None = None) -> None:
-        """Handle that nothing more can be shown: the reader has gone, or an error."""
+        """Handle the end of the output: its reader has gone, or it cannot be written."""
 
     def waiting(self) -> str:
         """Return what the console waits for while it is not connected, otherwise ""."""
@@ -62,7 +62,7 @@ class Frontend(Protocol):
         """Read again."""
 
     def end(self, wait: bool) -> Deferred[None]:
-        """Show what is left, and restore the terminal.
+        """Show the remaining records, and restore the terminal.
 
         Args:
             wait: Whether to wait for a reader of the output that is slow.

@@ -37,7 +37,11 @@ def check_packages(*more: str) -> None:
 
 
 def check_server_url(url: Any) -> None:
-    """Check that a cluster can connect to a URL."""
+    """Check that a value is the URL of a NATS server.
+
+    Raises:
+        InvalidValue: It is not.
+    """
     if not isinstance(url, str):
         raise InvalidValue(_SERVER, url)
     try:
@@ -47,7 +51,11 @@ def check_server_url(url: Any) -> None:
 
 
 def check_nkey_file(path: str) -> None:
-    """Check a file with the seed of an NKey."""
+    """Check a file with the seed of an NKey.
+
+    Raises:
+        InvalidValue: It cannot be read, or has no valid seed.
+    """
     expectation = "a file with the seed of an NKey"
     seed = _read(Login(nkey_file=path), expectation, path)["nkeys_seed_str"]
     nkeys: Any = import_module("nkeys")
@@ -58,7 +66,11 @@ def check_nkey_file(path: str) -> None:
 
 
 def check_credentials_file(path: str) -> None:
-    """Check a file with a user's JWT and seed."""
+    """Check a file with a user's JWT and seed.
+
+    Raises:
+        InvalidValue: It cannot be read, or has other content.
+    """
     _read(Login(credentials_file=path), "a credentials file of NATS", path)
 
 
