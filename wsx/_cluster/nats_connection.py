@@ -231,7 +231,7 @@ class NatsConnection:
                 self._lose("the connection is closed")
 
     async def _note_error(self, error: Exception) -> None:
-        """Handle an error that nats-py reports. It does not raise all those of connecting."""
+        """Handle an error that nats-py reports; ``connect`` does not raise all of its errors."""
         self._last_error = error
         refused = refused_subject(error)
         if refused is not None:
