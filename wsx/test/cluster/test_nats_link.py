@@ -315,7 +315,7 @@ class LossTests(NatsCase):
         waiting = link.request("c", b"", 60.0)
         await self.assertFailure(waiting, NoResponder)
         servers.servers[0].kill()
-        await self.until(lambda: len(self.events) == 2)
+        await self.until(lambda: len(self.events) > 1)
         self.assertFalse(link.is_connected)
         await unsubscribe()
         failing: list[Deferred[Any]] = [
@@ -327,10 +327,8 @@ class LossTests(NatsCase):
             error = await self.cluster_error(one)
             self.assertEqual(error.reason, "not connected to NATS")
         await servers.servers[0].restart()
-        await self.until(lambda: len(self.events) == 3)
-        self.assertEqual(
-            self.events, ["connected", "the server closed the connection", "connected"]
-        )
+        await self.until(lambda: self.events.count("connected") == 2)
+        self.assertEqual(self.events[:2], ["connected", "the server closed the connection"])
         self.assertEqual(await link.read("feed"), Entry(revision, b"one"))
         self.assertEqual(await link.request("a", b"new", 5.0), b"new")
         await self.assertFailure(link.request("b", b"", 5.0), NoResponder)
@@ -353,10 +351,10 @@ class LossTests(NatsCase):
         servers.servers[0].pause()
         error = await self.cluster_error(link.request("a", b"", 0.1))
         self.assertEqual(error.reason, "no answer from NATS within 0.1 s")
-        await self.until(lambda: len(self.events) == 2)
+        await self.until(lambda: len(self.events) > 1)
         self.assertEqual(self.events[1], "no answer from the server within 0.25 s")
         servers.servers[0].resume()
-        await self.until(lambda: len(self.events) == 3)
+        await self.until(lambda: self.events.count("connected") == 2)
         self.assertIsNone(await link.read("feed"))
 
     async def test_stop_while_paused(self) -> None:
@@ -384,10 +382,10 @@ class LossTests(NatsCase):
         servers.servers[0].pause()
         for _ in range(30):  # More than the buffers of the sockets take.
             link.request("a", b"late" * 200_000, 60.0).addErrback(lambda _: None)
-        await self.until(lambda: len(self.events) == 2)
+        await self.until(lambda: len(self.events) > 1)
         servers.servers[0].kill()
         await servers.servers[0].restart()
-        await self.until(lambda: len(self.events) == 3)
+        await self.until(lambda: self.events.count("connected") == 2)
         await link.request("a", b"new", 5.0)
         self.assertEqual(received, [b"new"])
 
