@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from ssl import SSLContext
 from typing import Any, Final
@@ -246,9 +247,9 @@ class Cluster(Service):
             self._holdings.pop(holding, None)
             lost(reason)
 
-        value = self._values.new(client)
+        new_value = partial(self._values.new, client)
         keep = name.on_partition == "keep"
-        holding = Holding(shared, token, client, value, keep, forget)
+        holding = Holding(shared, token, client, new_value, keep, forget)
         self._holdings[holding] = token
         try:
             if await holding.register(standby):

@@ -46,13 +46,12 @@ class Holding:
         shared: What all registrations of the process share.
         token: The token for the name.
         client: The client.
-        value: The value that describes this process and the client.
+        new_value: Returns a new value that describes this process, the client and the present time.
         keep: Whether to keep the name while NATS cannot be reached.
         lost: Called with the reason when the name is lost.
 
     Attributes:
         client: The client.
-        value: The value that describes this process and the client.
         is_registered: Whether the client has the name.
     """
 
@@ -61,17 +60,16 @@ class Holding:
         shared: Shared,
         token: str,
         client: Any,
-        value: bytes,
+        new_value: Callable[[], bytes],
         keep: bool,
         lost: Callable[[str], None],
     ) -> None:
         self.client = client
-        self.value = value
         self.is_registered = False
         self._shared = shared
         self._lost = lost
         self._reports = NameReports(shared.bucket, client, shared.terms)
-        self._lease = Lease(shared.terms, token, value, keep, self._lease_lost, self._taken)
+        self._lease = Lease(shared.terms, token, new_value, keep, self._lease_lost, self._taken)
         self._serving = self._new_serving(token)
         self._token = token
         self._stop_listening: Callable[[], Deferred[None]] | None = None
@@ -82,6 +80,11 @@ class Holding:
         return Serving(
             shared.link, self.client, name, token, shared.bucket, lambda: self._lease.may_act
         )
+
+    @property
+    def value(self) -> bytes:
+        """The value of the entry of this registration, or of its latest attempt."""
+        return self._lease.value
 
     # A registration, for the client
 

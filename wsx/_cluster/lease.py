@@ -65,20 +65,22 @@ class Lease:
     Args:
         terms: What all leases of the cluster share.
         key: The key of the name in the bucket.
-        value: The value that describes this process and its client.
+        new_value: Returns a value that describes this process, its client and the present time, and
+            that differs from all others.
         keep: Whether to keep an expired lease until another process has acquired it.
         lost: Called with the reason when the lease is lost.
         taken: Called with the entry of another holder, once for each entry that a standby reads.
 
     Attributes:
         fence: The revision with which the lease was acquired; 0 while it is not held.
+        value: The value of the latest attempt to acquire the lease. Empty before the first one.
     """
 
     def __init__(
         self,
         terms: Terms,
         key: str,
-        value: bytes,
+        new_value: Callable[[], bytes],
         keep: bool,
         lost: Callable[[str], None],
         taken: Callable[[Entry], None],
@@ -86,7 +88,8 @@ class Lease:
         self.fence = 0
         self._terms = terms
         self._key = key
-        self._value = value
+        self._new_value = new_value
+        self.value = b""
         self._keep = keep
         self._lost = lost
         self._taken = taken
@@ -140,11 +143,12 @@ class Lease:
 
     async def _attempt(self) -> Entry | None:
         """Try to acquire the lease once; return the entry of another holder, or None."""
+        self.value = self._new_value()
         after = 0
         while True:
             sent = self._terms.clock()
             try:
-                revision = await self._terms.store.write(self._key, self._value, after)
+                revision = await self._terms.store.write(self._key, self.value, after)
             except WrongRevision:
                 entry = await self._terms.store.read(self._key)
                 if entry is not None and not self._may_replace(entry):
@@ -236,7 +240,7 @@ class Lease:
         """Write the entry again; return the reason if the lease is lost."""
         sent = self._terms.clock()
         try:
-            revision = await self._terms.store.write(self._key, self._value, self._revision)
+            revision = await self._terms.store.write(self._key, self.value, self._revision)
         except WrongRevision:
             return await self._find_out()
         except ClusterError as error:
@@ -249,7 +253,7 @@ class Lease:
         """Find out why the entry has another revision; return the reason if the lease is lost."""
         try:
             entry = await self._terms.store.read(self._key)
-            if entry is not None and entry.value == self._value:
+            if entry is not None and entry.value == self.value:
                 self._revision = entry.revision  # The reply to the write was lost.
                 return None
             if self._keep:
@@ -296,7 +300,7 @@ class Lease:
             except WrongRevision:
                 pass  # A renewal was written first.
             entry = await self._terms.store.read(self._key)
-            if entry is None or entry.value != self._value:
+            if entry is None or entry.value != self.value:
                 return
             revision = entry.revision
 

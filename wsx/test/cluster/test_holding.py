@@ -47,7 +47,7 @@ class HoldingCase(MemoryCase):
             lambda value: value.decode(),
         )
         shared = Shared(self.link, "feeds", terms, Calls(self.link, "feeds", self.clock))
-        return Holding(shared, "feed", self.client, value, False, self.losses.append)
+        return Holding(shared, "feed", self.client, lambda: value, False, self.losses.append)
 
     def register(self, holding: Holding, standby: bool = False) -> Deferred[bool]:
         """Register the client, and let NATS answer."""

@@ -28,6 +28,7 @@ class Process:
     Attributes:
         events: What the lease has reported, in order.
         is_paused: Whether the process is stopped, as by SIGSTOP.
+        values: The number of values that were made.
     """
 
     def __init__(self, server: MemoryNats, now: float, name: str, keep: bool = False) -> None:
@@ -47,7 +48,13 @@ class Process:
             lambda value: value.startswith(prefix),
             lambda value: f"process {value.decode()}",
         )
-        self.lease = Lease(terms, "feed", prefix, keep, self.lost, self.taken)
+        self.values = 0
+        self.lease = Lease(terms, "feed", self.new_value, keep, self.lost, self.taken)
+
+    def new_value(self) -> bytes:
+        """Return the name of the process and a number."""
+        self.values += 1
+        return f"{self.name}{self.values}".encode()
 
     def lost(self, reason: str) -> None:
         """Record a loss."""
@@ -55,7 +62,7 @@ class Process:
 
     def taken(self, entry: Entry) -> None:
         """Record the holder that was seen."""
-        self.events.append(f"taken by {entry.value.decode()}")
+        self.events.append(f"taken by {entry.value.decode()[0]}")
 
     def acquire(self, standby: bool = False) -> Deferred[bool]:
         """Acquire the lease."""
@@ -366,6 +373,23 @@ class HandOverTests(LeaseCase):
         self.advance(5)
         self.successResultOf(released)
         self.acquired(self.process())
+
+    def test_value(self) -> None:
+        """The value is made when the lease is acquired, not when the standby began to wait."""
+        holder = self.acquired(self.process())
+        standby = self.process()
+        standby.acquire(standby=True)
+        self.advance(2 * TTL)
+        Deferred.fromCoroutine(holder.lease.release())
+        self.advance(0.1)
+        waited = standby.values
+        standby.lease.try_now()
+        self.advance(TTL)
+        self.assertGreater(waited, 1)
+        self.assertEqual(standby.values, waited + 1)
+        entry = self.server.read("feed")
+        assert entry is not None
+        self.assertEqual(entry.value, f"b{standby.values}".encode())
 
     def test_one_of_many(self) -> None:
         """Exactly one of many standbys follows."""
