@@ -654,7 +654,8 @@ class NameLost(WsxError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"name {quote(self.name)} lost: {line(self.reason, _TEXT_LIMIT)}"
+        key = getattr(self.name, "key", self.name)  # A log line begins with the whole name.
+        return f"name {quote(key)} lost: {line(self.reason, _TEXT_LIMIT)}"
 
 
 class RemoteError(WsxError):
