@@ -15,14 +15,22 @@ from wsx.test.support.sockets import global_reactor
 
 
 class Command(ProcessProtocol):
-    """A process that prints one line and runs until it gets a signal."""
+    """A process that prints some URLs and runs until it gets a signal.
 
-    def __init__(self) -> None:
+    Args:
+        count: The number of URLs.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._output = ""
         self.printed: Deferred[str] = Deferred()
         self.ended: Deferred[int | None] = Deferred()
 
     def outReceived(self, data: bytes) -> None:
-        self.printed.callback(data.decode())
+        self._output += data.decode()
+        if self._output.endswith("\n") and len(self._output.split()) == self._count:
+            self.printed.callback(self._output)
 
     def processEnded(self, reason: Any) -> None:
         self.ended.callback(reason.value.exitCode)
@@ -35,7 +43,7 @@ class CommandTests(NatsCase):
         """It prints the URLs of three servers, and ends them with a signal."""
         folder = Path(self.mktemp())
         folder.mkdir()
-        command = Command()
+        command = Command(3)
         process = global_reactor().spawnProcess(
             command,
             sys.executable,
