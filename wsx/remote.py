@@ -9,12 +9,12 @@ from typing import Any, Final, TypeVar, get_args
 
 from twisted.internet.defer import Deferred, fail
 
-from wsx._arguments import is_number, require
-from wsx._cluster.call_format import MAX_TIMEOUT
+from wsx._arguments import require
+from wsx._cluster.call_format import check_timeout
 from wsx._cluster.calls import Calls
 from wsx._cluster.frame_values import frame_to_value
 from wsx._cluster.values import check_value
-from wsx._text import expected, expected_type, line, shorten
+from wsx._text import expected_type, line, shorten
 from wsx.errors import ClusterError, WsxError
 from wsx.frames import NORMAL_CLOSURE, Frame, close_payload
 from wsx.option_types import Status
@@ -65,7 +65,7 @@ class _Caller:
             **known: Attributes of errors that the caller knows, so the holder does not send them.
         """
         try:
-            _check_timeout(timeout)
+            check_timeout(timeout)
             known |= self._known
             return self._calls.add(self._subjects[group], call, timeout + more_time, known)
         except (ValueError, ClusterError) as error:
@@ -75,17 +75,11 @@ class _Caller:
         """Send a message, or fail if it is not a MessagePack value."""
         try:
             check_value(message, "message")
-            _check_timeout(timeout)
+            check_timeout(timeout)
             call = [operation, message]
             return self._calls.add(self._subjects["call"], call, timeout, self._known)
         except (TypeError, ValueError, ClusterError) as error:
             return fail(error)
-
-
-def _check_timeout(timeout: object) -> None:
-    valid = is_number(timeout) and 0 < timeout <= MAX_TIMEOUT  # type: ignore[operator]
-    if not valid:
-        raise ValueError(expected("timeout", f"a number above 0, at most {MAX_TIMEOUT:g}", timeout))
 
 
 class RemoteClient:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from wsx._arguments import is_number
 from wsx._cluster.error_values import error_to_value
 from wsx._cluster.values import pack, unpack
 from wsx._text import expected, expected_type, shorten
@@ -21,12 +22,14 @@ __all__ = [
     "MAX_TIMEOUT",
     "OPERATIONS",
     "REQUEST_OVERHEAD",
+    "check_timeout",
     "decode_reply",
     "decode_request",
     "encode_refusal",
     "encode_reply",
     "encode_request",
     "subject_for",
+    "subjects_for",
 ]
 
 # NATS grants permissions by subject, so each group of operations has a subject of its own.
@@ -55,6 +58,25 @@ def subject_for(bucket: str, group: str, token: str) -> str:
         token: The token for the name.
     """
     return f"wsx.{bucket}.{group}.{token}"
+
+
+def subjects_for(bucket: str, token: str) -> dict[str, str]:
+    """Return the subject of each group of operations.
+
+    The arguments are those of :func:`subject_for`.
+    """
+    return {group: subject_for(bucket, group, token) for group in OPERATIONS}
+
+
+def check_timeout(timeout: object) -> None:
+    """Check the time limit of a call.
+
+    Raises:
+        ValueError: It is not a number of seconds above 0 and at most ``MAX_TIMEOUT``.
+    """
+    valid = is_number(timeout) and 0 < timeout <= MAX_TIMEOUT  # type: ignore[operator]
+    if not valid:
+        raise ValueError(expected("timeout", f"a number above 0, at most {MAX_TIMEOUT:g}", timeout))
 
 
 def encode_request(calls: Sequence[bytes]) -> bytes:

@@ -11,11 +11,10 @@ from twisted.python.failure import Failure
 
 from wsx._cluster.call_format import (
     MAX_CALLS,
-    OPERATIONS,
     REQUEST_OVERHEAD,
     decode_reply,
     encode_request,
-    subject_for,
+    subjects_for,
 )
 from wsx._cluster.error_values import error_from_value
 from wsx._cluster.store import Link, NoResponder
@@ -101,7 +100,7 @@ class Calls:
 
     def subjects(self, token: str) -> dict[str, str]:
         """Return the subject of each group of operations, for the token of a name."""
-        return {group: subject_for(self._bucket, group, token) for group in OPERATIONS}
+        return subjects_for(self._bucket, token)
 
     def add(
         self, subject: str, call: list[Any], timeout: float, known: Mapping[str, Any]

@@ -10,15 +10,15 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 
-from wsx._arguments import is_number, require
+from wsx._arguments import require
 from wsx._cluster.call_format import (
     DONE,
-    MAX_TIMEOUT,
     OPERATIONS,
+    check_timeout,
     decode_request,
     encode_refusal,
     encode_reply,
-    subject_for,
+    subjects_for,
 )
 from wsx._cluster.error_values import error_to_value
 from wsx._cluster.frame_values import frame_from_value
@@ -71,7 +71,7 @@ class Serving:
         self._link = link
         self._client = client
         self._name = name
-        self._subjects = {group: subject_for(bucket, group, token) for group in OPERATIONS}
+        self._subjects = subjects_for(bucket, token)
         self._is_held = is_held
         self._has_stopped = False
         self._subscriptions: list[Callable[[], Deferred[None]]] = []
@@ -211,8 +211,7 @@ class Serving:
     # Operations
 
     def _send_frame(self, frame: Any, timeout: Any) -> Deferred[None]:
-        valid = is_number(timeout) and 0 < timeout <= MAX_TIMEOUT
-        require(valid, "timeout", f"a number above 0, at most {MAX_TIMEOUT:g}", timeout)
+        check_timeout(timeout)
         return self._client.send_frame(frame_from_value(frame), timeout)
 
     def _stop_client(self, detail: Any) -> Deferred[str]:

@@ -80,7 +80,5 @@ def _read(login: Login, expectation: str, path: str) -> dict[str, str]:
         return login.options(parse_servers("localhost")[0])
     except OSError as error:
         raise InvalidValue(expectation, path, error.strerror or "") from None
-    except ValueError:  # A null byte in the path.
-        raise InvalidValue(expectation, path) from None
-    except ClusterSetupError:
+    except (ValueError, ClusterSetupError):  # A ValueError is a null byte in the path.
         raise InvalidValue(expectation, path) from None

@@ -279,7 +279,7 @@ class HoldTests(LeaseCase):
         self.assertEqual(process.events, ["lost: the test says so"])
 
     def test_entry_gone(self) -> None:
-        """An entry that somebody has deleted ends the lease."""
+        """The lease ends if its entry was deleted."""
         process = self.acquired(self.process())
         self.server.write("feed", b"", process.lease._revision, deletes=True)
         self.advance(3)
